@@ -1,0 +1,181 @@
+"""Settings as values: enums and frozen dataclasses, checked once, with every default written here.
+
+Nothing in this module imports torch, so the command line can validate before it loads anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import platformdirs
+
+from .errors import UsageError
+
+EMBEDDED_MODEL = "smollm2-135m"
+
+
+class MethodName(StrEnum):
+    """The compression methods, by the names that users type."""
+
+    FASTKV = "fastkv"
+    FULL = "full"
+
+
+class Length(StrEnum):
+    """How long a summary should be."""
+
+    SHORT = "short"
+    MEDIUM = "medium"
+    LONG = "long"
+
+
+class DType(StrEnum):
+    """The number format of weights and activations."""
+
+    AUTO = "auto"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+class Attention(StrEnum):
+    """The attention kernels to prefill with."""
+
+    AUTO = "auto"
+    SDPA = "sdpa"
+    FLASH = "flash"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much of the KV cache is *kept*: a share of the prompt, or a number of tokens."""
+
+    rate: float | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.tokens is None):
+            raise UsageError("a budget is either a rate or a number of tokens", "give one of them")
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise UsageError(
+                f"budget {self.rate:.4g} is out of range",
+                "a share is above 0% and at most 100% (of the prompt, kept)",
+            )
+        if self.tokens is not None and self.tokens < 1:
+            raise UsageError(
+                f"budget {self.tokens} is out of range", "a number of tokens is 1 or more"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `10%`, `512`, `8k` (8,000) or `8K` (8,192).
+
+        Raises:
+            UsageError: when the text is none of these, or the value is out of range.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([%kK]?)\s*", text)
+        if match is None:
+            raise UsageError(
+                f"cannot read the budget {text!r}",
+                "give the share to keep, as 10%, or a number of tokens, as 512 or 2k",
+            )
+        number, unit = float(match[1]), match[2]
+        if unit == "%":
+            return cls(rate=number / 100)
+        tokens = number * {"": 1, "k": 1000, "K": 1024}[unit]
+        if tokens != int(tokens):
+            raise UsageError(
+                f"budget {text.strip()} is not a whole number of tokens",
+                f"for a share write {text.strip()}%",
+            )
+        return cls(tokens=int(tokens))
+
+    def __str__(self) -> str:
+        return f"{100 * self.rate:.4g}%" if self.rate is not None else f"{self.tokens} tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 5:
+            raise UsageError(
+                f"temperature {self.temperature:g} is out of range", "it lies between 0 and 5"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed {self.seed} is out of range", "it lies between 0 and 2^63 - 1")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRange:
+    """Which pages of a PDF to read, 1-based as they are counted on screen: `1-5,9,20-`."""
+
+    spans: tuple[tuple[int, int | None], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> PageRange:
+        """Read `1-5,9,20-`.
+
+        Raises:
+            UsageError: when a part is neither a page nor a range, or runs backwards.
+        """
+        spans: list[tuple[int, int | None]] = []
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*(\d+)\s*(-?)\s*(\d*)\s*", part)
+            if match is None or (match[3] and not match[2]) or int(match[1]) < 1:
+                raise UsageError(
+                    f"cannot read the page range {text!r}", "write it as 1-5,9 (the first page is 1)"
+                )
+            first = int(match[1])
+            last = int(match[3]) if match[3] else (None if match[2] else first)
+            if last is not None and last < first:
+                raise UsageError(
+                    f"the page range {part.strip()} runs backwards", f"write {last}-{first}"
+                )
+            spans.append((first, last))
+        return cls(tuple(spans))
+
+    def select(self, num_pages: int) -> list[int]:
+        """The 1-based page numbers to read, ascending, each once.
+
+        Raises:
+            UsageError: when the range names a page that the document does not have.
+        """
+        beyond = [max(a, b or a) for a, b in self.spans if max(a, b or a) > num_pages]
+        if beyond:
+            pages = "1 page" if num_pages == 1 else f"{num_pages} pages"
+            raise UsageError(
+                f"page {beyond[0]} is out of range", f"the document has {pages}"
+            )
+        chosen = {
+            page for first, last in self.spans for page in range(first, (last or num_pages) + 1)
+        }
+        return sorted(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How documents are read."""
+
+    pages: PageRange | None = None
+    password: str | None = None
+
+
+def cache_dir() -> Path:
+    """Where fastkv keeps converted models: FASTKV_HOME, else the platform's cache folder."""
+    home = os.environ.get("FASTKV_HOME")
+    return Path(home).expanduser() if home else platformdirs.user_cache_path("fastkv")
+
+
+def is_offline(flag: bool = False) -> bool:
+    """Whether the network is off limits: the flag, or HF_HUB_OFFLINE / TRANSFORMERS_OFFLINE."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return flag or any(os.environ.get(n, "").lower() in {"1", "true", "yes", "on"} for n in names)

@@ -1,0 +1,102 @@
+"""The errors that a user can meet, and the exit code of each.
+
+Every error says what is wrong (`message`) and what to do next (`hint`); the boundary in
+`cli.main` prints both on one line of stderr and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process exits with; the table in the README and in `fastkv --help` is made from it."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    INPUT = 3
+    ENCRYPTED = 4
+    MODEL = 5
+    MEMORY = 6
+    CONTEXT = 7
+    OUTPUT = 9
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+
+    @property
+    def meaning(self) -> str:
+        """One line for people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: dict[ExitCode, str] = {
+    ExitCode.OK: "success",
+    ExitCode.FAILURE: "an unexpected failure (run again with --debug for the traceback)",
+    ExitCode.USAGE: "wrong usage: an option, a value or an argument",
+    ExitCode.INPUT: "a document is missing, empty, broken, or holds no text",
+    ExitCode.ENCRYPTED: "a PDF needs a password, or the one given is wrong",
+    ExitCode.MODEL: "the model is unknown, unsupported, or missing while offline",
+    ExitCode.MEMORY: "not enough memory",
+    ExitCode.CONTEXT: "the question leaves no room for text in the model's window",
+    ExitCode.OUTPUT: "the output could not be written",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.CLOSED_PIPE: "the reader of stdout closed the pipe",
+}
+
+
+class FastKVError(Exception):
+    """An expected failure: what is wrong, and what to do next."""
+
+    exit_code = ExitCode.FAILURE
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.message}: {self.hint}" if self.hint else self.message
+        return " ".join(text.split())
+
+
+class UsageError(FastKVError):
+    """An option or argument out of range; the message names the value and the range."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DocumentError(FastKVError):
+    """A document that cannot be read, or holds no text."""
+
+    exit_code = ExitCode.INPUT
+
+
+class EncryptedError(DocumentError):
+    """A PDF that needs a password, or another one than was given."""
+
+    exit_code = ExitCode.ENCRYPTED
+
+
+class ModelError(FastKVError):
+    """A model that cannot be found, fetched, or run."""
+
+    exit_code = ExitCode.MODEL
+
+
+class OutOfMemoryError(FastKVError):
+    """The machine's memory does not hold the work."""
+
+    exit_code = ExitCode.MEMORY
+
+
+class ContextError(FastKVError):
+    """A prompt that does not fit the model's window."""
+
+    exit_code = ExitCode.CONTEXT
+
+
+class OutputError(FastKVError):
+    """An output file that cannot be written."""
+
+    exit_code = ExitCode.OUTPUT
