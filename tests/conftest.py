@@ -1,0 +1,209 @@
+"""What the whole suite shares: an isolated home, tiny models of every family, the embedded model.
+
+The user's caches stay out of it: FASTKV_HOME and HF_HOME point into a temporary folder from
+before the first import. The one exception is the converted embedded model, which takes too long
+to make for every run: it is made once in the user's own cache (or FASTKV_TEST_CACHE) and linked
+into the temporary home.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastkv_cli.config import EMBEDDED_MODEL, cache_dir
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog, and the dog sleeps on.",
+    "A language model reads a long document and writes a short summary of it.",
+    "Keys and values of the tokens that matter are kept; the others are left out of the cache.",
+    "What is the answer to the question? The answer is in the text, on page 42.",
+    "In 1998 the committee met 3 times; in 1999 it met 14 times, and in 2000 not at all.",
+] * 4
+
+_home: Path | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point every cache into a temporary folder, before anything reads the environment.
+
+    The workers of pytest-xdist inherit the controller's environment, so the user's own cache is
+    noted once, under a name of its own.
+    """
+    global _home  # noqa: PLW0603 (pytest's hooks share no object of our own)
+    os.environ.setdefault("FASTKV_TEST_CACHE", str(cache_dir()))
+    _home = Path(tempfile.mkdtemp(prefix="fastkv-tests-"))
+    os.environ["FASTKV_HOME"] = str(_home / "fastkv")
+    os.environ["HF_HOME"] = str(_home / "huggingface")
+    for name in (
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    ):
+        os.environ.pop(name, None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the temporary folder."""
+    if _home is not None:
+        shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def fastkv_home() -> Path:
+    """The cache folder of this test session: FASTKV_HOME is set to it, for subprocesses too."""
+    home = cache_dir()
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+@pytest.fixture(scope="session")
+def embedded_dir(fastkv_home: Path) -> Path:
+    """The folder of the converted embedded model, linked into the session's FASTKV_HOME.
+
+    A test that asks for this fixture may also load `smollm2-135m` by its name.
+    """
+    from fastkv_cli.engine.loader import prepare_files
+    from fastkv_cli.models import resolve_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTKV_HOME", os.environ["FASTKV_TEST_CACHE"])
+        folder: Path = prepare_files(resolve_model(EMBEDDED_MODEL, offline=False, on_progress=None))
+    link = fastkv_home / "models" / folder.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(folder, target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny random models, one for each family and each of its variants.
+
+    Hidden size 64, 4 layers, 4 query heads, 2 KV heads, float32. The weights are spread widely
+    (initializer_range 0.2), so that greedy tokens differ from place to place.
+    """
+    root = tmp_path_factory.mktemp("tiny-models")
+    tokenizer = _tiny_tokenizer()
+    return {name: _save_tiny_model(root / name, name, tokenizer) for name in tiny_settings()}
+
+
+def tiny_settings() -> dict[str, dict[str, Any]]:
+    """The settings in which each tiny model differs from the others, by its name."""
+    mixed = ["sliding_attention", "full_attention"] * 2
+    llama3 = {
+        "rope_type": "llama3",
+        "rope_theta": 10000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 256,
+    }
+    # Trained on 128 positions, stretched to 2,048: both YaRN and the position-dependent scaling of
+    # the queries show in a short test.
+    yarn = {
+        "rope_type": "yarn",
+        "rope_theta": 10000.0,
+        "factor": 16.0,
+        "original_max_position_embeddings": 128,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "mscale": 1.0,
+        "mscale_all_dim": 1.0,
+        "llama_4_scaling_beta": 0.1,
+    }
+    partial = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    return {
+        "llama": {"model_type": "llama"},
+        "mistral": {"model_type": "mistral", "sliding_window": None},
+        "mistral-sliding": {"model_type": "mistral", "sliding_window": 48},
+        "nemo": {"model_type": "mistral", "sliding_window": None, "head_dim": 32},
+        "ministral": {"model_type": "ministral", "sliding_window": 48, "layer_types": mixed},
+        "ministral3": {"model_type": "ministral3", "rope_parameters": yarn},
+        "qwen2": {"model_type": "qwen2"},
+        "qwen3": {"model_type": "qwen3"},
+        "phi3": {"model_type": "phi3"},
+        "phi3-partial": {"model_type": "phi3", "rope_parameters": partial},
+        "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
+    }
+
+
+def _save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
+    import torch
+    import transformers
+
+    settings = dict(tiny_settings()[name])
+    config = transformers.AutoConfig.for_model(
+        settings.pop("model_type"),
+        **{
+            "vocab_size": len(tokenizer),
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 2048,
+            "initializer_range": 0.2,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+        | settings,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(sum(name.encode()))
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        with torch.no_grad():
+            for key, weight in model.named_parameters():
+                # Fresh biases are 0 and fresh norms 1: both would hide an engine that skips them.
+                if key.endswith(".bias"):
+                    weight.normal_(0, 0.2)
+                elif "norm" in key:
+                    weight.uniform_(0.5, 1.5)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _tiny_tokenizer() -> Any:
+    import tokenizers
+    import transformers
+
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.train_from_iterator(
+        CORPUS,
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=384,
+            special_tokens=SPECIAL_TOKENS,
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+        additional_special_tokens=SPECIAL_TOKENS,
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+    )
