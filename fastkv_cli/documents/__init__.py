@@ -1,0 +1,11 @@
+"""Documents: from a path or stdin to text, with a map from characters to pages.
+
+Nothing here imports torch, rich or (before a PDF is met) pypdf.
+"""
+
+from __future__ import annotations
+
+from .document import Document, Page
+from .load import load_document, load_documents
+
+__all__ = ["Document", "Page", "load_document", "load_documents"]

@@ -1,0 +1,128 @@
+"""Normalising text: characters, line ends, blanks, and what typesetting put into a PDF."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from .running import drop_running_lines
+
+# Not NFKC over everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
+# changes what a reader quotes and a model reads. NFC keeps all of them. In a PDF, where the
+# characters stand for glyphs that a typesetter chose, the compatibility forms of those glyphs are
+# folded one by one: Latin (ﬁ, ﬀ), Armenian, Hebrew and Arabic presentation forms, Kangxi
+# radicals in place of ideographs, and no-break spaces.
+_GLYPH_FORMS = re.compile("[\u2f00-\u2fdf\ufb00-\ufdfb\ufe70-\ufefc]")
+_NO_BREAK_SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " ")
+
+# C0 but tab and newline, DEL, C1, and the byte order mark where files were joined.
+_DROPPED = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160), 0xFEFF])
+_LINE_ENDS = re.compile("\r\n|[\r\v\u2028]")
+_PARAGRAPH_ENDS = re.compile("[\f\u2029]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_EMPTY_LINES = re.compile(r"\n{3,}")
+
+_SOFT_HYPHEN = "\u00ad"
+_HYPHENS = ("-", "\u2010", _SOFT_HYPHEN)
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_LINE_END_WORD = re.compile(rf"(?:^|(?<=[\s(\[“„‘'\"]))([^\W\d_]+)[{''.join(_HYPHENS)}]\Z")
+_LINE_START_WORD = re.compile(r"[ \t]*([^\W\d_]+)")
+_CONJUNCTIONS = frozenset(  # pre- and post-war
+    ("and", "or", "to", "of", "und", "oder", "bis", "et", "ou", "y", "o", "e")
+)
+_MAX_JOINED_LINE = 1000  # keeps hostile pages of one-syllable lines linear
+
+
+def clean_text(text: str) -> str:
+    """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines."""
+    return _tidy(unicodedata.normalize("NFC", _drop_controls(text)))
+
+
+def clean_pages(texts: Mapping[int, str]) -> dict[int, str]:
+    """Clean the pages of one PDF, by page number; a page without text becomes an empty string.
+
+    Beyond `clean_text`, glyph forms are folded, lines that repeat at the edges of most pages are
+    dropped, and words cut at line ends are joined within a page.
+    """
+    pages = {number: _tidy(_fold_glyphs(_drop_controls(text))) for number, text in texts.items()}
+    pages = drop_running_lines(pages)
+    words = _words(pages.values())
+    breaks_words = _breaks_words(pages.values(), words)
+    return {
+        number: _tidy(_join_hyphens(page, words, breaks_words)) for number, page in pages.items()
+    }
+
+
+def _drop_controls(text: str) -> str:
+    if _SURROGATE.search(text):
+        # Pairs become the character they stand for; lone ones go.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    text = _PARAGRAPH_ENDS.sub("\n\n", _LINE_ENDS.sub("\n", text))
+    return text.translate(_DROPPED)
+
+
+def _fold_glyphs(text: str) -> str:
+    text = _GLYPH_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    return unicodedata.normalize("NFC", text.translate(_NO_BREAK_SPACES))
+
+
+def _tidy(text: str) -> str:
+    """No trailing blanks, at most one empty line in a row, none at either end."""
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return _EMPTY_LINES.sub("\n\n", text).strip("\n")
+
+
+def _words(pages: Iterable[str]) -> set[str]:
+    """Every word of the document, with inner hyphens, in lower case."""
+    return {match[0].lower() for page in pages for match in _WORD.finditer(page)}
+
+
+def _breaks_words(pages: Iterable[str], words: set[str]) -> bool:
+    """Whether the document cuts words at line ends, or only ends lines after real hyphens.
+
+    Told by the cut words that occur elsewhere in it, whole or with a hyphen.
+    """
+    num_whole = num_compound = 0
+    for page in pages:
+        for line, following in pairwise(page.split("\n")):
+            halves = _halves(line, following)
+            if halves is not None:
+                num_whole += "".join(halves).lower() in words
+                num_compound += "-".join(halves).lower() in words
+    return num_whole >= num_compound
+
+
+def _join_hyphens(page: str, words: set[str], breaks_words: bool) -> str:
+    """Join words cut at line ends; the rest of the second line stays a line of its own.
+
+    Only a word followed by a lower-case letter is joined, so that `Nord-/Süd`, numbers and
+    addresses stay. The hyphen goes where the whole word occurs elsewhere, stays where the
+    compound does, and for the rest follows the document's habit.
+    """
+    lines: list[str] = []
+    for line in page.split("\n"):
+        halves = _halves(lines[-1], line) if lines else None
+        if halves is None:
+            lines.append(line)
+            continue
+        whole, compound = "".join(halves).lower() in words, "-".join(halves).lower() in words
+        drops = whole or (breaks_words and not compound) or lines[-1].endswith(_SOFT_HYPHEN)
+        start, _, rest = line.lstrip(" \t").partition(" ")
+        lines[-1] = lines[-1][:-1] + ("" if drops else "-") + start
+        if rest.strip():
+            lines.append(rest.lstrip())
+    return "\n".join(lines).replace(_SOFT_HYPHEN, "")
+
+
+def _halves(line: str, following: str) -> tuple[str, str] | None:
+    """The two parts of a word that is cut between two lines; None if none is."""
+    if not line.endswith(_HYPHENS) or len(line) > _MAX_JOINED_LINE:
+        return None
+    end, start = _LINE_END_WORD.search(line), _LINE_START_WORD.match(following)
+    if end is None or start is None:
+        return None
+    if not start[1][0].islower() or start[1] in _CONJUNCTIONS:
+        return None
+    return end[1], start[1]

@@ -1,0 +1,52 @@
+"""What was read: the text of a document and where its pages lie in it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+MAX_CHARACTERS = 20_000_000  # the most that is read of one document
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page that was read: characters `start` to `end` (exclusive) of `Document.text`."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as text.
+
+    Attributes:
+        path: As the user typed it; "-" for standard input.
+        text: The cleaned text. Pages are set apart by one empty line, which belongs to none.
+        num_pages: Pages in the file; None where the format has none (a plain text).
+        pages: Those that were read and hold text, ascending.
+        warnings: One line each, without the path: what was left out, or may be wrong.
+    """
+
+    path: str
+    text: str
+    num_pages: int | None
+    pages: tuple[Page, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def num_characters(self) -> int:
+        """Characters (code points) in the text."""
+        return len(self.text)
+
+    def page_at(self, character: int) -> int | None:
+        """The 1-based number of the page that holds a character of the text.
+
+        The empty line between two pages counts as the end of the first. None where there are no
+        pages, or where the position lies outside the text.
+        """
+        if not 0 <= character < len(self.text):
+            return None
+        index = bisect_right(self.pages, character, key=lambda page: page.start) - 1
+        return self.pages[index].number if index >= 0 else None
