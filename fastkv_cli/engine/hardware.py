@@ -1,0 +1,90 @@
+"""Which device, number format and attention kernels to use, and what this machine has of them."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+
+import torch
+
+from ..config import Attention, DType
+from ..errors import UsageError
+
+_DTYPES = {
+    DType.BFLOAT16: torch.bfloat16,
+    DType.FLOAT16: torch.float16,
+    DType.FLOAT32: torch.float32,
+}
+_FLASH_EXTRA = "pip install 'fastkv-cli[flash]'"
+_CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        UsageError: when the name is none of these, or the machine has no such device.
+    """
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda", 0) if num_gpus else torch.device("mps" if has_mps else "cpu")
+    there = ["cpu", *(f"cuda:{n}" for n in range(num_gpus)), *(["mps"] if has_mps else [])]
+    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
+    if match is None:
+        raise UsageError(
+            f"unknown device {name!r}", f"give auto, or one that is there: {', '.join(there)}"
+        )
+    found = f"cuda:{int(match[1] or 0)}" if name.startswith("cuda") else name
+    if found not in there:
+        raise UsageError(f"there is no device {name}", f"this machine has {', '.join(there)}")
+    return torch.device(found)
+
+
+def choose_dtype(dtype: DType, device: torch.device) -> torch.dtype:
+    """The number format: AUTO is bfloat16 where the device multiplies it natively.
+
+    Elsewhere a CPU gets float32 and a GPU float16.
+    """
+    if dtype is not DType.AUTO:
+        return _DTYPES[dtype]
+    if device.type == "cpu":
+        return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return torch.bfloat16
+    return torch.float16
+
+
+def choose_attention(attention: Attention, device: torch.device, dtype: torch.dtype) -> Attention:
+    """SDPA or FLASH: AUTO is flash where it is installed, on CUDA, in 16 bits.
+
+    Raises:
+        UsageError: when flash is asked for by name and cannot be used.
+    """
+    if attention is Attention.SDPA:
+        return attention
+    problem = _flash_problem(device, dtype)
+    if problem is None:
+        return Attention.FLASH
+    if attention is Attention.FLASH:
+        raise UsageError(f"--attention flash {problem}", "or use --attention sdpa")
+    return Attention.SDPA
+
+
+def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why flash attention cannot be used here, if it cannot."""
+    if device.type != "cuda":
+        return f"needs a CUDA device and flash-attn ({_FLASH_EXTRA}); the device is {device}"
+    if dtype is torch.float32:
+        return "needs --dtype bfloat16 or float16"
+    try:
+        importlib.import_module("flash_attn")
+    except ImportError:
+        return f"needs flash-attn, which cannot be imported: {_FLASH_EXTRA}"
+    return None
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(feature, False) for feature in _CPU_BFLOAT16)

@@ -1,0 +1,162 @@
+"""Files on disk to a model that is ready to run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Attention, DType
+from ..errors import FastKVError, ModelError, OutOfMemoryError
+from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
+from .gguf import convert, quiet
+from .hardware import choose_attention, choose_device, choose_dtype
+
+# The chat templates of the supported families end a turn with one of these.
+_END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory.
+
+    `model` is a transformers ForCausalLM in eval mode whose weights need no gradient. `attention`
+    is what was chosen, never AUTO. `max_context` is the window in tokens. `load_s` is the time
+    that tokenizer and weights took, without imports, downloads and conversion.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str
+    device: torch.device
+    dtype: torch.dtype
+    attention: Attention
+    max_context: int
+    eos_ids: frozenset[int]
+    load_s: float
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: DType = DType.AUTO,
+    device: str = "auto",
+    attention: Attention = Attention.AUTO,
+    offline: bool = False,
+    on_progress: ProgressCallback | None = None,
+) -> LoadedModel:
+    """Load a model by its name, fetching and converting it first where that is needed.
+
+    Args:
+        name: what `models.resolve_model` takes.
+        dtype: AUTO is bfloat16 where the hardware multiplies it, else float32 or float16.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        attention: AUTO is flash on CUDA where flash-attn is installed, else sdpa.
+        offline: with True, no socket is opened.
+        on_progress: told what is going on.
+
+    Raises:
+        UsageError: for a device or kernels that are not there.
+        ModelError: for a model that cannot be found, fetched, converted or read.
+        OutOfMemoryError: when the weights do not fit.
+    """
+    place = choose_device(device)
+    number_format = choose_dtype(dtype, place)
+    kernels = choose_attention(attention, place, number_format)
+    files = resolve_model(name, offline=offline, on_progress=on_progress)
+    folder = prepare_files(files, on_progress)
+    if on_progress is not None:
+        on_progress(Progress(f"loading {name}"))
+    try:
+        with quiet():
+            model, tokenizer, load_s = _load(folder, place, number_format, kernels)
+    except FastKVError:
+        raise
+    except Exception as error:
+        raise _explain(error, name, place) from error
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        name=name,
+        revision=files.revision,
+        device=place,
+        dtype=number_format,
+        attention=kernels,
+        max_context=int(model.config.max_position_embeddings),
+        eos_ids=_eos_ids(model, tokenizer),
+        load_s=load_s,
+    )
+
+
+def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None) -> Path:
+    """The folder to load a model from; a GGUF file that was not converted yet is, now.
+
+    Raises:
+        ModelError: when the conversion fails.
+    """
+    if files.converted is None:
+        return files.path
+    if files.needs_conversion:
+        convert(files.path, files.converted, on_progress)
+    return files.converted
+
+
+def _load(
+    folder: Path, device: torch.device, dtype: torch.dtype, attention: Attention
+) -> tuple[Any, Any, float]:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
+
+    ours = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(folder, **ours)
+    # Looking the class up imports its module, which is no part of the loading time.
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    started = time.perf_counter()
+    tokenizer = AutoTokenizer.from_pretrained(folder, config=config, **ours)
+    model, info = model_class.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        attn_implementation="flash_attention_2" if attention is Attention.FLASH else "sdpa",
+        device_map={"": device} if device.type == "cuda" else None,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the weights in {folder} are incomplete: {missing[0]} is missing",
+            "fetch the model again",
+        )
+    model = model.to(device).eval().requires_grad_(False)
+    return model, tokenizer, time.perf_counter() - started
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: what the config files say, and the end of a chat turn."""
+    found: set[int] = set()
+    for stated in (
+        model.generation_config.eos_token_id,
+        model.config.eos_token_id,
+        tokenizer.eos_token_id,
+    ):
+        found.update([stated] if isinstance(stated, int) else stated or ())
+    added = tokenizer.get_added_vocab()
+    found.update(added[token] for token in _END_OF_TURN if token in added)
+    return frozenset(found)
+
+
+def _explain(error: Exception, name: str, device: torch.device) -> FastKVError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    # The CPU's allocator raises a plain RuntimeError.
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or "can't allocate memory" in str(error):
+        return OutOfMemoryError(
+            f"not enough memory on {device} for the weights of {name}",
+            "take a smaller model, --dtype bfloat16, or another --device",
+        )
+    return ModelError(f"cannot load {name} ({reason})", "fetch the model again")

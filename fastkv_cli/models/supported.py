@@ -1,0 +1,55 @@
+"""The model families that can be run, by the `model_type` of their config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+
+FAMILIES: dict[str, str] = {
+    "llama": "Llama",
+    "mistral": "Mistral",
+    "ministral": "Ministral",
+    "ministral3": "Ministral 3",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "phi3": "Phi-3",
+}
+
+# What llama.cpp calls them; its Mistral files say "llama".
+GGUF_ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"})
+
+
+def check_model_type(model_type: object, name: str) -> None:
+    """Raise a ModelError unless the family can be run; `name` is the model's, for the message."""
+    if model_type not in FAMILIES:
+        kind = f"of type {model_type!r}" if model_type else "of no type that its config.json names"
+        raise unsupported(name, kind, FAMILIES)
+
+
+def unsupported(name: str, kind: str, supported: Iterable[str]) -> ModelError:
+    """The error for a family that cannot be run."""
+    names = ", ".join(sorted(supported))
+    return ModelError(f"{name} is {kind}, which is not supported", f"supported are {names}")
+
+
+def read_config(path: Path, name: str) -> dict[str, Any]:
+    """The contents of a config.json.
+
+    Raises:
+        ModelError: when it cannot be read, or is not a JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from error
+    except ValueError as error:
+        raise ModelError(
+            f"the config.json of {name} is not JSON", "fetch the model again"
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError(f"the config.json of {name} is not a JSON object", "fetch it again")
+    return config
