@@ -40,7 +40,7 @@ def encoding_of_mark(data: bytes) -> tuple[int, str] | None:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             sample = data[len(mark) : len(mark) + _SAMPLE_BYTES].decode(encoding, "replace")
-            if _odd_share(sample) < 0.2:
+            if _odd_share(sample) < 0.05:
                 return len(mark), encoding
     return None
 

@@ -79,8 +79,8 @@ def _decode_as(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         text = data.decode(encoding, "replace")
     bad = max(1, text.count("\ufffd"))
-    places = "1 place does" if bad == 1 else f"{bad:,} places do"
-    return text, (f"{places} not decode as {shown(encoding)} and show as \ufffd",)
+    does, shows = ("1 place does", "shows") if bad == 1 else (f"{bad:,} places do", "show")
+    return text, (f"{does} not decode as {shown(encoding)} and {shows} as \ufffd",)
 
 
 def _not_text(name: str) -> DocumentError:

@@ -1,0 +1,93 @@
+"""What typesetting put into a PDF is taken out, and nothing else."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fastkv_cli.documents.clean import clean_pages, clean_text
+
+
+def clean_page(page: str) -> str:
+    return clean_pages({1: page})[1]
+
+
+@pytest.mark.parametrize(
+    ("page", "cleaned"),
+    [
+        ("a dan- \ngerous thing", "a dangerous\nthing"),
+        ("method\nof the meth-\nod of", "method\nof the method\nof"),
+        ("a well-known man, a well-\nknown man", "a well-known man, a well-known\nman"),
+        ("so\u00adft hy\u00ad\nphens", "soft hyphens"),
+        ("un-\ncon-\ntrolled", "uncontrolled"),
+        ("from Nord-\nSüd", "from Nord-\nSüd"),
+        ("pre-\nand post-war", "pre-\nand post-war"),
+        ("see a.org/some-\npage", "see a.org/some-\npage"),
+        ("1999-\n2000 and 4 -\nx", "1999-\n2000 and 4 -\nx"),
+        ("end-\n\nnext", "end-\n\nnext"),
+    ],
+)
+def test_hyphens_at_line_ends(page: str, cleaned: str) -> None:
+    assert clean_page(page) == cleaned
+
+
+def test_a_document_that_breaks_no_words_keeps_its_hyphens() -> None:
+    text = "third-party, third-\nparty and user-\nfriendly"
+    assert clean_page(text) == "third-party, third-party\nand user-friendly"
+
+
+def test_glyph_forms_are_folded_and_meaning_is_kept() -> None:
+    assert clean_page("eﬃcient ﬂow ﬁn\u00a0de\u202fsiècle") == "efficient flow fin de siècle"
+    assert clean_page("m² ½ … ™ x₁") == "m² ½ … ™ x₁"
+    assert clean_page("\ufee3\ufeae\ufea3\ufe92\ufe8e") == "مرحبا"
+    assert clean_page("⼀⼈") == "一人"
+
+
+def test_surrogates_are_paired_or_dropped() -> None:
+    assert clean_text("a\ud83d\ude00b\ud800c") == "a😀bc"
+
+
+def test_running_lines_are_dropped() -> None:
+    names = ["alpha", "beta", "gamma", "delta", "epsilon"]
+    pages = {
+        n: f"Annual Report{' ' * n}2020\n{name} text\nmore {name}\nPage {n} of 5\n"
+        for n, name in enumerate(names, start=1)
+    }
+    assert clean_pages(pages) == {
+        n: f"{name} text\nmore {name}" for n, name in enumerate(names, start=1)
+    }
+
+
+def test_left_and_right_pages_with_gaps_in_the_numbers() -> None:
+    words = {1: "ant", 3: "bee", 4: "cat", 7: "dog", 8: "eel", 10: "fox"}
+    pages = {
+        n: (f"{n + 40} MY BOOK" if n % 2 else f"MY BOOK {n + 40}") + f"\n{w} {w}\nthe {w}\nan {w}"
+        for n, w in words.items()
+    }
+    assert not any("BOOK" in page for page in clean_pages(pages).values())
+
+
+def test_lines_that_only_look_alike_stay() -> None:
+    numbers = {
+        n: "\n".join(f"{n * 37 % 11}.{row * n} {row}" for row in range(9)) for n in range(1, 9)
+    }
+    totals = {n: f"words of page {'abcdefgh'[n]}\nTotal {n * n * 7 % 13}" for n in range(8)}
+    few = {n: f"Header\nwords {'abc'[n]}" for n in range(3)}
+    rare = {n: ("Header\n" if n < 4 else "") + f"words {'abcdefgh'[n]}" for n in range(8)}
+    for pages in (numbers, totals, few, rare):
+        assert clean_pages(pages) == pages
+
+
+def test_a_page_of_nothing_but_running_lines_keeps_them() -> None:
+    pages = {n: f"Confidential\n{n}" for n in range(1, 6)}
+    assert clean_pages(pages) == pages
+
+
+@pytest.mark.parametrize(
+    "page", ["x" + " " * 300_000 + "y", "a-\n" * 100_000, "\f\n" * 100_000, "a" * 300_000 + "-\nb"]
+)
+def test_hostile_pages_take_linear_time(page: str) -> None:
+    start = time.perf_counter()
+    clean_page(page)
+    assert time.perf_counter() - start < 5
