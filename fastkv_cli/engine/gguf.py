@@ -21,9 +21,18 @@ from filelock import FileLock, Timeout
 from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import Progress, ProgressCallback, check_model_type
 from ..models.files import silent
-from .gguf_rope import complete_config
+from .gguf_metadata import complete
 
 _MAX_SHARD = "5GB"
+_FILE_SETTINGS = {
+    "gguf_file",
+    "is_local",
+    "legacy",
+    "local_files_only",
+    "model_type",
+    "name_or_path",
+    "vocab_file",
+}
 _END_OF_COPY = "config.json"
 
 
@@ -158,7 +167,7 @@ def _read(gguf: Path, report: ProgressCallback) -> tuple[Any, Any]:
         )
     check_model_type(model.config.model_type, gguf.name)
     _clean_config(model)
-    complete_config(gguf, model.config, tokenizer)
+    complete(gguf, model.config, tokenizer)
     return model, tokenizer
 
 
@@ -179,6 +188,7 @@ def _clean_config(model: Any) -> None:
     config.architectures = [type(model).__name__]
     config.dtype = torch.float32
     generation = model.generation_config
+    generation._from_model_config = False  # what is written counts, and is not made up again
     generation.bos_token_id = config.bos_token_id
     generation.eos_token_id = config.eos_token_id
     generation.pad_token_id = config.pad_token_id
@@ -197,8 +207,12 @@ def _own_weights(model: Any) -> dict[str, torch.Tensor]:
 
 def _write_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
     from huggingface_hub import save_torch_state_dict
+    from safetensors import SafetensorError
 
-    save_torch_state_dict(weights, folder, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
+    try:
+        save_torch_state_dict(weights, folder, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
+    except SafetensorError as error:  # its name for a disk that is full, among others
+        raise OSError(str(error)) from error
     # safetensors creates its files for their owner alone; a shared cache is for everyone.
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)
@@ -208,6 +222,7 @@ def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("is_local", "local_files_only", "name_or_path", "gguf_file", "vocab_file"):
-        settings.pop(name, None)
+    for name in [name for name in settings if name in _FILE_SETTINGS or name.endswith("_id")]:
+        del settings[name]
+    settings["clean_up_tokenization_spaces"] = False  # decoding gives back what was encoded
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + os.linesep, "utf-8")

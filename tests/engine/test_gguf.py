@@ -86,6 +86,8 @@ def test_conversion_holds_a_clean_config_and_the_tokenizer(
     theirs = AutoTokenizer.from_pretrained(tiny_models["llama"])
     text = "<|im_start|>user\nWhat is on page 42?<|im_end|>\n"
     assert ours.encode(text) == theirs.encode(text)
+    assert ours.decode(ours.encode(text + " Well , yes .")) == text + " Well , yes ."
+    assert (ours.bos_token, ours.eos_token) == ("<|im_start|>", "<|im_end|>")
     chat = [{"role": "user", "content": "Hello"}]
     rendered = ours.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     assert rendered == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
@@ -231,6 +233,28 @@ def test_a_full_disk_is_told_before_anything_is_written(
     with pytest.raises(ModelError, match="GB left: free some space"):
         convert(tiny_gguf, tmp_path / "models" / "tiny")
     assert leftovers(tmp_path / "models") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_write_that_fails_leaves_nothing(tiny_gguf: Path, tmp_path: Path) -> None:
+    limited = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+{CONVERT}
+"""
+    target = tmp_path / "models" / "tiny"
+    ended = subprocess.run(
+        [sys.executable, "-c", limited, str(tiny_gguf), str(target), "run"],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("fastkv_cli.errors.ModelError: cannot write the converted model to")
+    assert last.endswith("free some space, or set FASTKV_HOME to another folder")
+    assert leftovers(target.parent) == []
 
 
 def test_the_embedded_model_speaks_its_own_template(embedded_dir: Path) -> None:

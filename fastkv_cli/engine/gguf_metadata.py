@@ -1,7 +1,8 @@
-"""What transformers leaves out when it reads a GGUF file: long-context RoPE, and digits.
+"""What transformers leaves out, or gets wrong, when it reads a GGUF file.
 
 A GGUF file states the scaling of its rotary embeddings in metadata and tensors that transformers
-does not read; without them a model that was made for 128k tokens goes astray after 8k.
+does not read; without them a model that was made for 128k tokens goes astray after 8k. The
+special tokens and the splitting of digits are not right in all of its versions either.
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from ..errors import ModelError
 # holds only what follows from them, one number for each frequency.
 _LLAMA3_LOW, _LLAMA3_HIGH, _LLAMA3_ORIGINAL = 1.0, 4.0, 8192
 
+_SPECIAL_TOKENS = {
+    "bos_token": "tokenizer.ggml.bos_token_id",
+    "eos_token": "tokenizer.ggml.eos_token_id",
+    "unk_token": "tokenizer.ggml.unknown_token_id",
+    "pad_token": "tokenizer.ggml.padding_token_id",
+}
+_LONG_LISTS = {f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "merges")}
 
-def complete_config(gguf: Path, config: Any, tokenizer: Any) -> None:
-    """Set the RoPE parameters and the splitting of digits as the file states them, in place.
+
+def complete(gguf: Path, config: Any, tokenizer: Any) -> None:
+    """Set RoPE, special tokens and the splitting of digits as the file states them, in place.
 
     Raises:
         ModelError: when the file asks for a scaling that is not known here.
@@ -29,9 +38,7 @@ def complete_config(gguf: Path, config: Any, tokenizer: Any) -> None:
 
     reader = GGUFReader(gguf)
     facts = {
-        key: field.contents()
-        for key, field in reader.fields.items()
-        if not key.startswith("tokenizer.") or key == "tokenizer.ggml.pre"
+        key: field.contents() for key, field in reader.fields.items() if key not in _LONG_LISTS
     }
     tensors = {t.name: t for t in reader.tensors if t.name.startswith("rope_")}
     factors = {name: np.asarray(t.data, np.float64).reshape(-1) for name, t in tensors.items()}
@@ -41,6 +48,9 @@ def complete_config(gguf: Path, config: Any, tokenizer: Any) -> None:
     config.rope_parameters = dict(config.rope_parameters) | _scaling(
         gguf, {k.removeprefix(f"{architecture}."): v for k, v in facts.items()}, factors, config
     )
+    for name, key in _SPECIAL_TOKENS.items():
+        if key in facts:
+            setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(int(facts[key])))
     if facts.get("tokenizer.ggml.pre") == "smollm":
         _split_digits(tokenizer)
 
