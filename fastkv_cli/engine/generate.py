@@ -1,0 +1,287 @@
+"""Prefill and decode behind one door: `Engine`, with the clock running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..config import Attention, DType, Sampling
+from ..errors import ContextError, OutOfMemoryError, UsageError
+from ..stats import GenerationStats, KVStats, LayerStats
+from .attention import Kernel
+from .decode import decode
+from .families import Decoder, open_decoder
+from .loader import LoadedModel, load_model
+from .measure import now, peak_memory_bytes, reset_peak_memory
+from .methods import FastKV, Method
+from .prefill import CHUNK_ROWS, PrefillResult, Progress, prefill, score_tokens
+from .sampling import LoopGuard, Sampler
+from .text import TextStream
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some text of the answer, as it came."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An answer and what it took.
+
+    Attributes:
+        token_ids: the new tokens, without the prompt; an end token counted in.
+        text: the tokens decoded, special tokens left out.
+        cache_lengths: entries per layer and KV head, right after prefill.
+        first_logits: (vocabulary,) float32, of the first new token.
+        finish_reason: "stop" at an end token, "length" at a limit, "loop" when the answer began to
+            go round in circles.
+        stats: the clock and the memory.
+        kv: what was kept of the cache.
+        note: why the method did less than was asked for, if so.
+    """
+
+    token_ids: list[int]
+    text: str
+    cache_lengths: list[list[int]]
+    first_logits: Tensor
+    finish_reason: str
+    stats: GenerationStats
+    kv: KVStats
+    note: str
+
+
+class Engine:
+    """A loaded model that reads prompts with a compression method and answers."""
+
+    def __init__(self, loaded: LoadedModel, kernel: Kernel) -> None:
+        """Wrap a loaded model; use `Engine.load` to get one by name."""
+        self.loaded = loaded
+        self.kernel = kernel
+        self.decoder: Decoder = open_decoder(loaded.model)
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        dtype: DType | str = DType.AUTO,
+        device: str = "auto",
+        attention: Attention | str = Attention.AUTO,
+        offline: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> Engine:
+        """Load a model.
+
+        Args:
+            model: `smollm2-135m`, a Hugging Face id, a folder, or a .gguf file.
+            dtype: "auto", "bfloat16", "float16" or "float32".
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+            attention: "auto", "sdpa" or "flash".
+            offline: open no socket.
+            on_progress: told what is going on: a label, units done, units in all.
+
+        Raises:
+            ModelError: when the model cannot be had or is of no supported family.
+            UsageError: when the device, dtype or attention is not to be had.
+            OutOfMemoryError: when the weights do not fit.
+        """
+        wanted = _enum(Attention, attention, "attention")
+        loaded = load_model(
+            model,
+            dtype=_enum(DType, dtype, "dtype"),
+            device=device,
+            attention=wanted,
+            offline=offline,
+            on_progress=on_progress,
+        )
+        return cls(loaded, _choose_kernel(wanted, loaded))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self.loaded.tokenizer
+
+    def generate(
+        self,
+        prompt_ids: Sequence[int] | str,
+        method: Method | None = None,
+        max_new_tokens: int = 256,
+        **settings: Any,
+    ) -> Generation:
+        """Answer a prompt in one go; the arguments are those of `stream`."""
+        *_, generation = self.stream(prompt_ids, method, max_new_tokens, **settings)
+        if not isinstance(generation, Generation):
+            raise TypeError("a stream ends with its generation")
+        return generation
+
+    def stream(
+        self,
+        prompt_ids: Sequence[int] | str,
+        method: Method | None = None,
+        max_new_tokens: int = 256,
+        *,
+        sampling: Sampling = Sampling(),
+        guard_loops: bool = False,
+        chunk_rows: int = CHUNK_ROWS,
+        on_progress: Progress | None = None,
+    ) -> Iterator[Piece | Generation]:
+        """Answer a prompt piece by piece; the last item is the `Generation`.
+
+        Args:
+            prompt_ids: token ids, or a text to be tokenized as it is.
+            method: the compression method; None is FastKV with the paper's settings.
+            max_new_tokens: the most tokens to generate; the model's window may end it sooner.
+            sampling: greedy by default.
+            guard_loops: keep the answer from going round in circles (see `LoopGuard`).
+            chunk_rows: prompt tokens that pass through a layer at once.
+            on_progress: told the share of the prefill that is done, 0 to 1.
+
+        Raises:
+            UsageError: when the prompt is empty or a setting is out of range.
+            ContextError: when the prompt leaves no room in the model's window.
+            OutOfMemoryError: when memory runs out.
+        """
+        ids = self._tensor(prompt_ids)
+        if max_new_tokens < 1:
+            raise UsageError(f"max_new_tokens {max_new_tokens} is out of range", "it is 1 or more")
+        limit = min(max_new_tokens, self.decoder.max_context - ids.shape[0])
+        method = method if method is not None else FastKV()
+        sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
+        device = self.decoder.device
+
+        with _explained_out_of_memory(ids.shape[0]):
+            reset_peak_memory(device)
+            start = now(device)
+            read = prefill(
+                self.decoder,
+                ids,
+                method,
+                kernel=self.kernel,
+                room=limit,
+                chunk_rows=chunk_rows,
+                on_progress=on_progress,
+            )
+            prefill_s = now(device) - start
+            lengths, kv = read.cache.lengths, self._kv_stats(read, method, ids.shape[0])
+            token_ids: list[int] = []
+            first_at, last_at = start, start
+            text = TextStream(self.tokenizer)
+            reason = "length"
+            for token_id in decode(self.decoder, read.cache, read.logits, sampler):
+                last_at = now(device)
+                first_at = first_at if token_ids else last_at
+                token_ids.append(token_id)
+                if piece := text.push(token_id):
+                    yield Piece(piece)
+                reason = self._finish_reason(token_id, sampler)
+                if reason or len(token_ids) >= limit:
+                    break
+            if piece := text.flush():
+                yield Piece(piece)
+        yield Generation(
+            token_ids=token_ids,
+            text=text.text,
+            cache_lengths=lengths,
+            first_logits=read.logits,
+            finish_reason=reason or "length",
+            stats=GenerationStats(
+                prefill_s=prefill_s,
+                ttft_s=first_at - start,
+                decode_s=last_at - first_at if len(token_ids) > 1 else None,
+                prompt_tokens=ids.shape[0],
+                output_tokens=len(token_ids),
+                peak_memory_bytes=peak_memory_bytes(device),
+            ),
+            kv=kv,
+            note=read.plan.note,
+        )
+
+    def score(self, prompt_ids: Sequence[int], method: Method) -> list[float]:
+        """How much each token before the window matters at the method's TSP layer.
+
+        An early-exit pass: layers up to the TSP layer, and no further.
+
+        Raises:
+            ContextError: when the prompt does not fit the model's window.
+            OutOfMemoryError: when memory runs out.
+        """
+        ids = self._tensor(prompt_ids)
+        with _explained_out_of_memory(ids.shape[0]):
+            scores: list[float] = score_tokens(
+                self.decoder, ids, method, kernel=self.kernel
+            ).tolist()
+        return scores
+
+    def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
+        if isinstance(prompt_ids, str):
+            prompt_ids = self.tokenizer(prompt_ids)["input_ids"]
+        if not prompt_ids:
+            raise UsageError("the prompt is empty", "give at least one token")
+        size = self.loaded.model.config.vocab_size
+        if min(prompt_ids) < 0 or max(prompt_ids) >= size:
+            raise UsageError("the prompt holds a token id out of range", f"ids are 0 to {size - 1}")
+        if len(prompt_ids) >= self.decoder.max_context:
+            raise ContextError(
+                f"the prompt of {len(prompt_ids):,} tokens does not fit the model's window",
+                f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
+            )
+        return torch.tensor(prompt_ids, device=self.decoder.device)
+
+    def _finish_reason(self, token_id: int, sampler: Sampler) -> str:
+        if token_id in self.loaded.eos_ids:
+            return "stop"
+        return "loop" if sampler.is_looping else ""
+
+    def _kv_stats(self, read: PrefillResult, method: Method, num_tokens: int) -> KVStats:
+        return KVStats(
+            method=method.name,
+            budget=method.budget,
+            tsp_layer=read.plan.tsp_layer,
+            tsp_rate=read.plan.tsp_rate,
+            full_bytes=self.decoder.kv_bytes(num_tokens),
+            kept_bytes=read.cache.nbytes,
+            layers=tuple(
+                LayerStats(seen, read.cache.length(layer))
+                for layer, seen in enumerate(read.tokens_seen)
+            ),
+        )
+
+
+def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(kind)
+        raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None
+
+
+def _choose_kernel(wanted: Attention, loaded: LoadedModel) -> Kernel:
+    if loaded.attention is Attention.FLASH:
+        return Kernel.FLASH
+    on_cpu = loaded.device.type == "cpu" and loaded.dtype is not torch.float32
+    return Kernel.BLOCKED if on_cpu and wanted is Attention.AUTO else Kernel.SDPA
+
+
+@contextmanager
+def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
+    """Turn the many ways to run out of memory into one clear error."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not is_memory and "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            f"memory ran out on a prompt of {num_tokens:,} tokens",
+            "try a smaller --budget or --tsp-rate, fewer --pages, or a smaller --model",
+        ) from error

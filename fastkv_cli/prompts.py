@@ -1,0 +1,116 @@
+"""From a task and a text to the token ids of a prompt.
+
+The text is data: it stands inside a fence, is tokenized apart from the template so that nothing in
+it can become a control token, and cannot close the fence. Instructions are short and the question
+comes last, as small models need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .config import Length
+
+_SENTINEL = "\u241eTEXT\u241e"  # stands where the text goes while the template is rendered
+_FENCE_OPEN, _FENCE_CLOSE = "<document>\n", "\n</document>\n\n"
+_FENCE_LOOKALIKE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
+
+SUMMARY_TASKS: dict[Length, str] = {
+    Length.SHORT: "Summarize the document above in two or three sentences.",
+    Length.MEDIUM: "Summarize the document above in one paragraph, with its main points.",
+    Length.LONG: "Summarize the document above in detail, in several paragraphs.",
+}
+PART_TASK = "Summarize the part of a document above in a few sentences."
+MERGE_TASKS: dict[Length, str] = {
+    length: task.replace("the document", "the whole document from the notes on its parts")
+    for length, task in SUMMARY_TASKS.items()
+}
+ASK_TASK = "Answer the question from the document above.\n\nQuestion: {question}"
+SYSTEM = "You read documents and answer from them, briefly and exactly."
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids in four pieces: template and fence, text, fence and question, template."""
+
+    prefix_ids: list[int]
+    document_ids: list[int]
+    question_ids: list[int]
+    tail_ids: list[int]
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The whole prompt."""
+        return self.prefix_ids + self.document_ids + self.question_ids + self.tail_ids
+
+    @property
+    def document_span(self) -> slice:
+        """Where the text's tokens lie in the whole."""
+        return slice(len(self.prefix_ids), len(self.prefix_ids) + len(self.document_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text's tokens and where each begins in it, in characters."""
+
+    token_ids: list[int]
+    starts: list[int]
+
+
+def tokenize_text(tokenizer: Any, text: str) -> TokenizedText:
+    """Tokenize a text as data: nothing in it becomes a control token or closes the fence."""
+    fenced = _FENCE_LOOKALIKE.sub("‹", text)  # one character for one, so that offsets hold
+    encoded = tokenizer(
+        fenced,
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return TokenizedText(encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]])
+
+
+def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prompt:
+    """Put a text and a task into the model's own chat template.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        document_ids: the tokens of the text, as `tokenize_text` gives them.
+        task: what to do with it; a user's question in it is tokenized as data too.
+    """
+    before, after = _render(tokenizer).split(_SENTINEL)
+    question = _FENCE_CLOSE + task
+    return Prompt(
+        prefix_ids=_encode(tokenizer, before + _FENCE_OPEN, as_data=False),
+        document_ids=list(document_ids),
+        question_ids=_encode(tokenizer, question, as_data=True),
+        tail_ids=_encode(tokenizer, after, as_data=False),
+    )
+
+
+def _render(tokenizer: Any) -> str:
+    """The template around one user turn, with the sentinel as its content."""
+    user = {"role": "user", "content": _SENTINEL}
+    if tokenizer.chat_template is None:  # a base model: plain text, begun as the model expects it
+        return f"{tokenizer.bos_token or ''}{_SENTINEL}\n\nAnswer:"
+    system = {"role": "system", "content": SYSTEM}
+    settings = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    try:
+        rendered = tokenizer.apply_chat_template([system, user], **settings)
+    except Exception:  # noqa: BLE001 (templates raise what they like where no system turn exists)
+        rendered = ""
+    if SYSTEM not in rendered:
+        user["content"] = f"{SYSTEM}\n\n{_SENTINEL}"
+        rendered = tokenizer.apply_chat_template([user], **settings)
+    return str(rendered)
+
+
+def _encode(tokenizer: Any, text: str, *, as_data: bool) -> list[int]:
+    encoded = tokenizer(
+        text, add_special_tokens=False, split_special_tokens=as_data, verbose=False
+    )
+    ids: list[int] = encoded["input_ids"]
+    return ids

@@ -1,0 +1,73 @@
+"""What was measured: frozen values and arithmetic, units in the names.
+
+None stands for what was not measured, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStats:
+    """The clock and the memory of one answer.
+
+    Attributes:
+        prefill_s: seconds in the prefill of the answer's prompt.
+        ttft_s: seconds from the start of prefill until the first token was there.
+        decode_s: seconds from the first token to the last, or None with fewer than two tokens.
+        prompt_tokens: tokens of the prompt.
+        output_tokens: tokens generated, an end token counted in.
+        peak_memory_bytes: the most memory held while at it, of the GPU where one is used, else of
+            the process; None where the system does not tell.
+    """
+
+    prefill_s: float
+    ttft_s: float
+    decode_s: float | None
+    prompt_tokens: int
+    output_tokens: int
+    peak_memory_bytes: int | None
+
+    @property
+    def decode_tokens_per_s(self) -> float | None:
+        """Tokens a second behind the first one."""
+        if self.decode_s is None or self.decode_s <= 0:
+            return None
+        return (self.output_tokens - 1) / self.decode_s
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStats:
+    """One layer of the cache right after prefill; kept is per KV head."""
+
+    tokens_seen: int
+    tokens_kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class KVStats:
+    """What the method did to the KV cache of the answer's prompt.
+
+    Attributes:
+        method: the method's name.
+        budget: what was asked to be kept, as the user writes it.
+        tsp_layer: the layer behind which tokens were left behind; None where none were.
+        tsp_rate: the share of the tokens that went on; None where all did.
+        full_bytes: predicted bytes of the whole cache.
+        kept_bytes: measured bytes of the keys and values held right after prefill.
+        layers: per layer, tokens seen and kept.
+    """
+
+    method: str
+    budget: str
+    tsp_layer: int | None
+    tsp_rate: float | None
+    full_bytes: int
+    kept_bytes: int
+    layers: tuple[LayerStats, ...]
+
+    @property
+    def kept_ratio(self) -> float:
+        """Kept bytes as a share of the full cache."""
+        return self.kept_bytes / self.full_bytes
