@@ -16,7 +16,10 @@ _DTYPES = {
     DType.FLOAT16: torch.float16,
     DType.FLOAT32: torch.float32,
 }
-_FLASH_EXTRA = "pip install 'fastkv-cli[flash]'"
+_WITHOUT_FLASH = (
+    "use --attention sdpa, or install the extra on a machine with CUDA: "
+    "pip install 'fastkv-cli[flash]'"
+)
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 
@@ -68,20 +71,20 @@ def choose_attention(attention: Attention, device: torch.device, dtype: torch.dt
     if problem is None:
         return Attention.FLASH
     if attention is Attention.FLASH:
-        raise UsageError(f"--attention flash {problem}", "or use --attention sdpa")
+        raise UsageError(f"--attention flash {problem}", _WITHOUT_FLASH)
     return Attention.SDPA
 
 
 def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:
     """Why flash attention cannot be used here, if it cannot."""
     if device.type != "cuda":
-        return f"needs a CUDA device and flash-attn ({_FLASH_EXTRA}); the device is {device}"
+        return f"needs a CUDA device, and the device is {device}"
     if dtype is torch.float32:
-        return "needs --dtype bfloat16 or float16"
+        return "needs --dtype bfloat16 or float16, and the dtype is float32"
     try:
         importlib.import_module("flash_attn")
     except ImportError:
-        return f"needs flash-attn, which cannot be imported: {_FLASH_EXTRA}"
+        return "needs the package flash-attn, which cannot be imported"
     return None
 
 
