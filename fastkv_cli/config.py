@@ -114,6 +114,9 @@ class Sampling:
             raise UsageError(f"seed {self.seed} is out of range", "it lies between 0 and 2^63 - 1")
 
 
+GREEDY = Sampling()
+
+
 @dataclass(frozen=True, slots=True)
 class PageRange:
     """Which pages of a PDF to read, 1-based as they are counted on screen: `1-5,9,20-`."""
@@ -132,7 +135,8 @@ class PageRange:
             match = re.fullmatch(r"\s*(\d+)\s*(-?)\s*(\d*)\s*", part)
             if match is None or (match[3] and not match[2]) or int(match[1]) < 1:
                 raise UsageError(
-                    f"cannot read the page range {text!r}", "write it as 1-5,9 (the first page is 1)"
+                    f"cannot read the page range {text!r}",
+                    "write it as 1-5,9 (the first page is 1)",
                 )
             first = int(match[1])
             last = int(match[3]) if match[3] else (None if match[2] else first)
@@ -152,9 +156,7 @@ class PageRange:
         beyond = [max(a, b or a) for a, b in self.spans if max(a, b or a) > num_pages]
         if beyond:
             pages = "1 page" if num_pages == 1 else f"{num_pages} pages"
-            raise UsageError(
-                f"page {beyond[0]} is out of range", f"the document has {pages}"
-            )
+            raise UsageError(f"page {beyond[0]} is out of range", f"the document has {pages}")
         chosen = {
             page for first, last in self.spans for page in range(first, (last or num_pages) + 1)
         }
@@ -179,3 +181,105 @@ def is_offline(flag: bool = False) -> bool:
     """Whether the network is off limits: the flag, or HF_HUB_OFFLINE / TRANSFORMERS_OFFLINE."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return flag or any(os.environ.get(n, "").lower() in {"1", "true", "yes", "on"} for n in names)
+
+
+DEFAULT_MAX_TOKENS: dict[Length, int] = {Length.SHORT: 160, Length.MEDIUM: 320, Length.LONG: 640}
+DEFAULT_ANSWER_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDefaults:
+    """What a method uses where the user sets nothing.
+
+    Attributes:
+        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
+        tsp_rate: share of the tokens that go on behind it.
+        budget: share of the KV cache to keep.
+        full_below: prompts of fewer tokens are not compressed: there is little to gain.
+    """
+
+    tsp_layer: int | None = None
+    tsp_rate: float = 0.2
+    budget: Budget = Budget(rate=0.1)
+    full_below: int = 1024
+
+
+# SmolLM2 is deep and narrow: chosen by measurement, see docs/decisions.md.
+METHOD_DEFAULTS: dict[str, MethodDefaults] = {
+    EMBEDDED_MODEL: MethodDefaults(tsp_layer=20, tsp_rate=0.3, budget=Budget(rate=0.2)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSettings:
+    """What the user set of a method; None is the default of the method and model."""
+
+    name: MethodName = MethodName.FASTKV
+    budget: Budget | None = None
+    tsp_layer: int | None = None
+    tsp_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tsp_layer is not None and self.tsp_layer < 0:
+            raise UsageError(f"TSP layer {self.tsp_layer} is out of range", "layers count from 0")
+        if self.tsp_rate is not None and not 0 < self.tsp_rate <= 1:
+            raise UsageError(
+                f"TSP rate {self.tsp_rate:g} is out of range", "it is above 0 and at most 1"
+            )
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the user left all to the defaults."""
+        return self.budget is None and self.tsp_layer is None and self.tsp_rate is None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run of the tool, checked.
+
+    Attributes:
+        sources: paths, or "-" for stdin, in the order given.
+        read: how documents are read.
+        model: the model's name.
+        method: the compression method's settings.
+        max_tokens: the most tokens to answer with; None is the task's default.
+        sampling: how tokens are chosen.
+        dtype: number format.
+        device: where to run.
+        attention: kernels to prefill with.
+        offline: open no socket.
+    """
+
+    sources: tuple[str, ...]
+    read: ReadOptions = ReadOptions()
+    model: str = EMBEDDED_MODEL
+    method: MethodSettings = MethodSettings()
+    max_tokens: int | None = None
+    sampling: Sampling = GREEDY
+    dtype: DType = DType.AUTO
+    device: str = "auto"
+    attention: Attention = Attention.AUTO
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"--max-tokens {self.max_tokens} is out of range", "it is 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How a run is shown.
+
+    Attributes:
+        json: one JSON object on stdout in place of the streamed answer.
+        stats: show the statistics; None is yes, except with json.
+        quiet: nothing on stderr but errors.
+        output: a file in place of stdout.
+        force: replace a file that exists.
+    """
+
+    json: bool = False
+    stats: bool | None = None
+    quiet: bool = False
+    output: Path | None = None
+    force: bool = False

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process exits with; the table in the README and in `fastkv --help` is made from it."""
+    """What the process exits with: the table in the README and in `fastkv --help`."""
 
     OK = 0
     FAILURE = 1
@@ -100,3 +100,15 @@ class OutputError(FastKVError):
     """An output file that cannot be written."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class InterruptedRunError(FastKVError):
+    """Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class ClosedPipeError(FastKVError):
+    """The reader of stdout has gone; there is nobody to tell."""
+
+    exit_code = ExitCode.CLOSED_PIPE

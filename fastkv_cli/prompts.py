@@ -109,8 +109,6 @@ def _render(tokenizer: Any) -> str:
 
 
 def _encode(tokenizer: Any, text: str, *, as_data: bool) -> list[int]:
-    encoded = tokenizer(
-        text, add_special_tokens=False, split_special_tokens=as_data, verbose=False
-    )
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=as_data, verbose=False)
     ids: list[int] = encoded["input_ids"]
     return ids

@@ -57,6 +57,7 @@ class KVStats:
         full_bytes: predicted bytes of the whole cache.
         kept_bytes: measured bytes of the keys and values held right after prefill.
         layers: per layer, tokens seen and kept.
+        note: why less was done than was asked for, if so.
     """
 
     method: str
@@ -66,8 +67,88 @@ class KVStats:
     full_bytes: int
     kept_bytes: int
     layers: tuple[LayerStats, ...]
+    note: str = ""
 
     @property
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
         return self.kept_bytes / self.full_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What answered."""
+
+    name: str
+    revision: str
+    dtype: str
+    device: str
+    attention: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentStats:
+    """One document as it was read; pages is the number read, None where there are none."""
+
+    path: str
+    pages: int | None
+    characters: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingStats:
+    """How a text went through the model.
+
+    Attributes:
+        parts: into how many parts the text was cut; 1 when it fits the window.
+        tokens_read: tokens of the text that at least the early layers read.
+        tokens_used: tokens of the text in the prompt that was answered from, or, for a summary of
+            parts, in all parts.
+        parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
+    """
+
+    parts: int
+    tokens_read: int
+    tokens_used: int
+    parts_s: float | None = None
+
+    @property
+    def tokens_left_out(self) -> int:
+        """Tokens that were read to choose the best text, but not answered from."""
+        return self.tokens_read - self.tokens_used
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run of a command: the answer and all that was measured.
+
+    Attributes:
+        command: "summarize" or "ask".
+        answer: the text on stdout.
+        extract_s: seconds to read the documents from disk.
+        load_s: seconds to load the model, without imports, downloads and conversion.
+        ttft_s: seconds from the start of the first prefill until the answer's first token.
+        warnings: one line each.
+    """
+
+    command: str
+    answer: str
+    model: ModelStats
+    documents: tuple[DocumentStats, ...]
+    reading: ReadingStats
+    generation: GenerationStats
+    kv: KVStats
+    extract_s: float
+    load_s: float
+    warnings: tuple[str, ...]
+
+    @property
+    def ttft_s(self) -> float:
+        """The parts, then the answer's own prefill and first token."""
+        return (self.reading.parts_s or 0.0) + self.generation.ttft_s
+
+    @property
+    def prefill_s(self) -> float:
+        """All prefills: of the parts, and of the answer's prompt."""
+        return (self.reading.parts_s or 0.0) + self.generation.prefill_s

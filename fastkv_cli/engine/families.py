@@ -186,7 +186,7 @@ class Decoder:
             return None
         rope = self._model.config.rope_parameters
         steps = torch.floor(positions / rope["original_max_position_embeddings"])
-        scale = 1 + rope["llama_4_scaling_beta"] * torch.log1p(steps)
+        scale: Tensor = 1 + rope["llama_4_scaling_beta"] * torch.log1p(steps)
         return scale.to(self.dtype).view(1, 1, -1, 1)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..config import Attention, DType, Sampling
+from ..config import GREEDY, Attention, DType, Sampling
 from ..errors import ContextError, OutOfMemoryError, UsageError
+from ..events import Generation, Piece
+from ..models import ProgressCallback
 from ..stats import GenerationStats, KVStats, LayerStats
 from .attention import Kernel
 from .decode import decode
@@ -25,39 +26,6 @@ from .sampling import LoopGuard, Sampler
 from .text import TextStream
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some text of the answer, as it came."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """An answer and what it took.
-
-    Attributes:
-        token_ids: the new tokens, without the prompt; an end token counted in.
-        text: the tokens decoded, special tokens left out.
-        cache_lengths: entries per layer and KV head, right after prefill.
-        first_logits: (vocabulary,) float32, of the first new token.
-        finish_reason: "stop" at an end token, "length" at a limit, "loop" when the answer began to
-            go round in circles.
-        stats: the clock and the memory.
-        kv: what was kept of the cache.
-        note: why the method did less than was asked for, if so.
-    """
-
-    token_ids: list[int]
-    text: str
-    cache_lengths: list[list[int]]
-    first_logits: Tensor
-    finish_reason: str
-    stats: GenerationStats
-    kv: KVStats
-    note: str
 
 
 class Engine:
@@ -78,7 +46,7 @@ class Engine:
         device: str = "auto",
         attention: Attention | str = Attention.AUTO,
         offline: bool = False,
-        on_progress: Callable[[str, int, int], None] | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Engine:
         """Load a model.
 
@@ -88,7 +56,7 @@ class Engine:
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             attention: "auto", "sdpa" or "flash".
             offline: open no socket.
-            on_progress: told what is going on: a label, units done, units in all.
+            on_progress: told of downloads, conversion and loading.
 
         Raises:
             ModelError: when the model cannot be had or is of no supported family.
@@ -130,7 +98,7 @@ class Engine:
         method: Method | None = None,
         max_new_tokens: int = 256,
         *,
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = GREEDY,
         guard_loops: bool = False,
         chunk_rows: int = CHUNK_ROWS,
         on_progress: Progress | None = None,
@@ -203,7 +171,6 @@ class Engine:
                 peak_memory_bytes=peak_memory_bytes(device),
             ),
             kv=kv,
-            note=read.plan.note,
         )
 
     def score(self, prompt_ids: Sequence[int], method: Method) -> list[float]:
@@ -223,19 +190,20 @@ class Engine:
         return scores
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
-        if isinstance(prompt_ids, str):
-            prompt_ids = self.tokenizer(prompt_ids)["input_ids"]
-        if not prompt_ids:
+        ids: Sequence[int] = (
+            self.tokenizer(prompt_ids)["input_ids"] if isinstance(prompt_ids, str) else prompt_ids
+        )
+        if not ids:
             raise UsageError("the prompt is empty", "give at least one token")
         size = self.loaded.model.config.vocab_size
-        if min(prompt_ids) < 0 or max(prompt_ids) >= size:
+        if min(ids) < 0 or max(ids) >= size:
             raise UsageError("the prompt holds a token id out of range", f"ids are 0 to {size - 1}")
-        if len(prompt_ids) >= self.decoder.max_context:
+        if len(ids) >= self.decoder.max_context:
             raise ContextError(
-                f"the prompt of {len(prompt_ids):,} tokens does not fit the model's window",
+                f"the prompt of {len(ids):,} tokens does not fit the model's window",
                 f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
             )
-        return torch.tensor(prompt_ids, device=self.decoder.device)
+        return torch.tensor(ids, device=self.decoder.device)
 
     def _finish_reason(self, token_id: int, sampler: Sampler) -> str:
         if token_id in self.loaded.eos_ids:
@@ -254,6 +222,7 @@ class Engine:
                 LayerStats(seen, read.cache.length(layer))
                 for layer, seen in enumerate(read.tokens_seen)
             ),
+            note=read.plan.note,
         )
 
 

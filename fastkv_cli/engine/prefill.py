@@ -149,9 +149,7 @@ def _enter(decoder: Decoder, prompt_ids: Tensor) -> _Stream:
     return _Stream(decoder.embed(prompt_ids), positions, decoder.rope(positions))
 
 
-def _read(
-    layer: DecoderLayer, stream: _Stream, chunk_rows: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _read(layer: DecoderLayer, stream: _Stream, chunk_rows: int) -> tuple[Tensor, Tensor, Tensor]:
     """Normalized hidden states, K and V of all tokens that the layer sees."""
     normalized = torch.empty_like(stream.hidden)
     shape = (1, layer.num_kv_heads, stream.num_tokens, layer.head_dim)

@@ -12,7 +12,7 @@ from ..config import cache_dir
 REVISION_DIGITS = 12
 
 # Raise this when conversions change, so that those made before are not used any more.
-_CONVERSION_VERSION = 1
+_CONVERSION_VERSION = 2
 
 
 class ModelKind(StrEnum):

@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor
+
+from ...config import MethodDefaults, MethodSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ class Method(ABC):
     """A compression method; subclasses are frozen dataclasses whose fields are their settings."""
 
     name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: MethodSettings, defaults: MethodDefaults) -> Self:
+        """Make the method that the user asked for.
+
+        Raises:
+            UsageError: when a setting is out of range, or means nothing to this method.
+        """
 
     @property
     @abstractmethod

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor
 
-from ...config import Budget
+from ...config import Budget, MethodDefaults, MethodSettings
 from ...errors import UsageError
 from ..selection import Pooling, group_scores, pool_scores, top_positions, window_scores
 from .base import Method, Observation, Plan
@@ -65,13 +65,33 @@ class FastKV(Method):
         if (self.capacity, self.tsp_length) == (None, None) and self.retention_rate > self.tsp_rate:
             raise UsageError(
                 f"retention rate {self.retention_rate:g} is above the TSP rate {self.tsp_rate:g}",
-                f"layers behind the TSP layer cannot keep more than they see: (0, {self.tsp_rate:g}]",
+                f"no layer can keep more than it sees: it lies in (0, {self.tsp_rate:g}]",
             )
+
+    @classmethod
+    def from_settings(cls, settings: MethodSettings, defaults: MethodDefaults) -> Self:
+        """The user's settings, the rest from the model's defaults.
+
+        Where the user sets only the budget, the TSP rate is raised to it: layers behind ℓ* cannot
+        keep more than they see. Where the user sets anything, short prompts are compressed too.
+        """
+        budget = settings.budget or defaults.budget
+        retention_rate = budget.rate or defaults.tsp_rate
+        tsp_rate = settings.tsp_rate or max(defaults.tsp_rate, retention_rate)
+        return cls(
+            tsp_layer=defaults.tsp_layer if settings.tsp_layer is None else settings.tsp_layer,
+            tsp_rate=tsp_rate,
+            retention_rate=min(retention_rate, tsp_rate) if budget.tokens else retention_rate,
+            capacity=budget.tokens,
+            full_below=defaults.full_below if settings.is_default else 0,
+        )
 
     @property
     def budget(self) -> str:
         """The retention rate, or the capacity."""
-        return str(Budget(rate=None if self.capacity else self.retention_rate, tokens=self.capacity))
+        return str(
+            Budget(rate=None if self.capacity else self.retention_rate, tokens=self.capacity)
+        )
 
     def plan(self, num_tokens: int, num_layers: int) -> Plan:
         """Budgets for a prompt; one too short to hold the window in its budget runs in full.

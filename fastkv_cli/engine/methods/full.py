@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, Self
 
 from torch import Tensor
 
+from ...config import MethodDefaults, MethodSettings
+from ...errors import UsageError
 from .base import Method, Observation, Plan
 
 
@@ -15,6 +17,19 @@ class Full(Method):
     """No compression; gives the tokens that the model itself would give."""
 
     name: ClassVar[str] = "full"
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: MethodSettings,
+        defaults: MethodDefaults,  # noqa: ARG003 (nothing to set)
+    ) -> Self:
+        """There is nothing to set."""
+        if not settings.is_default:
+            raise UsageError(
+                "method full keeps everything", "leave out --budget, --tsp-layer and --tsp-rate"
+            )
+        return cls()
 
     @property
     def budget(self) -> str:

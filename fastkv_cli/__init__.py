@@ -1,0 +1,47 @@
+"""fastkv: read long documents with a local language model, fast.
+
+The public names load what they need when they are first used, so that importing the package costs
+nothing and `fastkv --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .documents import Document, load_document
+    from .engine.generate import Engine
+    from .engine.methods import FastKV, Full
+    from .events import Generation
+
+_HOMES = {
+    "Document": ".documents",
+    "Engine": ".engine.generate",
+    "FastKV": ".engine.methods",
+    "Full": ".engine.methods",
+    "Generation": ".events",
+    "load_document": ".documents",
+}
+
+__all__ = [
+    "Document",
+    "Engine",
+    "FastKV",
+    "Full",
+    "Generation",
+    "__version__",
+    "load_document",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m fastkv_cli`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,281 @@
+"""The options that commands share, each written once, and what they add up to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from .config import (
+    EMBEDDED_MODEL,
+    Attention,
+    Budget,
+    Display,
+    DType,
+    MethodName,
+    MethodSettings,
+    PageRange,
+    ReadOptions,
+    Request,
+    Sampling,
+)
+
+_METHOD = "Compression"
+_MODEL = "Model"
+_ANSWER = "Answer"
+_OUTPUT = "Output"
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """Models that need no download, for TAB."""
+    from .models import known_model_names
+
+    return [name for name in known_model_names() if name.startswith(incomplete)]
+
+
+ModelOpt = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        envvar="FASTKV_MODEL",
+        autocompletion=complete_models,
+        rich_help_panel=_MODEL,
+        help="smollm2-135m, a Hugging Face id (org/name[@revision]), a folder, or a .gguf file.",
+    ),
+]
+DTypeOpt = Annotated[
+    DType,
+    typer.Option(
+        envvar="FASTKV_DTYPE",
+        rich_help_panel=_MODEL,
+        help="Number format; auto is bfloat16 where the hardware multiplies it.",
+    ),
+]
+DeviceOpt = Annotated[
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        envvar="FASTKV_DEVICE",
+        rich_help_panel=_MODEL,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
+]
+AttentionOpt = Annotated[
+    Attention,
+    typer.Option(
+        envvar="FASTKV_ATTENTION",
+        rich_help_panel=_MODEL,
+        help="Attention kernels; flash needs CUDA and the flash extra.",
+    ),
+]
+OfflineOpt = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        envvar="FASTKV_OFFLINE",
+        rich_help_panel=_MODEL,
+        help="Open no socket (as HF_HUB_OFFLINE=1).",
+    ),
+]
+MethodOpt = Annotated[
+    MethodName,
+    typer.Option(
+        envvar="FASTKV_METHOD",
+        rich_help_panel=_METHOD,
+        help="fastkv, or full for the exact, uncompressed baseline.",
+    ),
+]
+BudgetOpt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE|TOKENS",
+        envvar="FASTKV_BUDGET",
+        rich_help_panel=_METHOD,
+        help="KV cache to KEEP: a share of the prompt (10%) or a number of tokens (512, 2k).",
+    ),
+]
+TSPLayerOpt = Annotated[
+    int | None,
+    typer.Option(
+        metavar="LAYER",
+        rich_help_panel=_METHOD,
+        help="The layer, counted from 0, behind which only the tokens that matter go on.",
+    ),
+]
+TSPRateOpt = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        rich_help_panel=_METHOD,
+        help="The share of the tokens that go on, above 0 and at most 1.",
+    ),
+]
+MaxTokensOpt = Annotated[
+    int | None,
+    typer.Option(metavar="TOKENS", rich_help_panel=_ANSWER, help="The most tokens to answer with."),
+]
+TemperatureOpt = Annotated[
+    float,
+    typer.Option(
+        "--temperature",
+        "--temp",
+        metavar="T",
+        rich_help_panel=_ANSWER,
+        help="0 takes the likeliest token, without loops; higher varies.",
+    ),
+]
+SeedOpt = Annotated[
+    int,
+    typer.Option(metavar="N", rich_help_panel=_ANSWER, help="The same seed, the same answer."),
+]
+PagesOpt = Annotated[
+    str | None,
+    typer.Option(metavar="PAGES", help="Pages of a PDF to read, as 1-5,9,20- (the first is 1)."),
+]
+PasswordOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        "--pdf-password",
+        metavar="TEXT",
+        envvar="FASTKV_PDF_PASSWORD",
+        help="The password of an encrypted PDF; better in the environment than here.",
+    ),
+]
+JsonOpt = Annotated[
+    bool,
+    typer.Option(
+        "--json", rich_help_panel=_OUTPUT, help="One JSON object: the answer and the statistics."
+    ),
+]
+StatsOpt = Annotated[
+    bool | None,
+    typer.Option(
+        "--stats/--no-stats",
+        rich_help_panel=_OUTPUT,
+        help="The statistics after the answer, on stderr.",
+        show_default="shown, except with --json",
+    ),
+]
+QuietOpt = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="Nothing on stderr but errors."),
+]
+OutputOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        rich_help_panel=_OUTPUT,
+        help="Write to FILE, whole or not at all, in place of stdout.",
+    ),
+]
+ForceOpt = Annotated[
+    bool,
+    typer.Option("--force", rich_help_panel=_OUTPUT, help="Let -o replace a file that exists."),
+]
+DebugOpt = Annotated[
+    bool,
+    typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show the traceback of an error."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """All options of a run, in the order of the help text."""
+
+    pages: PagesOpt = None
+    password: PasswordOpt = None
+    method: MethodOpt = MethodName.FASTKV
+    budget: BudgetOpt = None
+    tsp_layer: TSPLayerOpt = None
+    tsp_rate: TSPRateOpt = None
+    model: ModelOpt = EMBEDDED_MODEL
+    dtype: DTypeOpt = DType.AUTO
+    device: DeviceOpt = "auto"
+    attention: AttentionOpt = Attention.AUTO
+    offline: OfflineOpt = False
+    max_tokens: MaxTokensOpt = None
+    temperature: TemperatureOpt = 0.0
+    seed: SeedOpt = 0
+    json: JsonOpt = False
+    stats: StatsOpt = None
+    quiet: QuietOpt = False
+    output: OutputOpt = None
+    force: ForceOpt = False
+    debug: DebugOpt = False
+
+    def request(self, sources: list[str]) -> Request:
+        """What is to be done, checked.
+
+        Raises:
+            UsageError: when a value cannot be read or is out of range.
+        """
+        return Request(
+            sources=tuple(sources),
+            read=ReadOptions(
+                pages=None if self.pages is None else PageRange.parse(self.pages),
+                password=self.password,
+            ),
+            model=self.model,
+            method=MethodSettings(
+                name=self.method,
+                budget=None if self.budget is None else Budget.parse(self.budget),
+                tsp_layer=self.tsp_layer,
+                tsp_rate=self.tsp_rate,
+            ),
+            max_tokens=self.max_tokens,
+            sampling=Sampling(self.temperature, self.seed),
+            dtype=self.dtype,
+            device=self.device,
+            attention=self.attention,
+            offline=self.offline,
+        )
+
+    def display(self) -> Display:
+        """How it is to be shown."""
+        return Display(
+            json=self.json,
+            stats=self.stats,
+            quiet=self.quiet,
+            output=self.output,
+            force=self.force,
+        )
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `RunOptions`; it receives them whole, as `options`.
+
+    Typer reads options off a function's signature, so the fields are put into one.
+    """
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    hints = get_type_hints(RunOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(RunOptions)
+    ]
+    kept = [parameter for parameter in own if parameter.name != "options"]
+
+    def expanded(**values: Any) -> None:
+        mine = {parameter.name: values.pop(parameter.name) for parameter in kept}
+        command(**mine, options=RunOptions(**values))
+
+    signature = inspect.Signature([*kept, *shared])
+    expanded.__signature__ = signature  # type: ignore[attr-defined]
+    expanded.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in signature.parameters.values()
+    }
+    expanded.__name__, expanded.__doc__ = command.__name__, command.__doc__
+    return expanded

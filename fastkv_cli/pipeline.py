@@ -1,0 +1,168 @@
+"""From a request to a report: read, load, answer, measure. The one road that commands take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .config import Display, Request
+from .console import AnswerWriter, Messages, ProgressBars, stderr_console
+from .documents import Document, load_documents
+from .errors import FastKVError, InterruptedRunError
+from .events import Piece
+from .render import render_json, render_tables
+from .stats import ModelStats, RunReport
+from .tasks import Outcome, Work
+
+if TYPE_CHECKING:
+    from .engine.generate import Engine
+
+Task = Callable[[Work], Iterator[Piece | Outcome]]
+
+
+def run(command: str, request: Request, task: Task, max_tokens: int, display: Display) -> None:
+    """Do one run and show it.
+
+    Args:
+        command: the command's name, for the report.
+        request: what is to be done.
+        task: what to do with the text, once all is loaded.
+        max_tokens: the most tokens to answer with.
+        display: how to show it.
+
+    Raises:
+        FastKVError: whatever went wrong, with its exit code.
+    """
+    console = stderr_console()
+    messages = Messages(console, quiet=display.quiet)
+    writer = AnswerWriter(display.output, force=display.force)
+    try:
+        with ProgressBars(console, enabled=not display.quiet) as bars:
+            shown = _Shown(bars, messages, None if display.json else writer)
+            report = _answer(command, request, task, max_tokens, shown)
+    except KeyboardInterrupt:
+        writer.give_up()
+        unwritten = f": {display.output} was not written" if display.output else ""
+        raise InterruptedRunError(f"interrupted{unwritten}") from None
+    if display.json:
+        writer.write(render_json(report))
+    writer.finish()
+    if display.stats if display.stats is not None else not display.json:
+        messages.show(render_tables(report))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a person sees while a run is at work; without a writer the answer is not streamed."""
+
+    bars: ProgressBars
+    messages: Messages
+    writer: AnswerWriter | None
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        self.bars.close()
+        self.warnings.append(text)
+        self.messages.warn(text)
+
+    def piece(self, piece: Piece) -> None:
+        if self.writer is not None:
+            self.bars.close()
+            self.writer.write(piece.text)
+
+
+def _answer(
+    command: str, request: Request, task: Task, max_tokens: int, shown: _Shown
+) -> RunReport:
+    documents, extract_s = _read_documents(request, shown)
+    work = _prepare(request, documents, max_tokens, shown)
+    outcome = _do(task, work, shown)
+    loaded = work.engine.loaded
+    return RunReport(
+        command=command,
+        answer=outcome.generation.text,
+        model=ModelStats(
+            name=loaded.name,
+            revision=loaded.revision,
+            dtype=str(loaded.dtype).removeprefix("torch."),
+            device=str(loaded.device),
+            attention=str(work.engine.kernel),
+        ),
+        documents=work.corpus.stats,
+        reading=outcome.reading,
+        generation=outcome.generation.stats,
+        kv=outcome.generation.kv,
+        extract_s=extract_s,
+        load_s=loaded.load_s,
+        warnings=tuple(shown.warnings),
+    )
+
+
+def _read_documents(request: Request, shown: _Shown) -> tuple[list[Document], float]:
+    """The documents, and the seconds they took; before torch, so that mistakes cost little."""
+    started = time.perf_counter()
+    documents = load_documents(
+        request.sources,
+        request.read,
+        on_page=lambda done, total: shown.bars.update("extracting pages", done, total),
+    )
+    extract_s = time.perf_counter() - started
+    for document in documents:
+        for warning in document.warnings:
+            shown.warn(f"{document.path}: {warning}")
+    return documents, extract_s
+
+
+def _prepare(request: Request, documents: list[Document], max_tokens: int, shown: _Shown) -> Work:
+    """Load the model and tokenize the text."""
+    shown.bars.update("starting")
+    from .engine.methods import build_method, build_scoring_method
+
+    method = build_method(request.method, request.model)
+    engine = _load(request, shown)
+    method.plan(1, engine.decoder.num_layers)  # a TSP layer that the model lacks fails here
+    shown.bars.update("tokenizing")
+    from .tasks.corpus import join_documents
+
+    return Work(
+        engine=engine,
+        corpus=join_documents(documents, engine.tokenizer),
+        method=method,
+        scoring_method=lambda window: build_scoring_method(request.model, window),
+        max_tokens=max_tokens,
+        sampling=request.sampling,
+        on_progress=shown.bars.update,
+    )
+
+
+def _load(request: Request, shown: _Shown) -> Engine:
+    from .engine.generate import Engine
+
+    return Engine.load(
+        request.model,
+        dtype=request.dtype,
+        device=request.device,
+        attention=request.attention,
+        offline=request.offline,
+        on_progress=lambda step: shown.bars.update(step.activity, step.done, step.total),
+    )
+
+
+def _do(task: Task, work: Work, shown: _Shown) -> Outcome:
+    """Run the task to its end, showing the answer as it comes."""
+    outcome = None
+    for event in task(work):
+        if isinstance(event, Piece):
+            shown.piece(event)
+        else:
+            outcome = event
+    shown.bars.close()
+    if outcome is None:
+        raise FastKVError("the task ended without an outcome")
+    if not outcome.generation.text.strip():
+        shown.warn("the model gave an empty answer")
+    for text in outcome.warnings:
+        shown.warn(text)
+    return outcome

@@ -1,0 +1,198 @@
+"""A report as tables for people, or as one JSON object for programs. Pure: nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .stats import KVStats, LayerStats, RunReport
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+SCHEMA = "fastkv/1"
+UNKNOWN = "–"
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_PICTURE_COLUMNS = 48
+
+
+def render_json(report: RunReport) -> str:
+    """The report as one JSON object; seconds, bytes and tokens as numbers, unknowns as null."""
+    kv, stats, reading = report.kv, report.generation, report.reading
+    envelope: dict[str, Any] = {
+        "schema": SCHEMA,
+        "command": report.command,
+        "answer": report.answer,
+        "model": {
+            "name": report.model.name,
+            "revision": report.model.revision,
+            "dtype": report.model.dtype,
+            "device": report.model.device,
+            "attention": report.model.attention,
+        },
+        "documents": [
+            {
+                "path": document.path,
+                "pages": document.pages,
+                "characters": document.characters,
+                "tokens": document.tokens,
+            }
+            for document in report.documents
+        ],
+        "reading": {
+            "parts": reading.parts,
+            "tokens_read": reading.tokens_read,
+            "tokens_used": reading.tokens_used,
+            "tokens_left_out": reading.tokens_left_out,
+            "parts_s": _rounded(reading.parts_s),
+        },
+        "stats": {
+            "extract_s": _rounded(report.extract_s),
+            "load_s": _rounded(report.load_s),
+            "prefill_s": _rounded(report.prefill_s),
+            "ttft_s": _rounded(report.ttft_s),
+            "decode_tokens_per_s": _rounded(stats.decode_tokens_per_s),
+            "prompt_tokens": stats.prompt_tokens,
+            "output_tokens": stats.output_tokens,
+            "peak_memory_bytes": stats.peak_memory_bytes,
+        },
+        "kv": {
+            "method": kv.method,
+            "budget": kv.budget,
+            "tsp_layer": kv.tsp_layer,
+            "tsp_rate": kv.tsp_rate,
+            "full_bytes": kv.full_bytes,
+            "kept_bytes": kv.kept_bytes,
+            "kept_ratio": round(kv.kept_ratio, 4),
+            "note": kv.note,
+            "layers": [
+                {"tokens_seen": layer.tokens_seen, "tokens_kept": layer.tokens_kept}
+                for layer in kv.layers
+            ],
+        },
+        "warnings": list(report.warnings),
+    }
+    return json.dumps(envelope, ensure_ascii=False, indent=2)
+
+
+def render_tables(report: RunReport) -> Iterator[RenderableType]:
+    """The statistics table, and the picture of the budget layer by layer; 80 columns hold both."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(report):
+        table.add_row(name, value)
+    yield ""
+    yield table
+    yield _budget_picture(report.kv)
+
+
+def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
+    kv, stats, reading = report.kv, report.generation, report.reading
+    for document in report.documents:
+        pages = "" if document.pages is None else f"{_count(document.pages, 'page')}, "
+        yield (
+            "Document",
+            f"{document.path}: {pages}{document.characters:,} characters, "
+            f"{document.tokens:,} tokens",
+        )
+    if reading.parts > 1:
+        used = (
+            "all of them used"
+            if not reading.tokens_left_out
+            else f"answered from {reading.tokens_used:,}, left out {reading.tokens_left_out:,}"
+        )
+        yield "Read", f"{reading.parts} parts, {reading.tokens_read:,} tokens: {used}"
+    model = report.model
+    yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+    parts = f"parts {_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
+    first = stats.ttft_s - stats.prefill_s
+    yield (
+        "TTFT",
+        f"{_seconds(report.ttft_s)} = {parts}prefill {_seconds(stats.prefill_s)} "
+        f"({stats.prompt_tokens:,} tokens) + first token {_seconds(first)}",
+    )
+    yield "Before it", f"extract {_seconds(report.extract_s)}, load {_seconds(report.load_s)}"
+    speed = stats.decode_tokens_per_s
+    yield (
+        "Decode",
+        f"{stats.output_tokens:,} tokens, "
+        + (UNKNOWN if speed is None else f"{speed:.1f} tokens/s"),
+    )
+    yield "Peak memory", _bytes(stats.peak_memory_bytes)
+    yield (
+        "KV cache",
+        f"{_bytes(kv.full_bytes)} full → {_bytes(kv.kept_bytes)} kept ({kv.kept_ratio:.1%})",
+    )
+    yield "Method", f"{kv.method}, {kv.note or f'budget {kv.budget}'}"
+    if kv.tsp_layer is not None and kv.tsp_rate is not None:
+        behind = kv.layers[-1].tokens_seen
+        seen = kv.layers[0].tokens_seen
+        yield (
+            "TSP",
+            f"layer {kv.tsp_layer} of {len(kv.layers)}, rate {kv.tsp_rate:.4g}: "
+            f"{behind:,} of {seen:,} tokens go on",
+        )
+
+
+def _budget_picture(kv: KVStats) -> Table:
+    """Two rows of columns, one column a layer (or a few): tokens seen, and tokens kept."""
+    from rich.table import Table
+
+    groups = _grouped(kv.layers, _PICTURE_COLUMNS)
+    most = kv.layers[0].tokens_seen
+    seen = "".join(_block(max(layer.tokens_seen for layer in group) / most) for group in groups)
+    kept = "".join(_block(max(layer.tokens_kept for layer in group) / most) for group in groups)
+    first, last = kv.layers[0], kv.layers[-1]
+    axis = "0".ljust(len(groups) - len(str(len(kv.layers) - 1))) + str(len(kv.layers) - 1)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_row("Tokens seen", f"[green]{seen}[/]", _from_to(first.tokens_seen, last.tokens_seen))
+    table.add_row(
+        "Tokens kept", f"[magenta]{kept}[/]", _from_to(first.tokens_kept, last.tokens_kept)
+    )
+    table.add_row("Layer", f"[dim]{axis}[/]", "")
+    return table
+
+
+def _grouped(layers: Sequence[LayerStats], columns: int) -> list[Sequence[LayerStats]]:
+    per_column = -(-len(layers) // columns)
+    return [layers[at : at + per_column] for at in range(0, len(layers), per_column)]
+
+
+def _block(share: float) -> str:
+    """A column of a height; what is above nothing is seen to be."""
+    eighths = round(share * 8)
+    return _BLOCKS[max(eighths, 1) if share > 0 else 0]
+
+
+def _from_to(first: int, last: int) -> str:
+    return f"{first:,}" if first == last else f"{first:,} → {last:,}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _seconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f} s"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _bytes(value: int | None) -> str:
+    """Binary units, as memory is sold."""
+    if value is None:
+        return UNKNOWN
+    size, units = float(value), ["B", "KiB", "MiB", "GiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:,.0f} {units[0]}" if units[0] == "B" else f"{size:,.1f} {units[0]}"

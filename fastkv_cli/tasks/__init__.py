@@ -1,0 +1,10 @@
+"""What the tool does with a text: summarize it, or answer from it, whatever its length.
+
+Free of torch: the engine is handed in.
+"""
+
+from .ask import ask
+from .run import Outcome, Work
+from .summarize import summarize
+
+__all__ = ["Outcome", "Work", "ask", "summarize"]

@@ -1,0 +1,104 @@
+"""Documents as one run of tokens, and where it may be cut."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..documents import Document
+from ..prompts import tokenize_text
+from ..stats import DocumentStats
+
+# Where a text may be cut, best first: between documents and pages, paragraphs, lines, sentences,
+# words. A higher rank wins over a more even cut.
+_PARAGRAPH = re.compile(r"\n{2,}")
+_LINE = re.compile(r"\n")
+_SENTENCE = re.compile(r"(?<=[.!?。！？])\s")
+_WORD = re.compile(r"\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The documents of a run, joined.
+
+    Attributes:
+        documents: as they were read, in order.
+        token_ids: all tokens, headings between documents counted in.
+        spans: the tokens of each document.
+        cuts: per rank, best first, the token indices at which the text may be cut, ascending.
+    """
+
+    documents: tuple[Document, ...]
+    token_ids: list[int]
+    spans: tuple[slice, ...]
+    cuts: tuple[list[int], ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all documents and headings."""
+        return len(self.token_ids)
+
+    @property
+    def stats(self) -> tuple[DocumentStats, ...]:
+        """What was read of each document."""
+        return tuple(
+            DocumentStats(
+                path=document.path,
+                pages=None if document.num_pages is None else len(document.pages),
+                characters=document.num_characters,
+                tokens=span.stop - span.start,
+            )
+            for document, span in zip(self.documents, self.spans, strict=True)
+        )
+
+    def split(self, max_tokens: int, span: slice | None = None) -> list[slice]:
+        """Cut into parts of at most `max_tokens`, about equally long, at the best places.
+
+        Args:
+            max_tokens: the most tokens of a part, 1 or more.
+            span: the tokens to cut; None is all of them.
+        """
+        start, stop = (span.start, span.stop) if span else (0, self.num_tokens)
+        parts = []
+        while stop - start > max_tokens:
+            num_parts = -(-(stop - start) // max_tokens)
+            even = start + -(-(stop - start) // num_parts)
+            cut = self._best_cut(start + (even - start) // 2, even, start + max_tokens)
+            parts.append(slice(start, cut))
+            start = cut
+        parts.append(slice(start, stop))
+        return parts
+
+    def _best_cut(self, low: int, wanted: int, high: int) -> int:
+        """The cut of the best rank in (low, high], nearest to the wanted place."""
+        for cuts in self.cuts:
+            inside = cuts[bisect_left(cuts, low + 1) : bisect_left(cuts, high + 1)]
+            if inside:
+                return min(inside, key=lambda cut: abs(cut - wanted))
+        return wanted
+
+
+def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
+    """Tokenize documents one after the other; several are each named by a heading."""
+    token_ids: list[int] = []
+    spans: list[slice] = []
+    cuts: tuple[list[int], ...] = ([], [], [], [], [])
+    for document in documents:
+        heading = f"=== {document.path} ===\n\n" if len(documents) > 1 else ""
+        offset, text = len(heading), heading + document.text + ("\n\n" if heading else "")
+        tokens = tokenize_text(tokenizer, text)
+        base = len(token_ids)
+        pages = [page.start + offset for page in document.pages]
+        paragraphs, lines, sentences, words = (
+            [match.end() for match in pattern.finditer(text)]
+            for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
+        )
+        for rank, characters in enumerate(([0, *pages], paragraphs, lines, sentences, words)):
+            found = {base + bisect_left(tokens.starts, character) for character in characters}
+            cuts[rank].extend(sorted(found))
+        token_ids.extend(tokens.token_ids)
+        spans.append(slice(base, len(token_ids)))
+    return Corpus(tuple(documents), token_ids, tuple(spans), cuts)

@@ -1,0 +1,121 @@
+"""What every task shares: the room in the window, and the events it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..config import Sampling
+from ..errors import ContextError
+from ..events import Generation, Piece
+from ..prompts import build_prompt
+from ..stats import ReadingStats
+from .corpus import Corpus
+
+if TYPE_CHECKING:
+    from ..engine.generate import Engine
+    from ..engine.methods import Method
+
+# Told what is being read: a label, tokens done, tokens in all.
+TokenProgress = Callable[[str, int, int], None]
+
+# Below this, a part of a text is too short to say anything.
+_MIN_PART_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The last event of a task: the answer's generation and how the text was read."""
+
+    generation: Generation
+    reading: ReadingStats
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that a task needs.
+
+    Attributes:
+        engine: the loaded model.
+        corpus: the text.
+        method: how prompts are compressed.
+        scoring_method: gives the method that scores parts, for an observation window of n tokens.
+        max_tokens: the most tokens to answer with.
+        sampling: how tokens are chosen.
+        on_progress: told what is being read.
+    """
+
+    engine: Engine
+    corpus: Corpus
+    method: Method
+    scoring_method: Callable[[int], Method]
+    max_tokens: int
+    sampling: Sampling
+    on_progress: TokenProgress
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.engine.tokenizer
+
+    def room(self, task: str) -> int:
+        """Tokens of text that fit the window beside a task and its answer.
+
+        Raises:
+            ContextError: when hardly any do.
+        """
+        frame = len(build_prompt(self.tokenizer, [], task).token_ids)
+        window = self.engine.decoder.max_context
+        room = window - frame - self.max_tokens
+        if room < min(_MIN_PART_TOKENS, self.corpus.num_tokens):
+            raise ContextError(
+                f"no room for text: the model's window of {window:,} tokens holds the question "
+                f"({frame:,}) and the answer ({self.max_tokens:,})",
+                "shorten the question or give a smaller --max-tokens",
+            )
+        return room
+
+    def answer(
+        self, token_ids: list[int], task: str, label: str, reading: ReadingStats
+    ) -> Iterator[Piece | Outcome]:
+        """Answer a task from a text that fits the window; the last event is the outcome."""
+        total = len(token_ids)
+        for event in self.stream(
+            token_ids,
+            task,
+            self.max_tokens,
+            lambda share: self.on_progress(label, round(share * total), total),
+        ):
+            if isinstance(event, Piece):
+                yield event
+            else:
+                yield Outcome(event, reading, _end_warnings(event, self.max_tokens))
+
+    def stream(
+        self,
+        token_ids: list[int],
+        task: str,
+        max_tokens: int,
+        on_progress: Callable[[float], None],
+    ) -> Iterator[Piece | Generation]:
+        """Put a text and a task to the model; on_progress is told the share of it that is read."""
+        on_progress(0.0)
+        return self.engine.stream(
+            build_prompt(self.tokenizer, token_ids, task).token_ids,
+            self.method,
+            max_tokens,
+            sampling=self.sampling,
+            guard_loops=True,
+            on_progress=on_progress,
+        )
+
+
+def _end_warnings(generation: Generation, max_tokens: int) -> tuple[str, ...]:
+    """What a reader of the answer should know about its end."""
+    if generation.finish_reason == "length":
+        return (f"the answer stops at {max_tokens:,} tokens: give more with --max-tokens",)
+    if generation.finish_reason == "loop":
+        return ("the answer was ended because the model began to repeat itself",)
+    return ()

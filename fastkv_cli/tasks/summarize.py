@@ -1,0 +1,74 @@
+"""Summaries: in one go where the text fits the window, else part by part and then of the parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ..config import Length
+from ..errors import ContextError
+from ..events import Piece
+from ..prompts import MERGE_TASKS, PART_TASK, SUMMARY_TASKS, tokenize_text
+from ..stats import ReadingStats
+from .run import Outcome, Work
+
+PART_SUMMARY_TOKENS = 128
+
+
+def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
+    """Summarize the corpus; the last event is the outcome.
+
+    A text beyond the window is cut at page and paragraph boundaries; each part is summarized, and
+    the summary is made of those. Where they still do not fit, they are summarized in turn.
+
+    Raises:
+        ContextError: when the window leaves no room for text.
+    """
+    corpus, task = work.corpus, SUMMARY_TASKS[length]
+    if corpus.num_tokens <= work.room(task):
+        reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
+        yield from work.answer(corpus.token_ids, task, "reading", reading)
+        return
+    started = time.perf_counter()
+    parts = corpus.split(work.room(PART_TASK))
+    notes = _summarize_parts(work, [corpus.token_ids[part] for part in parts], "part")
+    while len(notes) > work.room(MERGE_TASKS[length]):
+        room = work.room(PART_TASK)
+        pieces = [notes[at : at + room] for at in range(0, len(notes), room)]
+        shorter = _summarize_parts(work, pieces, "notes, part")
+        if len(shorter) >= len(notes):
+            raise ContextError(
+                "the notes on the parts do not fit the model's window",
+                "give a smaller --max-tokens, or a model with a longer window",
+            )
+        notes = shorter
+    reading = ReadingStats(
+        parts=len(parts),
+        tokens_read=corpus.num_tokens,
+        tokens_used=corpus.num_tokens,
+        parts_s=time.perf_counter() - started,
+    )
+    yield from work.answer(notes, MERGE_TASKS[length], "reading the notes", reading)
+
+
+def _summarize_parts(work: Work, parts: Sequence[list[int]], name: str) -> list[int]:
+    """Summarize each part; gives the tokens of one text with a note on every part."""
+    total = sum(map(len, parts))
+    before = 0
+    notes = []
+    for number, token_ids in enumerate(parts, start=1):
+        show = partial(_show_share, work, f"{name} {number} of {len(parts)}", before, total)
+        events = work.stream(
+            token_ids, PART_TASK, PART_SUMMARY_TOKENS, partial(show, len(token_ids))
+        )
+        text = "".join(event.text for event in events if isinstance(event, Piece))
+        notes.append(f"Part {number}: {text.strip()}")
+        before += len(token_ids)
+    return tokenize_text(work.tokenizer, "\n\n".join(notes)).token_ids
+
+
+def _show_share(
+    work: Work, label: str, before: int, total: int, num_tokens: int, share: float
+) -> None:
+    work.on_progress(label, before + round(share * num_tokens), total)
