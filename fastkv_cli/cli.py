@@ -16,7 +16,7 @@ from .errors import ExitCode, FastKVError
 from .options import with_run_options
 from .version import __version__
 
-_EPILOG = "[bold]Exit codes[/]\n\n" + "\n\n".join(
+_EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
     f"[cyan]{code.value:>3}[/]  {code.meaning}" for code in ExitCode
 )
 

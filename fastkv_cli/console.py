@@ -74,14 +74,18 @@ class AnswerWriter:
         else:
             self._text.append(clean)
 
+    def end_line(self) -> None:
+        """End the line that the answer stopped in."""
+        if not self._ends_line:
+            self.write("\n")
+
     def finish(self) -> None:
         """End the last line, and put a file in its place.
 
         Raises:
             OutputError: when the file cannot be written.
         """
-        if not self._ends_line:
-            self.write("\n")
+        self.end_line()
         if self._output is not None:
             _write_atomically(self._output, "".join(self._text))
 

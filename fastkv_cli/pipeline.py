@@ -72,6 +72,12 @@ class _Shown:
             self.bars.close()
             self.writer.write(piece.text)
 
+    def end_answer(self) -> None:
+        """Close the answer's last line, so that what follows on stderr stands below it."""
+        self.bars.close()
+        if self.writer is not None:
+            self.writer.end_line()
+
 
 def _answer(
     command: str, request: Request, task: Task, max_tokens: int, shown: _Shown
@@ -158,7 +164,7 @@ def _do(task: Task, work: Work, shown: _Shown) -> Outcome:
             shown.piece(event)
         else:
             outcome = event
-    shown.bars.close()
+    shown.end_answer()
     if outcome is None:
         raise FastKVError("the task ended without an outcome")
     if not outcome.generation.text.strip():

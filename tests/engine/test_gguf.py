@@ -48,7 +48,8 @@ def run(gguf: Path, target: Path, how: str = "run") -> subprocess.Popen[str]:
 
 
 def logits(folder: Path) -> torch.Tensor:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    """Computed in float32 from weights rounded to bfloat16, as conversions store them."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).float()
     with torch.no_grad():
         result: torch.Tensor = model(IDS).logits
     return result
@@ -78,7 +79,7 @@ def test_conversion_holds_a_clean_config_and_the_tokenizer(
     convert(tiny_gguf, target)
     config = json.loads((target / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
-    assert (config["dtype"], config["eos_token_id"], config["bos_token_id"]) == ("float32", 2, 1)
+    assert (config["dtype"], config["eos_token_id"], config["bos_token_id"]) == ("bfloat16", 2, 1)
     assert config["tie_word_embeddings"] is False
     assert not [key for key in config if "quant" in key or "name_or_path" in key]
     assert str(tiny_gguf.parent) not in "".join(p.read_text() for p in target.glob("*.json"))

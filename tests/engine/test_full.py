@@ -1,0 +1,69 @@
+"""`Full` against transformers' own generate, family by family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny_settings
+
+from fastkv_cli import Engine, Full
+
+PROMPT = (
+    "Keys and values of the tokens that matter are kept; the others are left out. "
+    "What is the answer to the question? The answer is in the text, on page 42. "
+) * 3
+
+
+def reference_tokens(engine: Engine, prompt_ids: list[int], count: int) -> list[int]:
+    """What transformers generates; the eager attention is the plainest that it has."""
+    model = engine.loaded.model
+    model.set_attn_implementation("eager")
+    output = model.generate(
+        torch.tensor([prompt_ids]), max_new_tokens=count, do_sample=False, use_cache=True
+    )
+    tokens: list[int] = output[0, len(prompt_ids) :].tolist()
+    return tokens
+
+
+@pytest.mark.parametrize("family", tiny_settings())
+def test_full_gives_the_tokens_of_transformers(family: str, tiny_models: dict[str, Path]) -> None:
+    engine = Engine.load(str(tiny_models[family]), dtype="float32", device="cpu")
+    prompt_ids = engine.tokenizer(PROMPT)["input_ids"]
+    assert len(prompt_ids) > 100  # beyond the sliding window of 48
+    ours = engine.generate(prompt_ids, method=Full(), max_new_tokens=24)
+    expected = reference_tokens(engine, prompt_ids, 24)
+    assert len(set(expected)) > 4, "a model that says one thing proves nothing"
+    assert ours.token_ids == expected
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral-sliding", "phi3"])
+def test_the_blocked_kernel_agrees_with_torch(family: str, tiny_models: dict[str, Path]) -> None:
+    from fastkv_cli.engine.attention import Kernel
+
+    engine = Engine.load(str(tiny_models[family]), dtype="float32", device="cpu")
+    prompt_ids = engine.tokenizer(PROMPT * 2)["input_ids"]
+    plain = engine.generate(prompt_ids, method=Full(), max_new_tokens=8)
+    blocked = Engine(engine.loaded, Kernel.BLOCKED).generate(
+        prompt_ids, method=Full(), max_new_tokens=8
+    )
+    assert blocked.token_ids == plain.token_ids
+    assert (blocked.first_logits - plain.first_logits).abs().max() < 1e-3
+
+
+def test_full_gives_the_tokens_of_transformers_on_the_embedded_model(embedded_dir: Path) -> None:
+    engine = Engine.load("smollm2-135m", dtype="float32", device="cpu")
+    prompt_ids = engine.tokenizer("The three primary colours are red, yellow and")["input_ids"]
+    ours = engine.generate(prompt_ids, method=Full(), max_new_tokens=24)
+    expected = reference_tokens(engine, prompt_ids, 24)
+    assert ours.token_ids == expected
+    assert "blue" in ours.text.split()[0]
+
+
+def test_a_string_is_a_prompt_too(tiny_models: dict[str, Path]) -> None:
+    engine = Engine.load(str(tiny_models["llama"]), dtype="float32", device="cpu")
+    by_text = engine.generate(PROMPT, method=Full(), max_new_tokens=4)
+    by_ids = engine.generate(engine.tokenizer(PROMPT)["input_ids"], Full(), 4)
+    assert by_text.token_ids == by_ids.token_ids
+    assert by_text.stats.prompt_tokens == len(engine.tokenizer(PROMPT)["input_ids"])

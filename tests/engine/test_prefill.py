@@ -1,0 +1,205 @@
+"""The prefill loop: what it keeps, what goes on, and how much memory it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastkv_cli import Engine, FastKV, Full
+from fastkv_cli.engine.attention import Kernel
+from fastkv_cli.engine.prefill import prefill, score_tokens
+from fastkv_cli.errors import ContextError, UsageError
+
+FASTKV = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.25)
+METHODS = [Full(), FASTKV, FastKV(tsp_layer=2, tsp_length=64, capacity=24, pooling="avg")]
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_models: dict[str, Path]) -> Engine:
+    return Engine.load(str(tiny_models["llama"]), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def sliding(tiny_models: dict[str, Path]) -> Engine:
+    return Engine.load(str(tiny_models["ministral"]), dtype="float32", device="cpu")
+
+
+def make_prompt(length: int, seed: int = 0) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(3, 300, (length,), generator=generator).tolist()
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.name}-{method.budget}")
+@pytest.mark.parametrize("chunk_rows", [1, 7, 64, 299])
+def test_chunks_change_nothing(
+    engine: Engine, sliding: Engine, method: Any, chunk_rows: int
+) -> None:
+    for one in (engine, sliding):
+        whole = one.generate(make_prompt(300), method, 8, chunk_rows=1000)
+        parts = one.generate(make_prompt(300), method, 8, chunk_rows=chunk_rows)
+        assert parts.token_ids == whole.token_ids
+        assert parts.cache_lengths == whole.cache_lengths
+        assert (parts.first_logits - whole.first_logits).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 79, 200])
+def test_a_budget_of_everything_equals_full(engine: Engine, length: int) -> None:
+    everything = FastKV(tsp_layer=1, tsp_rate=1.0, retention_rate=1.0)
+    ours = engine.generate(make_prompt(length), everything, 12)
+    full = engine.generate(make_prompt(length), Full(), 12)
+    assert ours.token_ids == full.token_ids
+    assert torch.equal(ours.first_logits, full.first_logits)
+    assert ours.kv.kept_bytes == ours.kv.full_bytes == full.kv.full_bytes
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 79])
+def test_short_prompts_run_in_full_with_the_papers_settings(engine: Engine, length: int) -> None:
+    ours = engine.generate(make_prompt(length), FastKV(), 12)
+    full = engine.generate(make_prompt(length), Full(), 12)
+    assert ours.token_ids == full.token_ids
+    assert ours.cache_lengths == [[length, length]] * 4
+    assert ours.kv.tsp_layer is None
+    assert ours.kv.note
+
+
+def test_lengths_and_bytes_are_those_of_the_plan(engine: Engine) -> None:
+    generation = engine.generate(make_prompt(400), FASTKV, 4)
+    assert generation.cache_lengths == [[100, 100]] * 4
+    assert [layer.tokens_seen for layer in generation.kv.layers] == [400, 400, 200, 200]
+    # 4 layers × K and V × 2 heads × 16 numbers × 4 bytes
+    assert generation.kv.kept_bytes == 100 * 4 * 2 * 2 * 16 * 4
+    assert generation.kv.full_bytes == 400 * 4 * 2 * 2 * 16 * 4
+    assert generation.kv.kept_ratio == 0.25
+
+
+def test_layers_behind_keep_what_they_see_when_that_is_less(engine: Engine) -> None:
+    method = FastKV(tsp_layer=1, tsp_rate=0.1, capacity=80)
+    generation = engine.generate(make_prompt(400), method, 4)
+    assert generation.cache_lengths == [[80, 80]] * 2 + [[40, 40]] * 2
+
+
+def test_positions_keep_their_gaps_and_decoding_goes_on_behind_the_prompt(engine: Engine) -> None:
+    ids = torch.tensor(make_prompt(400))
+    read = prefill(engine.decoder, ids, FASTKV, kernel=Kernel.SDPA)
+    assert read.cache.next_position == 400
+    for layer in range(4):
+        positions = read.cache.positions(layer)
+        assert (positions.diff(dim=-1) > 0).all()
+        assert positions[:, -8:].tolist() == [list(range(392, 400))] * 2
+    assert read.cache.positions(3).diff(dim=-1).max() > 1
+
+
+def test_kept_are_the_highest_scores_and_the_window(engine: Engine) -> None:
+    """Held against scores worked out from the model's own attention weights."""
+    ids = torch.tensor(make_prompt(160))
+    model = engine.loaded.model
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        weights = model(ids[None], output_attentions=True).attentions[0][0]  # (H, n, n)
+    mass = weights[:, -8:, :-8].sum(dim=1)
+    pooled = torch.nn.functional.max_pool1d(mass[None], 7, stride=1, padding=3)[0]
+    expected = pooled.view(2, 2, -1).sum(dim=1)
+    cache = prefill(engine.decoder, ids, FASTKV, kernel=Kernel.SDPA).cache
+    for head in range(2):
+        kept = set(cache.positions(0)[head].tolist()) - set(range(152, 160))
+        lowest = min(expected[head, list(kept)])
+        dropped = set(range(152)) - kept
+        assert len(kept) == 32
+        assert lowest >= max(expected[head, list(dropped)]) - 1e-6
+
+
+def test_tokens_left_behind_do_not_reach_deeper_layers(engine: Engine) -> None:
+    """With TSP at layer 1, layers 2 and 3 give what they give on the propagated tokens alone."""
+    ids = torch.tensor(make_prompt(120))
+    method = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.5)
+    cache = prefill(engine.decoder, ids, method, kernel=Kernel.SDPA).cache
+    propagated = cache.positions(2)[0]
+    assert propagated.shape == (60,)
+    model = engine.loaded.model
+    model.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        hidden = model(ids[None], output_hidden_states=True).hidden_states[2][:, propagated]
+        rope = model.model.rotary_emb(hidden, propagated[None])
+        for layer in model.model.layers[2:]:
+            hidden = layer(hidden, position_embeddings=rope, attention_mask=None)
+        expected = model.lm_head(model.model.norm(hidden[:, -1]))[0]
+    read = prefill(engine.decoder, ids, method, kernel=Kernel.SDPA)
+    assert (read.logits - expected).abs().max() < 1e-3
+
+
+def test_scores_of_the_early_exit_choose_the_tokens_that_go_on(engine: Engine) -> None:
+    ids = torch.tensor(make_prompt(200))
+    scores = score_tokens(engine.decoder, ids, FASTKV, kernel=Kernel.SDPA)
+    assert scores.shape == (192,)
+    full_width = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.5)
+    cache = prefill(engine.decoder, ids, full_width, kernel=Kernel.SDPA).cache
+    chosen = set(cache.positions(2)[0].tolist()) - set(range(192, 200))
+    assert min(scores[list(chosen)]) >= max(scores[list(set(range(192)) - chosen)])
+
+
+class Results(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what every operation gives: bytes of storage, and shape."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nbytes: list[int] = []
+        self.shapes: list[torch.Size] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.nbytes.append(result.untyped_storage().nbytes())
+            self.shapes.append(result.shape)
+        return result
+
+
+@pytest.mark.parametrize("kernel", [Kernel.SDPA, Kernel.BLOCKED])
+def test_memory_grows_with_the_prompt_not_with_its_square(engine: Engine, kernel: Kernel) -> None:
+    largest = []
+    for length in (500, 1000, 2000):
+        ids = torch.tensor(make_prompt(length))
+        with Results() as results:
+            prefill(engine.decoder, ids, FASTKV, kernel=kernel, chunk_rows=64)
+        largest.append(max(results.nbytes))
+    assert largest[2] < 2.5 * largest[1] < 6.25 * largest[0]
+    assert largest[2] <= 4 * (2000 * 64 * 4)  # a small multiple of the hidden states
+
+
+def test_only_the_last_position_meets_the_head(engine: Engine) -> None:
+    vocabulary = engine.loaded.model.config.vocab_size
+    with Results() as results:
+        prefill(engine.decoder, torch.tensor(make_prompt(100)), Full(), kernel=Kernel.SDPA)
+    logits = [shape for shape in results.shapes if shape[-1:] == (vocabulary,)]
+    assert logits
+    assert {shape.numel() for shape in logits} == {vocabulary}
+
+
+def test_progress_ends_at_one_and_never_falls(engine: Engine) -> None:
+    shares: list[float] = []
+    engine.generate(make_prompt(300), FASTKV, 2, on_progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert len(shares) == 4
+
+
+def test_prompts_that_cannot_be_read_are_refused(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        engine.generate([], Full(), 4)
+    with pytest.raises(UsageError, match="out of range"):
+        engine.generate([1, 10**6], Full(), 4)
+    with pytest.raises(ContextError, match="2,048"):
+        engine.generate(make_prompt(2048), Full(), 4)
+    with pytest.raises(UsageError, match="0 to 3"):
+        engine.generate(make_prompt(100), FastKV(tsp_layer=4), 4)
+    with pytest.raises(UsageError, match="max_new_tokens"):
+        engine.generate(make_prompt(10), Full(), 0)
+
+
+def test_the_window_of_the_model_ends_the_answer(engine: Engine) -> None:
+    generation = engine.generate(make_prompt(2045, seed=3), Full(), 50)
+    assert len(generation.token_ids) <= 3
+    assert generation.finish_reason in {"length", "stop"}
