@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Length
@@ -28,7 +28,7 @@ MERGE_TASKS: dict[Length, str] = {
     length: task.replace("the document", "the whole document from the notes on its parts")
     for length, task in SUMMARY_TASKS.items()
 }
-ASK_TASK = "Answer the question from the document above.\n\nQuestion: {question}"
+_ASK = "Answer the question from the document above.\n\nQuestion: "
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 
 
@@ -89,6 +89,25 @@ def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prom
         question_ids=_encode(tokenizer, question, as_data=True),
         tail_ids=_encode(tokenizer, after, as_data=False),
     )
+
+
+def ask_task(question: str) -> str:
+    """The task of answering a question."""
+    return _ASK + question
+
+
+def build_scoring_prompt(
+    tokenizer: Any, document_ids: Sequence[int], question: str
+) -> tuple[Prompt, int]:
+    """A prompt that ends with the question, and how many tokens the question has.
+
+    What a decoder attends to does not depend on what comes behind: with nothing there, the last
+    tokens are just the question's own, which makes them the observation window.
+    """
+    prompt = build_prompt(tokenizer, document_ids, _ASK)
+    question_ids = _encode(tokenizer, question, as_data=True)
+    asked = replace(prompt, question_ids=prompt.question_ids + question_ids, tail_ids=[])
+    return asked, len(question_ids)
 
 
 def _render(tokenizer: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from ..events import Piece
-from ..prompts import ASK_TASK, build_prompt, tokenize_text
+from ..prompts import ask_task, build_scoring_prompt, tokenize_text
 from ..stats import ReadingStats
 from .run import Outcome, Work
 
@@ -36,7 +37,7 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     Raises:
         ContextError: when the question leaves no room for text.
     """
-    corpus, task = work.corpus, ASK_TASK.format(question=question)
+    corpus, task = work.corpus, ask_task(question)
     room = work.room(task)
     if corpus.num_tokens <= room:
         reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
@@ -44,7 +45,9 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         return
     started = time.perf_counter()
     parts = corpus.split(min(PART_TOKENS, room))
-    passages = [passage for part in parts for passage in _score_part(work, part, task, len(parts))]
+    passages = [
+        passage for part in parts for passage in _score_part(work, part, question, len(parts))
+    ]
     gap = tokenize_text(work.tokenizer, _GAP).token_ids
     best = _choose(passages, min(ANSWER_TOKENS, room), len(gap))
     token_ids: list[int] = []
@@ -63,17 +66,15 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     yield from work.answer(token_ids, task, "reading the best passages", reading)
 
 
-def _score_part(work: Work, part: slice, task: str, num_parts: int) -> Iterator[_Passage]:
+def _score_part(work: Work, part: slice, question: str, num_parts: int) -> Iterator[_Passage]:
     """Read a part up to the TSP layer; gives its passages with the attention on each."""
     corpus = work.corpus
     work.on_progress(f"scoring {num_parts} parts", part.start, corpus.num_tokens)
-    prompt = build_prompt(work.tokenizer, corpus.token_ids[part], task)
-    window = len(prompt.question_ids) + len(prompt.tail_ids)
+    prompt, window = build_scoring_prompt(work.tokenizer, corpus.token_ids[part], question)
     scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
     scores = scores[prompt.document_span]
     for span in corpus.split(PASSAGE_TOKENS, part):
-        inside = scores[span.start - part.start : span.stop - part.start]
-        yield _Passage(span, max(inside))
+        yield _Passage(span, fmean(scores[span.start - part.start : span.stop - part.start]))
 
 
 def _choose(passages: list[_Passage], max_tokens: int, gap_tokens: int) -> list[_Passage]:
