@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from .commands.ask import ask
 from .commands.summarize import summarize
-from .console import print_error
+from .console import close_stdout, print_error
 from .errors import ExitCode, FastKVError
 from .options import with_run_options
 from .version import __version__
@@ -50,32 +50,60 @@ def _options_of_the_app(
     pass
 
 
-for command in (summarize, ask):
-    app.command()(with_run_options(command))
+_COMMANDS: dict[str, Callable[..., None]] = {"summarize": summarize, "ask": ask}
+for name, command in _COMMANDS.items():
+    app.command(name)(with_run_options(command))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the app; gives the exit code. Every expected failure is one line on stderr."""
+    debug = "--debug" in arguments
     try:
-        result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
-        code = result if isinstance(result, int) else ExitCode.OK
+        code = _call_app(arguments)
+        sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
     except typer.TyperException as error:  # the command line itself: unknown option, bad value
-        code = _fail(error.format_message(), ExitCode.USAGE, arguments)
+        code = _fail(_explain_usage(error, arguments), ExitCode.USAGE, debug)
     except FastKVError as error:
-        code = _fail(str(error), error.exit_code, arguments)
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    except typer.Abort:
-        code = ExitCode.INTERRUPTED
+        code = _fail(str(error), error.exit_code, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted", ExitCode.INTERRUPTED, debug)
+    except BrokenPipeError:
+        close_stdout()
+        code = ExitCode.CLOSED_PIPE
+    except MemoryError:
+        code = _fail("memory ran out: try a smaller document or model", ExitCode.MEMORY, debug)
     except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
-        name = type(error).__name__
-        text = f"unexpected {name}: {error}; run again with --debug, and please report it"
-        code = _fail(text, ExitCode.FAILURE, arguments)
+        what = ": ".join(filter(None, (type(error).__name__, str(error))))
+        text = f"unexpected {what}; run again with --debug, and please report it"
+        code = _fail(text, ExitCode.FAILURE, debug)
     return int(code)
 
 
-def _fail(message: str, code: ExitCode, arguments: Sequence[str]) -> ExitCode:
-    if "--debug" in arguments:
+def _call_app(arguments: Sequence[str]) -> int:
+    """Parse and run; gives the exit code of what ended without an error of ours."""
+    try:
+        result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
+    except SystemExit as leaving:  # Typer's own options, and its answer to a closed pipe
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise leaving.__context__ from None
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
+    if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
+    """What is wrong with the command line, and where the right form is to be read."""
+    name = next((argument for argument in arguments if argument in _COMMANDS), None)
+    path = f"fastkv {name}" if name else "fastkv"
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+        return "no command given: try fastkv summarize FILE"
+    message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+    return f"{message} (see {path} --help)"
+
+
+def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
+    if debug:
         traceback.print_exc()
     if code is not ExitCode.CLOSED_PIPE:
         print_error(message)

@@ -7,18 +7,16 @@ import os
 import re
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
+from errno import EACCES
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TextIO
 
 from .errors import ClosedPipeError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
-    from rich.progress import Progress, TaskID
 
 # Escape sequences and control characters, which a terminal would obey; tab and newline are text.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -28,17 +26,28 @@ def stderr_console() -> RichConsole:
     """A rich console on stderr that never dies of an encoding; NO_COLOR is honoured by rich."""
     from rich.console import Console as RichConsole
 
+    class Stderr(RichConsole):
+        """Falls silent when its reader goes, where rich would end the program."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            _point_at_nothing(sys.stderr)
+
     if hasattr(sys.stderr, "reconfigure"):
         sys.stderr.reconfigure(errors="replace")
-    return RichConsole(stderr=True, highlight=False, soft_wrap=False)
+    return Stderr(stderr=True, highlight=False, soft_wrap=False)
 
 
 def print_error(message: str) -> None:
     """One line on stderr."""
+    if sys.stderr is None:
+        return
     line = " ".join(_CONTROL.sub(" ", message).split())
-    with contextlib.suppress(OSError):
+    try:
         sys.stderr.write(f"fastkv: {line}\n".encode("utf-8", "replace").decode())
         sys.stderr.flush()
+    except (OSError, ValueError):
+        _point_at_nothing(sys.stderr)
 
 
 class AnswerWriter:
@@ -57,6 +66,7 @@ class AnswerWriter:
         self._text: list[str] = []
         self._ends_line = True
         if output is not None:
+            output = self._output = _follow(output)
             _check_writable(output, force=force)
 
     def write(self, text: str) -> None:
@@ -79,6 +89,11 @@ class AnswerWriter:
         if not self._ends_line:
             self.write("\n")
 
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the answer is seen as it comes."""
+        return self._output is None
+
     def finish(self) -> None:
         """End the last line, and put a file in its place.
 
@@ -99,6 +114,8 @@ class AnswerWriter:
 
 def _write_stdout(text: str) -> None:
     stream = sys.stdout
+    if stream is None:
+        raise OutputError("stdout is closed", "give -o FILE, or leave stdout open")
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "replace").decode(encoding))
@@ -107,44 +124,70 @@ def _write_stdout(text: str) -> None:
         close_stdout()
         raise ClosedPipeError("the reader of stdout closed the pipe") from None
     except OSError as error:
-        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+        close_stdout()
+        raise OutputError(
+            f"cannot write to stdout ({error.strerror})", "send it elsewhere, or give -o FILE"
+        ) from error
 
 
 def close_stdout() -> None:
     """Point stdout at nothing, so that the interpreter's last flush finds no closed pipe."""
+    _point_at_nothing(sys.stdout)
+
+
+def _point_at_nothing(stream: TextIO) -> None:
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
+def _follow(path: Path) -> Path:
+    """The file behind a link, so that the link itself is not replaced."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    except RuntimeError as error:  # Python 3.11 and 3.12, where links go round in a circle
+        raise OutputError(f"cannot write {path}", "its links lead nowhere") from error
 
 
 def _check_writable(path: Path, *, force: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}", "it is a folder; give a file")
-    if path.exists():
-        if not force and path.is_file():
-            raise OutputError(f"{path} exists already", "give --force to replace it")
-        if not os.access(path, os.W_OK):
-            raise OutputError(f"cannot write {path}", "permission denied")
-    elif not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
-    if not path.exists() or path.is_file():
-        try:
-            descriptor, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}", error.strerror or str(error)) from error
-        os.close(descriptor)
-        Path(probe).unlink()
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # exists() would take an unusable name for a free one
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}", "it is a folder; give a file")
+        if path.exists():
+            if not force and path.is_file():
+                raise OutputError(f"{path} exists already", "give --force to replace it")
+            if not os.access(path, os.W_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        elif not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}", f"make the folder {path.parent} first")
+        if not path.exists() or path.is_file():
+            descriptor, probe = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
+            os.close(descriptor)
+            Path(probe).unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path} ({error.strerror or error})", "name another file")
 
 
 def _write_atomically(path: Path, text: str) -> None:
+    data = text.encode("utf-8", "replace")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
         beside = Path(name)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
             umask = os.umask(0)
             os.umask(umask)
             beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)
@@ -153,87 +196,7 @@ def _write_atomically(path: Path, text: str) -> None:
             beside.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(f"cannot write {path}", error.strerror or str(error)) from error
-
-
-class ProgressBars:
-    """Bars on stderr for what takes longer than a second; silent where nobody looks.
-
-    One bar at a time: a label, how much is done of how much, and the time left.
-    """
-
-    def __init__(self, console: RichConsole, *, enabled: bool) -> None:
-        """Start the clock; nothing is shown for the first second."""
-        self._console = console
-        self._enabled = enabled and console.is_terminal
-        self._bars: Progress | None = None
-        self._task: TaskID | None = None
-        self._total: float | None = None
-        self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()
-
-    def update(self, label: str, done: float = 0, total: float | None = None) -> None:
-        """Show a stage; a total of None is one that cannot be foreseen."""
-        if not self._enabled:
-            return
-        if self._bars is None:
-            self._bars = _make_bars(self._console)
-            self._timer = threading.Timer(1.0, self._show)
-            self._timer.daemon = True
-            self._timer.start()
-        if self._task is None or total is None or total != self._total:
-            if self._task is not None:
-                self._bars.remove_task(self._task)
-            self._task, self._total = self._bars.add_task(label, total=total), total
-        self._bars.update(self._task, description=label, completed=done, total=total)
-
-    def close(self) -> None:
-        """Take the bars away, before anything else is written."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._bars is not None:
-                self._bars.stop()
-            self._timer = self._bars = self._task = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _show(self) -> None:
-        with self._lock:
-            if self._bars is not None:
-                self._bars.start()
-
-
-def _make_bars(console: RichConsole) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.progress import Task as RichTask
-    from rich.text import Text
-
-    class Counts(TextColumn):
-        """`1,024 of 4,012 tokens`, or nothing where the total is not known."""
-
-        def render(self, task: RichTask) -> Text:
-            if task.total is None:
-                return Text("")
-            return Text(f"{task.completed:,.0f} of {task.total:,.0f}", style="cyan")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        Counts(""),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        transient=True,
-    )
+        raise _cannot_write(path, error) from error
 
 
 class Messages:

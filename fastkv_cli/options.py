@@ -46,7 +46,8 @@ ModelOpt = Annotated[
         envvar="FASTKV_MODEL",
         autocompletion=complete_models,
         rich_help_panel=_MODEL,
-        help="smollm2-135m, a Hugging Face id (org/name or org/name@revision), a folder, or a .gguf file.",
+        help=f"{EMBEDDED_MODEL}, a Hugging Face id (org/name or org/name@revision), a folder, "
+        "or a .gguf file.",
     ),
 ]
 DTypeOpt = Annotated[

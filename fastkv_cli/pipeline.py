@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .config import Display, Request
-from .console import AnswerWriter, Messages, ProgressBars, stderr_console
+from .console import AnswerWriter, Messages, stderr_console
 from .documents import Document, load_documents
 from .errors import FastKVError, InterruptedRunError
 from .events import Piece
+from .progress import ProgressBars
 from .render import render_json, render_tables
 from .stats import ModelStats, RunReport
 from .tasks import Outcome, Work
@@ -40,7 +41,7 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
     writer = AnswerWriter(display.output, force=display.force)
     try:
         with ProgressBars(console, enabled=not display.quiet) as bars:
-            shown = _Shown(bars, messages, None if display.json else writer)
+            shown = _Shown(bars, messages, None if display.json else writer, max_tokens)
             report = _answer(command, request, task, max_tokens, shown)
     except KeyboardInterrupt:
         writer.give_up()
@@ -60,7 +61,9 @@ class _Shown:
     bars: ProgressBars
     messages: Messages
     writer: AnswerWriter | None
+    max_tokens: int
     warnings: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         self.bars.close()
@@ -68,8 +71,12 @@ class _Shown:
         self.messages.warn(text)
 
     def piece(self, piece: Piece) -> None:
-        if self.writer is not None:
+        self.pieces.append(piece)
+        if self.writer is None or not self.writer.is_streaming:
+            self.bars.update("answering", len(self.pieces), self.max_tokens)
+        else:
             self.bars.close()
+        if self.writer is not None:
             self.writer.write(piece.text)
 
     def end_answer(self) -> None:
@@ -112,7 +119,7 @@ def _read_documents(request: Request, shown: _Shown) -> tuple[list[Document], fl
     documents = load_documents(
         request.sources,
         request.read,
-        on_page=lambda done, total: shown.bars.update("extracting pages", done, total),
+        on_page=lambda done, total: shown.bars.update("extracting pages", done, total, "pages"),
     )
     extract_s = time.perf_counter() - started
     for document in documents:
@@ -152,7 +159,7 @@ def _load(request: Request, shown: _Shown) -> Engine:
         device=request.device,
         attention=request.attention,
         offline=request.offline,
-        on_progress=lambda step: shown.bars.update(step.activity, step.done, step.total),
+        on_progress=lambda step: shown.bars.update(step.activity, step.done, step.total, step.unit),
     )
 
 

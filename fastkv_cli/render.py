@@ -80,12 +80,13 @@ def render_json(report: RunReport) -> str:
 def render_tables(report: RunReport) -> Iterator[RenderableType]:
     """The statistics table, and the picture of the budget layer by layer; 80 columns hold both."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(report):
-        table.add_row(name, value)
+        table.add_row(name, Text(_printable(value)))  # a Text: names may look like markup
     yield ""
     yield table
     yield _budget_picture(report.kv)
@@ -109,12 +110,13 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "Read", f"{reading.parts} parts, {reading.tokens_read:,} tokens: {used}"
     model = report.model
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+    yield "Prompt", f"{stats.prompt_tokens:,} tokens"
     parts = f"parts {_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
     first = stats.ttft_s - stats.prefill_s
     yield (
         "TTFT",
         f"{_seconds(report.ttft_s)} = {parts}prefill {_seconds(stats.prefill_s)} "
-        f"({stats.prompt_tokens:,} tokens) + first token {_seconds(first)}",
+        f"+ first token {_seconds(first)}",
     )
     yield "Before it", f"extract {_seconds(report.extract_s)}, load {_seconds(report.load_s)}"
     speed = stats.decode_tokens_per_s
@@ -148,7 +150,8 @@ def _budget_picture(kv: KVStats) -> Table:
     seen = "".join(_block(max(layer.tokens_seen for layer in group) / most) for group in groups)
     kept = "".join(_block(max(layer.tokens_kept for layer in group) / most) for group in groups)
     first, last = kv.layers[0], kv.layers[-1]
-    axis = "0".ljust(len(groups) - len(str(len(kv.layers) - 1))) + str(len(kv.layers) - 1)
+    deepest = str(len(kv.layers) - 1)
+    axis = deepest if len(groups) <= len(deepest) else "0" + deepest.rjust(len(groups) - 1)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -174,6 +177,11 @@ def _block(share: float) -> str:
 
 def _from_to(first: int, last: int) -> str:
     return f"{first:,}" if first == last else f"{first:,} → {last:,}"
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that a file name may hold and a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _count(number: int, noun: str) -> str:

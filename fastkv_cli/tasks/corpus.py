@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,14 +91,33 @@ def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
         offset, text = len(heading), heading + document.text + ("\n\n" if heading else "")
         tokens = tokenize_text(tokenizer, text)
         base = len(token_ids)
-        pages = [page.start + offset for page in document.pages]
-        paragraphs, lines, sentences, words = (
-            [match.end() for match in pattern.finditer(text)]
+        pages = [(page.start + offset, page.start + offset) for page in document.pages]
+        breaks = [
+            [match.span() for match in pattern.finditer(text)]
             for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
-        )
-        for rank, characters in enumerate(([0, *pages], paragraphs, lines, sentences, words)):
-            found = {base + bisect_left(tokens.starts, character) for character in characters}
-            cuts[rank].extend(sorted(found))
+        ]
+        for rank, gaps in enumerate(([(0, 0), *pages], *breaks)):
+            cuts[rank].extend(base + at for at in _token_cuts(tokens.starts, gaps))
         token_ids.extend(tokens.token_ids)
         spans.append(slice(base, len(token_ids)))
     return Corpus(tuple(documents), token_ids, tuple(spans), cuts)
+
+
+def _token_cuts(starts: list[int], gaps: Iterable[tuple[int, int]]) -> list[int]:
+    """The tokens before which the text may be cut, ascending.
+
+    A gap is a run of white space, from its first character to the one behind it. A tokenizer may
+    put the space at the head of the next word, so a cut lies at the last token that begins in the
+    gap or at its end; a gap inside a token is none. Where several tokens make up one character,
+    they begin at the same place, and the cut is before the first.
+
+    Args:
+        starts: where each token begins, ascending.
+        gaps: (first, last) places for a cut, in characters.
+    """
+    found = set()
+    for first, last in gaps:
+        behind = bisect_right(starts, last)
+        if behind and starts[behind - 1] >= first:
+            found.add(bisect_left(starts, starts[behind - 1]))
+    return sorted(found)

@@ -1,0 +1,1 @@
+complete --command fastkv --no-files --arguments "(env _FASTKV_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) fastkv)" --condition "env _FASTKV_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) fastkv"

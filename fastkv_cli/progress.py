@@ -1,0 +1,106 @@
+"""Bars on stderr for work that takes longer than a second."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress, TaskID
+
+_DELAY_S = 1.0
+_LABEL_COLUMNS = 24  # as long as the labels of most stages: the bar stays in its place
+
+
+class ProgressBars:
+    """One bar at a time: a label, how much is done of how much, and the time left.
+
+    Silent for the first second, and where nobody looks. Any thread may call `update`.
+    """
+
+    def __init__(self, console: RichConsole, *, enabled: bool) -> None:
+        """Show nothing yet: the clock starts with the first update."""
+        self._console = console
+        self._enabled = enabled and console.is_interactive
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._total: float | None = None
+        self._timer: threading.Timer | None = None
+        self._lock = threading.RLock()
+
+    def update(
+        self, label: str, done: float = 0, total: float | None = None, unit: str = "tokens"
+    ) -> None:
+        """Show a stage; a total of None is one that cannot be foreseen."""
+        if not self._enabled:
+            return
+        with self._lock:
+            bars = self._bars if self._bars is not None else self._open()
+            counts = "" if total is None else _counts(done, total, unit)
+            if self._task is None or total is None or total != self._total:
+                if self._task is not None:
+                    bars.remove_task(self._task)
+                self._task = bars.add_task(label, total=total, counts=counts)
+                self._total = total
+            bars.update(self._task, description=label, completed=done, total=total, counts=counts)
+
+    def close(self) -> None:
+        """Take the bars away, before anything else is written."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._bars is not None:
+                self._bars.stop()
+            self._timer = self._bars = self._task = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> Progress:
+        self._bars = _make_bars(self._console)
+        self._timer = threading.Timer(_DELAY_S, self._show, [self._bars])
+        self._timer.daemon = True
+        self._timer.start()
+        return self._bars
+
+    def _show(self, bars: Progress) -> None:
+        with self._lock:
+            if bars is self._bars:  # else they were closed while the timer went off
+                bars.start()
+
+
+def _make_bars(console: RichConsole) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    return Progress(
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(min_width=_LABEL_COLUMNS, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(bar_width=20, table_column=Column(min_width=10)),
+        TextColumn("{task.fields[counts]}", style="cyan", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # stdout is the answer's alone
+    )
+
+
+def _counts(done: float, total: float, unit: str) -> str:
+    """`1,024 of 4,012 tokens`, or `1.2 of 8.0 MB`."""
+    if unit != "bytes":
+        return f"{done:,.0f} of {total:,.0f} {unit}"
+    size, name = (1e9, "GB") if total >= 1e9 else (1e6, "MB")
+    return f"{done / size:,.1f} of {total / size:,.1f} {name}"
