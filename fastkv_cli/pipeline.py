@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .config import Display, Request
+from .config import Display, Request, is_offline
 from .console import AnswerWriter, Messages, stderr_console
 from .documents import Document, load_documents
 from .errors import FastKVError, InterruptedRunError
@@ -158,7 +158,7 @@ def _load(request: Request, shown: _Shown) -> Engine:
         dtype=request.dtype,
         device=request.device,
         attention=request.attention,
-        offline=request.offline,
+        offline=is_offline(request.offline),
         on_progress=lambda step: shown.bars.update(step.activity, step.done, step.total, step.unit),
     )
 
