@@ -71,13 +71,15 @@ class _Shown:
         self.messages.warn(text)
 
     def piece(self, piece: Piece) -> None:
-        self.pieces.append(piece)
-        if self.writer is None or not self.writer.is_streaming:
-            self.bars.update("answering", len(self.pieces), self.max_tokens)
-        else:
+        """Show some of the answer, or, where it is not seen as it comes, that it grows."""
+        is_seen = self.writer is not None and self.writer.is_streaming
+        if is_seen:
             self.bars.close()
         if self.writer is not None:
             self.writer.write(piece.text)
+        self.pieces.append(piece)
+        if not is_seen:
+            self.bars.update("answering", len(self.pieces), self.max_tokens)
 
     def end_answer(self) -> None:
         """Close the answer's last line, so that what follows on stderr stands below it."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _DELAY_S = 1.0
 _LABEL_COLUMNS = 24  # as long as the labels of most stages: the bar stays in its place
+_MAX_LABEL_COLUMNS = 32  # leaves room for the rest in 80 columns
 
 
 class ProgressBars:
@@ -87,7 +88,12 @@ def _make_bars(console: RichConsole) -> Progress:
         TextColumn(
             "{task.description}",
             markup=False,
-            table_column=Column(min_width=_LABEL_COLUMNS, no_wrap=True, overflow="ellipsis"),
+            table_column=Column(
+                min_width=_LABEL_COLUMNS,
+                max_width=_MAX_LABEL_COLUMNS,
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
         ),
         BarColumn(bar_width=20, table_column=Column(min_width=10)),
         TextColumn("{task.fields[counts]}", style="cyan", table_column=Column(no_wrap=True)),
