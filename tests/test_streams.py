@@ -43,6 +43,21 @@ def options(
     return ["--model", str(tiny_models["llama"]), "--max-tokens", "12", "--dtype", "float32"]
 
 
+@pytest.fixture
+def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
+    """Options for a model that never ends by itself: its end token is never the likeliest."""
+    import torch
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
+    with torch.no_grad():  # the same score as a token before it, which wins
+        model.lm_head.weight[model.config.eos_token_id] = model.lm_head.weight[0]
+    model.save_pretrained(tmp_path / "models" / "endless")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_models["llama"])
+    tokenizer.save_pretrained(tmp_path / "models" / "endless")
+    return [*options, "--model", str(tmp_path / "models" / "endless"), "--max-tokens", "1900"]
+
+
 def start(arguments: list[str], **changes: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "fastkv_cli", *arguments],
@@ -267,8 +282,8 @@ class TestStdin:
 class TestClosedPipes:
     """The reader goes before the answer ends."""
 
-    def test_stdout(self, options: list[str]) -> None:
-        child = start(["summarize", "a.txt", *options, "--max-tokens", "1900"])
+    def test_stdout(self, endless: list[str]) -> None:
+        child = start(["summarize", "a.txt", *endless])
         assert child.stdout is not None
         assert child.stderr is not None
         os.read(child.stdout.fileno(), 1)  # the answer has begun
@@ -406,8 +421,8 @@ class TestInterrupt:
         assert re.split(r"\x1b\[2K", shown)[-1] == "fastkv: interrupted\r\n"
         assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
 
-    def test_while_decoding(self, options: list[str]) -> None:
-        child = start(["summarize", "a.txt", *options, "--max-tokens", "1900"])
+    def test_while_decoding(self, endless: list[str]) -> None:
+        child = start(["summarize", "a.txt", *endless])
         assert child.stdout is not None
         select.select([child.stdout], [], [], 120)
         child.send_signal(signal.SIGINT)
@@ -417,11 +432,9 @@ class TestInterrupt:
         assert stdout.endswith("\n")
         assert stderr == "fastkv: interrupted\n"
 
-    def test_while_decoding_for_a_file(self, options: list[str]) -> None:
+    def test_while_decoding_for_a_file(self, endless: list[str]) -> None:
         before = set(Path().iterdir())
-        child, terminal = start_in_terminal(
-            ["summarize", "a.txt", *options, "--max-tokens", "1900", "-o", "out.txt"]
-        )
+        child, terminal = start_in_terminal(["summarize", "a.txt", *endless, "-o", "out.txt"])
         terminal.read_until("answering")
         time.sleep(0.3)
         child.send_signal(signal.SIGINT)
