@@ -122,7 +122,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     speed = stats.decode_tokens_per_s
     yield (
         "Decode",
-        f"{stats.output_tokens:,} tokens, "
+        f"{_count(stats.output_tokens, 'token')}, "
         + (UNKNOWN if speed is None else f"{speed:.1f} tokens/s"),
     )
     yield "Peak memory", _bytes(stats.peak_memory_bytes)

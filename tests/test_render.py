@@ -1,0 +1,292 @@
+"""The report as JSON, frozen, and as tables that fit a narrow terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+
+from fastkv_cli.cli import run
+from fastkv_cli.render import render_json, render_tables
+from fastkv_cli.stats import (
+    DocumentStats,
+    GenerationStats,
+    KVStats,
+    LayerStats,
+    ModelStats,
+    ReadingStats,
+    RunReport,
+)
+
+
+def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
+    behind = num_layers // 2
+    return RunReport(
+        command="summarize",
+        answer="An answer – in “two” lines.\nYes.",
+        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked"),
+        documents=(DocumentStats(path, 3, 4000, 1000), DocumentStats("-", None, 50, 12)),
+        reading=ReadingStats(parts=2, tokens_read=1012, tokens_used=900, parts_s=1.25),
+        generation=GenerationStats(
+            prefill_s=0.5,
+            ttft_s=0.53125,
+            decode_s=2.0,
+            prompt_tokens=950,
+            output_tokens=41,
+            peak_memory_bytes=3 * 2**30,
+        ),
+        kv=KVStats(
+            method="fastkv",
+            budget="10%",
+            tsp_layer=behind - 1,
+            tsp_rate=0.2,
+            full_bytes=10_000_000,
+            kept_bytes=1_000_000,
+            layers=(LayerStats(950, 95),) * behind + (LayerStats(190, 95),) * (num_layers - behind),
+        ),
+        extract_s=0.1,
+        load_s=0.75,
+        warnings=("one", "two"),
+    )
+
+
+def test_json_of_a_report() -> None:
+    assert json.loads(render_json(make_report())) == {
+        "schema": "fastkv/1",
+        "command": "summarize",
+        "answer": "An answer – in “two” lines.\nYes.",
+        "model": {
+            "name": "org/model",
+            "revision": "abc123",
+            "dtype": "bfloat16",
+            "device": "cpu",
+            "attention": "blocked",
+        },
+        "documents": [
+            {"path": "a.pdf", "pages": 3, "characters": 4000, "tokens": 1000},
+            {"path": "-", "pages": None, "characters": 50, "tokens": 12},
+        ],
+        "reading": {
+            "parts": 2,
+            "tokens_read": 1012,
+            "tokens_used": 900,
+            "tokens_left_out": 112,
+            "parts_s": 1.25,
+        },
+        "stats": {
+            "extract_s": 0.1,
+            "load_s": 0.75,
+            "prefill_s": 1.75,
+            "ttft_s": 1.7812,
+            "decode_tokens_per_s": 20.0,
+            "prompt_tokens": 950,
+            "output_tokens": 41,
+            "peak_memory_bytes": 3221225472,
+        },
+        "kv": {
+            "method": "fastkv",
+            "budget": "10%",
+            "tsp_layer": 1,
+            "tsp_rate": 0.2,
+            "full_bytes": 10_000_000,
+            "kept_bytes": 1_000_000,
+            "kept_ratio": 0.1,
+            "note": "",
+            "layers": [{"tokens_seen": 950, "tokens_kept": 95}] * 2
+            + [{"tokens_seen": 190, "tokens_kept": 95}] * 2,
+        },
+        "warnings": ["one", "two"],
+    }
+
+
+def shape(value: Any) -> Any:
+    """The keys and types of a value, with lists cut to their first item."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    return type(value).__name__
+
+
+def test_json_of_a_real_run(
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("The committee met 14 times in 1999. " * 40)
+    arguments = ["summarize", "a.txt", "-m", str(tiny_models["llama"]), "--max-tokens", "4"]
+    assert run([*arguments, "--budget", "20%", "--dtype", "float32", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert shape(report) == {
+        "schema": "str",
+        "command": "str",
+        "answer": "str",
+        "model": dict.fromkeys(("name", "revision", "dtype", "device", "attention"), "str"),
+        "documents": [
+            {"path": "str", "pages": "NoneType", "characters": "int", "tokens": "int"},
+        ],
+        "reading": {
+            "parts": "int",
+            "tokens_read": "int",
+            "tokens_used": "int",
+            "tokens_left_out": "int",
+            "parts_s": "NoneType",
+        },
+        "stats": {
+            "extract_s": "float",
+            "load_s": "float",
+            "prefill_s": "float",
+            "ttft_s": "float",
+            "decode_tokens_per_s": "float",
+            "prompt_tokens": "int",
+            "output_tokens": "int",
+            "peak_memory_bytes": "int",
+        },
+        "kv": {
+            "method": "str",
+            "budget": "str",
+            "tsp_layer": "int",
+            "tsp_rate": "float",
+            "full_bytes": "int",
+            "kept_bytes": "int",
+            "kept_ratio": "float",
+            "note": "str",
+            "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
+        },
+        "warnings": ["str"],
+    }
+    assert list(report) == [
+        "schema",
+        "command",
+        "answer",
+        "model",
+        "documents",
+        "reading",
+        "stats",
+        "kv",
+        "warnings",
+    ]
+    assert report["schema"] == "fastkv/1"
+    prompt_tokens = report["stats"]["prompt_tokens"]
+    assert prompt_tokens > report["documents"][0]["tokens"] > 400
+    assert report["stats"]["output_tokens"] == 4
+    assert report["stats"]["ttft_s"] >= report["stats"]["prefill_s"] > 0
+    assert report["warnings"] == ["the answer stops at 4 tokens: give more with --max-tokens"]
+    kv = report["kv"]
+    assert [layer["tokens_kept"] for layer in kv["layers"]] == [prompt_tokens // 5] * 4
+    assert kv["layers"][0]["tokens_seen"] == prompt_tokens
+    assert kv["full_bytes"] == prompt_tokens * 4 * 2 * 2 * 16 * 4
+    assert kv["kept_bytes"] == prompt_tokens // 5 * 4 * 2 * 2 * 16 * 4
+    assert kv["kept_ratio"] == round(kv["kept_bytes"] / kv["full_bytes"], 4)
+
+
+def tables(report: RunReport, width: int = 80) -> str:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, highlight=False)
+    for renderable in render_tables(report):
+        console.print(renderable)
+    return screen.getvalue()
+
+
+def unmeasured() -> RunReport:
+    report = make_report()
+    return replace(
+        report,
+        reading=ReadingStats(parts=1, tokens_read=1012, tokens_used=1012),
+        generation=replace(
+            report.generation, decode_s=None, output_tokens=1, peak_memory_bytes=None
+        ),
+        kv=replace(report.kv, method="full", budget="100%", tsp_layer=None, tsp_rate=None),
+    )
+
+
+def test_what_was_not_measured_is_null_and_a_dash() -> None:
+    report = json.loads(render_json(unmeasured()))
+    assert report["stats"]["decode_tokens_per_s"] is None
+    assert report["stats"]["peak_memory_bytes"] is None
+    assert report["reading"]["parts_s"] is None
+    assert report["kv"]["tsp_layer"] is None
+    assert report["kv"]["tsp_rate"] is None
+    assert report["documents"][1]["pages"] is None
+    shown = tables(unmeasured())
+    rows = {line[:11].strip(): line[11:].strip() for line in shown.splitlines()}
+    assert rows["Peak memory"] == "–"
+    assert rows["Decode"] == "1 token, –"
+    assert "TSP" not in rows
+    assert "Read" not in rows
+
+
+def test_the_table_tells_all() -> None:
+    shown = " ".join(tables(make_report()).split())
+    for words in (
+        "a.pdf: 3 pages, 4,000 characters, 1,000 tokens",
+        "-: 50 characters, 12 tokens",
+        "2 parts, 1,012 tokens: answered from 900, left out 112",
+        "org/model, bfloat16 on cpu, blocked attention",
+        "1.78 s = parts 1.25 s + prefill 0.50 s + first token 0.03 s",
+        "extract 0.10 s, load 0.75 s",
+        "950 tokens",
+        "41 tokens, 20.0 tokens/s",
+        "3.0 GiB",
+        "9.5 MiB full → 976.6 KiB kept (10.0%)",
+        "layer 1 of 4, rate 0.2: 190 of 950 tokens go on",
+        "950 → 190",
+    ):
+        assert words in shown
+
+
+@pytest.mark.parametrize("num_layers", [1, 4, 30, 36, 80, 126])
+@pytest.mark.parametrize("path", ["a.pdf", "folder/" * 40 + "a.pdf", "日本語の文書" * 20 + ".pdf"])
+def test_tables_fit_80_columns(num_layers: int, path: str) -> None:
+    from rich.cells import cell_len
+
+    report = make_report(max(num_layers, 2), path)
+    if num_layers == 1:
+        report = replace(report, kv=replace(report.kv, layers=(LayerStats(950, 95),)))
+    shown = tables(report)
+    assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 80
+    picture = [line for line in shown.splitlines() if line.startswith(("Tokens", "Layer"))]
+    seen, kept, axis = (line[len("Tokens seen") :].strip() for line in picture)
+    per_column = -(-num_layers // 48)
+    columns = -(-num_layers // per_column)
+    assert len(seen.split()[0]) == len(kept.split()[0]) == columns
+    assert axis.split()[-1] == str(num_layers - 1)
+    assert len(axis) == max(columns, len(str(num_layers - 1)))
+    assert seen[0] == "█"
+    assert set(kept.split()[0]) == {"▁"}
+
+
+def test_names_are_no_markup() -> None:
+    report = make_report(path="[/red][bold]a\x1b[31m.pdf")
+    shown = tables(replace(report, model=replace(report.model, name="org/[/x]")))
+    assert "[/red][bold]a\ufffd[31m.pdf" in shown
+    assert "org/[/x]" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_stderr_that_is_not_utf8(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "käse.txt"
+    path.write_text("The committee met.")
+    arguments = ["summarize", str(path), "-m", str(tiny_models["llama"]), "--max-tokens", "4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fastkv_cli", *arguments],
+        env=environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0"),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert b"Tokens kept" in done.stderr
+    assert done.stderr.isascii()
+    assert done.stdout.isascii()
