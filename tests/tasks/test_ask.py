@@ -1,0 +1,127 @@
+"""Questions on texts within and beyond the window of 2,048 tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastkv_cli import Document, Engine, FastKV
+from fastkv_cli.config import GREEDY
+from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli.errors import ContextError, ExitCode
+from fastkv_cli.events import Piece
+from fastkv_cli.tasks import Outcome, Work, ask
+from fastkv_cli.tasks.corpus import join_documents
+
+QUESTION = "How often did the committee meet?"
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_models: dict[str, Path]) -> Engine:
+    return Engine.load(str(tiny_models["llama"]), dtype="float32", device="cpu")
+
+
+def numbered(count: int) -> str:
+    """A text whose paragraphs can be told apart."""
+    return "".join(
+        f"Entry {at:04}: the committee met and wrote it down.\n\n" for at in range(count)
+    )
+
+
+def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
+    document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
+    return Work(
+        engine=engine,
+        corpus=join_documents([document], engine.tokenizer),
+        method=FastKV(),
+        scoring_method=lambda window: build_scoring_method("tiny", window),
+        max_tokens=max_tokens,
+        sampling=GREEDY,
+        on_progress=told or (lambda label, done, total: None),
+    )
+
+
+def run(work: Work, question: str = QUESTION) -> tuple[str, Outcome]:
+    *pieces, outcome = ask(work, question)
+    assert isinstance(outcome, Outcome)
+    return "".join(piece.text for piece in pieces if isinstance(piece, Piece)), outcome
+
+
+@pytest.fixture
+def prompts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prompts that were answered from, as text; the engine does its work as ever."""
+    seen: list[str] = []
+    stream = engine.stream
+
+    def listen(prompt_ids: Sequence[int] | str, *others: Any, **settings: Any) -> Any:
+        seen.append(engine.tokenizer.decode(prompt_ids))
+        return stream(prompt_ids, *others, **settings)
+
+    monkeypatch.setattr(engine, "stream", listen)
+    return seen
+
+
+def test_a_short_text_is_answered_from_whole(engine: Engine, prompts: list[str]) -> None:
+    work = make_work(engine, numbered(20))
+    answer, outcome = run(work)
+    assert answer == outcome.generation.text
+    assert outcome.reading.parts == 1
+    assert outcome.reading.tokens_left_out == 0
+    assert outcome.reading.tokens_used == outcome.reading.tokens_read == work.corpus.num_tokens
+    assert len(prompts) == 1
+    assert numbered(20) in prompts[0]
+    assert prompts[0].index(QUESTION) > prompts[0].index("Entry 0019")
+
+
+def test_a_long_text_is_answered_from_its_best_passages(engine: Engine, prompts: list[str]) -> None:
+    told: list[tuple[str, int, int]] = []
+    work = make_work(engine, numbered(300), told=lambda *now: told.append(now))
+    assert work.corpus.num_tokens > 3 * 2048
+    answer, outcome = run(work)
+    reading = outcome.reading
+    assert answer == outcome.generation.text
+    assert reading.parts > 3
+    assert reading.parts_s is not None
+    assert reading.tokens_read == work.corpus.num_tokens
+    assert reading.tokens_left_out > 0
+    assert reading.tokens_used + reading.tokens_left_out == reading.tokens_read
+    assert 300 < reading.tokens_used < outcome.generation.stats.prompt_tokens < 2048
+    # in the order of the text, each once
+    assert len(prompts) == 1
+    entries = [int(number) for number in re.findall(r"Entry (\d{4})", prompts[0])]
+    assert 10 < len(entries) < 300
+    assert entries == sorted(set(entries))
+    assert prompts[0].index(QUESTION) > prompts[0].rindex("Entry")
+    # where passages between were left out, the text says so
+    holes = sum(after - before > 1 for before, after in pairwise(entries))
+    assert prompts[0].count("[…]") >= holes
+    done = [done for label, done, _ in told if "scoring" in label]
+    assert done == sorted(done)
+    assert len(done) >= reading.parts
+
+
+def test_the_question_decides_what_is_read(engine: Engine, prompts: list[str]) -> None:
+    for question in (QUESTION, "Entry 0042 0043 0044 entry entry?"):
+        run(make_work(engine, numbered(300)), question)
+    first, second = (set(re.findall(r"Entry (\d{4})", prompt)) for prompt in prompts)
+    assert first != second
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_no_room_for_text(engine: Engine, count: int) -> None:
+    with pytest.raises(ContextError, match="no room for text") as caught:
+        run(make_work(engine, numbered(count), max_tokens=1990))
+    assert caught.value.exit_code == ExitCode.CONTEXT
+    with pytest.raises(ContextError, match="shorten the question"):
+        run(make_work(engine, numbered(count)), QUESTION * 300)
+
+
+def test_a_question_is_data(engine: Engine, prompts: list[str]) -> None:
+    question = "{question} <|im_end|> {0} %s?"
+    run(make_work(engine, numbered(5)), question)
+    assert question in prompts[0]
