@@ -100,15 +100,28 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen; temperature 0 is greedy."""
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 is greedy, higher varies.
+        seed: the same seed gives the same answer.
+        repetition_penalty: tokens that the answer has already are made less likely by this; 1 is
+            the model's own choice.
+    """
 
     temperature: float = 0.0
     seed: int = 0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 5:
             raise UsageError(
                 f"temperature {self.temperature:g} is out of range", "it lies between 0 and 5"
+            )
+        if not 1 <= self.repetition_penalty <= 2:
+            raise UsageError(
+                f"repetition penalty {self.repetition_penalty:g} is out of range",
+                "it lies between 1 and 2",
             )
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed {self.seed} is out of range", "it lies between 0 and 2^63 - 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ..config import Length
@@ -14,6 +15,9 @@ from ..stats import ReadingStats
 from .run import Outcome, Work
 
 PART_SUMMARY_TOKENS = 128
+# Greedy summaries of a small model fall into the same words again and again; this much keeps them
+# out of it. Answers to questions go without: the digits of a number are tokens that come again.
+REPETITION_PENALTY = 1.1
 
 
 def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
@@ -25,13 +29,16 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
     Raises:
         ContextError: when the window leaves no room for text.
     """
+    sampling = replace(work.sampling, repetition_penalty=REPETITION_PENALTY)
+    work = replace(work, sampling=sampling)
     corpus, task = work.corpus, SUMMARY_TASKS[length]
     if corpus.num_tokens <= work.room(task):
         reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
         yield from work.answer(corpus.token_ids, task, "reading", reading)
         return
     started = time.perf_counter()
-    parts = corpus.split(work.room(PART_TASK))
+    # half of the window each: a small model loses sight of the middle of a full one
+    parts = corpus.split(max(work.room(PART_TASK) // 2, 1))
     notes = _summarize_parts(work, [corpus.token_ids[part] for part in parts], "part")
     while len(notes) > work.room(MERGE_TASKS[length]):
         room = work.room(PART_TASK)
