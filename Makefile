@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+QUESTION := How long must a password be at least if the subscriber chooses it?
 
 .PHONY: demo test format completions clean
 
 demo: $(READY)
-	$(BIN)/fastkv summarize examples/report.pdf
-	$(BIN)/fastkv ask examples/story.txt "$(QUESTION)"
+	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf
+	$(BIN)/fastkv ask examples/password-rules.txt "$(QUESTION)"
 
 test: $(READY)
 	$(BIN)/ruff format --check .

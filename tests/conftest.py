@@ -43,6 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     The workers of pytest-xdist inherit the controller's environment, so the user's own cache is
     noted once, under a name of its own.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Workers share the cores: with a thread for each core in every one, they stand in each
+        # other's way.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     global _home  # noqa: PLW0603 (pytest's hooks share no object of our own)
     os.environ.setdefault("FASTKV_TEST_CACHE", str(cache_dir()))
     # Threads that spin while they wait take a tiny model 20 times as long on a busy machine.

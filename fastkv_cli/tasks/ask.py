@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -22,17 +22,23 @@ _GAP = "\n\n[…]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class _Passage:
+class Passage:
+    """Some tokens of the text, and the attention that the question paid to them on average."""
+
     span: slice
     score: float
+
+    @property
+    def num_tokens(self) -> int:
+        """How long it is."""
+        return int(self.span.stop - self.span.start)
 
 
 def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
-    A text beyond the window is cut into parts, each is read up to the TSP layer with the question
-    as the observation window, and the passages that the question looks at most are answered from,
-    in the order of the text.
+    A text beyond the window is read up to the TSP layer, and answered from the passages that the
+    question looks at most.
 
     Raises:
         ContextError: when the question leaves no room for text.
@@ -45,44 +51,55 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         return
     started = time.perf_counter()
     parts = corpus.split(min(PART_TOKENS, room))
-    passages = [
-        passage for part in parts for passage in _score_part(work, part, question, len(parts))
-    ]
+    passages = score_passages(work, question, parts)
     gap = tokenize_text(work.tokenizer, _GAP).token_ids
-    best = _choose(passages, min(ANSWER_TOKENS, room), len(gap))
-    token_ids: list[int] = []
-    end = 0
-    for passage in best:
-        if passage.span.start != end:
-            token_ids += gap
-        token_ids += corpus.token_ids[passage.span]
-        end = passage.span.stop
+    best = choose_passages(passages, min(ANSWER_TOKENS, room), len(gap))
     reading = ReadingStats(
         parts=len(parts),
         tokens_read=corpus.num_tokens,
-        tokens_used=sum(passage.span.stop - passage.span.start for passage in best),
+        tokens_used=sum(passage.num_tokens for passage in best),
         parts_s=time.perf_counter() - started,
     )
+    token_ids = _join(best, corpus.token_ids, gap)
     yield from work.answer(token_ids, task, "reading the best passages", reading)
 
 
-def _score_part(work: Work, part: slice, question: str, num_parts: int) -> Iterator[_Passage]:
-    """Read a part up to the TSP layer; gives its passages with the attention on each."""
+def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Passage]:
+    """Read parts up to the TSP layer, with the question as the observation window.
+
+    Returns:
+        All passages of the parts, in the order of the text.
+    """
     corpus = work.corpus
-    work.on_progress(f"scoring {num_parts} parts", part.start, corpus.num_tokens)
-    prompt, window = build_scoring_prompt(work.tokenizer, corpus.token_ids[part], question)
-    scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
-    scores = scores[prompt.document_span]
-    for span in corpus.split(PASSAGE_TOKENS, part):
-        yield _Passage(span, fmean(scores[span.start - part.start : span.stop - part.start]))
+    passages = []
+    for part in parts:
+        work.on_progress(f"scoring {len(parts)} parts", part.start, corpus.num_tokens)
+        prompt, window = build_scoring_prompt(work.tokenizer, corpus.token_ids[part], question)
+        scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
+        scores = scores[prompt.document_span]
+        for span in corpus.split(PASSAGE_TOKENS, part):
+            inside = scores[span.start - part.start : span.stop - part.start]
+            passages.append(Passage(span, fmean(inside)))
+    return passages
 
 
-def _choose(passages: list[_Passage], max_tokens: int, gap_tokens: int) -> list[_Passage]:
+def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: int) -> list[Passage]:
     """The passages with the highest scores that fit, in the order of the text."""
     chosen, left = [], max_tokens
     for passage in sorted(passages, key=lambda passage: passage.score, reverse=True):
-        size = passage.span.stop - passage.span.start + gap_tokens
-        if size <= left:
+        if passage.num_tokens + gap_tokens <= left:
             chosen.append(passage)
-            left -= size
+            left -= passage.num_tokens + gap_tokens
     return sorted(chosen, key=lambda passage: passage.span.start)
+
+
+def _join(passages: Sequence[Passage], token_ids: list[int], gap: list[int]) -> list[int]:
+    """The passages' tokens, with a mark wherever text between them was left out."""
+    joined: list[int] = []
+    end = 0
+    for passage in passages:
+        if passage.span.start != end:
+            joined += gap
+        joined += token_ids[passage.span]
+        end = passage.span.stop
+    return joined
