@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fastkv_cli.config import GREEDY, Sampling
+from fastkv_cli.engine import sampling
 from fastkv_cli.engine.sampling import LoopGuard, Sampler
 
 VOCABULARY = 50
@@ -72,42 +73,44 @@ def test_temperature_sets_how_often_the_likeliest_comes() -> None:
     assert share(5.0) < 0.2
 
 
+RUN = list(range(1, 1 + sampling._RUN_LENGTH))
+
+
 def test_a_run_does_not_come_twice() -> None:
-    run = list(range(1, 13))  # 12 tokens
-    sampler = Sampler(GREEDY, LoopGuard(run_length=12))
-    said = answer(sampler, run * 2)
-    assert said[:12] == run
-    assert said[12:23] == run[:11]
-    assert said[23] == 40  # the twelfth would have made it the same run again
+    said = answer(Sampler(GREEDY, LoopGuard()), RUN * 2)
+    assert said == [*RUN, *RUN[:-1], 40]  # its last token would have made it the same run again
 
 
 def test_shorter_repetitions_pass() -> None:
-    run = list(range(1, 12))  # 11 tokens, each time followed by another
-    wishes = [token for at in range(8) for token in [*run, 20 + at]]
-    sampler = Sampler(GREEDY, LoopGuard(run_length=12))
-    assert answer(sampler, wishes) == wishes
-    assert not sampler.is_looping
+    wishes = [token for at in range(4) for token in [*RUN[:-1], 20 + at]]
+    assert answer(Sampler(GREEDY, LoopGuard()), wishes) == wishes
 
 
 def test_quoting_the_prompt_passes() -> None:
     """The guard knows nothing of the prompt: a passage of any length may be quoted once."""
     passage = list(range(1, 39))
-    sampler = Sampler(GREEDY, LoopGuard())
-    assert answer(sampler, passage) == passage
+    assert answer(Sampler(GREEDY, LoopGuard()), passage) == passage
 
 
 def test_every_follower_of_a_run_is_banned() -> None:
-    guard = LoopGuard(run_length=3)
-    sampler = Sampler(GREEDY, guard)
-    assert answer(sampler, [1, 2, 3, 1, 2, 4, 1, 2]) == [1, 2, 3, 1, 2, 4, 1, 2]
+    guard = LoopGuard()
+    answer(Sampler(GREEDY, guard), [*RUN[:-1], 20, *RUN[:-1], 30, *RUN[:-1]])
     logits = guard.filter(torch.zeros(VOCABULARY))
-    assert torch.isinf(logits).nonzero().flatten().tolist() == [3, 4]
+    assert torch.isinf(logits).nonzero().flatten().tolist() == [20, 30]
+
+
+def test_the_beginning_of_an_answer_is_no_run() -> None:
+    """Shorter than a run, nothing can be said twice."""
+    guard = LoopGuard()
+    answer(Sampler(GREEDY, guard), [5] * (sampling._RUN_LENGTH - 2))
+    logits = torch.zeros(VOCABULARY)
+    assert guard.filter(logits) is logits
 
 
 def test_logits_are_left_as_they_are() -> None:
-    guard = LoopGuard(run_length=2)
-    answer(Sampler(GREEDY, guard), [1, 2, 1])
-    logits = favour(2)
+    guard = LoopGuard()
+    answer(Sampler(GREEDY, guard), [*RUN, *RUN[:-1]])
+    logits = favour(RUN[-1])
     kept = logits.clone()
     assert int(guard.filter(logits).argmax()) == 0
     assert torch.equal(logits, kept)
@@ -115,24 +118,38 @@ def test_logits_are_left_as_they_are() -> None:
 
 def test_a_loop_with_variations_is_ended() -> None:
     sampler = Sampler(GREEDY, LoopGuard())
-    spoken = 0
     generator = torch.Generator().manual_seed(0)
+    spoken = 0
     while not sampler.is_looping and spoken < 500:
-        logits = favour(1 + spoken % 6)
+        logits = favour(1 + spoken % 8)
         logits[20:] += torch.rand(VOCABULARY - 20, generator=generator)
         sampler.choose(logits)
         spoken += 1
     assert sampler.is_looping
-    assert 20 < spoken < 200
+    assert sampling._HORIZON <= spoken < 200
 
 
-def test_a_ban_now_and_then_is_no_loop() -> None:
-    sampler = Sampler(GREEDY, LoopGuard(run_length=4, patience=3, horizon=20))
+def test_a_refrain_now_and_then_is_no_loop() -> None:
+    sampler = Sampler(GREEDY, LoopGuard())
     generator = torch.Generator().manual_seed(1)
     for _ in range(10):
-        answer(sampler, [1, 2, 3, 4])
-        answer(sampler, torch.randint(5, 39, (30,), generator=generator).tolist())
+        answer(sampler, RUN[:6])
+        answer(sampler, torch.randint(5, 39, (20,), generator=generator).tolist())
         assert not sampler.is_looping
+
+
+def test_what_was_said_grows_less_likely() -> None:
+    """Positive scores are divided, negative ones multiplied (CTRL, section 4.1)."""
+    sampler = Sampler(Sampling(repetition_penalty=2.0))
+    logits = torch.full((VOCABULARY,), -8.0)
+    logits[:3] = torch.tensor([6.0, 4.0, 2.0])
+    kept = logits.clone()
+    assert [sampler.choose(logits) for _ in range(4)] == [0, 1, 0, 0]
+    assert torch.equal(logits, kept)
+    sampler = Sampler(Sampling(repetition_penalty=2.0))
+    assert [sampler.choose(torch.tensor([-3.0, -4.0])) for _ in range(2)] == [0, 1]
+    sampler = Sampler(Sampling(repetition_penalty=1.0))
+    assert [sampler.choose(logits) for _ in range(3)] == [0, 0, 0]
 
 
 def test_without_a_guard_the_model_may_go_round() -> None:
