@@ -45,17 +45,18 @@ def options(
 
 @pytest.fixture
 def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
-    """Options for a model that never ends by itself: its end token is never the likeliest."""
-    import torch
+    """Options for a model that never ends by itself: it knows no end token, and has no loops."""
     import transformers
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
-    with torch.no_grad():  # the same score as a token before it, which wins
-        model.lm_head.weight[model.config.eos_token_id] = model.lm_head.weight[0]
-    model.save_pretrained(tmp_path / "models" / "endless")
+    folder = tmp_path / "models" / "endless"
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_models["llama"])
-    tokenizer.save_pretrained(tmp_path / "models" / "endless")
-    return [*options, "--model", str(tmp_path / "models" / "endless"), "--max-tokens", "1900"]
+    tokenizer.add_special_tokens({"eos_token": "<|never|>"})
+    tokenizer.save_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
+    assert tokenizer.eos_token_id >= model.config.vocab_size  # the model has no score for it
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder)
+    return [*options, "--model", str(folder), "--max-tokens", "1900", "--temperature", "1"]
 
 
 def start(arguments: list[str], **changes: object) -> subprocess.Popen[str]:
