@@ -91,7 +91,7 @@ def test_an_answer_that_fills_the_window_leaves_no_room(engine: Engine, paragrap
 
 def test_notes_that_do_not_fit_are_summarized_in_turn_or_refused(engine: Engine) -> None:
     """Never an endless loop, and never a prompt beyond the window."""
-    work = make_work(engine, PARAGRAPH * 40, max_tokens=1700)
+    work = make_work(engine, PARAGRAPH * 12, max_tokens=1700)
     try:
         _, outcome = run(work)
     except ContextError as error:

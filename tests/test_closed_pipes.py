@@ -1,0 +1,78 @@
+"""The reader goes before the answer ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import environment
+from processes import endless_options, quick_options, start
+
+from fastkv_cli.errors import ExitCode
+
+
+@pytest.fixture
+def options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
+) -> list[str]:
+    """Options for a quick run, in a folder of its own with texts in it."""
+    return quick_options(tmp_path, monkeypatch, tiny_models)
+
+
+@pytest.fixture
+def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
+    """Options for a run that ends only when it is made to."""
+    return endless_options(options, tiny_models, tmp_path)
+
+
+class TestClosedPipes:
+    """The reader goes before the answer ends."""
+
+    def test_stdout(self, endless: list[str]) -> None:
+        child = start(["summarize", "a.txt", *endless])
+        assert child.stdout is not None
+        assert child.stderr is not None
+        os.read(child.stdout.fileno(), 1)  # the answer has begun
+        child.stdout.close()
+        stderr = child.stderr.read()
+        child.stderr.close()
+        assert child.wait(timeout=120) == ExitCode.CLOSED_PIPE
+        assert stderr == ""
+
+    def test_stderr(self, options: list[str]) -> None:
+        child = start(["summarize", "a.txt", *options])
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stderr.close()
+        stdout = child.stdout.read()
+        child.stdout.close()
+        assert stdout.strip()
+        assert child.wait(timeout=120) in {0, 120}  # 120: Python itself could not flush stderr
+
+    def test_help(self) -> None:
+        child = start(["--help"])
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == ""
+        child.stderr.close()
+        assert child.wait(timeout=60) == ExitCode.CLOSED_PIPE
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_full_disk_behind_stdout(self, options: list[str]) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "fastkv_cli", "summarize", "a.txt", *options, "-q"],
+                env=environment(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+        assert done.returncode == ExitCode.OUTPUT
+        assert re.fullmatch(r"fastkv: cannot write to stdout \(.*\): .*\n", done.stderr)
