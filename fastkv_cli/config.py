@@ -219,7 +219,7 @@ class MethodDefaults:
 
 # SmolLM2 is deep and narrow: chosen by measurement, see docs/decisions.md.
 METHOD_DEFAULTS: dict[str, MethodDefaults] = {
-    EMBEDDED_MODEL: MethodDefaults(tsp_layer=20, tsp_rate=0.3, budget=Budget(rate=0.2)),
+    EMBEDDED_MODEL: MethodDefaults(tsp_layer=18, tsp_rate=0.5, budget=Budget(rate=0.3)),
 }
 
 

@@ -5,7 +5,8 @@ None stands for what was not measured, never 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class GenerationStats:
         decode_s: seconds from the first token to the last, or None with fewer than two tokens.
         prompt_tokens: tokens of the prompt.
         output_tokens: tokens generated, an end token counted in.
-        peak_memory_bytes: the most memory held while at it, of the GPU where one is used, else of
-            the process; None where the system does not tell.
+        peak_memory_bytes: the most memory held since the peak was reset, of the GPU where one is
+            used, else of the process; None where the system does not tell.
     """
 
     prefill_s: float
@@ -47,7 +48,7 @@ class LayerStats:
 
 @dataclass(frozen=True, slots=True)
 class KVStats:
-    """What the method did to the KV cache of the answer's prompt.
+    """What the method did to the KV cache of a prompt, or of all prompts of a run.
 
     Attributes:
         method: the method's name.
@@ -73,6 +74,26 @@ class KVStats:
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
         return self.kept_bytes / self.full_bytes
+
+
+def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
+    """The caches of several prompts of one run, added up; they were held one after the other."""
+    if len(prompts) == 1:
+        return prompts[0]
+    compressed = next((kv for kv in prompts if kv.tsp_layer is not None), prompts[0])
+    return replace(
+        compressed,
+        full_bytes=sum(kv.full_bytes for kv in prompts),
+        kept_bytes=sum(kv.kept_bytes for kv in prompts),
+        layers=tuple(
+            LayerStats(
+                sum(layer.tokens_seen for layer in layers),
+                sum(layer.tokens_kept for layer in layers),
+            )
+            for layers in zip(*(kv.layers for kv in prompts), strict=True)
+        ),
+        note=f"budget {compressed.budget}, over {len(prompts)} prompts",
+    )
 
 
 @dataclass(frozen=True, slots=True)

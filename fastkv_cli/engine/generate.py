@@ -86,7 +86,11 @@ class Engine:
         max_new_tokens: int = 256,
         **settings: Any,
     ) -> Generation:
-        """Answer a prompt in one go; the arguments are those of `stream`."""
+        """Answer a prompt in one go; the arguments are those of `stream`.
+
+        The peak of the memory counts from here.
+        """
+        self.reset_peak_memory()
         *_, generation = self.stream(prompt_ids, method, max_new_tokens, **settings)
         if not isinstance(generation, Generation):
             raise TypeError("a stream ends with its generation")
@@ -128,7 +132,6 @@ class Engine:
         device = self.decoder.device
 
         with _explained_out_of_memory(ids.shape[0]):
-            reset_peak_memory(device)
             start = now(device)
             read = prefill(
                 self.decoder,
@@ -172,6 +175,10 @@ class Engine:
             ),
             kv=kv,
         )
+
+    def reset_peak_memory(self) -> None:
+        """Let the peak of the memory count from here, where the system can."""
+        reset_peak_memory(self.decoder.device)
 
     def score(self, prompt_ids: Sequence[int], method: Method) -> list[float]:
         """How much each token before the window matters at the method's TSP layer.

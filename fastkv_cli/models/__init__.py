@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..config import EMBEDDED_MODEL
+from ..config import EMBEDDED_MODEL, is_offline
 from ..errors import ModelError
 from . import embedded, hub, local
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, silent
@@ -41,7 +41,7 @@ def resolve_model(
     Args:
         name: `smollm2-135m`, `org/name[@revision]`, a folder, or a `.gguf` file. A folder that
             exists is preferred to a hub id of the same spelling.
-        offline: with True, no socket is opened.
+        offline: with True, or with HF_HUB_OFFLINE set, no socket is opened.
         on_progress: told what is going on, from this thread or another.
 
     Raises:
@@ -49,6 +49,7 @@ def resolve_model(
             on disk and cannot be fetched.
     """
     report = on_progress or silent
+    offline = is_offline(offline)
     if name == EMBEDDED_MODEL:
         return embedded.resolve(offline=offline, on_progress=report)
     if not name.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from ..config import Sampling
 from ..errors import ContextError
 from ..events import Generation, Piece
 from ..prompts import build_prompt
-from ..stats import ReadingStats
+from ..stats import KVStats, ReadingStats, combine_kv
 from .corpus import Corpus
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ _MIN_PART_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The last event of a task: the answer's generation and how the text was read."""
+    """The last event of a task: the answer, how the text was read, and the caches of all that."""
 
     generation: Generation
     reading: ReadingStats
+    kv: KVStats
     warnings: tuple[str, ...] = ()
 
 
@@ -78,9 +79,17 @@ class Work:
         return room
 
     def answer(
-        self, token_ids: list[int], task: str, label: str, reading: ReadingStats
+        self,
+        token_ids: list[int],
+        task: str,
+        label: str,
+        reading: ReadingStats,
+        parts_kv: Sequence[KVStats] = (),
     ) -> Iterator[Piece | Outcome]:
-        """Answer a task from a text that fits the window; the last event is the outcome."""
+        """Answer a task from a text that fits the window; the last event is the outcome.
+
+        `parts_kv` are the caches of prompts that went before, on parts of the text.
+        """
         total = len(token_ids)
         for event in self.stream(
             token_ids,
@@ -91,7 +100,8 @@ class Work:
             if isinstance(event, Piece):
                 yield event
             else:
-                yield Outcome(event, reading, _end_warnings(event, self.max_tokens))
+                kv = combine_kv([*parts_kv, event.kv])
+                yield Outcome(event, reading, kv, _end_warnings(event, self.max_tokens))
 
     def stream(
         self,

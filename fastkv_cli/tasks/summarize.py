@@ -9,7 +9,7 @@ from functools import partial
 
 from ..config import Length
 from ..errors import ContextError
-from ..events import Piece
+from ..events import Generation, Piece
 from ..prompts import MERGE_TASKS, PART_TASK, SUMMARY_TASKS, tokenize_text
 from ..stats import ReadingStats
 from .run import Outcome, Work
@@ -39,11 +39,15 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
     started = time.perf_counter()
     # half of the window each: a small model loses sight of the middle of a full one
     parts = corpus.split(max(work.room(PART_TASK) // 2, 1))
-    notes = _summarize_parts(work, [corpus.token_ids[part] for part in parts], "part")
+    summaries = _summarize_parts(work, [corpus.token_ids[part] for part in parts], "part")
+    kv = [summary.kv for summary in summaries]
+    notes = _notes(work, summaries)
     while len(notes) > work.room(MERGE_TASKS[length]):
         room = work.room(PART_TASK)
         pieces = [notes[at : at + room] for at in range(0, len(notes), room)]
-        shorter = _summarize_parts(work, pieces, "notes, part")
+        summaries = _summarize_parts(work, pieces, "notes, part")
+        kv += [summary.kv for summary in summaries]
+        shorter = _notes(work, summaries)
         if len(shorter) >= len(notes):
             raise ContextError(
                 "the notes on the parts do not fit the model's window",
@@ -56,22 +60,27 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
         tokens_used=corpus.num_tokens,
         parts_s=time.perf_counter() - started,
     )
-    yield from work.answer(notes, MERGE_TASKS[length], "reading the notes", reading)
+    yield from work.answer(notes, MERGE_TASKS[length], "reading the notes", reading, kv)
 
 
-def _summarize_parts(work: Work, parts: Sequence[list[int]], name: str) -> list[int]:
-    """Summarize each part; gives the tokens of one text with a note on every part."""
+def _summarize_parts(work: Work, parts: Sequence[list[int]], name: str) -> list[Generation]:
+    """Summarize each part."""
     total = sum(map(len, parts))
     before = 0
-    notes = []
+    summaries = []
     for number, token_ids in enumerate(parts, start=1):
         show = partial(_show_share, work, f"{name} {number} of {len(parts)}", before, total)
         events = work.stream(
             token_ids, PART_TASK, PART_SUMMARY_TOKENS, partial(show, len(token_ids))
         )
-        text = "".join(event.text for event in events if isinstance(event, Piece))
-        notes.append(f"Part {number}: {text.strip()}")
+        summaries += [event for event in events if isinstance(event, Generation)]
         before += len(token_ids)
+    return summaries
+
+
+def _notes(work: Work, summaries: Sequence[Generation]) -> list[int]:
+    """The tokens of one text with a note on every part."""
+    notes = [f"Part {at}: {part.text.strip()}" for at, part in enumerate(summaries, start=1)]
     return tokenize_text(work.tokenizer, "\n\n".join(notes)).token_ids
 
 

