@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-QUESTION := How long must a password be at least if the subscriber chooses it?
+QUESTION := What is a look-up secret authenticator?
 
 .PHONY: demo test format completions clean
 
