@@ -98,8 +98,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         pages = "" if document.pages is None else f"{_count(document.pages, 'page')}, "
         yield (
             "Document",
-            f"{document.path}: {pages}{document.characters:,} characters, "
-            f"{document.tokens:,} tokens",
+            f"{document.path}: {pages}{document.tokens:,} tokens",
         )
     if reading.parts > 1:
         used = (
@@ -118,7 +117,10 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         f"{_seconds(report.ttft_s)} = {parts}prefill {_seconds(stats.prefill_s)} "
         f"+ first token {_seconds(first)}",
     )
-    yield "Before it", f"extract {_seconds(report.extract_s)}, load {_seconds(report.load_s)}"
+    yield (
+        "Loading",
+        f"documents {_seconds(report.extract_s)}, model {_seconds(report.load_s)}",
+    )
     speed = stats.decode_tokens_per_s
     yield (
         "Decode",
@@ -136,7 +138,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         seen = kv.layers[0].tokens_seen
         yield (
             "TSP",
-            f"layer {kv.tsp_layer} of {len(kv.layers)}, rate {kv.tsp_rate:.4g}: "
+            f"layer {kv.tsp_layer} of 0–{len(kv.layers) - 1}, rate {kv.tsp_rate:.4g}: "
             f"{behind:,} of {seen:,} tokens go on",
         )
 
@@ -189,7 +191,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f} s"
+    if value is None:
+        return UNKNOWN
+    return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.1f} ms"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -109,7 +109,7 @@ class ModelStats:
 
 @dataclass(frozen=True, slots=True)
 class DocumentStats:
-    """One document as it was read; pages is the number read, None where there are none."""
+    """One document; pages are those that were read and hold text, None where there are none."""
 
     path: str
     pages: int | None

@@ -230,17 +230,17 @@ def test_what_was_not_measured_is_null_and_a_dash() -> None:
 def test_the_table_tells_all() -> None:
     shown = " ".join(tables(make_report()).split())
     for words in (
-        "a.pdf: 3 pages, 4,000 characters, 1,000 tokens",
-        "-: 50 characters, 12 tokens",
+        "a.pdf: 3 pages, 1,000 tokens",
+        "-: 12 tokens",
         "2 parts, 1,012 tokens: answered from 900, left out 112",
         "org/model, bfloat16 on cpu, blocked attention",
-        "1.78 s = parts 1.25 s + prefill 0.50 s + first token 0.03 s",
-        "extract 0.10 s, load 0.75 s",
+        "1.78 s = parts 1.25 s + prefill 0.50 s + first token 30.0 ms",
+        "documents 0.10 s, model 0.75 s",
         "950 tokens",
         "41 tokens, 20.0 tokens/s",
         "3.0 GiB",
         "9.5 MiB full → 976.6 KiB kept (10.0%)",
-        "layer 1 of 4, rate 0.2: 190 of 950 tokens go on",
+        "layer 1 of 0–3, rate 0.2: 190 of 950 tokens go on",
         "950 → 190",
     ):
         assert words in shown
