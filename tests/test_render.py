@@ -234,7 +234,7 @@ def test_the_table_tells_all() -> None:
         "-: 12 tokens",
         "2 parts, 1,012 tokens: answered from 900, left out 112",
         "org/model, bfloat16 on cpu, blocked attention",
-        "1.78 s = parts 1.25 s + prefill 0.50 s + first token 30.0 ms",
+        "1.78 s = parts 1.25 s + prefill 0.50 s + first token 31.2 ms",
         "documents 0.10 s, model 0.75 s",
         "950 tokens",
         "41 tokens, 20.0 tokens/s",
