@@ -215,4 +215,4 @@ class TestControlCharacters:
         assert run(["summarize", name, *options]) == 0
         stderr = capfd.readouterr().err
         assert CONTROL.search(stderr) is None
-        assert "[bold]a[/red].txt: 18 characters" in stderr
+        assert "[bold]a[/red].txt: 5 tokens" in stderr
