@@ -67,3 +67,11 @@ def test_a_string_is_a_prompt_too(tiny_models: dict[str, Path]) -> None:
     by_ids = engine.generate(engine.tokenizer(PROMPT)["input_ids"], Full(), 4)
     assert by_text.token_ids == by_ids.token_ids
     assert by_text.stats.prompt_tokens == len(engine.tokenizer(PROMPT)["input_ids"])
+
+
+def test_every_family_that_is_let_in_can_be_run() -> None:
+    from fastkv_cli.engine.families import FAMILIES
+    from fastkv_cli.models import FAMILIES as LET_IN
+
+    assert set(FAMILIES) == set(LET_IN)
+    assert {settings["model_type"] for settings in tiny_settings().values()} == set(FAMILIES)
