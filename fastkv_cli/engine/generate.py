@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -26,6 +27,37 @@ from .sampling import LoopGuard, Sampler
 from .text import TextStream
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer as it grows, and when its prompt was read and its tokens came, in seconds."""
+
+    text: TextStream
+    started_at: float
+    read_at: float = 0.0
+    first_at: float = 0.0
+    last_at: float = 0.0
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: str = "length"
+
+    def take(self, token_id: int, at: float) -> str:
+        """Add a token; gives the text that is new and whole, maybe none."""
+        self.first_at = self.first_at if self.token_ids else at
+        self.last_at = at
+        self.token_ids.append(token_id)
+        return self.text.push(token_id)
+
+    def stats(self, prompt_tokens: int, peak_memory_bytes: int | None) -> GenerationStats:
+        """What it took."""
+        return GenerationStats(
+            prefill_s=self.read_at - self.started_at,
+            ttft_s=self.first_at - self.started_at,
+            decode_s=self.last_at - self.first_at if len(self.token_ids) > 1 else None,
+            prompt_tokens=prompt_tokens,
+            output_tokens=len(self.token_ids),
+            peak_memory_bytes=peak_memory_bytes,
+        )
 
 
 class Engine:
@@ -129,10 +161,8 @@ class Engine:
         limit = min(max_new_tokens, self.decoder.max_context - ids.shape[0])
         method = method if method is not None else FastKV()
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
-        device = self.decoder.device
-
         with _explained_out_of_memory(ids.shape[0]):
-            start = now(device)
+            answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             read = prefill(
                 self.decoder,
                 ids,
@@ -142,39 +172,34 @@ class Engine:
                 chunk_rows=chunk_rows,
                 on_progress=on_progress,
             )
-            prefill_s = now(device) - start
+            answer.read_at = now(self.decoder.device)
             lengths, kv = read.cache.lengths, self._kv_stats(read, method, ids.shape[0])
-            token_ids: list[int] = []
-            first_at, last_at = start, start
-            text = TextStream(self.tokenizer)
-            reason = "length"
-            for token_id in decode(self.decoder, read.cache, read.logits, sampler):
-                last_at = now(device)
-                first_at = first_at if token_ids else last_at
-                token_ids.append(token_id)
-                if piece := text.push(token_id):
-                    yield Piece(piece)
-                reason = self._finish_reason(token_id, sampler)
-                if reason or len(token_ids) >= limit:
-                    break
-            if piece := text.flush():
-                yield Piece(piece)
+            yield from self._decode(read, sampler, limit, answer)
         yield Generation(
-            token_ids=token_ids,
-            text=text.text,
+            token_ids=answer.token_ids,
+            text=answer.text.text,
             cache_lengths=lengths,
             first_logits=read.logits,
-            finish_reason=reason or "length",
-            stats=GenerationStats(
-                prefill_s=prefill_s,
-                ttft_s=first_at - start,
-                decode_s=last_at - first_at if len(token_ids) > 1 else None,
-                prompt_tokens=ids.shape[0],
-                output_tokens=len(token_ids),
-                peak_memory_bytes=peak_memory_bytes(device),
-            ),
+            finish_reason=answer.finish_reason,
+            stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
             kv=kv,
         )
+
+    def _decode(
+        self, read: PrefillResult, sampler: Sampler, limit: int, answer: _Answer
+    ) -> Iterator[Piece]:
+        """Let an answer grow to its end, giving its text as it comes."""
+        for token_id in decode(self.decoder, read.cache, read.logits, sampler):
+            if piece := answer.take(token_id, now(self.decoder.device)):
+                yield Piece(piece)
+            if token_id in self.loaded.eos_ids:
+                answer.finish_reason = "stop"
+            elif sampler.is_looping:
+                answer.finish_reason = "loop"
+            if answer.finish_reason != "length" or len(answer.token_ids) >= limit:
+                break
+        if piece := answer.text.flush():
+            yield Piece(piece)
 
     def reset_peak_memory(self) -> None:
         """Let the peak of the memory count from here, where the system can."""
@@ -211,11 +236,6 @@ class Engine:
                 f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
             )
         return torch.tensor(ids, device=self.decoder.device)
-
-    def _finish_reason(self, token_id: int, sampler: Sampler) -> str:
-        if token_id in self.loaded.eos_ids:
-            return "stop"
-        return "loop" if sampler.is_looping else ""
 
     def _kv_stats(self, read: PrefillResult, method: Method, num_tokens: int) -> KVStats:
         return KVStats(
