@@ -8,7 +8,6 @@ into the temporary home.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -230,72 +229,24 @@ def environment(**changes: object) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def tiny_gguf(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny Llama as a GGUF file, in float32."""
+    from gguf_files import write_gguf
+
     return write_gguf(tmp_path_factory.mktemp("tiny-gguf") / "tiny.gguf", tiny_models["llama"])
 
 
-def write_gguf(path: Path, folder: Path, *, rope_freqs: Any = None) -> Path:
-    """Write a tiny model as a GGUF file, the way llama.cpp's converter does.
+@pytest.fixture
+def options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
+) -> list[str]:
+    """Options for a quick run, in a folder of its own with texts in it."""
+    from processes import quick_options
 
-    Args:
-        path: the file to write.
-        folder: one of `tiny_models`.
-        rope_freqs: the divisors of the rotary frequencies, for Llama 3.1 and later.
-    """
-    import gguf
-    import numpy as np
-    import transformers
-
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    config = model.config
-    architecture = config.model_type
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_vocab_size(config.vocab_size)
-    head_dim = config.hidden_size // config.num_attention_heads
-    partial = config.rope_parameters.get("partial_rotary_factor", 1.0)
-    writer.add_rope_dimension_count(int(head_dim * partial))
-    _add_tokenizer(writer, folder)
-    names = gguf.get_tensor_name_map(
-        {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[architecture],
-        config.num_hidden_layers,
-    )
-    for key, weight in model.state_dict().items():
-        stem, suffix = key.rsplit(".", 1)
-        values = weight.float().numpy()
-        if architecture == "llama" and stem.endswith((".q_proj", ".k_proj")):
-            # llama.cpp rotates neighbours, transformers rotates halves.
-            heads = values.shape[0] // head_dim
-            halves = values.reshape(heads, 2, head_dim // 2, -1)
-            values = halves.swapaxes(1, 2).reshape(values.shape)
-        writer.add_tensor(f"{names.get_name(stem)}.{suffix}", np.ascontiguousarray(values))
-    if rope_freqs is not None:
-        writer.add_tensor("rope_freqs.weight", np.asarray(rope_freqs, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return quick_options(tmp_path, monkeypatch, tiny_models)
 
 
-def _add_tokenizer(writer: Any, folder: Path) -> None:
-    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    vocab = document["model"]["vocab"]
-    tokens = sorted(vocab, key=vocab.__getitem__)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if token in SPECIAL_TOKENS else 1 for token in tokens])
-    writer.add_token_merges([" ".join(pair) for pair in document["model"]["merges"]])
-    writer.add_bos_token_id(vocab["<|im_start|>"])
-    writer.add_eos_token_id(vocab["<|im_end|>"])
-    writer.add_pad_token_id(vocab["<|im_end|>"])
-    writer.add_unk_token_id(vocab["<|endoftext|>"])
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+@pytest.fixture
+def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
+    """Options for a run that ends only when it is made to."""
+    from processes import endless_options
+
+    return endless_options(options, tiny_models, tmp_path)

@@ -10,23 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
-from processes import endless_options, quick_options, start
+from processes import start
 
 from fastkv_cli.errors import ExitCode
-
-
-@pytest.fixture
-def options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
-) -> list[str]:
-    """Options for a quick run, in a folder of its own with texts in it."""
-    return quick_options(tmp_path, monkeypatch, tiny_models)
-
-
-@pytest.fixture
-def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
-    """Options for a run that ends only when it is made to."""
-    return endless_options(options, tiny_models, tmp_path)
 
 
 class TestClosedPipes:

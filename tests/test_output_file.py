@@ -10,18 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import quick_options
 
 from fastkv_cli.cli import run
 from fastkv_cli.errors import ExitCode
-
-
-@pytest.fixture
-def options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
-) -> list[str]:
-    """Options for a quick run, in a folder of its own with texts in it."""
-    return quick_options(tmp_path, monkeypatch, tiny_models)
 
 
 class TestFiles:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
-from processes import quick_options
 
 from fastkv_cli import console
 from fastkv_cli.cli import run
@@ -22,14 +21,6 @@ FILES = Path(__file__).parent / "documents" / "files"
 PDF = FILES / "pdflatex-4-pages.pdf"
 ANSI = re.compile(r"\x1b\[")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-@pytest.fixture
-def options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
-) -> list[str]:
-    """Options for a quick run, in a folder of its own with texts in it."""
-    return quick_options(tmp_path, monkeypatch, tiny_models)
 
 
 def answer_of(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:

@@ -13,27 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import endless_options, finish, quick_options, start, start_in_terminal
+from processes import finish, start, start_in_terminal
 
 from fastkv_cli import console
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.progress import ProgressBars
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-@pytest.fixture
-def options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
-) -> list[str]:
-    """Options for a quick run, in a folder of its own with texts in it."""
-    return quick_options(tmp_path, monkeypatch, tiny_models)
-
-
-@pytest.fixture
-def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
-    """Options for a run that ends only when it is made to."""
-    return endless_options(options, tiny_models, tmp_path)
 
 
 @pytest.mark.parametrize("no_color", [False, True])

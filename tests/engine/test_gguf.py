@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import conftest
 import pytest
 import torch
+from gguf_files import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -63,7 +63,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_conversion_computes_what_the_original_does(
     name: str, tiny_models: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    gguf = conftest.write_gguf(tmp_path / f"{name}.gguf", tiny_models[name])
+    gguf = write_gguf(tmp_path / f"{name}.gguf", tiny_models[name])
     capfd.readouterr()
     told: list[Progress] = []
     convert(gguf, tmp_path / "out", told.append)
@@ -105,7 +105,7 @@ def test_tied_embeddings_are_stored_once(tiny_models: dict[str, Path], tmp_path:
     tied.save_pretrained(tmp_path / "tied")
     for file in tiny_models["llama"].glob("*token*"):
         (tmp_path / "tied" / file.name).write_bytes(file.read_bytes())
-    source = conftest.write_gguf(tmp_path / "tied.gguf", tmp_path / "tied")
+    source = write_gguf(tmp_path / "tied.gguf", tmp_path / "tied")
     # llama.cpp leaves the output matrix out when it is the embedding matrix.
     untied = drop_tensor(source, tmp_path / "one.gguf", "output.weight")
     convert(untied, tmp_path / "out")
@@ -159,12 +159,12 @@ def test_llama3_scaling_is_recovered_from_its_factors(
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"rope_parameters": plain}))
     divisors = original / frequencies
-    gguf = conftest.write_gguf(tmp_path / "a.gguf", folder, rope_freqs=divisors)
+    gguf = write_gguf(tmp_path / "a.gguf", folder, rope_freqs=divisors)
     convert(gguf, tmp_path / "out")
     found = json.loads((tmp_path / "out" / "config.json").read_text())["rope_parameters"]
     assert found == scaled
 
-    odd = conftest.write_gguf(tmp_path / "b.gguf", folder, rope_freqs=divisors * 1.5 + 1)
+    odd = write_gguf(tmp_path / "b.gguf", folder, rope_freqs=divisors * 1.5 + 1)
     with pytest.raises(ModelError, match="rotary embeddings by factors other"):
         convert(odd, tmp_path / "other")
 

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from works import make_work
 
-from fastkv_cli import Document, Engine, FastKV
-from fastkv_cli.config import GREEDY
-from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli import Engine
 from fastkv_cli.errors import ContextError, ExitCode
 from fastkv_cli.events import Piece
 from fastkv_cli.tasks import Outcome, Work, ask
-from fastkv_cli.tasks.corpus import join_documents
 
 QUESTION = "How often did the committee meet?"
 
@@ -30,19 +28,6 @@ def numbered(count: int) -> str:
     """A text whose paragraphs can be told apart."""
     return "".join(
         f"Entry {at:04}: the committee met and wrote it down.\n\n" for at in range(count)
-    )
-
-
-def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
-    document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
-    return Work(
-        engine=engine,
-        corpus=join_documents([document], engine.tokenizer),
-        method=FastKV(),
-        scoring_method=lambda window: build_scoring_method("tiny", window),
-        max_tokens=max_tokens,
-        sampling=GREEDY,
-        on_progress=told or (lambda label, done, total: None),
     )
 
 

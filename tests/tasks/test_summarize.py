@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from works import make_work
 
-from fastkv_cli import Document, Engine, FastKV
-from fastkv_cli.config import GREEDY, Length
-from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli import Engine
+from fastkv_cli.config import Length
 from fastkv_cli.errors import ContextError
 from fastkv_cli.events import Piece
 from fastkv_cli.tasks import Outcome, Work, summarize
-from fastkv_cli.tasks.corpus import join_documents
 
 PARAGRAPH = "The committee met 14 times in 1999, and wrote a long document about it.\n\n"
 
@@ -21,19 +19,6 @@ PARAGRAPH = "The committee met 14 times in 1999, and wrote a long document about
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
     return Engine.load(str(tiny_models["llama"]), dtype="float32", device="cpu")
-
-
-def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
-    document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
-    return Work(
-        engine=engine,
-        corpus=join_documents([document], engine.tokenizer),
-        method=FastKV(),
-        scoring_method=lambda window: build_scoring_method("tiny", window),
-        max_tokens=max_tokens,
-        sampling=GREEDY,
-        on_progress=told or (lambda label, done, total: None),
-    )
 
 
 def run(work: Work, length: Length = Length.MEDIUM) -> tuple[str, Outcome]:

@@ -1,0 +1,24 @@
+"""Work for tasks on a text, with a tiny model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastkv_cli import Document, Engine, FastKV
+from fastkv_cli.config import GREEDY
+from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli.tasks import Work
+from fastkv_cli.tasks.corpus import join_documents
+
+
+def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
+    document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
+    return Work(
+        engine=engine,
+        corpus=join_documents([document], engine.tokenizer),
+        method=FastKV(),
+        scoring_method=lambda window: build_scoring_method("tiny", window),
+        max_tokens=max_tokens,
+        sampling=GREEDY,
+        on_progress=told or (lambda label, done, total: None),
+    )
