@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .config import Display, Request
 from .console import AnswerWriter, Messages, stderr_console
 from .documents import Document, load_documents
-from .errors import FastKVError, InterruptedRunError, OutOfMemoryError
+from .errors import FastKVError, InterruptedRunError
 from .events import Piece
 from .progress import ProgressBars
 from .render import render_json, render_tables
@@ -44,7 +44,7 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
         with ProgressBars(console, enabled=not display.quiet) as bars:
             shown = _Shown(bars, messages, None if display.json else writer, max_tokens)
             report = _answer(command, request, task, max_tokens, shown)
-    except (MemoryError, OutOfMemoryError):
+    except Exception:
         writer.give_up()
         raise
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ModelError
+from ..models import check_model_type
 from .methods import Observation
 
 
@@ -197,12 +197,8 @@ def open_decoder(model: nn.Module) -> Decoder:
         ModelError: when the family is not supported.
     """
     config: Any = model.config
-    family = FAMILIES.get(config.model_type)
-    if family is None:
-        raise ModelError(
-            f"models of type {config.model_type!r} are not supported",
-            f"the supported families are {', '.join(sorted(FAMILIES))}",
-        )
+    check_model_type(config.model_type, type(model).__name__)
+    family = FAMILIES[config.model_type]
     modules: Any = model.model
     layers = tuple(
         DecoderLayer(

@@ -20,7 +20,7 @@ from .attention import Kernel
 from .decode import decode
 from .families import Decoder, open_decoder
 from .loader import LoadedModel, load_model
-from .measure import now, peak_memory_bytes, reset_peak_memory
+from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method
 from .prefill import CHUNK_ROWS, PrefillResult, Progress, prefill, score_tokens
 from .sampling import LoopGuard, Sampler
@@ -273,9 +273,8 @@ def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
     """Turn the many ways to run out of memory into one clear error."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not is_memory and "can't allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"memory ran out on a prompt of {num_tokens:,} tokens",

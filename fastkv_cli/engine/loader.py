@@ -14,6 +14,7 @@ from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
 from .gguf import convert, quiet
 from .hardware import choose_attention, choose_device, choose_dtype
+from .measure import is_out_of_memory
 
 # The chat templates of the supported families end a turn with one of these.
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
@@ -73,7 +74,7 @@ def load_model(
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            model, tokenizer, load_s = _load(folder, place, number_format, kernels)
+            model, tokenizer, load_s = _load(folder, place, number_format)
     except FastKVError:
         raise
     except Exception as error:
@@ -105,9 +106,7 @@ def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None
     return files.converted
 
 
-def _load(
-    folder: Path, device: torch.device, dtype: torch.dtype, attention: Attention
-) -> tuple[Any, Any, float]:
+def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, float]:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
 
     ours = {"local_files_only": True, "trust_remote_code": False}
@@ -120,7 +119,7 @@ def _load(
         folder,
         config=config,
         dtype=dtype,
-        attn_implementation="flash_attention_2" if attention is Attention.FLASH else "sdpa",
+        attn_implementation="sdpa",  # the engine computes attention itself
         device_map={"": device} if device.type == "cuda" else None,
         use_safetensors=True,
         local_files_only=True,
@@ -152,9 +151,7 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 def _explain(error: Exception, name: str, device: torch.device) -> FastKVError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    # The CPU's allocator raises a plain RuntimeError.
-    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if out_of_memory or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return OutOfMemoryError(
             f"not enough memory on {device} for the weights of {name}",
             "take a smaller model, --dtype bfloat16, or another --device",

@@ -1,4 +1,4 @@
-"""Clocks and memory, measured the way that the device asks for."""
+"""Clocks and memory, measured the way that the device asks for, and memory that ran out."""
 
 from __future__ import annotations
 
@@ -52,3 +52,10 @@ def _peak_by_getrusage() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; the CPU's allocator raises a RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

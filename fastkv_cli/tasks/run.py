@@ -90,13 +90,7 @@ class Work:
 
         `parts_kv` are the caches of prompts that went before, on parts of the text.
         """
-        total = len(token_ids)
-        for event in self.stream(
-            token_ids,
-            task,
-            self.max_tokens,
-            lambda share: self.on_progress(label, round(share * total), total),
-        ):
+        for event in self.stream(token_ids, task, self.max_tokens, label):
             if isinstance(event, Piece):
                 yield event
             else:
@@ -108,9 +102,20 @@ class Work:
         token_ids: list[int],
         task: str,
         max_tokens: int,
-        on_progress: Callable[[float], None],
+        label: str,
+        before: int = 0,
+        total: int | None = None,
     ) -> Iterator[Piece | Generation]:
-        """Put a text and a task to the model; on_progress is told the share of it that is read."""
+        """Put a text and a task to the model.
+
+        Progress is told under `label`, in tokens; `before` of `total` were read with other parts.
+        """
+        num_tokens = len(token_ids)
+
+        def on_progress(share: float) -> None:
+            read = before + round(share * num_tokens)
+            self.on_progress(label, read, num_tokens if total is None else total)
+
         on_progress(0.0)
         return self.engine.stream(
             build_prompt(self.tokenizer, token_ids, task).token_ids,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 from ..config import Length
 from ..errors import ContextError
@@ -69,10 +68,8 @@ def _summarize_parts(work: Work, parts: Sequence[list[int]], name: str) -> list[
     before = 0
     summaries = []
     for number, token_ids in enumerate(parts, start=1):
-        show = partial(_show_share, work, f"{name} {number} of {len(parts)}", before, total)
-        events = work.stream(
-            token_ids, PART_TASK, PART_SUMMARY_TOKENS, partial(show, len(token_ids))
-        )
+        label = f"{name} {number} of {len(parts)}"
+        events = work.stream(token_ids, PART_TASK, PART_SUMMARY_TOKENS, label, before, total)
         summaries += [event for event in events if isinstance(event, Generation)]
         before += len(token_ids)
     return summaries
@@ -82,9 +79,3 @@ def _notes(work: Work, summaries: Sequence[Generation]) -> list[int]:
     """The tokens of one text with a note on every part."""
     notes = [f"Part {at}: {part.text.strip()}" for at, part in enumerate(summaries, start=1)]
     return tokenize_text(work.tokenizer, "\n\n".join(notes)).token_ids
-
-
-def _show_share(
-    work: Work, label: str, before: int, total: int, num_tokens: int, share: float
-) -> None:
-    work.on_progress(label, before + round(share * num_tokens), total)

@@ -81,7 +81,7 @@ class FastKV(Method):
         return cls(
             tsp_layer=defaults.tsp_layer if settings.tsp_layer is None else settings.tsp_layer,
             tsp_rate=tsp_rate,
-            retention_rate=min(retention_rate, tsp_rate) if budget.tokens else retention_rate,
+            retention_rate=retention_rate,
             capacity=budget.tokens,
             full_below=defaults.full_below if settings.is_default else 0,
         )
