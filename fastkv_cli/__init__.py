@@ -14,24 +14,57 @@ from .version import __version__
 if TYPE_CHECKING:
     from .documents import Document, load_document
     from .engine.generate import Engine
-    from .engine.methods import FastKV, Full
+    from .engine.methods import (
+        H2O,
+        TOVA,
+        AdaKV,
+        FastKV,
+        FastKVProbe,
+        Full,
+        GemFilter,
+        HeadKV,
+        PyramidKV,
+        SnapKV,
+        StreamingLLM,
+    )
     from .events import Generation
 
+_METHODS = (
+    "AdaKV",
+    "FastKV",
+    "FastKVProbe",
+    "Full",
+    "GemFilter",
+    "H2O",
+    "HeadKV",
+    "PyramidKV",
+    "SnapKV",
+    "StreamingLLM",
+    "TOVA",
+)
 _HOMES = {
     "Document": ".documents",
     "Engine": ".engine.generate",
-    "FastKV": ".engine.methods",
-    "Full": ".engine.methods",
+    **dict.fromkeys(_METHODS, ".engine.methods"),
     "Generation": ".events",
     "load_document": ".documents",
 }
 
 __all__ = [
+    "H2O",
+    "TOVA",
+    "AdaKV",
     "Document",
     "Engine",
     "FastKV",
+    "FastKVProbe",
     "Full",
+    "GemFilter",
     "Generation",
+    "HeadKV",
+    "PyramidKV",
+    "SnapKV",
+    "StreamingLLM",
     "__version__",
     "load_document",
 ]

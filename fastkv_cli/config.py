@@ -21,8 +21,25 @@ EMBEDDED_MODEL = "smollm2-135m"
 class MethodName(StrEnum):
     """The compression methods, by the names that users type."""
 
+    PROBE = "fastkv-probe"
     FASTKV = "fastkv"
     FULL = "full"
+    SNAPKV = "snapkv"
+    HEADKV = "headkv"
+    ADAKV = "adakv"
+    PYRAMIDKV = "pyramidkv"
+    STREAMINGLLM = "streamingllm"
+    H2O = "h2o"
+    TOVA = "tova"
+    GEMFILTER = "gemfilter"
+
+
+class Preset(StrEnum):
+    """How far to compress, by what it may cost in answers."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    QUALITY = "quality"
 
 
 class Length(StrEnum):
@@ -48,6 +65,14 @@ class Attention(StrEnum):
     AUTO = "auto"
     SDPA = "sdpa"
     FLASH = "flash"
+
+
+class Suite(StrEnum):
+    """What an evaluation asks."""
+
+    NEEDLE = "needle"
+    QA = "qa"
+    RULER = "ruler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +121,21 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{100 * self.rate:.4g}%" if self.rate is not None else f"{self.tokens} tokens"
+
+
+def parse_tokens(text: str) -> int:
+    """Read a number of tokens: `512`, `8k` (8,000) or `8K` (8,192).
+
+    Raises:
+        UsageError: when the text is none of these.
+    """
+    try:
+        tokens = Budget.parse(text).tokens
+    except UsageError:
+        tokens = None
+    if tokens is None:
+        raise UsageError(f"cannot read {text!r}", "give a number of tokens, as 512 or 2k")
+    return tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,37 +240,18 @@ DEFAULT_MAX_TOKENS: dict[Length, int] = {Length.SHORT: 160, Length.MEDIUM: 320, 
 DEFAULT_ANSWER_TOKENS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class MethodDefaults:
-    """What a method uses where the user sets nothing.
-
-    Attributes:
-        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
-        tsp_rate: share of the tokens that go on behind it.
-        budget: share of the KV cache to keep.
-        full_below: prompts of fewer tokens are not compressed: there is little to gain.
-    """
-
-    tsp_layer: int | None = None
-    tsp_rate: float = 0.2
-    budget: Budget = Budget(rate=0.1)
-    full_below: int = 1024
-
-
-# SmolLM2 is deep and narrow: chosen by measurement, see docs/decisions.md.
-METHOD_DEFAULTS: dict[str, MethodDefaults] = {
-    EMBEDDED_MODEL: MethodDefaults(tsp_layer=18, tsp_rate=0.5, budget=Budget(rate=0.3)),
-}
+DEFAULT_METHOD = MethodName.PROBE
 
 
 @dataclass(frozen=True, slots=True)
 class MethodSettings:
     """What the user set of a method; None is the default of the method and model."""
 
-    name: MethodName = MethodName.FASTKV
+    name: MethodName = DEFAULT_METHOD
     budget: Budget | None = None
     tsp_layer: int | None = None
     tsp_rate: float | None = None
+    preset: Preset | None = None
 
     def __post_init__(self) -> None:
         if self.tsp_layer is not None and self.tsp_layer < 0:
@@ -243,7 +264,15 @@ class MethodSettings:
     @property
     def is_default(self) -> bool:
         """Whether the user left all to the defaults."""
-        return self.budget is None and self.tsp_layer is None and self.tsp_rate is None
+        return (self.budget, self.tsp_layer, self.tsp_rate, self.preset) == (None,) * 4
+
+    def refuse_tsp(self) -> None:
+        """Raise a UsageError where TSP options were given to a method that propagates all."""
+        if self.tsp_layer is not None or self.tsp_rate is not None:
+            raise UsageError(
+                f"method {self.name} has no Token-Selective Propagation",
+                "leave out --tsp-layer and --tsp-rate",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,16 @@ SYSTEM = "You read documents and answer from them, briefly and exactly."
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids in four pieces: template and fence, text, fence and question, template."""
+    """Token ids in four pieces: template and fence, text, fence and question, template.
+
+    The last `num_asked` of `question_ids` are what was asked, the fence and our own words left out.
+    """
 
     prefix_ids: list[int]
     document_ids: list[int]
     question_ids: list[int]
     tail_ids: list[int]
+    num_asked: int
 
     @property
     def token_ids(self) -> list[int]:
@@ -50,6 +54,12 @@ class Prompt:
     def document_span(self) -> slice:
         """Where the text's tokens lie in the whole."""
         return slice(len(self.prefix_ids), len(self.prefix_ids) + len(self.document_ids))
+
+    @property
+    def question_span(self) -> slice:
+        """Where what was asked lies in the whole."""
+        end = self.document_span.stop + len(self.question_ids)
+        return slice(end - self.num_asked, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +92,16 @@ def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prom
         task: what to do with it; a user's question in it is tokenized as data too.
     """
     before, after = _render(tokenizer).split(_SENTINEL)
-    question = _FENCE_CLOSE + task
+    framed = _FENCE_CLOSE + (_ASK if task.startswith(_ASK) else "")
+    question_ids = _encode(tokenizer, _FENCE_CLOSE + task, as_data=True)
+    # a space before a word belongs to its token: count what the frame has without the last one
+    num_framed = len(_encode(tokenizer, framed.rstrip(" "), as_data=True))
     return Prompt(
         prefix_ids=_encode(tokenizer, before + _FENCE_OPEN, as_data=False),
         document_ids=list(document_ids),
-        question_ids=_encode(tokenizer, question, as_data=True),
+        question_ids=question_ids,
         tail_ids=_encode(tokenizer, after, as_data=False),
+        num_asked=max(len(question_ids) - num_framed, 1),
     )
 
 
@@ -104,10 +118,8 @@ def build_scoring_prompt(
     What a decoder attends to does not depend on what comes behind: with nothing there, the last
     tokens are just the question's own, which makes them the observation window.
     """
-    prompt = build_prompt(tokenizer, document_ids, _ASK)
-    question_ids = _encode(tokenizer, question, as_data=True)
-    asked = replace(prompt, question_ids=prompt.question_ids + question_ids, tail_ids=[])
-    return asked, len(question_ids)
+    prompt = replace(build_prompt(tokenizer, document_ids, ask_task(question)), tail_ids=[])
+    return prompt, prompt.num_asked
 
 
 def _render(tokenizer: Any) -> str:

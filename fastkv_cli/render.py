@@ -66,6 +66,10 @@ def render_json(report: RunReport) -> str:
             "full_bytes": kv.full_bytes,
             "kept_bytes": kv.kept_bytes,
             "kept_ratio": round(kv.kept_ratio, 4),
+            "full_flops": kv.full_flops,
+            "prefill_flops": kv.prefill_flops,
+            "compute_ratio": round(kv.compute_ratio, 4),
+            "settings": report.settings,
             "note": kv.note,
             "layers": [
                 {"tokens_seen": layer.tokens_seen, "tokens_kept": layer.tokens_kept}
@@ -133,13 +137,15 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         f"{_bytes(kv.full_bytes)} full → {_bytes(kv.kept_bytes)} kept ({kv.kept_ratio:.1%})",
     )
     yield "Method", f"{kv.method}, {kv.note or f'budget {kv.budget}'}"
+    if report.settings:
+        yield "Settings", report.settings
     if kv.tsp_layer is not None and kv.tsp_rate is not None:
         behind = kv.layers[-1].tokens_seen
         seen = kv.layers[0].tokens_seen
         yield (
             "TSP",
             f"layer {kv.tsp_layer} of 0–{len(kv.layers) - 1}, rate {kv.tsp_rate:.4g}: "
-            f"{behind:,} of {seen:,} tokens go on",
+            f"{behind:,} of {seen:,} tokens go on, {kv.compute_ratio:.0%} of the compute",
         )
 
 

@@ -40,7 +40,7 @@ class GenerationStats:
 
 @dataclass(frozen=True, slots=True)
 class LayerStats:
-    """One layer of the cache right after prefill; kept is per KV head."""
+    """One layer of the cache right after prefill; kept is of each head, on average."""
 
     tokens_seen: int
     tokens_kept: int
@@ -57,6 +57,8 @@ class KVStats:
         tsp_rate: the share of the tokens that went on; None where all did.
         full_bytes: predicted bytes of the whole cache.
         kept_bytes: measured bytes of the keys and values held right after prefill.
+        full_flops: floating-point operations of a prefill that leaves nothing out, predicted.
+        prefill_flops: those of this prefill, without the scoring of tokens.
         layers: per layer, tokens seen and kept.
         note: why less was done than was asked for, if so.
     """
@@ -67,6 +69,8 @@ class KVStats:
     tsp_rate: float | None
     full_bytes: int
     kept_bytes: int
+    full_flops: int
+    prefill_flops: int
     layers: tuple[LayerStats, ...]
     note: str = ""
 
@@ -74,6 +78,11 @@ class KVStats:
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
         return self.kept_bytes / self.full_bytes
+
+    @property
+    def compute_ratio(self) -> float:
+        """Prefill compute as a share of the full one."""
+        return self.prefill_flops / self.full_flops
 
 
 def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
@@ -85,6 +94,8 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
         compressed,
         full_bytes=sum(kv.full_bytes for kv in prompts),
         kept_bytes=sum(kv.kept_bytes for kv in prompts),
+        full_flops=sum(kv.full_flops for kv in prompts),
+        prefill_flops=sum(kv.prefill_flops for kv in prompts),
         layers=tuple(
             LayerStats(
                 sum(layer.tokens_seen for layer in layers),
@@ -150,6 +161,7 @@ class RunReport:
         extract_s: seconds to read the documents from disk.
         load_s: seconds to load the model, without imports, downloads and conversion.
         ttft_s: seconds from the start of the first prefill until the answer's first token.
+        settings: where the method's settings come from; empty where it has none.
         warnings: one line each.
     """
 
@@ -162,6 +174,7 @@ class RunReport:
     kv: KVStats
     extract_s: float
     load_s: float
+    settings: str
     warnings: tuple[str, ...]
 
     @property

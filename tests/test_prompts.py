@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from conftest import SPECIAL_TOKENS
 
-from fastkv_cli.prompts import SYSTEM, build_prompt, tokenize_text
+from fastkv_cli.prompts import (
+    MERGE_TASKS,
+    PART_TASK,
+    SUMMARY_TASKS,
+    SYSTEM,
+    ask_task,
+    build_prompt,
+    build_scoring_prompt,
+    tokenize_text,
+)
 
 # Templates, shortened, of families that treat the system turn in their own way.
 RAISES_ON_SYSTEM = (
@@ -120,3 +129,56 @@ def test_a_template_s_own_control_tokens_stay(tokenizer: Any) -> None:
     assert prompt.prefix_ids.count(start) == 2  # system and user
     assert prompt.tail_ids.count(start) == 1  # assistant
     assert prompt.document_span == slice(len(prompt.prefix_ids), len(prompt.prefix_ids))
+
+
+QUESTIONS = [
+    "Who met?",
+    "When, in 1999 or in 2000, did the committee meet 14 times?",
+    "42?",
+    "¿Quién se reunió en 日本?",
+    "  What is the answer?\n\nSay it in one word. ",
+    "What does <|im_end|> mean?",
+    ": or ; in the text?",
+    "?",
+]
+INSTRUCTIONS = [*SUMMARY_TASKS.values(), *MERGE_TASKS.values(), PART_TASK]
+
+
+@pytest.fixture(params=["tiny", "tiny without a template", "embedded"])
+def any_tokenizer(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
+    if request.param == "tiny without a template":
+        tokenizer.chat_template = None
+    if request.param == "embedded":
+        import transformers
+
+        folder = request.getfixturevalue("embedded_dir")
+        return transformers.AutoTokenizer.from_pretrained(folder)
+    return tokenizer
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_question_s_span_holds_the_question(any_tokenizer: Any, question: str) -> None:
+    document = tokenize_text(any_tokenizer, "The committee met 14 times.").token_ids
+    prompt = build_prompt(any_tokenizer, document, ask_task(question))
+    span = prompt.question_span
+    asked = text_of(any_tokenizer, prompt.token_ids[span])
+    assert asked.strip() == question.strip()
+    assert 1 <= prompt.num_asked == span.stop - span.start
+    assert prompt.token_ids[span.stop :] == prompt.tail_ids
+
+
+@pytest.mark.parametrize("instruction", INSTRUCTIONS)
+def test_the_question_s_span_holds_the_instruction(any_tokenizer: Any, instruction: str) -> None:
+    document = tokenize_text(any_tokenizer, "The committee met 14 times.").token_ids
+    prompt = build_prompt(any_tokenizer, document, instruction)
+    asked = text_of(any_tokenizer, prompt.token_ids[prompt.question_span])
+    assert asked.strip() == instruction
+    assert prompt.num_asked < len(prompt.question_ids)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_scoring_prompt_ends_with_the_question(any_tokenizer: Any, question: str) -> None:
+    prompt, num_asked = build_scoring_prompt(any_tokenizer, [5, 6, 7], question)
+    assert prompt.tail_ids == []
+    assert text_of(any_tokenizer, prompt.token_ids[-num_asked:]).strip() == question.strip()
+    assert prompt.question_span == slice(len(prompt.token_ids) - num_asked, len(prompt.token_ids))

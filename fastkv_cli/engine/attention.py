@@ -79,25 +79,32 @@ def attend(
     )
 
 
-def attend_one(
+def attend_cached(
     query: Tensor, key: Tensor, value: Tensor, scaling: float, hidden: Tensor | None = None
 ) -> Tensor:
-    """Attention of one row over all S keys, as in decoding, (1, H, 1, D).
+    """Attention of the newest T rows over all S keys of a cache, as in decoding, (1, H, T, D).
+
+    The last T keys are the rows' own, so among those each row sees only up to itself.
 
     Args:
-        query: (1, H, 1, D).
-        key: (1, H_kv, S, D).
+        query: (1, H, T, D).
+        key: (1, heads, S, D); H is a multiple of heads.
         value: as key.
         scaling: what q·k is multiplied by.
-        hidden: (H_kv, S), True where a key is out of the row's sight.
+        hidden: (heads, T, S), True where a key is out of a row's sight.
     """
-    num_kv_heads, head_dim = key.shape[1], key.shape[3]
+    num_heads, num_rows, head_dim = query.shape[1:]
+    num_kv_heads, num_keys = key.shape[1:3]
     grouped = query.reshape(num_kv_heads, -1, head_dim) * scaling
-    scores = grouped @ key[0].transpose(1, 2)
+    scores = (grouped @ key[0].transpose(1, 2)).view(num_kv_heads, -1, num_rows, num_keys)
     if hidden is not None:
         scores = scores.masked_fill(hidden.unsqueeze(1), float("-inf"))
+    if num_rows > 1:
+        ahead = torch.ones(num_rows, num_rows, dtype=torch.bool, device=key.device).triu(1)
+        scores[..., num_keys - num_rows :].masked_fill_(ahead, float("-inf"))
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
-    return (weights @ value[0]).reshape(query.shape)
+    attended = weights.view(num_kv_heads, -1, num_keys) @ value[0]
+    return attended.view(1, num_heads, num_rows, head_dim)
 
 
 def _attend_in_blocks(

@@ -1,11 +1,15 @@
 """The compressed KV cache: what was kept of each layer, and where the text goes on.
 
-Two lengths that are not derived from each other: `length(layer)` counts the entries kept,
-`next_position` is the true position of the next token in the text, which RoPE needs.
+Two lengths that are not derived from each other: a layer's entries are counted, `next_position` is
+the true position of the next token in the text, which RoPE needs.
+
+Memory shrinks with what is kept: where the heads of a layer keep differently many entries, each
+has storage of its own, exactly as long as it needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -13,13 +17,44 @@ from torch import Tensor
 
 
 @dataclass(slots=True)
-class _Layer:
-    """Storage of one layer with room at its end: (1, H_kv, allocated, D) and positions below."""
+class HeadGroup:
+    """Heads of a layer with the same number of entries, and room for more at the end."""
 
-    key: Tensor
+    key: Tensor  # (1, heads, allocated, D)
     value: Tensor
-    positions: Tensor  # (H_kv, allocated), where in the text each entry stands
+    positions: Tensor  # (heads, allocated), where in the text each entry stands
     length: int
+
+    @property
+    def keys(self) -> Tensor:
+        """(1, heads, length, D)."""
+        return self.key[:, :, : self.length]
+
+    @property
+    def values(self) -> Tensor:
+        """(1, heads, length, D)."""
+        return self.value[:, :, : self.length]
+
+    @property
+    def num_heads(self) -> int:
+        """Heads of this group."""
+        return self.key.shape[1]
+
+    def append(self, key: Tensor, value: Tensor, positions: Tensor) -> None:
+        """Write some tokens' K and V, (1, heads, T, D), in place; grow where room is short."""
+        end = self.length + positions.shape[0]
+        if end > self.key.shape[2]:
+            self._grow(2 * end + 16)
+        self.key[:, :, self.length : end] = key
+        self.value[:, :, self.length : end] = value
+        self.positions[:, self.length : end] = positions
+        self.length = end
+
+    def _grow(self, count: int) -> None:
+        more = count - self.key.shape[2]
+        self.key = torch.nn.functional.pad(self.key, (0, 0, 0, more))
+        self.value = torch.nn.functional.pad(self.value, (0, 0, 0, more))
+        self.positions = torch.nn.functional.pad(self.positions, (0, more))
 
 
 @dataclass(slots=True)
@@ -32,86 +67,108 @@ class CompressedCache:
 
     room: int = 0
     next_position: int = 0
-    _layers: list[_Layer] = field(default_factory=list)
+    _layers: list[list[HeadGroup]] = field(default_factory=list)
 
-    def store(self, key: Tensor, value: Tensor, positions: Tensor, kept: Tensor | None) -> None:
+    def store(
+        self, key: Tensor, value: Tensor, positions: Tensor, kept: Tensor | list[Tensor] | None
+    ) -> None:
         """Add the next layer.
 
         Args:
             key: (1, H_kv, T, D), rotated.
             value: as key.
             positions: (T,), where the T tokens stand in the text.
-            kept: (H_kv, C), the rows to keep per KV head; None keeps all.
+            kept: the rows to keep of each head, (heads, C), or a list of as many tensors (C_head,);
+                None keeps all. With more heads than H_kv, each has a copy of its group's K and V.
         """
-        num_kv_heads, num_tokens, head_dim = key.shape[1:]
-        count = num_tokens if kept is None else kept.shape[1]
-        layer = _allocate(key, positions, count + self.room)
-        layer.length = count
+        num_kv_heads, num_tokens = key.shape[1:3]
         if kept is None:
-            layer.key[:, :, :count] = key
-            layer.value[:, :, :count] = value
-            layer.positions[:, :count] = positions
+            every = torch.arange(num_tokens, device=key.device)
+            kept = every.expand(num_kv_heads, -1)
+        copies = len(kept) // num_kv_heads
+        sources = [head // copies for head in range(len(kept))]
+        if isinstance(kept, Tensor):
+            group = self._group(key, value, positions, kept, sources)
+            self._layers.append([group])
         else:
-            rows = kept[None, :, :, None].expand(1, num_kv_heads, count, head_dim)
-            torch.gather(key, 2, rows, out=layer.key[:, :, :count])
-            torch.gather(value, 2, rows, out=layer.value[:, :, :count])
-            layer.positions[:, :count] = positions[kept]
-        self._layers.append(layer)
+            self._layers.append(
+                [
+                    self._group(key, value, positions, rows.unsqueeze(0), [source])
+                    for rows, source in zip(kept, sources, strict=True)
+                ]
+            )
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one token's K and V, (1, H_kv, 1, D), in place; gives all of the layer's."""
-        stored = self._layers[layer]
-        if stored.length == stored.key.shape[2]:
-            stored = self._layers[layer] = _grown(stored)
-        stored.key[:, :, stored.length] = key[:, :, 0]
-        stored.value[:, :, stored.length] = value[:, :, 0]
-        stored.positions[:, stored.length] = self.next_position
-        stored.length += 1
-        return self.keys(layer), self.values(layer)
+    def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
+        """Write T new tokens' K and V, (1, H_kv, T, D); gives all that the layer holds."""
+        groups = self._layers[layer]
+        num_tokens = key.shape[2]
+        positions = torch.arange(
+            self.next_position, self.next_position + num_tokens, device=key.device
+        )
+        copies = sum(group.num_heads for group in groups) // key.shape[1]
+        if copies > 1:
+            key, value = (t.repeat_interleave(copies, dim=1) for t in (key, value))
+        first = 0
+        for group in groups:
+            heads = slice(first, first + group.num_heads)
+            group.append(key[:, heads], value[:, heads], positions)
+            first = heads.stop
+        return groups
 
-    def keys(self, layer: int) -> Tensor:
-        """(1, H_kv, length, D)."""
-        return self._layers[layer].key[:, :, : self._layers[layer].length]
+    def drop_last(self, num_tokens: int) -> None:
+        """Forget the newest tokens of the text, in every layer."""
+        for group in self._all_groups():
+            group.length -= num_tokens
+        self.next_position -= num_tokens
 
-    def values(self, layer: int) -> Tensor:
-        """(1, H_kv, length, D)."""
-        return self._layers[layer].value[:, :, : self._layers[layer].length]
+    def groups(self, layer: int) -> list[HeadGroup]:
+        """What a layer holds: one group where its heads keep equally many entries."""
+        return self._layers[layer]
 
-    def positions(self, layer: int) -> Tensor:
-        """(H_kv, length), where in the text each entry stands, ascending."""
-        return self._layers[layer].positions[:, : self._layers[layer].length]
+    def positions(self, layer: int) -> list[Tensor]:
+        """Of each head (length,), where in the text its entries stand, ascending."""
+        return [row[: group.length] for group in self._layers[layer] for row in group.positions]
 
-    def length(self, layer: int) -> int:
-        """Entries kept in a layer, of each KV head."""
-        return self._layers[layer].length
+    def length(self, layer: int) -> float:
+        """Entries kept in a layer, of each head on average."""
+        lengths = self.lengths[layer]
+        return sum(lengths) / len(lengths)
 
     @property
     def lengths(self) -> list[list[int]]:
-        """Entries kept, per layer and KV head."""
-        return [[layer.length] * layer.key.shape[1] for layer in self._layers]
+        """Entries kept, per layer and head."""
+        return [
+            [group.length for group in groups for _ in range(group.num_heads)]
+            for groups in self._layers
+        ]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the keys and values held (without the room for tokens to come)."""
-        held = ((self.keys(i), self.values(i)) for i in range(len(self._layers)))
-        return sum(t.numel() * t.element_size() for pair in held for t in pair)
+        return sum(
+            tensor.numel() * tensor.element_size()
+            for group in self._all_groups()
+            for tensor in (group.keys, group.values)
+        )
 
+    def _all_groups(self) -> Iterator[HeadGroup]:
+        for groups in self._layers:
+            yield from groups
 
-def _allocate(like: Tensor, positions: Tensor, count: int) -> _Layer:
-    batch, num_kv_heads, _, head_dim = like.shape
-    return _Layer(
-        key=like.new_empty(batch, num_kv_heads, count, head_dim),
-        value=like.new_empty(batch, num_kv_heads, count, head_dim),
-        positions=positions.new_empty(num_kv_heads, count),
-        length=0,
-    )
-
-
-def _grown(layer: _Layer) -> _Layer:
-    """The same entries in storage twice as long."""
-    grown = _allocate(layer.key, layer.positions, 2 * layer.length + 16)
-    grown.length = layer.length
-    grown.key[:, :, : layer.length] = layer.key
-    grown.value[:, :, : layer.length] = layer.value
-    grown.positions[:, : layer.length] = layer.positions
-    return grown
+    def _group(
+        self, key: Tensor, value: Tensor, positions: Tensor, rows: Tensor, sources: list[int]
+    ) -> HeadGroup:
+        """Copy rows (heads, C) of the source heads into storage with room behind them."""
+        heads, count = rows.shape
+        head_dim = key.shape[3]
+        stored = HeadGroup(
+            key=key.new_empty(1, heads, count + self.room, head_dim),
+            value=key.new_empty(1, heads, count + self.room, head_dim),
+            positions=positions.new_empty(heads, count + self.room),
+            length=count,
+        )
+        for head, source in enumerate(sources):
+            torch.index_select(key[0, source], 0, rows[head], out=stored.key[0, head, :count])
+            torch.index_select(value[0, source], 0, rows[head], out=stored.value[0, head, :count])
+        stored.positions[:, :count] = positions[rows]
+        return stored

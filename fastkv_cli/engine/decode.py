@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .attention import attend_one
-from .cache import CompressedCache
+from .attention import attend_cached
+from .cache import CompressedCache, HeadGroup
 from .families import Decoder, DecoderLayer
 
 
@@ -31,27 +31,68 @@ def decode(
     token_id = sampler.choose(first_logits)
     yield token_id
     while True:
-        token_id = sampler.choose(decode_one(decoder, cache, token_id))
+        token_id = sampler.choose(read_on(decoder, cache, [token_id])[-1])
         yield token_id
 
 
 @torch.inference_mode()
-def decode_one(decoder: Decoder, cache: CompressedCache, token_id: int) -> Tensor:
-    """Read one token at `cache.next_position`; gives the logits (vocabulary,) after it."""
-    hidden = decoder.embed(torch.tensor([token_id], device=decoder.device))
-    rope = decoder.rope(torch.tensor([cache.next_position], device=decoder.device))
+def read_on(
+    decoder: Decoder,
+    cache: CompressedCache,
+    token_ids: Sequence[int],
+    on_layer: Callable[[DecoderLayer, Tensor, list[HeadGroup]], None] | None = None,
+) -> Tensor:
+    """Read T tokens that follow what the cache holds; they are added to it.
+
+    Args:
+        decoder: the model.
+        cache: what was read before.
+        token_ids: T of them.
+        on_layer: shown, in each layer, the queries (1, H, T, D) and the entries they look at.
+
+    Returns:
+        (T, vocabulary) float32: the logits after each of them.
+    """
+    hidden = decoder.embed(torch.tensor(token_ids, device=decoder.device))
+    first = cache.next_position
+    rope = decoder.rope(torch.arange(first, first + len(token_ids), device=decoder.device))
     for layer in decoder.layers:
         normalized = layer.normalize(hidden)
-        key, value = cache.append(layer.index, *layer.keys_values(normalized, rope))
+        groups = cache.append(layer.index, *layer.keys_values(normalized, rope))
         query = layer.queries(normalized, rope)
-        out_of_sight = _out_of_sight(layer, cache)
-        hidden = layer.finish(hidden, attend_one(query, key, value, layer.scaling, out_of_sight))
-    cache.next_position += 1
-    return decoder.head(hidden)
+        if on_layer is not None:
+            on_layer(layer, query, groups)
+        hidden = layer.finish(hidden, _attend_groups(layer, query, groups, first))
+    cache.next_position += len(token_ids)
+    return decoder.logits(decoder.normalize(hidden))
 
 
-def _out_of_sight(layer: DecoderLayer, cache: CompressedCache) -> Tensor | None:
-    """(H_kv, length), True for entries that left a sliding window; None where there is none."""
-    if layer.sliding_window is None or cache.next_position < layer.sliding_window:
+def _attend_groups(
+    layer: DecoderLayer, query: Tensor, groups: list[HeadGroup], first_position: int
+) -> Tensor:
+    """Each group of heads over its own entries, (1, H, T, D)."""
+    per_head = query.shape[1] // sum(group.num_heads for group in groups)
+    queries = torch.split(query, [per_head * group.num_heads for group in groups], dim=1)
+    attended = [
+        attend_cached(
+            mine,
+            group.keys,
+            group.values,
+            layer.scaling,
+            _out_of_sight(layer, group, first_position, mine.shape[2]),
+        )
+        for mine, group in zip(queries, groups, strict=True)
+    ]
+    return attended[0] if len(attended) == 1 else torch.cat(attended, dim=1)
+
+
+def _out_of_sight(
+    layer: DecoderLayer, group: HeadGroup, first_position: int, num_rows: int
+) -> Tensor | None:
+    """(heads, T, length), True for entries that left a row's sliding window; None for no window."""
+    reach = layer.sliding_window
+    if reach is None or first_position + num_rows <= reach:
         return None
-    return cache.positions(layer.index) <= cache.next_position - layer.sliding_window
+    positions = group.positions[:, : group.length].unsqueeze(1)
+    rows = torch.arange(first_position, first_position + num_rows, device=positions.device)
+    return positions <= rows.unsqueeze(1) - reach

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..models import check_model_type
-from .methods import Observation
+from .methods import Observation, PromptShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +122,29 @@ class DecoderLayer:
         after: Tensor = hidden + self.module.mlp(self.module.post_attention_layernorm(hidden))
         return after
 
-    def observe(self, normalized: Tensor, rope: Rope, key: Tensor) -> Observation:
-        """What a method may look at; the window's queries are computed only when it asks."""
+    def observe(
+        self, normalized: Tensor, rope: Rope, positions: Tensor, key: Tensor
+    ) -> Observation:
+        """What a method may look at; queries are computed only where it asks for them."""
 
-        def last_queries(count: int) -> Tensor:
-            recent = slice(normalized.shape[1] - count, None)
-            return self.queries(normalized[:, recent], rope.at(recent))
+        def queries(rows: slice) -> Tensor:
+            return self.queries(normalized[:, rows], rope.at(rows))
 
-        return Observation(key, last_queries, self.scaling)
+        return Observation(key, queries, self.scaling, positions, self.sliding_window)
+
+    def flops(self, num_tokens: int, going_on: Tensor | None) -> int:
+        """Floating-point operations: K and V of all tokens, the rest of those that go on.
+
+        Two for each multiplication and addition of a matrix product; the attention is causal.
+        """
+        hidden_size = int(self.module.input_layernorm.weight.shape[0])
+        matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
+        kv = 2 * hidden_size * self.num_kv_heads * self.head_dim
+        rows, pairs = num_tokens, num_tokens * (num_tokens + 1) // 2
+        if going_on is not None:
+            rows, pairs = going_on.shape[0], int((going_on + 1).sum())
+        attention = 2 * self.num_heads * self.head_dim * pairs
+        return 2 * (kv * num_tokens + (matrices - kv) * rows + attention)
 
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
         """(1, T, heads · D); in a fused matrix, `before` heads stand in front of these."""
@@ -171,10 +186,28 @@ class Decoder:
         cos, sin = self._model.model.rotary_emb(like, positions.unsqueeze(0))
         return Rope(cos, sin, self._query_scale(positions))
 
-    def head(self, hidden: Tensor) -> Tensor:
-        """The last position only, (1, 1, hidden) → logits (vocabulary,) in float32."""
-        logits: Tensor = self._model.lm_head(self._model.model.norm(hidden))
-        return logits[0, -1].float()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """What each position predicts: normalized (1, T, hidden) → (T, vocabulary), float32."""
+        logits: Tensor = self._model.lm_head(hidden)
+        return logits[0].float()
+
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """The last layer's output as the LM head sees it, (1, T, hidden)."""
+        normalized: Tensor = self._model.model.norm(hidden)
+        return normalized
+
+    def shape(self, num_tokens: int, question: slice | None = None) -> PromptShape:
+        """A prompt on this model, in numbers."""
+        layer = self.layers[0]
+        return PromptShape(
+            num_tokens, self.num_layers, layer.num_heads, layer.num_kv_heads, question
+        )
+
+    def prefill_flops(self, num_tokens: int) -> int:
+        """Floating-point operations of the layers with nothing left out, predicted."""
+        last = torch.tensor([num_tokens - 1])
+        early = sum(layer.flops(num_tokens, None) for layer in self.layers[:-1])
+        return early + self.layers[-1].flops(num_tokens, last)
 
     def kv_bytes(self, num_tokens: int) -> int:
         """Bytes that K and V of this many tokens take with nothing left out, predicted."""

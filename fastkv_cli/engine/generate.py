@@ -19,10 +19,11 @@ from ..stats import GenerationStats, KVStats, LayerStats
 from .attention import Kernel
 from .decode import decode
 from .families import Decoder, open_decoder
+from .layers import CHUNK_ROWS, LayerRunner
 from .loader import LoadedModel, load_model
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method
-from .prefill import CHUNK_ROWS, PrefillResult, Progress, prefill, score_tokens
+from .prefill import PrefillResult, Progress, prefill, score_tokens
 from .sampling import LoopGuard, Sampler
 from .text import TextStream
 
@@ -134,6 +135,7 @@ class Engine:
         method: Method | None = None,
         max_new_tokens: int = 256,
         *,
+        question: slice | None = None,
         sampling: Sampling = GREEDY,
         guard_loops: bool = False,
         chunk_rows: int = CHUNK_ROWS,
@@ -145,6 +147,8 @@ class Engine:
             prompt_ids: token ids, or a text to be tokenized as it is.
             method: the compression method; None is FastKV with the paper's settings.
             max_new_tokens: the most tokens to generate; the model's window may end it sooner.
+            question: the tokens of the prompt that say what is wanted, for methods that look
+                for what they look at; by default the last ones.
             sampling: greedy by default.
             guard_loops: keep the answer from going round in circles (see `LoopGuard`).
             chunk_rows: prompt tokens that pass through a layer at once.
@@ -167,9 +171,9 @@ class Engine:
                 self.decoder,
                 ids,
                 method,
-                kernel=self.kernel,
+                LayerRunner(self.kernel, chunk_rows),
+                question=question,
                 room=limit,
-                chunk_rows=chunk_rows,
                 on_progress=on_progress,
             )
             answer.read_at = now(self.decoder.device)
@@ -217,7 +221,7 @@ class Engine:
         ids = self._tensor(prompt_ids)
         with _explained_out_of_memory(ids.shape[0]):
             scores: list[float] = score_tokens(
-                self.decoder, ids, method, kernel=self.kernel
+                self.decoder, ids, method, LayerRunner(self.kernel)
             ).tolist()
         return scores
 
@@ -238,15 +242,18 @@ class Engine:
         return torch.tensor(ids, device=self.decoder.device)
 
     def _kv_stats(self, read: PrefillResult, method: Method, num_tokens: int) -> KVStats:
+        tsp = read.plan.tsp
         return KVStats(
             method=method.name,
             budget=method.budget,
-            tsp_layer=read.plan.tsp_layer,
-            tsp_rate=read.plan.tsp_rate,
+            tsp_layer=None if tsp is None else tsp.layer,
+            tsp_rate=None if tsp is None else tsp.rate,
             full_bytes=self.decoder.kv_bytes(num_tokens),
-            kept_bytes=read.cache.nbytes,
+            kept_bytes=read.kept_bytes,
+            full_flops=self.decoder.prefill_flops(num_tokens),
+            prefill_flops=read.flops,
             layers=tuple(
-                LayerStats(seen, read.cache.length(layer))
+                LayerStats(seen, round(read.cache.length(layer)))
                 for layer, seen in enumerate(read.tokens_seen)
             ),
             note=read.plan.note,

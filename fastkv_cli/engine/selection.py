@@ -6,6 +6,7 @@ H_kv = key/value heads, W = observation window, T = tokens, D = head size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,30 +14,31 @@ from torch import Tensor
 from torch.nn import functional
 
 Pooling = Literal["max", "avg"]
+Reduction = Literal["sum", "max"]
 
 
-def window_scores(query: Tensor, key: Tensor, scaling: float) -> Tensor:
-    """How much attention the observation window pays to each earlier token.
-
-    Softmax over all T keys in float32, causal inside the window's own W × W corner, summed over
-    the W query rows; the last W columns are left out (SnapKV; FastKV, section 4.1).
+def attention_weights(query: Tensor, key: Tensor, scaling: float, out_of_sight: Tensor) -> Tensor:
+    """Softmax over all T keys, in float32.
 
     Args:
-        query: (B, H, W, D), the rotated queries of the last W tokens.
-        key: (B, H_kv, T, D), the rotated keys of all tokens.
+        query: (B, H, R, D), rotated.
+        key: (B, H_kv, T, D), rotated.
         scaling: what q·k is multiplied by, usually 1/√D.
+        out_of_sight: (R, T), True where a row must not look.
 
     Returns:
-        (B, H, T − W), float32.
+        (B, H, R, T), float32.
     """
-    batch, num_heads, window, head_dim = query.shape
+    logits = query_key_products(query, key).float() * scaling
+    return logits.masked_fill_(out_of_sight, float("-inf")).softmax(dim=-1)
+
+
+def query_key_products(query: Tensor, key: Tensor) -> Tensor:
+    """q·kᵀ of (B, H, R, D) and (B, H_kv, T, D) → (B, H, R, T); keys are not copied per head."""
+    batch, num_heads, rows, head_dim = query.shape
     num_kv_heads, num_tokens = key.shape[1], key.shape[2]
     grouped = query.reshape(batch, num_kv_heads, -1, head_dim)  # the group folded into the rows
-    logits = (grouped @ key.transpose(2, 3)).float() * scaling
-    logits = logits.view(batch, num_heads, window, num_tokens)
-    ahead = torch.ones(window, window, dtype=torch.bool, device=key.device).triu(1)
-    logits[..., -window:].masked_fill_(ahead, float("-inf"))
-    return logits.softmax(dim=-1)[..., : num_tokens - window].sum(dim=2)
+    return (grouped @ key.transpose(2, 3)).view(batch, num_heads, rows, num_tokens)
 
 
 def pool_scores(scores: Tensor, kernel_size: int, pooling: Pooling) -> Tensor:
@@ -83,3 +85,43 @@ def top_positions(scores: Tensor, count: int, window: int) -> Tensor:
     best = scores.topk(count - window, dim=-1).indices.sort(dim=-1).values
     recent = torch.arange(num_columns, num_columns + window, device=scores.device)
     return torch.cat((best, recent.expand(*scores.shape[:-1], window)), dim=-1)
+
+
+def top_positions_per_head(scores: Tensor, counts: Sequence[int], window: int) -> list[Tensor]:
+    """As `top_positions`, with a count for each head.
+
+    Args:
+        scores: (heads, N).
+        counts: as many as heads.
+        window: W, always kept.
+
+    Returns:
+        Of each head (count,), int64, ascending.
+    """
+    num_columns = scores.shape[1]
+    recent = torch.arange(num_columns, num_columns + window, device=scores.device)
+    ranked = scores.sort(dim=-1, descending=True).indices
+    return [
+        torch.cat((row[: count - window].sort().values, recent))
+        for row, count in zip(ranked, counts, strict=True)
+    ]
+
+
+def shared_counts(scores: Tensor, count: int, window: int, floor: float) -> list[int]:
+    """Share the budget of a layer's heads among them, by where its highest scores are (AdaKV).
+
+    Args:
+        scores: (heads, N).
+        count: entries per head on average, window counted in.
+        window: W, which every head keeps.
+        floor: the share of the average that every head has for certain, in whole entries.
+
+    Returns:
+        Entries of each head, window counted in, none more than there are.
+    """
+    heads, num_columns = scores.shape
+    even = count - window
+    best = scores.flatten().topk(min(heads * even, scores.numel())).indices // num_columns
+    won: list[int] = best.bincount(minlength=heads).tolist()
+    shares = [round(number * (1 - floor) + int(floor * even)) for number in won]
+    return [min(share, num_columns) + window for share in shares]

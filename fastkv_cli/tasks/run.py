@@ -117,10 +117,12 @@ class Work:
             self.on_progress(label, read, num_tokens if total is None else total)
 
         on_progress(0.0)
+        prompt = build_prompt(self.tokenizer, token_ids, task)
         return self.engine.stream(
-            build_prompt(self.tokenizer, token_ids, task).token_ids,
+            prompt.token_ids,
             self.method,
             max_tokens,
+            question=prompt.question_span,
             sampling=self.sampling,
             guard_loops=True,
             on_progress=on_progress,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fastkv_cli.engine import attention
-from fastkv_cli.engine.attention import Causality, Kernel, attend, attend_one
+from fastkv_cli.engine.attention import Causality, Kernel, attend, attend_cached
 
 HEADS, KV_HEADS, DIM = 6, 2, 16
 SCALING = DIM**-0.5
@@ -105,18 +105,38 @@ def test_what_is_plain(sliding_window: int | None, reach: int, plain: bool) -> N
     assert not Causality(positions, torch.tensor([49]), sliding_window).is_plain
 
 
-def test_one_row() -> None:
-    query, key, value = make_qkv(1, 40)
-    expected = reference(query, key, value, torch.ones(1, 40, dtype=torch.bool))
-    torch.testing.assert_close(attend_one(query, key, value, SCALING), expected)
+def newest_rows(num_rows: int, num_keys: int) -> Tensor:
+    """(T, S), True where one of the last T rows may look."""
+    return torch.ones(num_rows, num_keys, dtype=torch.bool).tril(num_keys - num_rows)
 
 
-def test_one_row_with_keys_out_of_sight() -> None:
-    query, key, value = make_qkv(1, 40)
-    hidden = torch.rand(KV_HEADS, 40, generator=torch.Generator().manual_seed(0)) < 0.6
-    hidden[:, -1] = False
-    attended = attend_one(query, key, value, SCALING, hidden)
+@pytest.mark.parametrize(("num_rows", "num_keys"), [(1, 1), (1, 40), (5, 5), (5, 40)])
+def test_the_newest_rows_over_a_cache(num_rows: int, num_keys: int) -> None:
+    query, key, value = make_qkv(num_rows, num_keys)
+    expected = reference(query, key, value, newest_rows(num_rows, num_keys))
+    attended = attend_cached(query, key, value, SCALING)
+    assert attended.shape == query.shape
+    torch.testing.assert_close(attended, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_rows", [1, 5])
+def test_the_newest_rows_with_keys_out_of_sight(num_rows: int) -> None:
+    query, key, value = make_qkv(num_rows, 40)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.rand(KV_HEADS, num_rows, 40, generator=generator) < 0.6
+    hidden[..., 40 - num_rows :] = False
+    attended = attend_cached(query, key, value, SCALING, hidden)
     for kv_head in range(KV_HEADS):
         group = slice(kv_head * HEADS // KV_HEADS, (kv_head + 1) * HEADS // KV_HEADS)
-        expected = reference(query, key, value, ~hidden[kv_head].unsqueeze(0))[:, group]
-        torch.testing.assert_close(attended[:, group], expected)
+        seen = newest_rows(num_rows, 40) & ~hidden[kv_head]
+        expected = reference(query, key, value, seen)[:, group]
+        torch.testing.assert_close(attended[:, group], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num_rows", [1, 5])
+def test_the_newest_rows_in_bfloat16(num_rows: int) -> None:
+    query, key, value = make_qkv(num_rows, 40, torch.bfloat16)
+    attended = attend_cached(query, key, value, SCALING)
+    expected = reference(query, key, value, newest_rows(num_rows, 40))
+    assert attended.dtype == torch.bfloat16
+    assert (attended.float() - expected).abs().max() < 0.05

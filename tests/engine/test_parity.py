@@ -11,32 +11,79 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fastkv_cli import Engine, FastKV
-from fastkv_cli.engine.methods import Observation, Plan
+from fastkv_cli import AdaKV, Engine, FastKV, HeadKV, SnapKV
+from fastkv_cli.engine.methods import Method, Observation, Plan, PromptShape
 
 PARITY = Path(os.environ.get("FASTKV_PARITY_DIR", Path(__file__).parents[1] / "parity"))
 UNIT: list[dict[str, Any]] = json.loads((PARITY / "unit.json").read_text())
 GENERATION: list[dict[str, Any]] = json.loads((PARITY / "generation.json").read_text())
 
 
-@pytest.mark.parametrize("case", UNIT, ids=lambda case: f"case{case['case']}")
-def test_kept_positions_are_those_of_the_published_code(case: dict[str, Any]) -> None:
+def observe(case: dict[str, Any]) -> Observation:
+    """The random queries and keys that the published code was run on."""
     tensors = load_file(PARITY / "unit.safetensors")
     query, key = (tensors[f"{case['case']}.{name}"] for name in ("query", "key"))
-    method = FastKV(
-        tsp_length=case["tsp_length"],
-        capacity=case["capacity"],
-        window_size=case["window"],
-        kernel_size=case["kernel"],
-        pooling=case["pooling"].removesuffix("pool"),
-    )
+    return Observation(key, lambda rows: query[:, :, rows], query.shape[-1] ** -0.5)
+
+
+def settings_of(case: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "capacity": case["capacity"],
+        "window_size": case["window"],
+        "kernel_size": case["kernel"],
+        "pooling": case["pooling"].removesuffix("pool"),
+    }
+
+
+def kept_by(method: Method, case: dict[str, Any], layer: int = 0) -> list[set[int]]:
+    """What a method keeps of each head, in a model of two layers."""
+    shape = PromptShape(case["tokens"], 2, case["query_heads"], case["kv_heads"])
+    plan, observed = method.plan(shape), observe(case)
+    kept = method.keep(method.scores(observed, plan), plan.capacities[layer], plan)
+    return [set(head.tolist()) for head in kept]
+
+
+published = pytest.mark.parametrize("case", UNIT, ids=lambda case: f"case{case['case']}")
+
+
+@published
+def test_fastkv_keeps_and_propagates_what_the_published_code_does(case: dict[str, Any]) -> None:
+    method = FastKV(**settings_of(case), tsp_length=case["tsp_length"])
     plan = Plan(capacities=(case["capacity"],), window=case["window"])
-    observed = Observation(key, lambda count: query[:, :, -count:], query.shape[-1] ** -0.5)
-    scores = method.scores(observed, plan)
+    scores = method.scores(observe(case), plan)
     kept = method.keep(scores, case["capacity"], plan)
-    propagated = method.propagate(scores, case["tsp_length"], plan)
-    assert [set(head) for head in kept.tolist()] == [set(k) for k in case["fastkv"]["kept"]]
+    propagated = method.propagate([scores], case["tsp_length"], plan)
+    assert [set(head.tolist()) for head in kept] == [set(k) for k in case["fastkv"]["kept"]]
     assert set(propagated.tolist()) == set(case["fastkv"]["tsp"])
+
+
+@published
+def test_snapkv_keeps_what_the_published_code_does(case: dict[str, Any]) -> None:
+    method = SnapKV(**settings_of(case), per_query_head=True)
+    assert kept_by(method, case) == [set(k) for k in kept_of(case, "snapkv")]
+
+
+@published
+def test_adakv_keeps_what_the_published_code_does(case: dict[str, Any]) -> None:
+    method = AdaKV(**settings_of(case), per_query_head=True, floor=case["adakv"]["floor"])
+    assert kept_by(method, case) == [set(k) for k in kept_of(case, "adakv")]
+
+
+@published
+def test_headkv_keeps_what_the_published_code_does(case: dict[str, Any]) -> None:
+    published = case["headkv"]
+    method = HeadKV(
+        **settings_of(case),
+        per_query_head=True,
+        head_scores=tuple(tuple(layer) for layer in published["head_scores"]),
+        beta=published["beta"],
+    )
+    assert kept_by(method, case, published["layer"]) == [set(k) for k in kept_of(case, "headkv")]
+
+
+def kept_of(case: dict[str, Any], method: str) -> list[list[int]]:
+    kept: list[list[int]] = case[method]["kept_per_query_head"]
+    return kept
 
 
 @pytest.fixture(scope="module")

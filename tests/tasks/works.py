@@ -9,6 +9,7 @@ from fastkv_cli.config import GREEDY
 from fastkv_cli.engine.methods import build_scoring_method
 from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.corpus import join_documents
+from fastkv_cli.tuning import Tuning
 
 
 def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
@@ -17,7 +18,7 @@ def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) 
         engine=engine,
         corpus=join_documents([document], engine.tokenizer),
         method=FastKV(),
-        scoring_method=lambda window: build_scoring_method("tiny", window),
+        scoring_method=lambda window: build_scoring_method(Tuning("tiny"), window),
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=told or (lambda label, done, total: None),

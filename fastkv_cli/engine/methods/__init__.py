@@ -3,10 +3,20 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ...config import METHOD_DEFAULTS, MethodDefaults, MethodName, MethodSettings
-from .base import Method, Observation, Plan
+from ...config import MethodName, MethodSettings
+from ...tuning import Tuning
+from .adakv import AdaKV
+from .base import Capacity, Kept, Method, Observation, Plan, PromptShape, Propagation
 from .fastkv import FastKV
 from .full import Full
+from .gemfilter import GemFilter
+from .h2o import H2O
+from .headkv import HeadKV
+from .probe import FastKVProbe
+from .pyramidkv import PyramidKV
+from .snapkv import SnapKV
+from .streamingllm import StreamingLLM
+from .tova import TOVA
 
 
 def _methods_in_this_folder() -> dict[MethodName, type[Method]]:
@@ -15,28 +25,26 @@ def _methods_in_this_folder() -> dict[MethodName, type[Method]]:
     return {
         MethodName(kind.name): kind
         for kind in kinds
-        if isinstance(kind, type) and issubclass(kind, Method) and kind is not Method
+        if isinstance(kind, type) and issubclass(kind, Method) and hasattr(kind, "name")
     }
 
 
 METHODS: dict[MethodName, type[Method]] = _methods_in_this_folder()
 
 
-def build_method(settings: MethodSettings, model: str) -> Method:
+def build_method(settings: MethodSettings, tuning: Tuning) -> Method:
     """The method that the user asked for, with what was measured to suit the model.
 
     Raises:
         UsageError: when a setting is out of range, or means nothing to the method.
     """
-    defaults = METHOD_DEFAULTS.get(model, MethodDefaults())
-    return METHODS[settings.name].from_settings(settings, defaults)
+    return METHODS[settings.name].from_settings(settings, tuning)
 
 
-def build_scoring_method(model: str, window: int) -> FastKV:
+def build_scoring_method(tuning: Tuning, window: int) -> FastKV:
     """FastKV with an observation window of `window` tokens, to score parts of a long text."""
-    defaults = METHOD_DEFAULTS.get(model, MethodDefaults())
     return FastKV(
-        tsp_layer=defaults.tsp_layer,
+        tsp_layer=tuning.scoring_layer,
         tsp_length=window + 1,
         capacity=window + 1,
         window_size=window,
@@ -44,12 +52,25 @@ def build_scoring_method(model: str, window: int) -> FastKV:
 
 
 __all__ = [
+    "H2O",
     "METHODS",
+    "TOVA",
+    "AdaKV",
+    "Capacity",
     "FastKV",
+    "FastKVProbe",
     "Full",
+    "GemFilter",
+    "HeadKV",
+    "Kept",
     "Method",
     "Observation",
     "Plan",
+    "PromptShape",
+    "Propagation",
+    "PyramidKV",
+    "SnapKV",
+    "StreamingLLM",
     "build_method",
     "build_scoring_method",
 ]

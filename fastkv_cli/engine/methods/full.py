@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, Self
 
-from torch import Tensor
-
-from ...config import MethodDefaults, MethodSettings
+from ...config import MethodSettings
 from ...errors import UsageError
-from .base import Method, Observation, Plan
+from ...tuning import Tuning
+from .base import Method, Plan, PromptShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +21,13 @@ class Full(Method):
     def from_settings(
         cls,
         settings: MethodSettings,
-        defaults: MethodDefaults,  # noqa: ARG003 (nothing to set)
+        tuning: Tuning,  # noqa: ARG003 (nothing to tune)
     ) -> Self:
         """There is nothing to set."""
         if not settings.is_default:
             raise UsageError(
-                "method full keeps everything", "leave out --budget, --tsp-layer and --tsp-rate"
+                "method full keeps everything",
+                "leave out --budget, --preset, --tsp-layer and --tsp-rate",
             )
         return cls()
 
@@ -36,18 +36,6 @@ class Full(Method):
         """Everything."""
         return "100%"
 
-    def plan(self, num_tokens: int, num_layers: int) -> Plan:
-        """Keep all tokens in all layers."""
-        return Plan(capacities=(num_tokens,) * num_layers)
-
-    def scores(self, observed: Observation, plan: Plan) -> NoReturn:
-        """Never asked for: a plan with capacity for every token needs no scores."""
-        raise NotImplementedError
-
-    def keep(self, scores: Tensor, capacity: int, plan: Plan) -> NoReturn:
-        """Never asked for."""
-        raise NotImplementedError
-
-    def propagate(self, scores: Tensor, length: int, plan: Plan) -> NoReturn:
-        """Never asked for."""
-        raise NotImplementedError
+    def plan(self, prompt: PromptShape) -> Plan:
+        """Keep all tokens in all layers; then nothing is ever scored."""
+        return Plan.keep_all(prompt)

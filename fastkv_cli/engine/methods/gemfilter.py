@@ -1,0 +1,77 @@
+"""GemFilter (arXiv 2409.17422): an early layer picks tokens; the whole model rereads just those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from torch import Tensor
+
+from ...config import MethodSettings
+from ...errors import UsageError
+from ...tuning import Tuning
+from ..selection import pool_scores, query_key_products, top_positions
+from .base import Observation, Plan, PromptShape, Propagation
+from .budgeted import BudgetedMethod, check_kernel_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GemFilter(BudgetedMethod):
+    """The last query's products with the keys of one layer choose what is read again.
+
+    Attributes:
+        filter_layer: the layer that chooses, 0-based; None is 0.4 · L, as 13 of 32 in the paper.
+        kernel_size: odd width of the average pool along the text.
+    """
+
+    name: ClassVar[str] = "gemfilter"
+
+    filter_layer: int | None = None
+    kernel_size: int = 5
+
+    def __post_init__(self) -> None:
+        BudgetedMethod.__post_init__(self)
+        check_kernel_size(self.kernel_size)
+        if self.filter_layer is not None and self.filter_layer < 0:
+            raise UsageError(
+                f"filter layer {self.filter_layer} is out of range", "layers count from 0"
+            )
+
+    @classmethod
+    def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
+        """The user's budget; the TSP layer is the filter layer."""
+        if settings.tsp_rate is not None:
+            raise UsageError("method gemfilter has no TSP rate", "give --budget in its place")
+        return cls.with_budget(settings, tuning, filter_layer=settings.tsp_layer)
+
+    def plan(self, prompt: PromptShape) -> Plan:
+        """Choose at the filter layer, start again, and then keep all that is left.
+
+        Raises:
+            UsageError: when the model has no such layer.
+        """
+        layer = self.filter_layer
+        layer = round(0.4 * prompt.num_layers) if layer is None else layer
+        prompt.check_layer(layer, "filter layer")
+        length = self.even_capacity(prompt.num_tokens)
+        if note := self.why_in_full(prompt.num_tokens, length, window=1):
+            return Plan.keep_all(prompt, note)
+        if length == prompt.num_tokens:
+            return Plan.keep_all(prompt)
+        return Plan(
+            (length,) * prompt.num_layers,
+            window=1,
+            tsp=Propagation(layer, length, length / prompt.num_tokens, restart=True),
+        )
+
+    def scores(self, observed: Observation, plan: Plan) -> Tensor:
+        """q·k of the last token, no softmax, summed over heads, average-pooled, (B, 1, T − 1)."""
+        last = observed.queries(slice(-1, None))
+        products = query_key_products(last, observed.key)
+        summed = products.float().sum(dim=1)[..., : -plan.window]
+        return pool_scores(summed, self.kernel_size, "avg")
+
+    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
+        """The highest scores, and the last token, which has to be read to go on from."""
+        return top_positions(scored[-1][0, 0], length, plan.window)

@@ -1,0 +1,92 @@
+"""HeadKV (arXiv 2410.19258): heads that retrieve and reason are given more of the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from ...config import MethodSettings
+from ...errors import UsageError
+from ...tuning import Tuning
+from .base import Plan, PromptShape
+from .window import HeadwiseMethod
+
+HeadScores = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadKV(HeadwiseMethod):
+    """SnapKV's scores; a share of every head's budget goes into a pool, shared out by head scores.
+
+    Attributes:
+        head_scores: what each query head is worth, (L, H), made by `fastkv profile-heads`.
+        beta: β: with b entries on average, window apart, b // β of them go into the pool.
+    """
+
+    name: ClassVar[str] = "headkv"
+
+    head_scores: HeadScores
+    beta: float = 1.2
+
+    def __post_init__(self) -> None:
+        HeadwiseMethod.__post_init__(self)
+        if self.beta < 1:
+            raise UsageError(f"beta {self.beta:g} is out of range", "it is 1 or more")
+        scores = [score for layer in self.head_scores for score in layer]
+        if not all(score >= 0 for score in scores) or not sum(scores) > 0:
+            raise UsageError(
+                "the head scores are not shares of a whole", "make them with fastkv profile-heads"
+            )
+
+    @classmethod
+    def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
+        """The user's budget, and the scores of the model's heads.
+
+        Raises:
+            UsageError: when the model's heads were not scored yet.
+        """
+        settings.refuse_tsp()
+        if tuning.head_scores is None:
+            raise UsageError(
+                f"method headkv needs scores of the heads of {tuning.model}",
+                f"make them with: fastkv profile-heads {tuning.model}",
+            )
+        return cls.with_budget(settings, tuning, head_scores=tuning.head_scores)
+
+    def plan(self, prompt: PromptShape) -> Plan:
+        """Of each head: the floor, and its part of the pool; none more than there is.
+
+        Raises:
+            UsageError: when the scores are of another model.
+        """
+        even, window = self.even_capacity(prompt.num_tokens), self.window_size
+        worth = self._shares(prompt)
+        if note := self.why_in_full(prompt.num_tokens, even, window):
+            return Plan.keep_all(prompt, note)
+        if even == prompt.num_tokens:
+            return Plan.keep_all(prompt)
+        b = even - window
+        pooled = b // self.beta
+        pool = pooled * sum(map(len, worth))
+        capacities = tuple(
+            tuple(
+                min(round(share * pool + b - pooled) + window, prompt.num_tokens) for share in layer
+            )
+            for layer in worth
+        )
+        return Plan(capacities, window)
+
+    def _shares(self, prompt: PromptShape) -> HeadScores:
+        """The head scores with sum 1: of each query head, or added up over each group."""
+        num_heads = prompt.num_heads
+        if [len(layer) for layer in self.head_scores] != [num_heads] * prompt.num_layers:
+            raise UsageError(
+                "the head scores are of another model",
+                f"this one has {prompt.num_layers} layers of {num_heads} heads",
+            )
+        total = sum(map(sum, self.head_scores))
+        size = 1 if self.per_query_head else num_heads // prompt.num_kv_heads
+        return tuple(
+            tuple(sum(layer[at : at + size]) / total for at in range(0, num_heads, size))
+            for layer in self.head_scores
+        )

@@ -1,0 +1,59 @@
+"""FastKV with the question as its probe: what fastkv uses unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..selection import pool_scores, top_positions
+from .base import Observation, Plan, PromptShape
+from .fastkv import FastKV
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastKVProbe(FastKV):
+    """FastKV, with four changes that measurements decided (all that were tried: docs/accuracy.md).
+
+    The question's own tokens are the observation window: the prompt's last tokens are the chat
+    template's and hardly look at the text. What any of them looks at counts, not what all do.
+    Scores are pooled widely: a word of the question is found where the text has it, but the answer
+    stands a few tokens further on. And the tokens that go on are chosen by the scores of all layers
+    so far, the older ones fading, not by those of one layer alone (StructKV, arXiv 2604.06746).
+
+    Attributes:
+        max_rows: of a longer question only the last tokens score.
+        decay: what is left of a layer's scores one layer on.
+    """
+
+    name: ClassVar[str] = "fastkv-probe"
+
+    kernel_size: int = 21
+    max_rows: int = 64
+    decay: float = 0.9
+
+    def plan(self, prompt: PromptShape) -> Plan:
+        """FastKV's budgets; the window reaches from the question to the end of the prompt."""
+        window, num_rows = self.window_size, None
+        if prompt.question is not None:
+            stop = prompt.question.stop
+            start = max(prompt.question.start, stop - self.max_rows)
+            window, num_rows = prompt.num_tokens - start, stop - start
+        plan = self.window_plan(prompt, window, num_rows)
+        if plan.tsp is None:
+            return plan
+        return replace(plan, tsp=replace(plan.tsp, accumulates=True))
+
+    def per_head_scores(self, observed: Observation, plan: Plan) -> Tensor:
+        """The most that any token of the question pays, pooled along the text, (B, H, T − W)."""
+        scores = observed.window_weights(plan).amax(dim=2)
+        return pool_scores(scores, self.kernel_size, self.pooling)
+
+    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
+        """The tokens with the highest decayed sum of all layers' scores, and the window."""
+        total = scored[0][0].sum(dim=0)
+        for scores in scored[1:]:
+            total = self.decay * total + scores[0].sum(dim=0)
+        return top_positions(total, length, plan.window)

@@ -1,0 +1,44 @@
+"""PyramidKV (arXiv 2406.02069): early layers keep much, deep layers little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+
+from ...errors import UsageError
+from .base import Plan, PromptShape
+from .window import WindowMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyramidKV(WindowMethod):
+    """SnapKV's scores; budgets fall in a straight line over the layers, with the same total.
+
+    Attributes:
+        beta: β: with b entries on average, window apart, the last layer has b/β, the first
+            2b − b/β.
+    """
+
+    name: ClassVar[str] = "pyramidkv"
+
+    beta: float = 20.0
+
+    def __post_init__(self) -> None:
+        WindowMethod.__post_init__(self)
+        if self.beta < 1:
+            raise UsageError(f"beta {self.beta:g} is out of range", "it is 1 or more")
+
+    def plan(self, prompt: PromptShape) -> Plan:
+        """A line from the first layer to the last; no layer is given more than there is."""
+        even = self.even_capacity(prompt.num_tokens)
+        if note := self.why_in_full(prompt.num_tokens, even, self.window_size):
+            return Plan.keep_all(prompt, note)
+        b, most = even - self.window_size, prompt.num_tokens - self.window_size
+        first = min(2 * b - b / self.beta, most) if prompt.num_layers > 1 else b
+        line = torch.linspace(first, 2 * b - first, prompt.num_layers, dtype=torch.float64)
+        ends = [0, *line.cumsum(0).round().int().tolist()]  # so that the total is exact
+        capacities = [behind - before for before, behind in pairwise(ends)]
+        return Plan(tuple(c + self.window_size for c in capacities), self.window_size)

@@ -1,0 +1,140 @@
+"""What was measured of a checkpoint: its presets, and the scores of its heads.
+
+One JSON file per model and revision in the user's cache, written by `fastkv calibrate` and
+`fastkv profile-heads`; those of the embedded model ship with the package.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .config import Budget, MethodName, MethodSettings, Preset, cache_dir
+from .errors import FastKVError
+
+_SCHEMA = "fastkv-tuning/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PresetSettings:
+    """Where to propagate how much, and how much to keep.
+
+    Attributes:
+        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
+        tsp_rate: share of the tokens that go on behind it.
+        budget: share of the KV cache to keep.
+    """
+
+    tsp_layer: int | None
+    tsp_rate: float
+    budget: Budget
+
+
+# The paper's layer and its two rates, for models that nothing was measured of.
+_UNMEASURED: dict[Preset, PresetSettings] = {
+    Preset.FAST: PresetSettings(None, 0.2, Budget(rate=0.1)),
+    Preset.BALANCED: PresetSettings(None, 0.2, Budget(rate=0.2)),
+    Preset.QUALITY: PresetSettings(None, 0.5, Budget(rate=0.4)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What suits a model.
+
+    Attributes:
+        model: its name.
+        presets: the settings of each preset.
+        scoring_layer: the layer at which a question finds passages best; None is L/2 − 1.
+        head_scores: what each query head is worth, (L, H); None until they are made.
+        is_calibrated: whether the presets were measured.
+        full_below: prompts of fewer tokens are not compressed: there is little to gain.
+    """
+
+    model: str = "the model"
+    presets: Mapping[Preset, PresetSettings] = field(default_factory=lambda: _UNMEASURED)
+    scoring_layer: int | None = None
+    head_scores: tuple[tuple[float, ...], ...] | None = None
+    is_calibrated: bool = False
+    full_below: int = 1024
+
+    def describe(self, settings: MethodSettings) -> str:
+        """Where a run's settings come from, for the statistics."""
+        if settings.name is MethodName.FULL:
+            return ""
+        measured = "calibrated" if self.is_calibrated else "not calibrated: the paper's settings"
+        given = {
+            "--budget": settings.budget,
+            "--tsp-layer": settings.tsp_layer,
+            "--tsp-rate": settings.tsp_rate,
+        }
+        own = [option for option, value in given.items() if value is not None]
+        by_hand = f"; by hand: {', '.join(own)}" if own else ""
+        return f"preset {settings.preset or Preset.BALANCED}, {measured}{by_hand}"
+
+    def preset(self, preset: Preset | None) -> PresetSettings:
+        """The settings of a preset; None is the default one."""
+        return self.presets[preset or Preset.BALANCED]
+
+
+def load_tuning(model: str, revision: str) -> Tuning:
+    """What is known of a model: the user's own files first, then what ships.
+
+    Raises:
+        FastKVError: when a file cannot be read.
+    """
+    calibration = _load("calibration", model, revision)
+    heads = _load("heads", model, revision)
+    return Tuning(
+        model=model,
+        presets=_presets(calibration) if calibration else _UNMEASURED,
+        scoring_layer=calibration["scoring_layer"] if calibration else None,
+        head_scores=tuple(tuple(row) for row in heads["scores"]) if heads else None,
+        is_calibrated=calibration is not None,
+    )
+
+
+def tuning_json(model: str, revision: str, measured: Mapping[str, Any]) -> str:
+    """What `load_tuning` reads, stamped with what it is of."""
+    stamped = {"schema": _SCHEMA, "model": model, "revision": revision, **measured}
+    return json.dumps(stamped, ensure_ascii=False, indent=1) + "\n"
+
+
+def tuning_path(kind: str, model: str, revision: str) -> Path:
+    """Where the user's file of a kind lies."""
+    return cache_dir() / "tuning" / _file_name(kind, model, revision)
+
+
+def _file_name(kind: str, model: str, revision: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9.-]+", "--", f"{Path(model.partition('@')[0]).name}-{revision}")
+    return f"{name}.{kind}.json"
+
+
+def _load(kind: str, model: str, revision: str) -> dict[str, Any] | None:
+    shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
+    for file in (tuning_path(kind, model, revision), shipped):
+        if not file.is_file():
+            continue
+        try:
+            loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FastKVError(f"cannot read {file} ({error})", "delete it") from error
+        if loaded.get("schema") == _SCHEMA:
+            return loaded
+    return None
+
+
+def _presets(calibration: Mapping[str, Any]) -> dict[Preset, PresetSettings]:
+    return {
+        Preset(name): PresetSettings(
+            tsp_layer=chosen["tsp_layer"],
+            tsp_rate=chosen["tsp_rate"],
+            budget=Budget(rate=chosen["budget"]),
+        )
+        for name, chosen in calibration["presets"].items()
+    }
