@@ -10,10 +10,13 @@ from typing import Annotated
 import typer
 
 from .commands.ask import ask
+from .commands.calibrate import calibrate
+from .commands.evaluate import evaluate
+from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
 from .console import close_stdout, print_error
 from .errors import ExitCode, FastKVError
-from .options import with_run_options
+from .options import with_options
 from .version import __version__
 
 _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
@@ -50,9 +53,15 @@ def _options_of_the_app(
     pass
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {"summarize": summarize, "ask": ask}
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "summarize": summarize,
+    "ask": ask,
+    "eval": evaluate,
+    "calibrate": calibrate,
+    "profile-heads": profile_heads,
+}
 for name, command in _COMMANDS.items():
-    app.command(name)(with_run_options(command))
+    app.command(name)(with_options(command))
 
 
 def run(arguments: Sequence[str]) -> int:

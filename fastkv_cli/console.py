@@ -67,7 +67,7 @@ class AnswerWriter:
         self._ends_line = True
         if output is not None:
             output = self._output = _follow(output)
-            _check_writable(output, force=force)
+            check_writable(output, force=force)
 
     def write(self, text: str) -> None:
         """Take a piece of the answer.
@@ -102,7 +102,7 @@ class AnswerWriter:
         """
         self.end_line()
         if self._output is not None:
-            _write_atomically(self._output, "".join(self._text))
+            write_file(self._output, "".join(self._text).encode("utf-8", "replace"))
 
     def give_up(self) -> None:
         """Keep what there is of an answer that was interrupted: on stdout, never in the file."""
@@ -152,7 +152,12 @@ def _follow(path: Path) -> Path:
         raise OutputError(f"cannot write {path}", "its links lead nowhere") from error
 
 
-def _check_writable(path: Path, *, force: bool) -> None:
+def check_writable(path: Path, *, force: bool) -> None:
+    """Find out whether a file could be written there, before any work is done.
+
+    Raises:
+        OutputError: when it could not, or when it exists already and `force` is not given.
+    """
     try:
         with contextlib.suppress(FileNotFoundError):
             path.stat()  # exists() would take an unusable name for a free one
@@ -177,8 +182,12 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path} ({error.strerror or error})", "name another file")
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    data = text.encode("utf-8", "replace")
+def write_file(path: Path, data: bytes) -> None:
+    """Put a file in its place, whole or not at all.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
             path.write_bytes(data)
@@ -212,6 +221,11 @@ class Messages:
         if not self._quiet:
             line = " ".join(_CONTROL.sub(" ", message).split())
             self._console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """One line of good news."""
+        if not self._quiet:
+            self._console.print(message, markup=False, soft_wrap=True)
 
     def show(self, renderables: Iterator[RenderableType]) -> None:
         """Tables and the like."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .config import (
+    DEFAULT_METHOD,
     EMBEDDED_MODEL,
     Attention,
     Budget,
@@ -19,6 +20,7 @@ from .config import (
     MethodName,
     MethodSettings,
     PageRange,
+    Preset,
     ReadOptions,
     Request,
     Sampling,
@@ -89,7 +91,16 @@ MethodOpt = Annotated[
     typer.Option(
         envvar="FASTKV_METHOD",
         rich_help_panel=_METHOD,
-        help="fastkv, or full for the exact, uncompressed baseline.",
+        help="How to compress; full is the exact, uncompressed baseline.",
+    ),
+]
+PresetOpt = Annotated[
+    Preset | None,
+    typer.Option(
+        envvar="FASTKV_PRESET",
+        rich_help_panel=_METHOD,
+        help="How far to compress, by what it may cost in answers.",
+        show_default="balanced",
     ),
 ]
 BudgetOpt = Annotated[
@@ -194,7 +205,8 @@ class RunOptions:
 
     pages: PagesOpt = None
     password: PasswordOpt = None
-    method: MethodOpt = MethodName.FASTKV
+    preset: PresetOpt = None
+    method: MethodOpt = DEFAULT_METHOD
     budget: BudgetOpt = None
     tsp_layer: TSPLayerOpt = None
     tsp_rate: TSPRateOpt = None
@@ -231,6 +243,7 @@ class RunOptions:
                 budget=None if self.budget is None else Budget.parse(self.budget),
                 tsp_layer=self.tsp_layer,
                 tsp_rate=self.tsp_rate,
+                preset=self.preset,
             ),
             max_tokens=self.max_tokens,
             sampling=Sampling(self.temperature, self.seed),
@@ -251,13 +264,30 @@ class RunOptions:
         )
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `RunOptions`; it receives them whole, as `options`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureOptions:
+    """The options of the commands that measure a model."""
 
-    Typer reads options off a function's signature, so the fields are put into one.
+    dtype: DTypeOpt = DType.AUTO
+    device: DeviceOpt = "auto"
+    attention: AttentionOpt = Attention.AUTO
+    offline: OfflineOpt = False
+    json: JsonOpt = False
+    quiet: QuietOpt = False
+    output: OutputOpt = None
+    force: ForceOpt = False
+    debug: DebugOpt = False
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a dataclass; it receives them whole, as `options`.
+
+    Typer reads options off a function's signature, so the fields are put into one. Which dataclass
+    it is, the annotation of the parameter `options` tells.
     """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    hints = get_type_hints(RunOptions, include_extras=True)
+    own = inspect.signature(command, eval_str=True).parameters
+    kind = own["options"].annotation
+    hints = get_type_hints(kind, include_extras=True)
     shared = [
         inspect.Parameter(
             field.name,
@@ -265,13 +295,13 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
             default=field.default,
             annotation=hints[field.name],
         )
-        for field in fields(RunOptions)
+        for field in fields(kind)
     ]
-    kept = [parameter for parameter in own if parameter.name != "options"]
+    kept = [parameter for parameter in own.values() if parameter.name != "options"]
 
     def expanded(**values: Any) -> None:
         mine = {parameter.name: values.pop(parameter.name) for parameter in kept}
-        command(**mine, options=RunOptions(**values))
+        command(**mine, options=kind(**values))
 
     signature = inspect.Signature([*kept, *shared])
     expanded.__signature__ = signature  # type: ignore[attr-defined]

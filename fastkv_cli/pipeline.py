@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .config import Display, Request
 from .console import AnswerWriter, Messages, stderr_console
 from .documents import Document, load_documents
 from .errors import FastKVError, InterruptedRunError
 from .events import Piece
+from .loading import load_engine
 from .progress import ProgressBars
 from .render import render_json, render_tables
 from .stats import ModelStats, RunReport
 from .tasks import Outcome, Work
-
-if TYPE_CHECKING:
-    from .engine.generate import Engine
+from .tuning import load_tuning
 
 Task = Callable[[Work], Iterator[Piece | Outcome]]
 
@@ -96,7 +93,7 @@ def _answer(
     command: str, request: Request, task: Task, max_tokens: int, shown: _Shown
 ) -> RunReport:
     documents, extract_s = _read_documents(request, shown)
-    work = _prepare(request, documents, max_tokens, shown)
+    work, settings = _prepare(request, documents, max_tokens, shown)
     outcome = _do(task, work, shown)
     loaded = work.engine.loaded
     return RunReport(
@@ -115,6 +112,7 @@ def _answer(
         kv=outcome.kv,
         extract_s=extract_s,
         load_s=loaded.load_s,
+        settings=settings,
         warnings=tuple(shown.warnings),
     )
 
@@ -134,44 +132,31 @@ def _read_documents(request: Request, shown: _Shown) -> tuple[list[Document], fl
     return documents, extract_s
 
 
-def _prepare(request: Request, documents: list[Document], max_tokens: int, shown: _Shown) -> Work:
-    """Load the model and tokenize the text."""
+def _prepare(
+    request: Request, documents: list[Document], max_tokens: int, shown: _Shown
+) -> tuple[Work, str]:
+    """Load the model and tokenize the text; and where the method's settings come from."""
     shown.bars.update("starting")
-    # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
-    # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
-    # idle and makes prefill twice as fast when one is busy. It has to be set before torch loads.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    engine = load_engine(request.model, request, shown.bars)
     from .engine.methods import build_method, build_scoring_method
 
-    method = build_method(request.method, request.model)
-    engine = _load(request, shown)
-    method.plan(1, engine.decoder.num_layers)  # a TSP layer that the model lacks fails here
+    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    method = build_method(request.method, tuning)
+    method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
     engine.reset_peak_memory()
     shown.bars.update("tokenizing")
     from .tasks.corpus import join_documents
 
-    return Work(
+    work = Work(
         engine=engine,
         corpus=join_documents(documents, engine.tokenizer),
         method=method,
-        scoring_method=lambda window: build_scoring_method(request.model, window),
+        scoring_method=lambda window: build_scoring_method(tuning, window),
         max_tokens=max_tokens,
         sampling=request.sampling,
         on_progress=shown.bars.update,
     )
-
-
-def _load(request: Request, shown: _Shown) -> Engine:
-    from .engine.generate import Engine
-
-    return Engine.load(
-        request.model,
-        dtype=request.dtype,
-        device=request.device,
-        attention=request.attention,
-        offline=request.offline,
-        on_progress=lambda step: shown.bars.update(step.activity, step.done, step.total, step.unit),
-    )
+    return work, tuning.describe(request.method)
 
 
 def _do(task: Task, work: Work, shown: _Shown) -> Outcome:

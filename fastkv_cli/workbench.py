@@ -1,0 +1,86 @@
+"""The road of the commands that measure a model: load it, measure, write what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from .console import AnswerWriter, Messages, stderr_console
+from .errors import InterruptedRunError
+from .loading import load_engine
+from .options import MeasureOptions
+from .progress import ProgressBars
+from .tuning import Tuning, load_tuning
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .engine.generate import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A loaded model, what is known of it, and where to tell how far things are."""
+
+    engine: Engine
+    tuning: Tuning
+    bars: ProgressBars
+    messages: Messages
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What the figures were measured with."""
+        loaded = self.engine.loaded
+        return {
+            "fastkv": __version__,
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "model": loaded.name,
+            "revision": loaded.revision,
+            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "device": str(loaded.device),
+            "attention": str(self.engine.kernel),
+        }
+
+
+# Measures, and gives what goes to stdout or the output file.
+Measure = Callable[[Bench], str]
+
+
+def run(model: str, options: MeasureOptions, measure: Measure, hint: str = "") -> None:
+    """Load the model, measure, and write the result.
+
+    Args:
+        model: the model's name.
+        options: of the command.
+        measure: what to do.
+        hint: what becomes of a run that is interrupted.
+
+    Raises:
+        FastKVError: whatever went wrong, with its exit code.
+    """
+    console = stderr_console()
+    writer = AnswerWriter(options.output, force=options.force)
+    try:
+        with ProgressBars(console, enabled=not options.quiet) as bars:
+            bars.update("starting")
+            engine = load_engine(model, options, bars)
+            tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+            messages = Messages(console, quiet=options.quiet)
+            result = measure(Bench(engine, tuning, bars, messages))
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted", hint) from None
+    writer.write(result)
+    writer.finish()
+
+
+def render(*renderables: Any, columns: int = 100) -> str:
+    """Tables as plain text."""
+    from rich.console import Console
+
+    console = Console(width=columns, no_color=True, highlight=False)
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    return captured.get()
