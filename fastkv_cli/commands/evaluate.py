@@ -1,0 +1,85 @@
+"""`fastkv eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import workbench
+from ..config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
+from ..errors import UsageError
+from ..options import MeasureOptions, ModelOpt
+
+_ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
+
+SuiteOpt = Annotated[str, typer.Option(metavar="NAMES", help="needle, qa and ruler, or some.")]
+MethodsOpt = Annotated[
+    str, typer.Option(metavar="NAMES", help="Presets and methods to compare with full.")
+]
+BudgetsOpt = Annotated[
+    str | None,
+    typer.Option(metavar="BUDGETS", help="Budgets for each method, as 10%,20%."),
+]
+LengthsOpt = Annotated[str, typer.Option(metavar="TOKENS", help="Prompt lengths, as 1k,2k.")]
+SamplesOpt = Annotated[int, typer.Option(metavar="N", help="Questions for each suite and length.")]
+SeedOpt = Annotated[int, typer.Option(metavar="N", help="The same seed, the same questions.")]
+TextsOpt = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Texts of your own to hide needles in."),
+]
+QAOpt = Annotated[
+    Path | None,
+    typer.Option("--qa", metavar="FILE", help="Questions of your own: JSON lines."),
+]
+HeatmapOpt = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the needles as a PNG picture.")
+]
+CsvOpt = Annotated[bool, typer.Option("--csv", help="Comma-separated figures.")]
+
+
+def evaluate(
+    suite: SuiteOpt = _ALL_SUITES,
+    methods: MethodsOpt = _ALL_PRESETS,
+    budgets: BudgetsOpt = None,
+    lengths: LengthsOpt = "1k,2k,4k,7k",
+    samples: SamplesOpt = 15,
+    seed: SeedOpt = 0,
+    texts: TextsOpt = None,
+    qa: QAOpt = None,
+    heatmap: HeatmapOpt = None,
+    csv: CsvOpt = False,
+    model: ModelOpt = EMBEDDED_MODEL,
+    *,
+    options: MeasureOptions,
+) -> None:
+    """Measure what compression does to answers: accuracy, agreement with full, time and memory."""
+    if csv and options.json:
+        raise UsageError("--csv and --json exclude each other", "give one of them")
+    unknown = [name for name in suite.split(",") if name.strip() not in [*Suite]]
+    if unknown:
+        raise UsageError(f"suite {unknown[0]!r} is unknown", f"it is one of {', '.join(Suite)}")
+    if samples < 1:
+        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    from ..evaluation.arms import parse_methods
+    from ..evaluation.session import Form, evaluate_model
+    from ..evaluation.suites import Questionnaire
+
+    asked = Questionnaire(
+        suites=tuple(Suite(name.strip()) for name in suite.split(",")),
+        lengths=tuple(sorted({parse_tokens(length) for length in lengths.split(",")})),
+        samples=samples,
+        seed=seed,
+        texts=texts,
+        qa=qa,
+    )
+    names = parse_methods(methods)
+    kept = [Budget.parse(budget) for budget in (budgets or "").split(",") if budget]
+    form: Form = "json" if options.json else "csv" if csv else "table"
+    workbench.run(
+        model,
+        options,
+        lambda bench: evaluate_model(bench, asked, names, kept, form, heatmap, options.force),
+        hint="the same command goes on where it was",
+    )

@@ -1,0 +1,55 @@
+"""Which heads find what is hidden in a text (HeadKV, arXiv 2410.19258, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .cache import HeadGroup
+from .decode import read_on
+from .families import DecoderLayer
+from .generate import Engine
+from .layers import LayerRunner
+from .methods import Full
+from .prefill import prefill
+from .selection import query_key_products
+
+
+@torch.inference_mode()
+def needle_attention(
+    engine: Engine, prompt_ids: Sequence[int], needle: slice, max_tokens: int
+) -> tuple[Tensor, list[int]]:
+    """Answer a prompt in full, and watch how each head looks at the needle while it does.
+
+    At every answer token a head is given the attention that it pays to the needle among its top-m
+    keys, over m, where m is the needle's length.
+
+    Args:
+        engine: the loaded model.
+        prompt_ids: a prompt with a needle in it.
+        needle: the needle's rows.
+        max_tokens: the most tokens to answer with.
+
+    Returns:
+        (L, H) float32, the mean over the answer's tokens; and the answer.
+    """
+    decoder = engine.decoder
+    ids = torch.tensor(prompt_ids, device=decoder.device)
+    read = prefill(decoder, ids, Full(), LayerRunner(engine.kernel), room=max_tokens)
+    size = needle.stop - needle.start
+    scores = torch.zeros(decoder.num_layers, decoder.layers[0].num_heads)
+
+    def watch(layer: DecoderLayer, query: Tensor, groups: list[HeadGroup]) -> None:
+        (group,) = groups  # full keeps all heads together
+        products = query_key_products(query, group.keys).float() * layer.scaling
+        top = products[0, :, 0].softmax(dim=-1).topk(size, dim=-1)
+        inside = (top.indices >= needle.start) & (top.indices < needle.stop)
+        scores[layer.index] += ((top.values * inside).sum(dim=-1) / size).cpu()
+
+    answer = [int(read.logits.argmax())]
+    while answer[-1] not in engine.loaded.eos_ids and len(answer) < max_tokens:
+        logits = read_on(decoder, read.cache, answer[-1:], watch)
+        answer.append(int(logits[-1].argmax()))
+    return scores / max(len(answer) - 1, 1), answer

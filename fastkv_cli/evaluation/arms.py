@@ -1,0 +1,64 @@
+"""From the names and budgets that a user gives to the methods to be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..config import Budget, MethodName, MethodSettings, Preset
+from ..errors import UsageError
+from .run import FULL, Arm
+
+if TYPE_CHECKING:
+    from ..tuning import Tuning
+
+
+def parse_methods(text: str) -> list[MethodName | Preset]:
+    """Read `fast,snapkv`: presets, and methods by their names.
+
+    Raises:
+        UsageError: when a name is neither.
+    """
+    names: list[MethodName | Preset] = []
+    for name in (part.strip() for part in text.split(",")):
+        if name in [*Preset]:
+            names.append(Preset(name))
+        elif name in [*MethodName]:
+            names.append(MethodName(name))
+        else:
+            raise UsageError(
+                f"method {name!r} is unknown",
+                f"it is one of {', '.join(MethodName)}, or a preset: {', '.join(Preset)}",
+            )
+    return list(dict.fromkeys(names))
+
+
+def make_arms(
+    names: Sequence[MethodName | Preset], budgets: Sequence[Budget], tuning: Tuning
+) -> list[Arm]:
+    """Each preset as it is, and each method at each budget; full is asked in any case.
+
+    Raises:
+        UsageError: when a budget means nothing to a method.
+    """
+    arms: list[Arm] = []
+    for name in names:
+        if name == FULL:
+            continue
+        if isinstance(name, Preset):
+            settings = [MethodSettings(preset=name, budget=tuning.preset(name).budget)]
+        else:
+            settings = [MethodSettings(name, budget) for budget in budgets] or [
+                MethodSettings(name, tuning.preset(None).budget)
+            ]
+        arms += [_arm(str(name), one, tuning) for one in settings]
+    if not arms:
+        raise UsageError("there is nothing to compare with full", "name other --methods")
+    return arms
+
+
+def _arm(name: str, settings: MethodSettings, tuning: Tuning) -> Arm:
+    from ..engine.methods import build_method
+
+    method = build_method(settings, tuning)
+    return Arm(f"{name} {method.budget}", name, method.budget, method)

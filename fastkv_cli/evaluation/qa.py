@@ -1,0 +1,101 @@
+"""Questions on real documents, each put to a stretch of the document that holds the answer."""
+
+from __future__ import annotations
+
+import json
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DocumentError
+from ..prompts import tokenize_text
+from ..tasks.corpus import Corpus
+from .questions import Question, room_for_text
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question on a document; `evidence` is where in it the answer stands, verbatim."""
+
+    doc: str
+    question: str
+    answer: str
+    evidence: str
+
+
+def read_pairs(file: Path) -> list[Pair]:
+    """Read a file of JSON lines with doc, question, answer, and evidence where it is known.
+
+    Raises:
+        DocumentError: when a line cannot be read.
+    """
+    pairs = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            evidence = row.get("evidence") or row["answer"]
+            pairs.append(Pair(row["doc"], row["question"], row["answer"], evidence))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DocumentError(
+                f"{file}, line {number}, cannot be read ({error})",
+                'a line is as {"doc": "report.txt", "question": "…", "answer": "…"}',
+            ) from error
+    return pairs
+
+
+def qa_questions(
+    pairs: Sequence[Pair],
+    corpora: Mapping[str, Corpus],
+    lengths: Sequence[int],
+    samples: int,
+    seed: int,
+    tokenizer: Any,
+) -> Iterator[Question]:
+    """`samples` questions for each length, no pair twice while others are left.
+
+    Raises:
+        DocumentError: when a document does not hold the evidence of its question.
+    """
+    starts = {
+        doc: tokenize_text(tokenizer, corpus.documents[0].text).starts
+        for doc, corpus in corpora.items()
+    }
+    order = random.Random(f"qa {seed}").sample(range(len(pairs)), len(pairs))
+    drawn = 0
+    for length in lengths:
+        for number in range(min(samples, len(pairs))):
+            pair = pairs[order[drawn % len(order)]]
+            drawn += 1
+            corpus = corpora[pair.doc]
+            inside = _evidence_span(pair, corpus.documents[0].text, starts[pair.doc])
+            size = min(room_for_text(tokenizer, pair.question, length), corpus.num_tokens)
+            rng = random.Random(f"qa {seed} {length} {pair.question}")
+            first = max(0, min(inside.stop, corpus.num_tokens) - size)
+            last = min(inside.start, corpus.num_tokens - size)
+            start = rng.randint(min(first, last), max(first, last))
+            yield Question(
+                suite="qa",
+                task=pair.doc,
+                length=length,
+                depth=round((inside.start - start) / size, 2),
+                number=number,
+                document_ids=tuple(corpus.token_ids[start : start + size]),
+                text=pair.question,
+                answers=(pair.answer,),
+            )
+
+
+def _evidence_span(pair: Pair, text: str, starts: Sequence[int]) -> slice:
+    """The tokens of the evidence."""
+    first = text.find(pair.evidence)
+    if first < 0:
+        raise DocumentError(
+            f"{pair.doc} does not hold {pair.evidence!r}",
+            f"check the answer, or the evidence, of {pair.question!r}",
+        )
+    return slice(bisect_right(starts, first) - 1, bisect_left(starts, first + len(pair.evidence)))

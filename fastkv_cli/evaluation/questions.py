@@ -1,0 +1,96 @@
+"""What an evaluation asks: one question on one text, with the answers that count as right."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..prompts import Prompt, ask_task, build_prompt
+from ..tasks.corpus import Corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question on one text.
+
+    Attributes:
+        suite: "needle", "ruler" or "qa".
+        task: the kind of question inside the suite.
+        length: tokens of the whole prompt that were aimed at.
+        depth: where in the text the answer stands, 0 its beginning, 1 its end.
+        number: tells questions apart that are alike in all of the above.
+        document_ids: the tokens of the text.
+        text: the question.
+        answers: what the model's answer must contain.
+    """
+
+    suite: str
+    task: str
+    length: int
+    depth: float
+    number: int
+    document_ids: tuple[int, ...]
+    text: str
+    answers: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A name of its own, the same in every run with the same seed and settings."""
+        return f"{self.suite}/{self.task}/{self.length}/{self.depth:.2f}/{self.number}"
+
+    def prompt(self, tokenizer: Any) -> Prompt:
+        """The prompt that `fastkv ask` would put to the model."""
+        return build_prompt(tokenizer, self.document_ids, ask_task(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A sentence to hide in a text, at a depth between 0 and 1."""
+
+    text: str
+    depth: float
+
+
+def room_for_text(tokenizer: Any, question: str, length: int) -> int:
+    """Tokens of text that make up a prompt of `length` tokens with this question."""
+    return length - len(build_prompt(tokenizer, [], ask_task(question)).token_ids)
+
+
+def hide(
+    inserts: Sequence[Insert], haystack: Corpus, start: int, size: int, tokenizer: Any
+) -> tuple[int, ...]:
+    """Some of a haystack with sentences hidden in it, each at the sentence end nearest its depth.
+
+    Args:
+        inserts: the sentences.
+        haystack: the text; it is read as a ring, so that any `start` has enough behind it.
+        start: the token of the haystack to begin at.
+        size: tokens of the result.
+        tokenizer: the model's.
+    """
+    pieces = [
+        (insert.depth, tokenizer(insert.text, add_special_tokens=False)["input_ids"])
+        for insert in sorted(inserts, key=lambda insert: insert.depth)
+    ]
+    num_hay = size - sum(len(ids) for _, ids in pieces)
+    ring = (haystack.token_ids * (-(-(start + num_hay) // haystack.num_tokens)))[start:]
+    sentence_ends = sorted({cut for cuts in haystack.cuts[:4] for cut in cuts})
+    hidden: list[int] = []
+    done = 0
+    for depth, ids in pieces:
+        at = max(_nearest_end(sentence_ends, start, round(depth * num_hay), haystack), done)
+        at = min(at, num_hay)
+        hidden += ring[done:at] + ids
+        done = at
+    return tuple(hidden + ring[done:num_hay])
+
+
+def _nearest_end(ends: Sequence[int], start: int, offset: int, haystack: Corpus) -> int:
+    """The sentence end nearest to `offset` tokens behind `start`, as an offset."""
+    whole, place = divmod(start + offset, haystack.num_tokens)
+    at = bisect_left(ends, place)
+    around = [*ends[max(at - 1, 0) : at + 1]] or [place]
+    nearest = min(around, key=lambda end: abs(end - place))
+    return max(whole * haystack.num_tokens + nearest - start, 0)
