@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test format completions clean
+.PHONY: demo test format completions accuracy clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf
@@ -25,6 +25,15 @@ format: $(READY)
 
 completions: $(READY)
 	$(BIN)/python -m fastkv_cli.completions
+
+# Everything in docs/accuracy.md, measured anew: more than an hour on 2 cores.
+RIVALS := fast,balanced,quality,fastkv-probe,fastkv,snapkv,headkv,adakv,pyramidkv,streamingllm,h2o,tova,gemfilter
+
+accuracy: $(READY)
+	$(BIN)/fastkv eval --methods $(RIVALS) --budgets 20% --samples 13 \
+		--json -o benchmarks/results/accuracy.json --heatmap docs/needles.png --force
+	$(BIN)/python benchmarks/selection.py | tail -1 > benchmarks/results/selection.json
+	$(BIN)/python docs/accuracy.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

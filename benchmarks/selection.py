@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -28,11 +28,12 @@ from fastkv_cli.engine.selection import (
     top_positions_per_head,
 )
 from fastkv_cli.evaluation.journal import Journal
-from fastkv_cli.evaluation.render import as_markdown
+from fastkv_cli.evaluation.render import as_json, as_markdown
 from fastkv_cli.evaluation.report import summarise
 from fastkv_cli.evaluation.run import Arm, ask_all
 from fastkv_cli.evaluation.suites import Questionnaire
 from fastkv_cli.tuning import load_tuning
+from fastkv_cli.version import __version__
 
 LENGTHS = (1000, 2000, 4000)
 
@@ -143,7 +144,11 @@ def main() -> None:
     ]
     asked = Questionnaire(tuple(Suite), LENGTHS, arguments.samples, arguments.seed)
     questions = asked.questions(engine.tokenizer)
-    stamp = {**vars(arguments), **{arm.label: str(arm.method) for arm in arms}}
+    stamp = {
+        "fastkv": __version__,
+        **vars(arguments),
+        **{arm.label: str(arm.method) for arm in arms},
+    }
     with Journal(stamp) as journal:
         results = ask_all(
             engine,
@@ -158,7 +163,7 @@ def main() -> None:
     print(as_markdown(report.rows))
     for suite, rows in report.suites.items():
         print(f"\n{suite}\n\n{as_markdown(rows)}")
-    print(json.dumps({**fixed, **vars(arguments), "arms": [asdict(row) for row in report.rows]}))
+    print(json.dumps({**json.loads(as_json(report)), **fixed}))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ class PresetSettings:
     tsp_rate: float
     budget: Budget
 
+    def __str__(self) -> str:
+        layer = "L/2 − 1" if self.tsp_layer is None else self.tsp_layer
+        return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}"
+
 
 # The paper's layer and its two rates, for models that nothing was measured of.
 _UNMEASURED: dict[Preset, PresetSettings] = {
@@ -88,8 +92,8 @@ def load_tuning(model: str, revision: str) -> Tuning:
     Raises:
         FastKVError: when a file cannot be read.
     """
-    calibration = _load("calibration", model, revision)
-    heads = _load("heads", model, revision)
+    calibration = load_measured("calibration", model, revision)
+    heads = load_measured("heads", model, revision)
     return Tuning(
         model=model,
         presets=_presets(calibration) if calibration else _UNMEASURED,
@@ -115,7 +119,12 @@ def _file_name(kind: str, model: str, revision: str) -> str:
     return f"{name}.{kind}.json"
 
 
-def _load(kind: str, model: str, revision: str) -> dict[str, Any] | None:
+def load_measured(kind: str, model: str, revision: str) -> dict[str, Any] | None:
+    """The user's file of a kind, else the one that ships; None where there is neither.
+
+    Raises:
+        FastKVError: when it cannot be read.
+    """
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
     for file in (tuning_path(kind, model, revision), shipped):
         if not file.is_file():

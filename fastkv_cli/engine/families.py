@@ -135,7 +135,8 @@ class DecoderLayer:
     def flops(self, num_tokens: int, going_on: Tensor | None) -> int:
         """Floating-point operations: K and V of all tokens, the rest of those that go on.
 
-        Two for each multiplication and addition of a matrix product; the attention is causal.
+        Two for each multiplication and addition of a matrix product; the attention is causal, and
+        counted without a sliding window.
         """
         hidden_size = int(self.module.input_layernorm.weight.shape[0])
         matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
 from .attention import Causality, Kernel, attend
 from .families import Decoder, DecoderLayer, Rope
 
@@ -48,6 +49,10 @@ class LayerRunner:
 
     kernel: Kernel
     chunk_rows: int = CHUNK_ROWS
+
+    def __post_init__(self) -> None:
+        if self.chunk_rows < 1:
+            raise UsageError(f"chunk_rows {self.chunk_rows} is out of range", "it is 1 or more")
 
     def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
         """Token ids (T,) at positions 0 to T − 1."""

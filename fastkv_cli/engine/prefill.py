@@ -153,6 +153,7 @@ def _score_at(
         flops += layer.flops(stream.num_tokens, None)
     layer = decoder.layers[index]
     read = runner.read(layer, stream)
+    flops += layer.flops(stream.num_tokens, torch.empty(0, dtype=torch.long))  # K and V only
     return method.scores(_observe(layer, stream, read), plan), flops
 
 

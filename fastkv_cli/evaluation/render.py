@@ -38,6 +38,8 @@ def as_json(report: EvaluationReport) -> str:
                 ]
                 for arm, places in report.needles.items()
             },
+            "questions": list(report.questions),
+            "scores": {arm: list(map(_rounded, scores)) for arm, scores in report.scores.items()},
         },
         ensure_ascii=False,
         indent=1,
@@ -88,9 +90,9 @@ def cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         row.budget,
-        _percent(row.accuracy),
-        _percent(row.of_full),
-        _percent(row.agreement),
+        percent(row.accuracy),
+        percent(row.of_full),
+        percent(row.agreement),
         f"{row.kl:.3f}",
         "–" if row.ttft_ratio is None else f"{row.ttft_ratio:.2f}",
         f"{row.compute_ratio:.0%}",
@@ -200,7 +202,8 @@ def _shaded(score: float) -> str:
     return f"{_SHADES[round(score * (len(_SHADES) - 1))] * 2} {score:4.0%}"
 
 
-def _percent(interval: Interval) -> str:
+def percent(interval: Interval) -> str:
+    """A share and its interval, in per cent."""
     if math.isnan(interval.value):
         return "–"
     value, low, high = (100 * figure for figure in interval)

@@ -61,12 +61,16 @@ class EvaluationReport:
         rows: full first.
         suites: the same by suite.
         needles: by arm, mean score by (length, depth).
+        questions: the keys of all questions.
+        scores: by arm, the score of each of them, so that others can reckon anew.
     """
 
     settings: Mapping[str, Any]
     rows: tuple[Row, ...]
     suites: Mapping[str, tuple[Row, ...]]
     needles: Mapping[str, Mapping[tuple[int, float], float]]
+    questions: tuple[str, ...]
+    scores: Mapping[str, tuple[float, ...]]
 
 
 def summarise(
@@ -105,6 +109,11 @@ def summarise(
         rows=rows(questions),
         suites={name: rows([q for q in questions if q.suite == name]) for name in suites},
         needles={label: _by_place(questions, found) for label, found in by_arm.items()},
+        questions=tuple(question.key for question in questions),
+        scores={
+            label: tuple(found[question.key].correct for question in questions)
+            for label, found in by_arm.items()
+        },
     )
 
 

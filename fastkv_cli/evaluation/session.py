@@ -134,6 +134,7 @@ def _measure(
         **bench.stamp,
         **{name: _plain(value) for name, value in asdict(asked).items()},
         "methods": {arm.label: str(arm.method) for arm in arms},
+        "presets": {preset: str(chosen) for preset, chosen in bench.tuning.presets.items()},
     }
 
     def on_progress(label: str, done: int, total: int) -> None:

@@ -1,0 +1,124 @@
+"""The same questions through NVIDIA's kvpress, as a peer to check our methods against.
+
+kvpress pins transformers, so it has an environment of its own, without fastkv:
+
+    python benchmarks/kvpress_peer.py --export questions.jsonl   # with fastkv
+    python benchmarks/kvpress_peer.py --ask questions.jsonl --model FOLDER   # with kvpress
+
+FOLDER is the converted model (in the cache folder, under models/). The prompts are the token ids
+that `fastkv eval` would put; presses prune 80% of the KV cache after the prefill. The last line is
+JSON: accuracy and bytes kept by press.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+KEPT = 0.2
+MAX_ANSWER_TOKENS = 32
+
+
+def export(path: Path, samples: int, seed: int) -> None:
+    """Write the questions, with their prompts as token ids."""
+    from fastkv_cli import Engine
+    from fastkv_cli.config import EMBEDDED_MODEL, Suite
+    from fastkv_cli.evaluation.suites import Questionnaire
+
+    tokenizer = Engine.load(EMBEDDED_MODEL).tokenizer
+    asked = Questionnaire((Suite.NEEDLE, Suite.RULER), (1000, 2000), samples, seed)
+    with path.open("w", encoding="utf-8") as file:
+        for question in asked.questions(tokenizer):
+            ids = question.prompt(tokenizer).token_ids
+            row = {"key": question.key, "prompt_ids": ids, "answers": question.answers}
+            file.write(json.dumps(row) + "\n")
+
+
+def ask(path: Path, folder: Path) -> None:
+    """Answer every question with every press, and without one."""
+    import kvpress
+    import torch
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    presses: dict[str, Any] = {
+        "full": None,
+        "snapkv": kvpress.SnapKVPress(1 - KEPT, window_size=8, kernel_size=7),
+        "tova": kvpress.TOVAPress(1 - KEPT),
+        "streamingllm": kvpress.StreamingLLMPress(1 - KEPT, n_sink=4),
+        "expected attention": kvpress.ExpectedAttentionPress(1 - KEPT),
+    }
+    questions = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    found: dict[str, list[float]] = {name: [] for name in presses}
+    kept: dict[str, list[float]] = {name: [] for name in presses}
+    for question in questions:
+        for name, press in presses.items():
+            text, share = answer(model, tokenizer, press, question["prompt_ids"])
+            right = [plain(one) in plain(text) for one in question["answers"]]
+            found[name].append(sum(right) / len(right))
+            kept[name].append(share)
+        print(question["key"], {name: scores[-1] for name, scores in found.items()}, flush=True)
+    count = len(questions)
+    print(
+        json.dumps(
+            {
+                "questions": count,
+                "kvpress": kvpress.__version__ if hasattr(kvpress, "__version__") else None,
+                "transformers": transformers.__version__,
+                "accuracy": {name: sum(scores) / count for name, scores in found.items()},
+                "kept": {name: sum(shares) / count for name, shares in kept.items()},
+            }
+        )
+    )
+
+
+def answer(model: Any, tokenizer: Any, press: Any, prompt_ids: list[int]) -> tuple[str, float]:
+    """A greedy answer over the pruned cache, at the positions behind the whole prompt."""
+    import contextlib
+
+    import torch
+    import transformers
+
+    ids = torch.tensor([prompt_ids])
+    cache = transformers.DynamicCache()
+    with torch.inference_mode():
+        with press(model) if press is not None else contextlib.nullcontext():
+            logits = model(ids, past_key_values=cache, logits_to_keep=1).logits
+        share = cache.get_seq_length() / len(prompt_ids)
+        said = [int(logits[0, -1].argmax())]
+        while said[-1] != model.config.eos_token_id and len(said) < MAX_ANSWER_TOKENS:
+            position = torch.tensor([[len(prompt_ids) + len(said) - 1]])
+            logits = model(
+                torch.tensor([said[-1:]]), past_key_values=cache, position_ids=position
+            ).logits
+            said.append(int(logits[0, -1].argmax()))
+    return tokenizer.decode(said, skip_special_tokens=True), share
+
+
+def plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+
+
+def main() -> None:
+    """Export with fastkv, or ask with kvpress."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--export", type=Path)
+    parser.add_argument("--ask", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--samples", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.export is not None:
+        export(arguments.export, arguments.samples, arguments.seed)
+    elif arguments.ask is not None and arguments.model is not None:
+        ask(arguments.ask, arguments.model)
+    else:
+        parser.error("give --export FILE, or --ask FILE and --model FOLDER")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Write docs/accuracy.md and its pictures from benchmarks/results/.
+
+make accuracy    # measures everything anew (more than an hour on 2 cores), then runs this
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fastkv_cli.evaluation.render import as_markdown, percent
+from fastkv_cli.evaluation.report import Row
+from fastkv_cli.evaluation.scoring import Interval, ratio_interval
+from fastkv_cli.tuning import load_measured
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "benchmarks" / "results"
+# What the presets are to reach: share of full's needle and qa answers, of its prefill compute, of
+# its KV bytes.
+TARGETS = {"balanced": (0.95, 0.75, 0.25), "fast": (0.80, 0.60, 0.20)}
+
+
+def main() -> None:
+    """Read the figures, draw, and write."""
+    accuracy = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
+    selection = json.loads((RESULTS / "selection.json").read_text(encoding="utf-8"))
+    calibration = load_measured(
+        "calibration", accuracy["settings"]["model"], accuracy["settings"]["revision"]
+    )
+    if calibration is None:
+        raise SystemExit("the embedded model was not calibrated: fastkv calibrate")
+    draw_frontier(accuracy["methods"], HERE / "frontier.png")
+    parts = [
+        introduction(accuracy),
+        targets(accuracy),
+        frontier(accuracy),
+        *(suite(name, rows) for name, rows in accuracy["suites"].items()),
+        needles(),
+        selection_part(selection),
+        calibration_part(calibration),
+    ]
+    (HERE / "accuracy.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def introduction(accuracy: dict[str, Any]) -> str:
+    settings = accuracy["settings"]
+    lengths = ", ".join(f"{length:,}" for length in settings["lengths"])
+    return f"""# Does it still find the answer?
+
+Written by `make accuracy`, which measures everything here anew; do not edit. {settings["model"]} \
+(revision {settings["revision"]}) in {settings["dtype"]} on {settings["device"]}, fastkv \
+{settings["fastkv"]}, torch {settings["torch"]}, transformers {settings["transformers"]}, seed \
+{settings["seed"]}.
+
+{len(accuracy["questions"])} questions, {settings["samples"]} for each suite and prompt length \
+({lengths} tokens), the same for every method, answered greedily with at most 32 tokens:
+
+- **needle**: a sentence with a five-digit number, hidden in a novel at five depths.
+- **ruler**: four such sentences of which one is asked for; two numbers under one name, both asked \
+for; a number that one name takes over from another. Sized for a small model.
+- **qa**: 178 questions with verbatim answers on a novel, a standard and an RFC \
+(fastkv_cli/evaluation/data/), each put to a stretch of its document.
+
+An answer is right as far as it contains what was asked for (NFKC, lower case, white space \
+collapsed). *of full* is the accuracy over the full cache's, on the same questions; *agree* how \
+often the answer is the full one, token for token; *KL* the divergence of the first token's \
+distribution from the full one's, in nats; *TTFT* the time to first token over full's, timed side \
+by side, one prompt a length (a direction on a noisy machine); *compute* the prefill's \
+floating-point operations without those of the scoring; *kept* the bytes of the KV cache. Brackets \
+hold 95% intervals: Wilson's, and for *of full* a paired bootstrap."""
+
+
+def targets(accuracy: dict[str, Any]) -> str:
+    lines = [
+        "## Presets against their targets",
+        "Over the needle and qa questions together.",
+        "| preset | setting | of full's answers | target | compute | target | KV bytes | target |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    verdicts = []
+    for row in accuracy["methods"]:
+        preset = row["name"]
+        if preset not in {"fast", "balanced", "quality"}:
+            continue
+        measured = needle_and_qa(accuracy, row["arm"])
+        want = TARGETS.get(preset)
+        goals = [f"{share:.0%}" for share in want] if want else ["–"] * 3
+        lines.append(
+            f"| {preset} | {accuracy['settings']['presets'][preset]} | {percent(measured)} "
+            f"| {goals[0]} | {row['compute_ratio']:.0%} | {goals[1]} "
+            f"| {row['kept_ratio']:.1%} | {goals[2]} |"
+        )
+        if want:
+            verdicts.append(verdict(preset, want, measured, row))
+    return "\n".join([lines[0], "", lines[1], "", *lines[2:], "", *verdicts])
+
+
+def verdict(
+    preset: str, want: tuple[float, float, float], measured: Interval, row: dict[str, Any]
+) -> str:
+    """Whether a preset reaches its targets, and by how much it misses them."""
+    missed = []
+    if measured.value < want[0]:
+        missed.append(f"{100 * (want[0] - measured.value):.1f} points of full's answers short")
+    if row["compute_ratio"] > want[1] + 0.005:
+        missed.append(f"{100 * (row['compute_ratio'] - want[1]):.1f} points of compute over")
+    if row["kept_ratio"] > want[2] + 0.005:
+        missed.append(f"{100 * (row['kept_ratio'] - want[2]):.1f} points of KV bytes over")
+    sure = " (its interval reaches below the target)" if measured.low < want[0] else ""
+    if not missed:
+        return f"- `{preset}` reaches its targets{sure}."
+    return f"- `{preset}` misses: {', '.join(missed)}."
+
+
+def needle_and_qa(accuracy: dict[str, Any], arm: str) -> Interval:
+    """The share of full's answers, over these two suites."""
+    chosen = [
+        at for at, key in enumerate(accuracy["questions"]) if key.split("/")[0] in {"needle", "qa"}
+    ]
+    scores, full = ([accuracy["scores"][name][at] for at in chosen] for name in (arm, "full"))
+    return ratio_interval(scores, full, accuracy["settings"]["seed"])
+
+
+def frontier(accuracy: dict[str, Any]) -> str:
+    return "\n".join(
+        [
+            "## The whole frontier",
+            "",
+            "![accuracy against compute and against bytes](frontier.png)",
+            "",
+            f"All {len(accuracy['questions'])} questions:",
+            "",
+            as_markdown(rows_of(accuracy["methods"])),
+        ]
+    )
+
+
+def suite(name: str, rows: list[dict[str, Any]]) -> str:
+    return f"### {name}, {rows[0]['count']} questions\n\n{as_markdown(rows_of(rows))}"
+
+
+def needles() -> str:
+    return "## Needles by depth and length\n\n![needles found](needles.png)"
+
+
+def selection_part(selection: dict[str, Any]) -> str:
+    """Every change to the selection that was tried, the losing ones too."""
+    by_suite = {"all": selection["methods"], **selection["suites"]}
+    head = ("changes to FastKV", *by_suite, "agree", "KL")
+    lines = [head, ("---",) * len(head)]
+    for at, row in enumerate(selection["methods"]):
+        scores = [percent(interval(rows[at]["of_full"])) for rows in by_suite.values()]
+        lines.append(
+            (row["name"], *scores, percent(interval(row["agreement"])), f"{row['kl']:.3f}")
+        )
+    return "\n".join(
+        [
+            "## Which changes to the selection help",
+            "",
+            f"Each alone, four together, and those without each, on {len(selection['questions'])} "
+            f"other questions (seed {selection['settings']['seed']}) of 1,000, 2,000 and 4,000 "
+            f"tokens: the share of full's answers, at TSP layer {selection['tsp_layer']}, rate "
+            f"{selection['tsp_rate']:g}, budget {selection['retention_rate']:.0%}. "
+            "`python benchmarks/selection.py`.",
+            "",
+            *("| " + " | ".join(line) + " |" for line in lines),
+        ]
+    )
+
+
+def calibration_part(calibration: dict[str, Any]) -> str:
+    """The table of `fastkv calibrate`."""
+    settings = calibration["settings"]
+    rates = sorted({one["tsp_rate"] for one in settings})
+    lines = [("TSP layer", *(f"rate {rate:g}" for rate in rates)), ("---",) * (len(rates) + 1)]
+    for layer in sorted({one["tsp_layer"] for one in settings}):
+        row = sorted(
+            (one for one in settings if one["tsp_layer"] == layer), key=lambda one: one["tsp_rate"]
+        )
+        lines.append(
+            (
+                str(layer),
+                *(
+                    f"{one['of_full']:.0%} · {one['distance']:.2f} · {one['compute_ratio']:.0%}"
+                    for one in row
+                ),
+            )
+        )
+    return "\n".join(
+        [
+            "## Calibration of the embedded model",
+            "",
+            f"`fastkv calibrate` on {calibration['questions']} needle and ruler questions: share "
+            "of full's answers · distance of the final hidden state (FastKV, eq. 3) · prefill "
+            "compute, with a budget of 25% (or the TSP rate, where that is less).",
+            "",
+            *("| " + " | ".join(line) + " |" for line in lines),
+        ]
+    )
+
+
+def rows_of(figures: list[dict[str, Any]]) -> list[Row]:
+    """Rows as they were before they became JSON."""
+    intervals = ("accuracy", "of_full", "agreement")
+    return [Row(**{**row, **{name: interval(row[name]) for name in intervals}}) for row in figures]
+
+
+def interval(figure: dict[str, float | None]) -> Interval:
+    return Interval(*(math.nan if value is None else value for value in figure.values()))
+
+
+def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
+    """Two panels: accuracy against compute, and against bytes."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained", dpi=150)
+    panels: tuple[Axes, Axes] = figure.subplots(1, 2, sharey=True)
+    for panel, key, label in zip(
+        panels,
+        ("compute_ratio", "kept_ratio"),
+        ("prefill compute, of full", "KV cache bytes, of full"),
+        strict=True,
+    ):
+        for row in rows:
+            ours = row["name"] in {"full", "fast", "balanced", "quality", "fastkv-probe"}
+            panel.errorbar(
+                row[key],
+                row["accuracy"]["value"],
+                yerr=np.array(
+                    [
+                        [row["accuracy"]["value"] - row["accuracy"]["low"]],
+                        [row["accuracy"]["high"] - row["accuracy"]["value"]],
+                    ]
+                ),
+                fmt="o" if ours else "s",
+                color="C2" if ours else "C7",
+                elinewidth=0.4,
+                markersize=5,
+            )
+            panel.annotate(
+                row["arm"].removesuffix(" tokens"),
+                (row[key], row["accuracy"]["value"]),
+                xytext=(4, 3),
+                textcoords="offset points",
+                fontsize=6,
+            )
+        panel.set_xlabel(label)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("answers found")
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
