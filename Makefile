@@ -30,8 +30,10 @@ completions: $(READY)
 RIVALS := fast,balanced,quality,fastkv-probe,fastkv,snapkv,headkv,adakv,pyramidkv,streamingllm,h2o,tova,gemfilter
 
 accuracy: $(READY)
-	$(BIN)/fastkv eval --methods $(RIVALS) --budgets 20% --samples 13 \
+	$(BIN)/fastkv eval --suite needle,qa --methods $(RIVALS) --budgets 20% --samples 13 \
 		--json -o benchmarks/results/accuracy.json --heatmap docs/needles.png --force
+	$(BIN)/fastkv eval --suite ruler --methods $(RIVALS) --budgets 20% --samples 6 \
+		--json -o benchmarks/results/ruler.json --force
 	$(BIN)/python benchmarks/selection.py | tail -1 > benchmarks/results/selection.json
 	$(BIN)/python docs/accuracy.py
 

@@ -118,8 +118,12 @@ def build_scoring_prompt(
     What a decoder attends to does not depend on what comes behind: with nothing there, the last
     tokens are just the question's own, which makes them the observation window.
     """
-    prompt = replace(build_prompt(tokenizer, document_ids, ask_task(question)), tail_ids=[])
-    return prompt, prompt.num_asked
+    prompt = build_prompt(tokenizer, document_ids, _ASK)
+    own_ids = _encode(tokenizer, question, as_data=True)
+    asked = replace(
+        prompt, question_ids=prompt.question_ids + own_ids, tail_ids=[], num_asked=len(own_ids)
+    )
+    return asked, len(own_ids)
 
 
 def _render(tokenizer: Any) -> str:

@@ -39,7 +39,10 @@ def calibrate(
     from ..evaluation.session import calibrate_model
 
     workbench.run(
-        model, options, lambda bench: calibrate_model(bench, texts, share, samples, seed, options)
+        model,
+        options,
+        lambda bench: calibrate_model(bench, texts, share, samples, seed, options),
+        hint="the same command goes on where it was",
     )
 
 

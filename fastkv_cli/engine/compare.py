@@ -69,6 +69,11 @@ class Comparison:
         """The full model, beside itself."""
         return self._compared(self._full, self._answer)
 
+    @property
+    def hidden_square(self) -> float:
+        """Mean square of the full model's final hidden state: what distances are measured by."""
+        return float(self._full.hidden.float().square().mean())
+
     def compare(self, method: Method) -> Compared:
         """Read and answer the prompt with a method."""
         read = self._read(method)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import Budget, MethodSettings, Preset
 from ..workbench import Bench
+from .journal import Journal
 from .questions import Question
 from .run import MAX_ANSWER_TOKENS
 from .scoring import contains
 
+if TYPE_CHECKING:
+    from ..engine.methods import Method
+
 RATES = (0.1, 0.2, 0.3, 0.5)
-# What each preset keeps of the cache, and how many of full's answers it may lose; the tolerance of
-# the default one is the user's.
+# What each preset keeps of the cache.
 BUDGETS: dict[Preset, float] = {Preset.FAST: 0.2, Preset.BALANCED: 0.25, Preset.QUALITY: 0.5}
-FAST_TOLERANCE = 0.2
+# How many of full's answers `fast` may lose.
+FAST_LOSS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Setting:
     Attributes:
         tsp_layer: ℓ*, 0-based.
         tsp_rate: share of the tokens that go on.
-        distance: eq. 3: mean squared distance of the final hidden states to the full model's.
+        distance: eq. 3: mean squared distance of the final hidden states to the full model's, over
+            the mean square of those.
         accuracy: mean share of the answers found.
         of_full: the same over full's.
         compute_ratio: prefill FLOPs as a share of full's.
@@ -46,61 +51,80 @@ def candidate_layers(num_layers: int) -> list[int]:
     return list(range(num_layers // 3, num_layers * 3 // 4 + 1))
 
 
-def measure_settings(bench: Bench, questions: Sequence[Question], budget: float) -> list[Setting]:
-    """Every layer and rate, on the same questions."""
-    from ..engine.compare import Comparison
-
+def measure_settings(
+    bench: Bench, questions: Sequence[Question], budget: float, journal: Journal
+) -> list[Setting]:
+    """Every layer and rate, on the same questions; what the journal has is not done again."""
     methods = {
         (layer, rate): _method(bench, layer, rate, budget)
         for layer in candidate_layers(bench.engine.decoder.num_layers)
         for rate in RATES
     }
-    full: list[float] = []
-    found: dict[tuple[int, float], list[tuple[float, float, float]]] = {at: [] for at in methods}
-    for number, question in enumerate(questions):
-        prompt = question.prompt(bench.engine.tokenizer)
-        comparison = Comparison(
-            bench.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS
-        )
-        full.append(contains(comparison.full().text, question.answers))
-        for done, (at, method) in enumerate(methods.items()):
-            bench.bars.update(
-                f"question {number + 1} of {len(questions)}", done, len(methods), "settings"
-            )
-            compared = comparison.compare(method)
-            score = contains(compared.text, question.answers)
-            found[at].append((score, compared.hidden_distance, compared.compute_ratio))
+    for number, question in enumerate(questions, start=1):
+        if question.key not in journal.results:
+            label = f"question {number} of {len(questions)}"
+            journal.add(question.key, _try(bench, question, list(methods.values()), label))
+    tried = [journal.results[question.key] for question in questions]
+    full = fmean(one["full"] for one in tried)
+    square = fmean(one["square"] for one in tried)
     return [
         Setting(
             tsp_layer=layer,
             tsp_rate=rate,
-            distance=fmean(distance for _, distance, _ in results),
-            accuracy=fmean(score for score, _, _ in results),
-            of_full=fmean(score for score, _, _ in results) / max(fmean(full), 1e-9),
-            compute_ratio=fmean(compute for _, _, compute in results),
+            distance=fmean(one["distances"][at] for one in tried) / square,
+            accuracy=fmean(one["scores"][at] for one in tried),
+            of_full=fmean(one["scores"][at] for one in tried) / max(full, 1e-9),
+            compute_ratio=fmean(one["compute"][at] for one in tried),
         )
-        for (layer, rate), results in found.items()
+        for at, (layer, rate) in enumerate(methods)
     ]
 
 
-def choose(settings: Sequence[Setting], tolerance: float) -> Setting:
-    """The cheapest setting that loses no more than the tolerance of full's answers.
+def _try(bench: Bench, question: Question, methods: Sequence[Method], label: str) -> dict[str, Any]:
+    """One question, put to full and to every method."""
+    from ..engine.compare import Comparison
 
-    Of equally cheap ones the one nearest to the full model. Where none is good enough, the one
-    that loses least.
+    prompt = question.prompt(bench.engine.tokenizer)
+    comparison = Comparison(bench.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS)
+    compared = []
+    for done, method in enumerate(methods):
+        bench.bars.update(label, done, len(methods), "settings")
+        compared.append(comparison.compare(method))
+    return {
+        "full": contains(comparison.full().text, question.answers),
+        "square": comparison.hidden_square,
+        "scores": [contains(one.text, question.answers) for one in compared],
+        "distances": [one.hidden_distance for one in compared],
+        "compute": [one.compute_ratio for one in compared],
+    }
+
+
+def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting:
+    """The cheapest setting that loses no more than a share of full's answers, and stays near it.
+
+    Two checks, because either alone misleads: hidden states drift before answers are lost, and
+    a small model finds more where less stands in its way, however far it is from itself. Where
+    no setting passes, the one that is nearest to full of those that lose least.
     """
-    good = [one for one in settings if one.of_full >= 1 - tolerance]
-    if good:
-        return min(good, key=lambda one: (round(one.compute_ratio, 2), one.distance))
-    return min(settings, key=lambda one: (-one.of_full, one.distance))
+    good = [one for one in settings if one.of_full >= 1 - loss]
+    near = [one for one in good if one.distance <= distance]
+    if near:
+        return min(near, key=lambda one: (round(one.compute_ratio, 2), one.distance))
+    most = max(one.of_full for one in settings)
+    return min(good or [one for one in settings if one.of_full == most], key=lambda o: o.distance)
 
 
 def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset, dict[str, Any]]:
-    """A setting for each preset, in the form that `load_tuning` reads."""
+    """A setting for each preset, in the form that `load_tuning` reads.
+
+    `balanced` has the user's tolerance, `quality` half of it, and `fast` twice in distance and
+    more in answers.
+    """
+    rich = [one for one in settings if one.tsp_rate >= BUDGETS[Preset.QUALITY]]
     chosen = {
-        Preset.FAST: choose(settings, max(FAST_TOLERANCE, tolerance)),
-        Preset.BALANCED: choose(settings, tolerance),
-        Preset.QUALITY: choose([s for s in settings if s.tsp_rate >= max(RATES)], 0.0),
+        Preset.FAST: choose(settings, max(FAST_LOSS, tolerance), 2 * tolerance),
+        Preset.BALANCED: choose(settings, tolerance, tolerance),
+        Preset.QUALITY: choose(rich, tolerance / 2, tolerance / 2),
     }
     return {
         preset: {**asdict(one), "budget": min(BUDGETS[preset], one.tsp_rate)}
@@ -117,7 +141,7 @@ def scoring_layer(settings: Sequence[Setting]) -> int:
     )
 
 
-def _method(bench: Bench, layer: int, rate: float, budget: float) -> Any:
+def _method(bench: Bench, layer: int, rate: float, budget: float) -> Method:
     from ..engine.methods import build_method
 
     settings = MethodSettings(budget=Budget(rate=min(budget, rate)), tsp_layer=layer, tsp_rate=rate)

@@ -109,7 +109,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def calibration_tables(
     settings: Sequence[Setting], presets: Mapping[Preset, Mapping[str, Any]], tolerance: float
 ) -> Iterator[Table | str]:
-    """Share of full's answers and distance by layer and rate, and what was chosen."""
+    """Share of full's answers, distance and compute by layer and rate, and what was chosen."""
     from rich.table import Table
 
     rates = sorted({one.tsp_rate for one in settings})
@@ -128,7 +128,7 @@ def calibration_tables(
         row = [by_place[layer, rate] for rate in rates]
         table.add_row(
             str(layer),
-            *(f"{one.of_full:.0%} · {one.distance:.2f} · {one.compute_ratio:.0%}" for one in row),
+            *(f"{one.of_full:.0%} · {one.distance:.1%} · {one.compute_ratio:.0%}" for one in row),
         )
     yield table
     for preset, chosen in presets.items():
@@ -137,7 +137,8 @@ def calibration_tables(
             f"{chosen['budget']:.0%}: {chosen['of_full']:.0%} of full's answers with "
             f"{chosen['compute_ratio']:.0%} of the prefill compute"
         )
-    if presets[Preset.BALANCED]["of_full"] < 1 - tolerance:
+    balanced = presets[Preset.BALANCED]
+    if balanced["of_full"] < 1 - tolerance or balanced["distance"] > tolerance:
         yield f"No setting stays within {tolerance:.2%} of full; balanced is the one nearest to it."
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_TOKENS = 32
 FULL = "full"
+TIMED_ROUNDS = 3
 # Told what is being done, how many results are there, and how many there will be.
 Progress = Callable[[str, int, int], None]
 
@@ -94,30 +95,32 @@ def time_all(
     journal: Journal,
     on_progress: Progress,
 ) -> dict[str, float]:
-    """Time to first token as a share of full's, by arm: the median over one prompt a length.
+    """Time to first token as a share of full's, by arm.
 
-    Full and each arm are timed one right after the other, each with its own prefill.
+    One prompt of the middle length, in rounds: full and then every arm, each with a prefill of its
+    own; the median of the rounds' ratios.
     """
-    longest = {question.length: question for question in questions}
-    total, done = len(longest) * len(arms), 0
-    ratios: dict[str, list[float]] = {arm.label: [] for arm in arms}
-    for length, question in longest.items():
-        prompt = question.prompt(engine.tokenizer)
-        for arm in arms:
-            key = f"timed {length} {arm.label}"
+    lengths = sorted({question.length for question in questions})
+    middle = lengths[len(lengths) // 2]
+    question = next(question for question in questions if question.length == middle)
+    prompt = question.prompt(engine.tokenizer)
+    methods = {FULL: _full(), **{arm.label: arm.method for arm in arms}}
+    total, seconds = TIMED_ROUNDS * len(methods), []
+    for at in range(TIMED_ROUNDS):
+        for done, (label, method) in enumerate(methods.items()):
+            key = f"timed {at} {label}"
             if key not in journal.results:
-                on_progress(f"timing, {length:,} tokens", done, total)
-                full_s, arm_s = (
-                    engine.generate(
-                        prompt.token_ids, method, 1, question=prompt.question_span
-                    ).stats.ttft_s
-                    for method in (_full(), arm.method)
+                on_progress(f"timing, {middle:,} tokens", at * len(methods) + done, total)
+                generation = engine.generate(
+                    prompt.token_ids, method, 1, question=prompt.question_span
                 )
-                journal.add(key, {"full_s": full_s, "arm_s": arm_s})
-            timed = journal.results[key]
-            ratios[arm.label].append(timed["arm_s"] / timed["full_s"])
-            done += 1
-    return {label: median(values) for label, values in ratios.items() if values}
+                journal.add(key, {"ttft_s": generation.stats.ttft_s})
+        seconds.append(
+            {label: journal.results[f"timed {at} {label}"]["ttft_s"] for label in methods}
+        )
+    return {
+        arm.label: median(round_s[arm.label] / round_s[FULL] for round_s in seconds) for arm in arms
+    }
 
 
 def _scored(question: Question, label: str, compared: Any) -> Result:

@@ -68,21 +68,23 @@ def calibrate_model(
     lengths = tuple(length for length in CALIBRATION_LENGTHS if length < window)
     each = -(-samples // (2 * len(lengths)))
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), lengths, each, seed, texts)
-    settings = measure_settings(
-        bench, asked.questions(bench.engine.tokenizer), BUDGETS[Preset.BALANCED]
-    )
-    presets = choose_presets(settings, tolerance)
-    measured = {
-        **bench.stamp,
-        "tolerance": tolerance,
-        "seed": seed,
-        "questions": 2 * each * len(lengths),
-        "lengths": lengths,
-        "presets": presets,
-        "scoring_layer": scoring_layer(settings),
-        "settings": [asdict(setting) for setting in settings],
-    }
-    text = _keep(bench, "calibration", measured)
+    questions = asked.questions(bench.engine.tokenizer)
+    run = {**bench.stamp, "calibrate": [one.key for one in questions], "texts": str(texts)}
+    with Journal(run) as journal:
+        settings = measure_settings(bench, questions, BUDGETS[Preset.BALANCED], journal)
+        presets = choose_presets(settings, tolerance)
+        measured = {
+            **bench.stamp,
+            "tolerance": tolerance,
+            "seed": seed,
+            "questions": len(questions),
+            "lengths": lengths,
+            "presets": presets,
+            "scoring_layer": scoring_layer(settings),
+            "settings": [asdict(setting) for setting in settings],
+        }
+        text = _keep(bench, "calibration", measured)
+        journal.finish()
     return text if options.json else render(*calibration_tables(settings, presets, tolerance))
 
 

@@ -1,0 +1,247 @@
+"""Which setting is chosen of those that were measured, and what a calibration leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import start
+
+from fastkv_cli.cli import run
+from fastkv_cli.config import Budget, MethodSettings, Preset
+from fastkv_cli.engine.methods import FastKV, build_method
+from fastkv_cli.errors import ExitCode
+from fastkv_cli.evaluation.calibration import (
+    RATES,
+    Setting,
+    candidate_layers,
+    choose,
+    choose_presets,
+    scoring_layer,
+)
+from fastkv_cli.evaluation.render import calibration_tables
+from fastkv_cli.tuning import load_tuning, tuning_path
+from fastkv_cli.workbench import render
+
+
+def setting(layer: int, rate: float, of_full: float, compute: float, far: float = 1.0) -> Setting:
+    return Setting(layer, rate, far, of_full / 2, of_full, compute)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 4, 16, 30, 32, 80])
+def test_candidate_layers_are_inside_the_model(num_layers: int) -> None:
+    layers = candidate_layers(num_layers)
+    assert layers == sorted(set(layers))
+    assert layers
+    assert min(layers) >= 0
+    assert max(layers) < num_layers
+    if num_layers >= 4:
+        assert max(num_layers // 2 - 1, 1) in layers  # the paper's is among them
+        assert min(layers) > 0
+
+
+class TestChoose:
+    """The cheapest one that is good enough."""
+
+    def test_the_cheapest_within_the_tolerance(self) -> None:
+        cheap, fair, dear = (
+            setting(1, 0.1, 0.90, 0.30),
+            setting(2, 0.2, 0.96, 0.50),
+            setting(3, 0.5, 1.00, 0.80),
+        )
+        settings = [dear, cheap, fair]
+        assert choose(settings, 0.0) is dear
+        assert choose(settings, 0.05) is fair
+        assert choose(settings, 0.2) is cheap
+
+    def test_better_than_full_is_good_enough(self) -> None:
+        better = setting(1, 0.1, 1.1, 0.3)
+        assert choose([setting(2, 0.5, 1.0, 0.8), better], 0.0) is better
+
+    @pytest.mark.parametrize("dearer", [0.0, 0.004])
+    def test_of_equally_cheap_ones_the_nearest(self, dearer: float) -> None:
+        """Costs are equal where they are to the percent."""
+        far = setting(1, 0.1, 1.0, 0.300, far=3.0)
+        near = setting(2, 0.1, 1.0, 0.300 + dearer, far=2.0)
+        assert choose([far, near], 0.01) is near
+        assert choose([near, far], 0.01) is near
+
+    def test_none_is_good_enough(self) -> None:
+        best_and_near = setting(3, 0.5, 0.7, 0.9, far=1.0)
+        settings = [
+            setting(1, 0.1, 0.5, 0.3),
+            setting(2, 0.5, 0.7, 0.8, far=2.0),
+            best_and_near,
+        ]
+        assert choose(settings, 0.01) is best_and_near
+
+    def test_the_presets(self) -> None:
+        settings = [
+            setting(1, 0.1, 0.85, 0.3),
+            setting(1, 0.5, 0.97, 0.6),
+            setting(2, 0.2, 0.992, 0.5),
+            setting(2, 0.5, 1.0, 0.7),
+            setting(3, 0.5, 0.995, 0.8),
+        ]
+        presets = choose_presets(settings, tolerance=0.01)
+        chosen = {
+            preset: (found["tsp_layer"], found["tsp_rate"], found["budget"])
+            for preset, found in presets.items()
+        }
+        assert chosen == {
+            Preset.FAST: (1, 0.1, 0.1),  # no layer keeps more than it sees
+            Preset.BALANCED: (2, 0.2, 0.2),
+            Preset.QUALITY: (2, 0.5, 0.5),
+        }
+        assert json.loads(json.dumps(presets))["balanced"]["of_full"] == 0.992
+
+    def test_fast_is_never_stricter_than_balanced(self) -> None:
+        settings = [setting(1, 0.1, 0.6, 0.3), setting(2, 0.5, 1.0, 0.7)]
+        presets = choose_presets(settings, tolerance=0.5)
+        assert presets[Preset.FAST]["tsp_layer"] == presets[Preset.BALANCED]["tsp_layer"] == 1
+
+    def test_the_scoring_layer_finds_most_at_low_rates(self) -> None:
+        settings = [
+            setting(1, 0.1, 0.2, 0.3),
+            setting(1, 0.2, 0.4, 0.3),
+            setting(1, 0.5, 1.0, 0.3),
+            setting(2, 0.1, 0.5, 0.3),
+            setting(2, 0.2, 0.3, 0.3),
+            setting(2, 0.5, 0.6, 0.3),
+        ]
+        assert scoring_layer(settings) == 2
+
+
+class TestTables:
+    """What a person sees of it."""
+
+    def show(self, of_full: float) -> str:
+        settings = [
+            setting(layer, rate, of_full, 0.3 + rate / 2 + layer / 100, far=1234.5678)
+            for layer in range(20)
+            for rate in RATES
+        ]
+        presets = choose_presets(settings, 0.01)
+        return render(*calibration_tables(settings, presets, 0.01))
+
+    def test_every_layer_and_rate(self) -> None:
+        lines = self.show(1.0).splitlines()
+        assert max(map(len, lines)) <= 100
+        assert lines[1].split("  ")[0] == "TSP layer"
+        assert [line.split()[0] for line in lines[2:22]] == [str(layer) for layer in range(20)]
+        assert all(line.count("100% · 1234.57 · ") == len(RATES) for line in lines[2:22])
+        assert [line.split(":")[0] for line in lines[22:]] == ["fast", "balanced", "quality"]
+
+    def test_it_says_when_nothing_was_good_enough(self) -> None:
+        assert "No setting stays within 1.00% of full" in self.show(0.5)
+        assert "No setting" not in self.show(1.0)
+
+
+class TestCommand:
+    """`fastkv calibrate`, on a tiny model."""
+
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        Path("a.txt").write_text("The committee met 14 times in 1999. " * 60)
+        return tmp_path / "home"
+
+    def ask(self, model: str, capfd: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+        arguments = ["ask", "a.txt", "When?", "-m", model, "--json", "--max-tokens", "2"]
+        assert run([*arguments, *options]) == 0
+        kv: dict[str, Any] = json.loads(capfd.readouterr().out)["kv"]
+        return kv
+
+    def test_it_keeps_what_ask_uses(
+        self, tiny_models: dict[str, Path], capfd: pytest.CaptureFixture[str], home: Path
+    ) -> None:
+        model = str(tiny_models["llama"])
+        before = self.ask(model, capfd)
+        assert before["settings"] == "preset balanced, not calibrated: the paper's settings"
+
+        assert run(["calibrate", model, "--samples", "1", "--dtype", "float32"]) == 0
+        stdout, stderr = capfd.readouterr()
+        path = tuning_path("calibration", model, "local")
+        assert stderr.splitlines()[-1] == f"saved for {model} in {path}"
+        lines = stdout.splitlines()
+        assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
+        assert [line.split(":")[0] for line in lines[5:8]] == ["fast", "balanced", "quality"]
+
+        written = json.loads(path.read_text(encoding="utf-8"))
+        assert written["model"] == model
+        assert len(written["settings"]) == 3 * len(RATES)
+        assert all(one["distance"] >= 0 for one in written["settings"])
+        # the later and the more tokens go on, the nearer to the full model, on the whole
+        ends = {(one["tsp_layer"], one["tsp_rate"]): one for one in written["settings"]}
+        assert ends[1, 0.1]["distance"] > ends[3, 0.5]["distance"]
+        assert ends[1, 0.1]["compute_ratio"] < ends[3, 0.5]["compute_ratio"] <= 1
+        assert max(written["lengths"]) <= 2048
+        assert list(home.glob("evaluations/*.jsonl")) == []  # nothing to go on with
+
+        found = load_tuning(model, "local")
+        assert found.is_calibrated
+        for preset in Preset:
+            method = build_method(MethodSettings(preset=preset), found)
+            chosen = written["presets"][preset]
+            assert isinstance(method, FastKV)
+            assert (method.tsp_layer, method.tsp_rate) == (chosen["tsp_layer"], chosen["tsp_rate"])
+        assert found.preset(None).budget == Budget(rate=written["presets"]["balanced"]["budget"])
+
+        after = self.ask(model, capfd, "--preset", "balanced")
+        assert after["settings"] == "preset balanced, calibrated"
+        assert after["tsp_layer"] == written["presets"]["balanced"]["tsp_layer"]
+        assert after["tsp_rate"] == written["presets"]["balanced"]["tsp_rate"]
+        by_hand = self.ask(model, capfd, "--tsp-layer", "0")
+        assert by_hand["settings"] == "preset balanced, calibrated; by hand: --tsp-layer"
+
+    def test_json_is_what_is_kept(
+        self, tiny_models: dict[str, Path], capfd: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "texts").mkdir()
+        (tmp_path / "texts" / "a.md").write_text("The committee met once more. " * 400)
+        model = str(tiny_models["llama"])
+        arguments = ["calibrate", model, "--samples", "1", "--texts", "texts", "--json", "-q"]
+        assert run([*arguments, "--tolerance", "0.05"]) == 0
+        stdout, stderr = capfd.readouterr()
+        assert stderr == ""
+        assert json.loads(stdout)["tolerance"] == 0.05
+        path = tuning_path("calibration", model, "local")
+        assert stdout == path.read_text(encoding="utf-8")
+
+    def test_interrupted_it_keeps_nothing_but_its_journal(
+        self, tiny_models: dict[str, Path], home: Path
+    ) -> None:
+        model = str(tiny_models["llama"])
+        child = start(["calibrate", model, "--samples", "2000", "--dtype", "float32"])
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not any(home.glob("evaluations/*.jsonl")):
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        stdout, stderr = child.communicate(timeout=60)
+        assert child.returncode == ExitCode.INTERRUPTED
+        assert stdout == ""
+        assert stderr == "fastkv: interrupted: the same command goes on where it was\n"
+        assert not list(home.glob("tuning/*"))
+        assert len(list(home.glob("evaluations/*.jsonl"))) == 1
+
+    def test_a_model_with_a_small_window(
+        self, tiny_models: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Either it is calibrated on what it holds, or it is told why not."""
+        folder = tmp_path / "small"
+        shutil.copytree(tiny_models["llama"], folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1024}))
+        assert run(["calibrate", str(folder), "--samples", "1"]) in {
+            ExitCode.OK,
+            ExitCode.USAGE,
+            ExitCode.MODEL,
+            ExitCode.CONTEXT,
+        }
+        assert "unexpected" not in capfd.readouterr().err
