@@ -27,14 +27,16 @@ completions: $(READY)
 	$(BIN)/python -m fastkv_cli.completions
 
 # Everything in docs/accuracy.md, measured anew: more than an hour on 2 cores.
-RIVALS := fast,balanced,quality,fastkv-probe,fastkv,snapkv,headkv,adakv,pyramidkv,streamingllm,h2o,tova,gemfilter
+PRESETS := fast,balanced,quality
+RIVALS := fastkv,snapkv,headkv,adakv,pyramidkv,streamingllm,h2o,tova,gemfilter
+RESULTS := benchmarks/results
 
 accuracy: $(READY)
-	$(BIN)/fastkv eval --suite needle,qa --methods $(RIVALS) --budgets 20% --samples 13 \
-		--json -o benchmarks/results/accuracy.json --heatmap docs/needles.png --force
-	$(BIN)/fastkv eval --suite ruler --methods $(RIVALS) --budgets 20% --samples 6 \
-		--json -o benchmarks/results/ruler.json --force
-	$(BIN)/python benchmarks/selection.py | tail -1 > benchmarks/results/selection.json
+	$(BIN)/fastkv eval --suite needle,qa --methods $(PRESETS),fastkv,snapkv,headkv --budgets 20% \
+		--samples 13 --json -o $(RESULTS)/accuracy.json --heatmap docs/needles.png --force
+	$(BIN)/fastkv eval --methods $(PRESETS),$(RIVALS) --budgets 20% --lengths 1k,2k,4k \
+		--samples 4 --json -o $(RESULTS)/rivals.json --force
+	$(BIN)/python benchmarks/selection.py --samples 6 | tail -1 > $(RESULTS)/selection.json
 	$(BIN)/python docs/accuracy.py
 
 clean:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKVProbe
-from fastkv_cli.config import EMBEDDED_MODEL, Suite
+from fastkv_cli.config import EMBEDDED_MODEL, Preset, Suite
 from fastkv_cli.engine.methods import Capacity, Kept, Observation, Plan, PromptShape
 from fastkv_cli.engine.selection import (
     pool_scores,
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
     engine = Engine.load(EMBEDDED_MODEL)
-    tuned = load_tuning(engine.loaded.name, engine.loaded.revision).preset(None)
+    tuned = load_tuning(engine.loaded.name, engine.loaded.revision).presets[Preset.BALANCED]
     fixed = {
         "tsp_layer": tuned.tsp_layer,
         "tsp_rate": tuned.tsp_rate,

@@ -29,28 +29,28 @@ TARGETS = {"balanced": (0.95, 0.75, 0.25), "fast": (0.80, 0.60, 0.20)}
 def main() -> None:
     """Read the figures, draw, and write."""
     accuracy = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
-    ruler = json.loads((RESULTS / "ruler.json").read_text(encoding="utf-8"))
+    rivals = json.loads((RESULTS / "rivals.json").read_text(encoding="utf-8"))
     selection = json.loads((RESULTS / "selection.json").read_text(encoding="utf-8"))
     calibration = load_measured(
         "calibration", accuracy["settings"]["model"], accuracy["settings"]["revision"]
     )
     if calibration is None:
         raise SystemExit("the embedded model was not calibrated: fastkv calibrate")
-    draw_frontier(accuracy["methods"], HERE / "frontier.png")
+    draw_frontier(rivals["methods"], HERE / "frontier.png")
     parts = [
-        introduction(accuracy, ruler),
+        introduction(accuracy, rivals),
         targets(accuracy),
-        frontier(accuracy),
         *(suite(name, rows) for name, rows in accuracy["suites"].items()),
-        *(suite(name, rows) for name, rows in ruler["suites"].items()),
         needles(),
+        frontier(rivals),
+        *(suite(name, rows) for name, rows in rivals["suites"].items()),
         selection_part(selection),
         calibration_part(calibration),
     ]
     (HERE / "accuracy.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def introduction(accuracy: dict[str, Any], ruler: dict[str, Any]) -> str:
+def introduction(accuracy: dict[str, Any], rivals: dict[str, Any]) -> str:
     settings = accuracy["settings"]
     lengths = ", ".join(f"{length:,}" for length in settings["lengths"])
     return f"""# Does it still find the answer?
@@ -61,8 +61,9 @@ Written by `make accuracy`, which measures everything here anew; do not edit. {s
 {settings["seed"]}.
 
 {len(accuracy["questions"])} needle and qa questions, {settings["samples"]} for each of the two \
-and each prompt length ({lengths} tokens), and {len(ruler["questions"])} ruler questions, the same \
-for every method, answered greedily with at most 32 tokens:
+and each prompt length ({lengths} tokens), and {len(rivals["questions"])} of all three suites, up \
+to 4,000 tokens, for the table with every method; the same for all methods of a table, answered \
+greedily with at most 32 tokens:
 
 - **needle**: a sentence with a five-digit number, hidden in a novel at five depths.
 - **ruler**: four such sentences of which one is asked for; two numbers under one name, both asked \
@@ -121,16 +122,16 @@ def verdict(
     return f"- `{preset}` misses: {', '.join(missed)}."
 
 
-def frontier(accuracy: dict[str, Any]) -> str:
+def frontier(rivals: dict[str, Any]) -> str:
     return "\n".join(
         [
-            "## The whole frontier",
+            "## The whole frontier: every method",
             "",
             "![accuracy against compute and against bytes](frontier.png)",
             "",
-            f"The {len(accuracy['questions'])} needle and qa questions:",
+            f"{len(rivals['questions'])} questions of all suites:",
             "",
-            as_markdown(rows_of(accuracy["methods"])),
+            as_markdown(rows_of(rivals["methods"])),
         ]
     )
 

@@ -245,13 +245,18 @@ DEFAULT_METHOD = MethodName.PROBE
 
 @dataclass(frozen=True, slots=True)
 class MethodSettings:
-    """What the user set of a method; None is the default of the method and model."""
+    """What the user set of a method; None is the default of the method and model.
+
+    `usual_preset` is what the task takes where the user names none: a question needs the few
+    places that answer it, a summary something of everything.
+    """
 
     name: MethodName = DEFAULT_METHOD
     budget: Budget | None = None
     tsp_layer: int | None = None
     tsp_rate: float | None = None
     preset: Preset | None = None
+    usual_preset: Preset = Preset.BALANCED
 
     def __post_init__(self) -> None:
         if self.tsp_layer is not None and self.tsp_layer < 0:
@@ -265,6 +270,11 @@ class MethodSettings:
     def is_default(self) -> bool:
         """Whether the user left all to the defaults."""
         return (self.budget, self.tsp_layer, self.tsp_rate, self.preset) == (None,) * 4
+
+    @property
+    def chosen_preset(self) -> Preset:
+        """The user's, else the usual one."""
+        return self.preset or self.usual_preset
 
     def refuse_tsp(self) -> None:
         """Raise a UsageError where TSP options were given to a method that propagates all."""

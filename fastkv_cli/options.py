@@ -100,7 +100,7 @@ PresetOpt = Annotated[
         envvar="FASTKV_PRESET",
         rich_help_panel=_METHOD,
         help="How far to compress, by what it may cost in answers.",
-        show_default="balanced",
+        show_default="balanced; quality for summaries",
     ),
 ]
 BudgetOpt = Annotated[
@@ -225,8 +225,8 @@ class RunOptions:
     force: ForceOpt = False
     debug: DebugOpt = False
 
-    def request(self, sources: list[str]) -> Request:
-        """What is to be done, checked.
+    def request(self, sources: list[str], usual_preset: Preset = Preset.BALANCED) -> Request:
+        """What is to be done, checked; `usual_preset` is for users who name none.
 
         Raises:
             UsageError: when a value cannot be read or is out of range.
@@ -244,6 +244,7 @@ class RunOptions:
                 tsp_layer=self.tsp_layer,
                 tsp_rate=self.tsp_rate,
                 preset=self.preset,
+                usual_preset=usual_preset,
             ),
             max_tokens=self.max_tokens,
             sampling=Sampling(self.temperature, self.seed),

@@ -79,11 +79,7 @@ class Tuning:
         }
         own = [option for option, value in given.items() if value is not None]
         by_hand = f"; by hand: {', '.join(own)}" if own else ""
-        return f"preset {settings.preset or Preset.BALANCED}, {measured}{by_hand}"
-
-    def preset(self, preset: Preset | None) -> PresetSettings:
-        """The settings of a preset; None is the default one."""
-        return self.presets[preset or Preset.BALANCED]
+        return f"preset {settings.chosen_preset}, {measured}{by_hand}"
 
 
 def load_tuning(model: str, revision: str) -> Tuning:

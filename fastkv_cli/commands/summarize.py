@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..config import DEFAULT_MAX_TOKENS, Length
+from ..config import DEFAULT_MAX_TOKENS, Length, Preset
 from ..errors import UsageError
 from ..options import RunOptions
 
@@ -30,7 +30,7 @@ def summarize(
     """Summarize documents of any length."""
     if not paths and sys.stdin.isatty():
         raise UsageError("no document given", "name a file, as in: fastkv summarize report.pdf")
-    request = options.request(paths or ["-"])
+    request = options.request(paths or ["-"], usual_preset=Preset.QUALITY)
     from .. import pipeline, tasks
 
     pipeline.run(

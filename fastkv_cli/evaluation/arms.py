@@ -46,10 +46,10 @@ def make_arms(
         if name == FULL:
             continue
         if isinstance(name, Preset):
-            settings = [MethodSettings(preset=name, budget=tuning.preset(name).budget)]
+            settings = [MethodSettings(preset=name, budget=tuning.presets[name].budget)]
         else:
             settings = [MethodSettings(name, budget) for budget in budgets] or [
-                MethodSettings(name, tuning.preset(None).budget)
+                MethodSettings(name, tuning.presets[Preset.BALANCED].budget)
             ]
         arms += [_arm(str(name), one, tuning) for one in settings]
     if not arms:

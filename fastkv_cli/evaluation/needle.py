@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..tasks.corpus import Corpus
-from .questions import Insert, Question, hide, room_for_text
+from .questions import Insert, Question, hidden_question
 
 DEPTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
 PLACES = (
@@ -32,17 +32,14 @@ def _needle(
 ) -> Question:
     rng = random.Random(f"needle {seed} {length} {depth} {number}")
     place, code = rng.choice(PLACES), f"{rng.randrange(10_000, 100_000)}"
-    asked = f"What is the special magic number of {place}?"
-    insert = Insert(f" The special magic number of {place} is {code}.", depth)
-    room = room_for_text(tokenizer, asked, length)
-    start = rng.randrange(haystack.num_tokens)
-    return Question(
+    question = Question(
         suite="needle",
         task="single",
         length=length,
         depth=depth,
         number=number,
-        document_ids=hide([insert], haystack, start, room, tokenizer),
-        text=asked,
+        text=f"What is the special magic number of {place}?",
         answers=(code,),
     )
+    insert = Insert(f" The special magic number of {place} is {code}.", depth)
+    return hidden_question(question, [insert], haystack, rng, tokenizer)

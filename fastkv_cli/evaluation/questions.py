@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..prompts import Prompt, ask_task, build_prompt
@@ -21,9 +22,9 @@ class Question:
         length: tokens of the whole prompt that were aimed at.
         depth: where in the text the answer stands, 0 its beginning, 1 its end.
         number: tells questions apart that are alike in all of the above.
-        document_ids: the tokens of the text.
         text: the question.
         answers: what the model's answer must contain.
+        document_ids: the tokens of the text.
     """
 
     suite: str
@@ -31,9 +32,9 @@ class Question:
     length: int
     depth: float
     number: int
-    document_ids: tuple[int, ...]
     text: str
     answers: tuple[str, ...]
+    document_ids: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -85,6 +86,19 @@ def hide(
         hidden += ring[done:at] + ids
         done = at
     return tuple(hidden + ring[done:num_hay])
+
+
+def hidden_question(
+    question: Question,
+    inserts: Sequence[Insert],
+    haystack: Corpus,
+    rng: random.Random,
+    tokenizer: Any,
+) -> Question:
+    """The question with its text: a stretch of the haystack, drawn at random, with the inserts."""
+    room = room_for_text(tokenizer, question.text, question.length)
+    start = rng.randrange(haystack.num_tokens)
+    return replace(question, document_ids=hide(inserts, haystack, start, room, tokenizer))
 
 
 def _nearest_end(ends: Sequence[int], start: int, offset: int, haystack: Corpus) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..tasks.corpus import Corpus
 from .needle import PLACES
-from .questions import Insert, Question, hide, room_for_text
+from .questions import Insert, Question, hidden_question
 
 NAMES = (
     "Anna", "Ben", "Clara", "David", "Emma", "Frank", "Grace",
@@ -38,18 +38,16 @@ def _draw(
 ) -> Question:
     rng = random.Random(f"ruler {seed} {task} {length} {number}")
     inserts, asked, answers = TASKS[task](rng)
-    room = room_for_text(tokenizer, asked, length)
-    start = rng.randrange(haystack.num_tokens)
-    return Question(
+    question = Question(
         suite="ruler",
         task=task,
         length=length,
         depth=inserts[0].depth,
         number=number,
-        document_ids=hide(inserts, haystack, start, room, tokenizer),
         text=asked,
         answers=answers,
     )
+    return hidden_question(question, inserts, haystack, rng, tokenizer)
 
 
 def _multi_key(rng: random.Random) -> Drawn:

@@ -45,7 +45,7 @@ class BudgetedMethod(Method):
     @classmethod
     def with_budget(cls, settings: MethodSettings, tuning: Tuning, **others: Any) -> Self:
         """As `from_settings`, with the values of a method's own fields."""
-        budget = settings.budget or tuning.preset(settings.preset).budget
+        budget = settings.budget or tuning.presets[settings.chosen_preset].budget
         if budget.rate is not None:
             others["retention_rate"] = budget.rate
         return cls(

@@ -60,7 +60,7 @@ class FastKV(WindowMethod):
         Where the user sets only the budget, the TSP rate is raised to it: layers behind ℓ* cannot
         keep more than they see.
         """
-        tuned = tuning.preset(settings.preset)
+        tuned = tuning.presets[settings.chosen_preset]
         budget = settings.budget or tuned.budget
         tsp_rate = settings.tsp_rate or max(tuned.tsp_rate, budget.rate or 0)
         if settings.budget is None and budget.rate is not None and budget.rate > tsp_rate:
