@@ -16,6 +16,7 @@ import platformdirs
 from .errors import UsageError
 
 EMBEDDED_MODEL = "smollm2-135m"
+LOCAL_REVISION = "local"  # of a folder, which has no other
 
 
 class MethodName(StrEnum):

@@ -25,6 +25,7 @@ from .config import (
     Request,
     Sampling,
 )
+from .errors import UsageError
 
 _METHOD = "Compression"
 _MODEL = "Model"
@@ -278,6 +279,12 @@ class MeasureOptions:
     output: OutputOpt = None
     force: ForceOpt = False
     debug: DebugOpt = False
+
+
+def check_exists(option: str, path: Path | None) -> None:
+    """Raise a UsageError where an option names something that is not there."""
+    if path is not None and not path.exists():
+        raise UsageError(f"{option} {path} is not there", "check the path")
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

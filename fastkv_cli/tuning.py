@@ -6,18 +6,20 @@ One JSON file per model and revision in the user's cache, written by `fastkv cal
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .config import Budget, MethodName, MethodSettings, Preset, cache_dir
-from .errors import FastKVError
+from .config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
+from .errors import FastKVError, UsageError
 
 _SCHEMA = "fastkv-tuning/1"
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,12 @@ def load_tuning(model: str, revision: str) -> Tuning:
     Raises:
         FastKVError: when a file cannot be read.
     """
-    calibration = load_measured("calibration", model, revision)
-    heads = load_measured("heads", model, revision)
-    return Tuning(
-        model=model,
-        presets=_presets(calibration) if calibration else _UNMEASURED,
-        scoring_layer=calibration["scoring_layer"] if calibration else None,
-        head_scores=tuple(tuple(row) for row in heads["scores"]) if heads else None,
-        is_calibrated=calibration is not None,
-    )
+    tuning = Tuning(model=model)
+    calibration = _load("calibration", model, revision, _calibration)
+    if calibration is not None:
+        tuning = replace(tuning, is_calibrated=True, **calibration)
+    scores = _load("heads", model, revision, _head_scores)
+    return tuning if scores is None else replace(tuning, head_scores=scores)
 
 
 def tuning_json(model: str, revision: str, measured: Mapping[str, Any]) -> str:
@@ -111,6 +110,10 @@ def tuning_path(kind: str, model: str, revision: str) -> Path:
 
 
 def _file_name(kind: str, model: str, revision: str) -> str:
+    if (
+        revision == LOCAL_REVISION
+    ):  # nothing but its place tells a folder from others of the same name
+        revision = hashlib.sha256(str(Path(model).resolve()).encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9.-]+", "--", f"{Path(model.partition('@')[0]).name}-{revision}")
     return f"{name}.{kind}.json"
 
@@ -121,25 +124,43 @@ def load_measured(kind: str, model: str, revision: str) -> dict[str, Any] | None
     Raises:
         FastKVError: when it cannot be read.
     """
+    return _load(kind, model, revision, lambda measured: measured)
+
+
+def _load(
+    kind: str, model: str, revision: str, parse: Callable[[dict[str, Any]], _Parsed]
+) -> _Parsed | None:
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
     for file in (tuning_path(kind, model, revision), shipped):
         if not file.is_file():
             continue
         try:
-            loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FastKVError(f"cannot read {file} ({error})", "delete it") from error
-        if loaded.get("schema") == _SCHEMA:
-            return loaded
+            measured = json.loads(file.read_text(encoding="utf-8"))
+            if measured["schema"] == _SCHEMA:
+                return parse(measured)
+        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+            reason = " ".join(str(error).split())
+            raise FastKVError(
+                f"cannot read {file} ({reason})", "delete it, and measure again"
+            ) from error
     return None
 
 
-def _presets(calibration: Mapping[str, Any]) -> dict[Preset, PresetSettings]:
+def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of the fields of `Tuning`."""
     return {
-        Preset(name): PresetSettings(
-            tsp_layer=chosen["tsp_layer"],
-            tsp_rate=chosen["tsp_rate"],
-            budget=Budget(rate=chosen["budget"]),
-        )
-        for name, chosen in calibration["presets"].items()
+        "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
+        "scoring_layer": int(measured["scoring_layer"]),
     }
+
+
+def _preset(chosen: Mapping[str, Any]) -> PresetSettings:
+    return PresetSettings(
+        tsp_layer=int(chosen["tsp_layer"]),
+        tsp_rate=float(chosen["tsp_rate"]),
+        budget=Budget(rate=float(chosen["budget"])),
+    )
+
+
+def _head_scores(measured: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(score) for score in row) for row in measured["scores"])

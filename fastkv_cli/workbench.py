@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A loaded model, what is known of it, and where to tell how far things are."""
+    """A loaded model, what is known of it, and where to tell how far things are.
+
+    What is in `when_written` is called once the result is where it belongs.
+    """
 
     engine: Engine
     tuning: Tuning
     bars: ProgressBars
     messages: Messages
+    when_written: list[Callable[[], None]] = field(default_factory=list)
+
+    def fitting(self, lengths: Sequence[int], answer_tokens: int) -> tuple[int, ...]:
+        """Those of some prompt lengths that fit the window; where none does, what fits."""
+        room = self.engine.decoder.max_context - answer_tokens
+        return tuple(length for length in lengths if length <= room) or (room,)
 
     @property
     def stamp(self) -> dict[str, Any]:
@@ -68,11 +77,14 @@ def run(model: str, options: MeasureOptions, measure: Measure, hint: str = "") -
             engine = load_engine(model, options, bars)
             tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
             messages = Messages(console, quiet=options.quiet)
-            result = measure(Bench(engine, tuning, bars, messages))
+            bench = Bench(engine, tuning, bars, messages)
+            result = measure(bench)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted", hint) from None
     writer.write(result)
     writer.finish()
+    for call in bench.when_written:
+        call()
 
 
 def render(*renderables: Any, columns: int = 100) -> str:

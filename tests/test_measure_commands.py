@@ -97,8 +97,8 @@ class TestHelp:
         (["--samples", "0"], ExitCode.USAGE, "--samples 0 is out of range: it is 1 or more"),
         (["--samples", "few"], ExitCode.USAGE, "--samples.*see fastkv eval --help"),
         (["--json", "--csv"], ExitCode.USAGE, "--csv and --json exclude each other"),
-        (["--qa", "no.jsonl"], ExitCode.INPUT, r"no\.jsonl"),
-        (["--texts", "no"], ExitCode.USAGE, "no holds no text"),
+        (["--qa", "no.jsonl"], ExitCode.USAGE, r"--qa no\.jsonl is not there"),
+        (["--texts", "no"], ExitCode.USAGE, "--texts no is not there"),
         (["--heatmap", "no/a.png"], ExitCode.OUTPUT, "make the folder no first"),
         (["--heatmap", "there.png"], ExitCode.OUTPUT, "there.png exists already: give --force"),
         (["--heatmap", "."], ExitCode.OUTPUT, "is a folder; give a file"),
@@ -120,7 +120,7 @@ def test_wrong_evaluations(options: list[str], code: ExitCode, words: str, capfd
     [
         (["--samples", "0"], ExitCode.USAGE, "--samples 0 is out of range: it is 1 or more"),
         (["--samples", "-3"], ExitCode.USAGE, "--samples -3 is out of range"),
-        (["--texts", "no"], ExitCode.USAGE, "no holds no text"),
+        (["--texts", "no"], ExitCode.USAGE, "--texts no is not there"),
         (["-o", "no/a.txt"], ExitCode.OUTPUT, "make the folder no first"),
         ([], ExitCode.MODEL, "unknown model 'nowhere'"),
     ],
@@ -231,6 +231,14 @@ class TestEval:
         assert json.loads(text)["schema"] == "fastkv-eval/1"
         assert text.endswith("}\n")
         assert {path.name for path in Path().iterdir()} == {"out.json", "a.txt", "there.png"}
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+    def test_what_cannot_be_written_is_not_lost(
+        self, quick: list[str], capfd: Capture, home: Path
+    ) -> None:
+        failure([*quick, "-o", "/dev/full"], ExitCode.OUTPUT, "cannot write /dev/full", capfd)
+        (journal,) = home.glob("evaluations/*.jsonl")
+        assert journal.read_text(encoding="utf-8").count('"key"') > 4 * 3
 
     def test_texts_and_questions_of_one_s_own(self, quick: list[str], capfd: Capture) -> None:
         pair = {"doc": "a.txt", "question": "How often did it meet?", "answer": "14 times"}

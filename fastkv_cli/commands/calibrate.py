@@ -10,7 +10,7 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL
 from ..errors import UsageError
-from ..options import MeasureOptions
+from ..options import MeasureOptions, check_exists
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model to calibrate.")]
 TextsOpt = Annotated[
@@ -36,6 +36,7 @@ def calibrate(
     share = _parse_share(tolerance)
     if samples < 1:
         raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    check_exists("--texts", texts)
     from ..evaluation.session import calibrate_model
 
     workbench.run(

@@ -9,8 +9,9 @@ import typer
 
 from .. import workbench
 from ..config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
+from ..console import check_writable
 from ..errors import UsageError
-from ..options import MeasureOptions, ModelOpt
+from ..options import MeasureOptions, ModelOpt, check_exists
 
 _ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
 
@@ -57,29 +58,35 @@ def evaluate(
     """Measure what compression does to answers: accuracy, agreement with full, time and memory."""
     if csv and options.json:
         raise UsageError("--csv and --json exclude each other", "give one of them")
-    unknown = [name for name in suite.split(",") if name.strip() not in [*Suite]]
-    if unknown:
-        raise UsageError(f"suite {unknown[0]!r} is unknown", f"it is one of {', '.join(Suite)}")
     if samples < 1:
         raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    suites = _parse_suites(suite)
+    if heatmap is not None:
+        if Suite.NEEDLE not in suites:
+            raise UsageError("--heatmap shows needles", "have the needle suite in --suite")
+        check_writable(heatmap, force=options.force)
+    check_exists("--texts", texts)
+    check_exists("--qa", qa)
+    kept = dict.fromkeys(Budget.parse(budget) for budget in (budgets or "").split(",") if budget)
     from ..evaluation.arms import parse_methods
     from ..evaluation.session import Form, evaluate_model
     from ..evaluation.suites import Questionnaire
 
-    asked = Questionnaire(
-        suites=tuple(Suite(name.strip()) for name in suite.split(",")),
-        lengths=tuple(sorted({parse_tokens(length) for length in lengths.split(",")})),
-        samples=samples,
-        seed=seed,
-        texts=texts,
-        qa=qa,
-    )
+    tokens = {parse_tokens(length) for length in lengths.split(",")}
+    asked = Questionnaire(suites, tuple(sorted(tokens)), samples, seed, texts, qa)
     names = parse_methods(methods)
-    kept = [Budget.parse(budget) for budget in (budgets or "").split(",") if budget]
     form: Form = "json" if options.json else "csv" if csv else "table"
     workbench.run(
         model,
         options,
-        lambda bench: evaluate_model(bench, asked, names, kept, form, heatmap, options.force),
+        lambda bench: evaluate_model(bench, asked, names, list(kept), form, heatmap),
         hint="the same command goes on where it was",
     )
+
+
+def _parse_suites(text: str) -> tuple[Suite, ...]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in [*Suite]:
+            raise UsageError(f"suite {name!r} is unknown", f"it is one of {', '.join(Suite)}")
+    return tuple(dict.fromkeys(Suite(name) for name in names))

@@ -10,7 +10,7 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL
 from ..errors import UsageError
-from ..options import MeasureOptions
+from ..options import MeasureOptions, check_exists
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model whose heads to score.")]
 SamplesOpt = Annotated[int, typer.Option(metavar="N", help="Needle prompts to read.")]
@@ -31,6 +31,7 @@ def profile_heads(
     """Score a model's heads by how they look at needles, for --method headkv."""
     if samples < 1:
         raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    check_exists("--texts", texts)
     from ..evaluation.session import score_heads
 
     workbench.run(model, options, lambda bench: score_heads(bench, samples, seed, texts, options))

@@ -30,6 +30,8 @@ def parse_methods(text: str) -> list[MethodName | Preset]:
                 f"method {name!r} is unknown",
                 f"it is one of {', '.join(MethodName)}, or a preset: {', '.join(Preset)}",
             )
+    if set(names) == {MethodName.FULL}:
+        raise UsageError("there is nothing to compare with full", "name other --methods")
     return list(dict.fromkeys(names))
 
 
@@ -52,8 +54,6 @@ def make_arms(
                 MethodSettings(name, tuning.presets[Preset.BALANCED].budget)
             ]
         arms += [_arm(str(name), one, tuning) for one in settings]
-    if not arms:
-        raise UsageError("there is nothing to compare with full", "name other --methods")
     return arms
 
 

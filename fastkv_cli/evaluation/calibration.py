@@ -54,7 +54,11 @@ def candidate_layers(num_layers: int) -> list[int]:
 def measure_settings(
     bench: Bench, questions: Sequence[Question], budget: float, journal: Journal
 ) -> list[Setting]:
-    """Every layer and rate, on the same questions; what the journal has is not done again."""
+    """Every layer and rate, on the same questions; what the journal has is not done again.
+
+    Where the full model answers none of them rightly, no answer can be lost, and the distance alone
+    tells settings apart.
+    """
     methods = {
         (layer, rate): _method(bench, layer, rate, budget)
         for layer in candidate_layers(bench.engine.decoder.num_layers)
@@ -73,7 +77,7 @@ def measure_settings(
             tsp_rate=rate,
             distance=fmean(one["distances"][at] for one in tried) / square,
             accuracy=fmean(one["scores"][at] for one in tried),
-            of_full=fmean(one["scores"][at] for one in tried) / max(full, 1e-9),
+            of_full=fmean(one["scores"][at] for one in tried) / full if full else 1.0,
             compute_ratio=fmean(one["compute"][at] for one in tried),
         )
         for at, (layer, rate) in enumerate(methods)
@@ -104,7 +108,8 @@ def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting
 
     Two checks, because either alone misleads: hidden states drift before answers are lost, and
     a small model finds more where less stands in its way, however far it is from itself. Where
-    no setting passes, the one that is nearest to full of those that lose least.
+    none passes both, the nearest to full of those that pass the first; where none does, of those
+    that lose least.
     """
     good = [one for one in settings if one.of_full >= 1 - loss]
     near = [one for one in good if one.distance <= distance]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,9 @@ class HeadPrompt:
     answer: str
 
 
-def head_prompts(haystack: Corpus, count: int, seed: int, tokenizer: Any) -> Iterator[HeadPrompt]:
+def head_prompts(
+    haystack: Corpus, lengths: Sequence[int], count: int, seed: int, tokenizer: Any
+) -> Iterator[HeadPrompt]:
     """`count` prompts, by turns for R (copy a needle) and for R2.
 
     In R2 a distractor stands beside the needle, and finding it takes one inference.
@@ -52,7 +54,7 @@ def head_prompts(haystack: Corpus, count: int, seed: int, tokenizer: Any) -> Ite
                 Insert(f" The locker of {far} has the number {wrong}.", rng.uniform(0.05, 0.95)),
             ]
             asked = f"What is the number of the locker of the person who lives in {place}?"
-        length = LENGTHS[number // 2 % len(LENGTHS)]
+        length = lengths[number // 2 % len(lengths)]
         room = room_for_text(tokenizer, asked, length)
         ids = hide(inserts, haystack, rng.randrange(haystack.num_tokens), room, tokenizer)
         prompt = build_prompt(tokenizer, ids, ask_task(asked))
@@ -71,8 +73,9 @@ def profile_heads(bench: Bench, haystack: Corpus, count: int, seed: int) -> dict
     from ..engine.heads import needle_attention
 
     tokenizer = bench.engine.tokenizer
+    lengths = bench.fitting(LENGTHS, MAX_ANSWER_TOKENS)
     total, right = None, 0
-    for number, one in enumerate(head_prompts(haystack, count, seed, tokenizer)):
+    for number, one in enumerate(head_prompts(haystack, lengths, count, seed, tokenizer)):
         bench.bars.update("reading needle prompts", number, count, "prompts")
         scores, answer = needle_attention(
             bench.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS

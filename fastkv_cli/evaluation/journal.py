@@ -43,7 +43,7 @@ class Journal:
         except OSError as error:
             raise self._cannot_write(error) from error
         if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
+            for line in self.path.read_bytes().split(b"\n"):
                 try:
                     entry = json.loads(line)
                 except ValueError:  # the line that was being written when the run was killed

@@ -15,6 +15,8 @@ from ..prompts import tokenize_text
 from ..tasks.corpus import Corpus
 from .questions import Question, room_for_text
 
+_AS_IN = 'a line is as {"doc": "report.txt", "question": "…", "answer": "…"}'
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -32,20 +34,34 @@ def read_pairs(file: Path) -> list[Pair]:
     Raises:
         DocumentError: when a line cannot be read.
     """
-    pairs = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            evidence = row.get("evidence") or row["answer"]
-            pairs.append(Pair(row["doc"], row["question"], row["answer"], evidence))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DocumentError(
-                f"{file}, line {number}, cannot be read ({error})",
-                'a line is as {"doc": "report.txt", "question": "…", "answer": "…"}',
-            ) from error
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DocumentError(f"cannot read {file} ({reason})", _AS_IN) from error
+    pairs = [
+        _read_pair(line, f"{file}, line {number},")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if not pairs:
+        raise DocumentError(f"{file} holds no questions", _AS_IN)
     return pairs
+
+
+def _read_pair(line: str, place: str) -> Pair:
+    try:
+        row = json.loads(line)
+        pair = Pair(
+            row["doc"], row["question"], row["answer"], row.get("evidence") or row["answer"]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DocumentError(f"{place} cannot be read ({error})", _AS_IN) from error
+    for name in ("doc", "question", "answer", "evidence"):
+        value = getattr(pair, name)
+        if not isinstance(value, str) or not value.strip():
+            raise DocumentError(f"{place} has no text for {name!r}", _AS_IN)
+    return pair
 
 
 def qa_questions(

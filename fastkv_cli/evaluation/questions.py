@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import UsageError
 from ..prompts import Prompt, ask_task, build_prompt
 from ..tasks.corpus import Corpus
+
+MIN_TEXT_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,28 @@ class Insert:
 
 
 def room_for_text(tokenizer: Any, question: str, length: int) -> int:
-    """Tokens of text that make up a prompt of `length` tokens with this question."""
-    return length - len(build_prompt(tokenizer, [], ask_task(question)).token_ids)
+    """Tokens of text that make up a prompt of `length` tokens with this question.
+
+    Raises:
+        UsageError: when hardly any do.
+    """
+    frame = len(build_prompt(tokenizer, [], ask_task(question)).token_ids)
+    if length < frame + MIN_TEXT_TOKENS:
+        raise UsageError(
+            f"prompts of {length:,} tokens leave no room for text",
+            f"template and question take {frame:,}; give --lengths of at least "
+            f"{frame + MIN_TEXT_TOKENS:,}",
+        )
+    return length - frame
 
 
 def hide(
     inserts: Sequence[Insert], haystack: Corpus, start: int, size: int, tokenizer: Any
 ) -> tuple[int, ...]:
-    """Some of a haystack with sentences hidden in it, each at the sentence end nearest its depth.
+    """Some of a haystack with sentences hidden in it, each at the break nearest its depth.
+
+    A break is the end of a line, a sentence or a paragraph: in texts with hard line ends, as many
+    are, a hidden sentence may stand inside another.
 
     Args:
         inserts: the sentences.
@@ -70,18 +87,26 @@ def hide(
         start: the token of the haystack to begin at.
         size: tokens of the result.
         tokenizer: the model's.
+
+    Raises:
+        UsageError: when there is no room for a text around them.
     """
     pieces = [
         (insert.depth, tokenizer(insert.text, add_special_tokens=False)["input_ids"])
         for insert in sorted(inserts, key=lambda insert: insert.depth)
     ]
     num_hay = size - sum(len(ids) for _, ids in pieces)
+    if num_hay < MIN_TEXT_TOKENS:
+        raise UsageError(
+            "the prompts are too short for what is to be hidden in them",
+            f"give --lengths that are longer by {MIN_TEXT_TOKENS - num_hay:,} tokens or more",
+        )
     ring = (haystack.token_ids * (-(-(start + num_hay) // haystack.num_tokens)))[start:]
-    sentence_ends = sorted({cut for cuts in haystack.cuts[:4] for cut in cuts})
+    breaks = sorted({cut for cuts in haystack.cuts[:4] for cut in cuts})
     hidden: list[int] = []
     done = 0
     for depth, ids in pieces:
-        at = max(_nearest_end(sentence_ends, start, round(depth * num_hay), haystack), done)
+        at = max(_nearest_break(breaks, start, round(depth * num_hay), haystack), done)
         at = min(at, num_hay)
         hidden += ring[done:at] + ids
         done = at
@@ -101,10 +126,10 @@ def hidden_question(
     return replace(question, document_ids=hide(inserts, haystack, start, room, tokenizer))
 
 
-def _nearest_end(ends: Sequence[int], start: int, offset: int, haystack: Corpus) -> int:
-    """The sentence end nearest to `offset` tokens behind `start`, as an offset."""
+def _nearest_break(breaks: Sequence[int], start: int, offset: int, haystack: Corpus) -> int:
+    """The break nearest to `offset` tokens behind `start`, as an offset."""
     whole, place = divmod(start + offset, haystack.num_tokens)
-    at = bisect_left(ends, place)
-    around = [*ends[max(at - 1, 0) : at + 1]] or [place]
-    nearest = min(around, key=lambda end: abs(end - place))
+    at = bisect_left(breaks, place)
+    around = [*breaks[max(at - 1, 0) : at + 1]] or [place]
+    nearest = min(around, key=lambda at: abs(at - place))
     return max(whole * haystack.num_tokens + nearest - start, 0)

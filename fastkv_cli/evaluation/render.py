@@ -134,9 +134,10 @@ def calibration_tables(
     for preset, chosen in presets.items():
         yield (
             f"{preset}: TSP layer {chosen['tsp_layer']}, rate {chosen['tsp_rate']:g}, budget "
-            f"{chosen['budget']:.0%}: {chosen['of_full']:.0%} of full's answers with "
-            f"{chosen['compute_ratio']:.0%} of the prefill compute"
+            f"{chosen['budget']:.0%}, {chosen['compute_ratio']:.0%} of the prefill compute"
         )
+    if all(one.of_full == 1 and one.accuracy == 0 for one in settings):
+        yield "The full model answered no question rightly: chosen by the distance alone."
     balanced = presets[Preset.BALANCED]
     if balanced["of_full"] < 1 - tolerance or balanced["distance"] > tolerance:
         yield f"No setting stays within {tolerance:.2%} of full; balanced is the one nearest to it."

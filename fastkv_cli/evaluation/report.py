@@ -49,7 +49,7 @@ class Row:
     @property
     def differs_from_full(self) -> bool:
         """Whether the interval leaves out that it is as accurate as full."""
-        return not self.of_full.low <= 1 <= self.of_full.high
+        return self.of_full.low > 1 or self.of_full.high < 1
 
 
 @dataclass(frozen=True, slots=True)

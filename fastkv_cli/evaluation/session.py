@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..config import Budget, MethodName, Preset, Suite
-from ..console import check_writable, write_file
+from ..console import write_file
 from ..errors import OutputError, UsageError
 from ..options import MeasureOptions
 from ..tuning import tuning_json, tuning_path
@@ -21,7 +21,7 @@ from .journal import Journal
 from .render import as_csv, as_json, as_tables, calibration_tables, head_tables
 from .report import EvaluationReport, summarise
 from .run import MAX_ANSWER_TOKENS, ask_all, time_all
-from .suites import Questionnaire, load_haystack
+from .suites import Questionnaire, digest, load_haystack
 
 CALIBRATION_LENGTHS = (1000, 2000, 4000)
 Form = Literal["table", "json", "csv"]
@@ -34,15 +34,12 @@ def evaluate_model(
     budgets: Sequence[Budget],
     form: Form,
     heatmap: Path | None,
-    force: bool,
 ) -> str:
     """Ask all questions, and give the report in the form wanted.
 
     Raises:
         FastKVError: whatever went wrong; what was measured before is kept for the next run.
     """
-    if heatmap is not None:
-        check_writable(heatmap, force=force)
     report = _measure(bench, asked, names, budgets)
     if heatmap is not None:
         write_file(heatmap, heatmap_png(report.needles))
@@ -64,13 +61,11 @@ def calibrate_model(
     Raises:
         FastKVError: whatever went wrong; then nothing is kept.
     """
-    window = bench.engine.decoder.max_context - MAX_ANSWER_TOKENS
-    lengths = tuple(length for length in CALIBRATION_LENGTHS if length < window)
+    lengths = bench.fitting(CALIBRATION_LENGTHS, MAX_ANSWER_TOKENS)
     each = -(-samples // (2 * len(lengths)))
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), lengths, each, seed, texts)
     questions = asked.questions(bench.engine.tokenizer)
-    run = {**bench.stamp, "calibrate": [one.key for one in questions], "texts": str(texts)}
-    with Journal(run) as journal:
+    with Journal({**bench.stamp, "calibrate": digest(questions)}) as journal:
         settings = measure_settings(bench, questions, BUDGETS[Preset.BALANCED], journal)
         presets = choose_presets(settings, tolerance)
         measured = {
@@ -84,7 +79,7 @@ def calibrate_model(
             "settings": [asdict(setting) for setting in settings],
         }
         text = _keep(bench, "calibration", measured)
-        journal.finish()
+        bench.when_written.append(journal.finish)
     return text if options.json else render(*calibration_tables(settings, presets, tolerance))
 
 
@@ -142,11 +137,11 @@ def _measure(
     def on_progress(label: str, done: int, total: int) -> None:
         bench.bars.update(label, done, total, "answers")
 
-    with Journal(settings) as journal:
+    with Journal({**settings, "questions": digest(questions)}) as journal:
         results = ask_all(engine, questions, arms, journal, on_progress)
         ratios = time_all(engine, questions, arms, journal, on_progress)
         report = summarise(settings, questions, arms, results, ratios, asked.seed)
-        journal.finish()
+        bench.when_written.append(journal.finish)
     return report
 
 

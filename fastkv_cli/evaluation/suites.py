@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -50,7 +51,7 @@ class Questionnaire:
             UsageError: when a folder holds no text.
         """
         drawn: list[Question] = []
-        for suite in self.suites:
+        for suite in dict.fromkeys(self.suites):
             drawn += self._qa(tokenizer) if suite is Suite.QA else self._hidden(suite, tokenizer)
         return drawn
 
@@ -79,6 +80,11 @@ class Questionnaire:
             f"{self.qa} asks about {name}, which is not there",
             "give the folder that holds it with --texts",
         )
+
+
+def digest(questions: Sequence[Question]) -> str:
+    """What tells these questions, texts and answers counted in, from any others."""
+    return hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
 def load_haystack(texts: Path | None, tokenizer: Any) -> Corpus:

@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import cache_dir
+from ..config import LOCAL_REVISION, cache_dir
 from ..errors import ModelError
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
 from .supported import GGUF_ARCHITECTURES, check_model_type, read_config, unsupported
@@ -27,7 +27,7 @@ def resolve_folder(name: str, folder: Path) -> ModelFiles:
         ModelError: when one of these is missing, or the family is not supported.
     """
     check_folder(folder, name)
-    return ModelFiles(name, folder.resolve(), None, "local", ModelKind.FOLDER)
+    return ModelFiles(name, folder.resolve(), None, LOCAL_REVISION, ModelKind.FOLDER)
 
 
 def check_folder(folder: Path, name: str) -> None:

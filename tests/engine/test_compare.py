@@ -86,6 +86,7 @@ def test_propagation_shows_in_the_first_token(asked: Asked) -> None:
     full, ours = (read_prompt(asked.engine, asked.ids, one).hidden for one in (Full(), method))
     assert compared.hidden_distance == pytest.approx(float((full - ours).pow(2).mean()), rel=1e-4)
     assert compared.hidden_distance > 0
+    assert asked.comparison.hidden_square == pytest.approx(float(full.pow(2).mean()), rel=1e-4)
 
 
 def test_some_answers_agree_in_part(asked: Asked) -> None:

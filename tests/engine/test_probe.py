@@ -170,6 +170,18 @@ class TestPropagation:
         )
         assert not torch.equal(alone, all_of_them)
 
+    def test_the_older_scores_fade_by_a_tenth(self, engine: Engine, weights: list[Tensor]) -> None:
+        """At so many lengths that another decay would let others go on."""
+        differs = False
+        for length in range(35, 170, 5):
+            method = FastKVProbe(tsp_layer=2, tsp_length=length, capacity=length)
+            gone_on = read(engine, method).cache.positions(3)[0]
+            assert_highest(gone_on, self.total(weights, 2), length - 30)
+            faster = self.total(weights, 2, 0.8).topk(length - 30).values.min()
+            chosen = [row for row in gone_on.tolist() if row < QUESTION.start]
+            differs |= bool(self.total(weights, 2, 0.8)[chosen].min() < faster - 1e-4)
+        assert differs
+
     def test_the_decay_is_a_setting(self, engine: Engine, weights: list[Tensor]) -> None:
         method = FastKVProbe(tsp_layer=2, tsp_length=80, capacity=80, decay=0.2)
         gone_on = read(engine, method).cache.positions(3)[0]
@@ -196,12 +208,14 @@ class TestBudgets:
 
     @pytest.mark.parametrize("preset", [None, *Preset])
     def test_settings_are_read_as_fastkv_s(self, preset: Preset | None) -> None:
-        for changes in ({}, {"budget": Budget(rate=0.35)}, {"budget": Budget(tokens=50)}):
+        for budget in (None, Budget(rate=0.35), Budget(tokens=50)):
             plans = [
                 plan_of(method, None)
                 for name in (MethodName.PROBE, MethodName.FASTKV)
                 if isinstance(
-                    method := build_method(MethodSettings(name, preset=preset, **changes), TUNING),
+                    method := build_method(
+                        MethodSettings(name, preset=preset, budget=budget), TUNING
+                    ),
                     FastKV,
                 )
             ]

@@ -16,7 +16,7 @@ from fastkv_cli.config import MethodName, MethodSettings
 from fastkv_cli.engine.heads import needle_attention
 from fastkv_cli.engine.methods import HeadKV, build_method
 from fastkv_cli.errors import ExitCode, ModelError
-from fastkv_cli.evaluation.heads import head_prompts, profile_heads
+from fastkv_cli.evaluation.heads import LENGTHS, head_prompts, profile_heads
 from fastkv_cli.evaluation.suites import load_haystack
 from fastkv_cli.tuning import load_tuning, tuning_path
 
@@ -34,7 +34,7 @@ def tokenizer(tiny_models: dict[str, Path]) -> Any:
 
 def answer_of(seed: int, tokenizer: Any) -> str:
     """What the first prompt of this seed hides, in the novel that ships."""
-    (first,) = head_prompts(load_haystack(None, tokenizer), 1, seed, tokenizer)
+    (first,) = head_prompts(load_haystack(None, tokenizer), LENGTHS, 1, seed, tokenizer)
     return first.answer
 
 
@@ -99,7 +99,7 @@ class TestPrompts:
 
     def test_the_needle_is_where_it_is_said_to_be(self, tokenizer: Any) -> None:
         haystack = make_haystack(tokenizer)
-        prompts = list(head_prompts(haystack, SAMPLES, 0, tokenizer))
+        prompts = list(head_prompts(haystack, LENGTHS, SAMPLES, 0, tokenizer))
         assert len(prompts) == SAMPLES
         for number, one in enumerate(prompts):
             ids = one.prompt.token_ids
@@ -117,7 +117,7 @@ class TestPrompts:
     def test_the_same_seed_the_same_prompts(self, tokenizer: Any) -> None:
         haystack = make_haystack(tokenizer)
         once, again, other = (
-            [one.prompt.token_ids for one in head_prompts(haystack, 2, seed, tokenizer)]
+            [one.prompt.token_ids for one in head_prompts(haystack, LENGTHS, 2, seed, tokenizer)]
             for seed in (1, 1, 2)
         )
         assert once == again != other
@@ -130,7 +130,7 @@ class TestProfile:
         bench = make_bench(load(parrot))
         measured = profile_heads(bench, load_haystack(None, tokenizer), 3, seed)
         assert (measured["prompts"], measured["right"], measured["seed"]) == (3, 1, seed)
-        (first,) = head_prompts(load_haystack(None, tokenizer), 1, seed, tokenizer)
+        (first,) = head_prompts(load_haystack(None, tokenizer), LENGTHS, 1, seed, tokenizer)
         alone, _ = needle_attention(bench.engine, first.prompt.token_ids, first.needle, 32)
         expected = (alone / alone.sum()).tolist()
         for row, wanted in zip(measured["scores"], expected, strict=True):

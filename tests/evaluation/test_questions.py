@@ -18,7 +18,7 @@ from fastkv_cli.evaluation.suites import Questionnaire
 
 ALL = tuple(Suite)
 # Behind a sentence and its closing quotes, between paragraphs, or at the beginning.
-SENTENCE_END = re.compile(r"[.!?…][”’\"')_\]]*\s*$|\n\s*\n\s*$|^\s*$")
+BREAK = re.compile(r"[.!?…][”’\"')_\]]*\s*$|\s$|^$")
 SECRET = " The special magic number of Oslo is 40713."
 
 
@@ -148,13 +148,12 @@ class TestNeedle:
             # a novel's sentences are long; of 1,900 tokens they are a small part
             assert at == pytest.approx(question.depth, abs=0.1 if question.length == 1900 else 0.3)
 
-    def test_it_stands_at_a_sentence_end(self, questions: list[Question], tokenizer: Any) -> None:
-        """The novel's lines are broken by hand: the end of a line is none of a sentence."""
+    def test_it_stands_between_words(self, questions: list[Question], tokenizer: Any) -> None:
         befores = [
             text_of(question, tokenizer).partition(" The special magic")[0]
             for question in of_suite(questions, "needle")
         ]
-        assert [before[-40:] for before in befores if not SENTENCE_END.search(before)] == []
+        assert [before[-40:] for before in befores if not BREAK.search(before)] == []
 
 
 class TestRuler:

@@ -35,7 +35,9 @@ ROW_KEYS = [
 
 
 def make_question(suite: str, number: int, length: int = 1000, depth: float = 0.5) -> Question:
-    return Question(suite, "task", length, depth, number, (1, 2, 3), "Who?", ("Ada",))
+    return Question(
+        suite, "task", length, depth, number, text="Who?", answers=("Ada",), document_ids=(1, 2)
+    )
 
 
 QUESTIONS = [
