@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from fastkv_cli import AdaKV, Engine, HeadKV, SnapKV
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
@@ -122,3 +124,12 @@ every_length = pytest.mark.parametrize("length", LENGTHS)
 def name_of(method: Method) -> str:
     per_head = getattr(method, "per_query_head", False)
     return f"{method.name}-per-query-head" if per_head else str(method.name)
+
+
+def eager_weights(folder: Path, length: int) -> list[Tensor]:
+    """The attention of every layer on `make_prompt`, (H, n, n), as transformers computes it."""
+    model = load_tiny(folder).loaded.model
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        outputs = model(torch.tensor([make_prompt(length)]), output_attentions=True)
+    return [attention[0] for attention in outputs.attentions]

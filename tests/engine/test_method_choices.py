@@ -13,6 +13,7 @@ from cases import (
     HEADS,
     KV_HEADS,
     LAYERS,
+    eager_weights,
     headwise_methods,
     load_tiny,
     make_prompt,
@@ -50,12 +51,7 @@ def engine(tiny_models: dict[str, Path]) -> Engine:
 
 @pytest.fixture(scope="module")
 def weights(tiny_models: dict[str, Path]) -> list[Tensor]:
-    """The attention of every layer, (H, n, n), as transformers computes it."""
-    model = load_tiny(tiny_models["llama"]).loaded.model
-    model.set_attn_implementation("eager")
-    with torch.no_grad():
-        outputs = model(torch.tensor([make_prompt(LENGTH)]), output_attentions=True)
-    return [attention[0] for attention in outputs.attentions]
+    return eager_weights(tiny_models["llama"], LENGTH)
 
 
 def window_scores(weights: Tensor, window: int = WINDOW, kernel: int = 7) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import HEADS, KV_HEADS, LAYERS, TUNING, load_tiny, make_prompt
+from cases import HEADS, KV_HEADS, LAYERS, TUNING, eager_weights, load_tiny, make_prompt
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, FastKVProbe
@@ -29,12 +29,7 @@ def engine(tiny_models: dict[str, Path]) -> Engine:
 
 @pytest.fixture(scope="module")
 def weights(tiny_models: dict[str, Path]) -> list[Tensor]:
-    """The attention of every layer, (H, n, n), as transformers computes it."""
-    model = load_tiny(tiny_models["llama"]).loaded.model
-    model.set_attn_implementation("eager")
-    with torch.no_grad():
-        outputs = model(torch.tensor([make_prompt(LENGTH)]), output_attentions=True)
-    return [attention[0] for attention in outputs.attentions]
+    return eager_weights(tiny_models["llama"], LENGTH)
 
 
 def read(engine: Engine, method: FastKVProbe, question: slice | None = QUESTION) -> PrefillResult:
