@@ -52,7 +52,10 @@ def main() -> None:
 
 def introduction(accuracy: dict[str, Any], rivals: dict[str, Any]) -> str:
     settings = accuracy["settings"]
-    lengths = ", ".join(f"{length:,}" for length in settings["lengths"])
+    lengths, fewer = (
+        ", ".join(f"{length:,}" for length in one["settings"]["lengths"])
+        for one in (accuracy, rivals)
+    )
     return f"""# Does it still find the answer?
 
 Written by `make accuracy`, which measures everything here anew; do not edit. {settings["model"]} \
@@ -61,8 +64,8 @@ Written by `make accuracy`, which measures everything here anew; do not edit. {s
 {settings["seed"]}.
 
 {len(accuracy["questions"])} needle and qa questions, {settings["samples"]} for each of the two \
-and each prompt length ({lengths} tokens), and {len(rivals["questions"])} of all three suites, up \
-to 4,000 tokens, for the table with every method; the same for all methods of a table, answered \
+and each prompt length ({lengths} tokens), and {len(rivals["questions"])} of all three suites \
+({fewer} tokens) for the table with every method; the same for all methods of a table, answered \
 greedily with at most 32 tokens:
 
 - **needle**: a sentence with a five-digit number, hidden in a novel at five depths.
@@ -165,6 +168,11 @@ def selection_part(selection: dict[str, Any]) -> str:
             "`python benchmarks/selection.py`.",
             "",
             *("| " + " | ".join(line) + " |" for line in lines),
+            "",
+            "What the table does not settle: with so few questions only large differences are sure "
+            "(the pool, the question as the window and the maximum over rows, taken together). The "
+            "decayed sum was kept for the log-probabilities of docs/decisions.md and for the "
+            "agreement; accuracy alone would not have decided it.",
         ]
     )
 

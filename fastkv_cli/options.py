@@ -167,6 +167,14 @@ JsonOpt = Annotated[
         "--json", rich_help_panel=_OUTPUT, help="One JSON object: the answer and the statistics."
     ),
 ]
+FiguresOpt = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        rich_help_panel=_OUTPUT,
+        help="One JSON object: all figures, and what they were measured with.",
+    ),
+]
 StatsOpt = Annotated[
     bool | None,
     typer.Option(
@@ -274,7 +282,7 @@ class MeasureOptions:
     device: DeviceOpt = "auto"
     attention: AttentionOpt = Attention.AUTO
     offline: OfflineOpt = False
-    json: JsonOpt = False
+    json: FiguresOpt = False
     quiet: QuietOpt = False
     output: OutputOpt = None
     force: ForceOpt = False

@@ -21,7 +21,11 @@ MethodsOpt = Annotated[
 ]
 BudgetsOpt = Annotated[
     str | None,
-    typer.Option(metavar="BUDGETS", help="Budgets for each method, as 10%,20%."),
+    typer.Option(
+        metavar="BUDGETS",
+        help="Budgets for each method, as 10%,20%.",
+        show_default="the balanced one",
+    ),
 ]
 LengthsOpt = Annotated[str, typer.Option(metavar="TOKENS", help="Prompt lengths, as 1k,2k.")]
 SamplesOpt = Annotated[int, typer.Option(metavar="N", help="Questions for each suite and length.")]
