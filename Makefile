@@ -33,7 +33,7 @@ RESULTS := benchmarks/results
 
 accuracy: $(READY)
 	$(BIN)/fastkv eval --suite needle,qa --methods $(PRESETS),fastkv,snapkv,headkv --budgets 20% \
-		--samples 13 --json -o $(RESULTS)/accuracy.json --heatmap docs/needles.png --force
+		--samples 13 --json -o $(RESULTS)/accuracy.json --force
 	$(BIN)/fastkv eval --methods $(PRESETS),$(RIVALS) --budgets 20% --lengths 1k,2k \
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
 	$(BIN)/python benchmarks/selection.py --samples 6 | tail -1 > $(RESULTS)/selection.json

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fastkv_cli.evaluation.heatmap import heatmap_png
 from fastkv_cli.evaluation.render import as_markdown, percent
 from fastkv_cli.evaluation.report import Row
 from fastkv_cli.evaluation.scoring import Interval
@@ -37,6 +38,7 @@ def main() -> None:
     if calibration is None:
         raise SystemExit("the embedded model was not calibrated: fastkv calibrate")
     draw_frontier(rivals["methods"], HERE / "frontier.png")
+    (HERE / "needles.png").write_bytes(heatmap_png(places(accuracy["needles"])))
     parts = [
         introduction(accuracy, rivals),
         targets(accuracy),
@@ -132,6 +134,8 @@ def frontier(rivals: dict[str, Any]) -> str:
             "",
             "![accuracy against compute and against bytes](frontier.png)",
             "",
+            "Ours and full in green; bars are 95% intervals.",
+            "",
             f"{len(rivals['questions'])} questions of all suites:",
             "",
             as_markdown(rows_of(rivals["methods"])),
@@ -141,6 +145,14 @@ def frontier(rivals: dict[str, Any]) -> str:
 
 def suite(name: str, rows: list[dict[str, Any]]) -> str:
     return f"### {name}, {rows[0]['count']} questions\n\n{as_markdown(rows_of(rows))}"
+
+
+def places(needles: dict[str, Any]) -> dict[str, dict[tuple[int, float], float]]:
+    """By arm, the share found at each length and depth."""
+    return {
+        arm: {(one["length"], one["depth"]): one["accuracy"] for one in found}
+        for arm, found in needles.items()
+    }
 
 
 def needles() -> str:
@@ -229,29 +241,30 @@ def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
         ("prefill compute, of full", "KV cache bytes, of full"),
         strict=True,
     ):
-        for row in rows:
-            ours = row["name"] in {"full", "fast", "balanced", "quality", "fastkv-probe"}
+        by_height = sorted(rows, key=lambda row: row["accuracy"]["value"])
+        for at, row in enumerate(by_height):
+            ours = row["name"] in {"full", "fast", "balanced", "quality"}
+            value, low, high = interval(row["accuracy"])
             panel.errorbar(
                 row[key],
-                row["accuracy"]["value"],
-                yerr=np.array(
-                    [
-                        [row["accuracy"]["value"] - row["accuracy"]["low"]],
-                        [row["accuracy"]["high"] - row["accuracy"]["value"]],
-                    ]
-                ),
+                value,
+                yerr=np.array([[value - low], [high - value]]),
                 fmt="o" if ours else "s",
                 color="C2" if ours else "C7",
-                elinewidth=0.4,
+                ecolor=("C2" if ours else "C7", 0.3),
+                elinewidth=2 if ours else 0.6,
                 markersize=5,
             )
+            to_the_left = at % 2 == 1
             panel.annotate(
-                row["arm"].removesuffix(" tokens"),
-                (row[key], row["accuracy"]["value"]),
-                xytext=(4, 3),
+                row["name"],
+                (row[key], value),
+                xytext=(-7 if to_the_left else 7, -2),
                 textcoords="offset points",
-                fontsize=6,
+                ha="right" if to_the_left else "left",
+                fontsize=7,
             )
+        panel.set_xlim(0, 1.2)
         panel.set_xlabel(label)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("answers found")

@@ -29,7 +29,7 @@ def heatmap_png(needles: Mapping[str, Mapping[tuple[int, float], float]]) -> byt
             [[places.get((length, depth), np.nan) for length in lengths] for depth in depths]
         )
         image = panel.imshow(grid, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
-        panel.set_title(f"{arm}: {np.nanmean(grid):.0%}", fontsize=9)
+        panel.set_title(arm, fontsize=9)
         panel.set_xticks(range(len(lengths)), [f"{length:,}" for length in lengths], fontsize=7)
         panel.set_yticks(range(len(depths)), [f"{depth:.0%}" for depth in depths], fontsize=7)
         panel.set_xlabel("prompt, tokens", fontsize=7)
