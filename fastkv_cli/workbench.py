@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import AnswerWriter, Messages, stderr_console
+from .console import AnswerWriter, Messages, check_writable, stderr_console
 from .errors import InterruptedRunError
 from .loading import load_engine
 from .options import MeasureOptions
@@ -51,6 +52,16 @@ class Bench:
             "device": str(loaded.device),
             "attention": str(self.engine.kernel),
         }
+
+
+def check_picture(path: Path | None, options: MeasureOptions) -> None:
+    """Find out whether a picture could be written, before any work is done.
+
+    Raises:
+        OutputError: when it could not, or when it exists already and --force is not given.
+    """
+    if path is not None:
+        check_writable(path, force=options.force)
 
 
 # Measures, and gives what goes to stdout or the output file.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # Workers share the cores: with a thread for each core in every one, they stand in each
         # other's way.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     global _home  # noqa: PLW0603 (pytest's hooks share no object of our own)
     os.environ.setdefault("FASTKV_TEST_CACHE", str(cache_dir()))
     # Threads that spin while they wait take a tiny model 20 times as long on a busy machine.

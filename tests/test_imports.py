@@ -141,6 +141,10 @@ FORBIDDEN = {
     "progress": TORCH | {"engine", "documents", "tasks", "render", "pipeline", "commands", "cli"},
     "commands": TORCH | {"engine", "render", "console", "cli"},
     "pipeline": TORCH | {"commands", "cli", "options", "typer"},
+    "loading": TORCH | {"commands", "cli", "options", "typer", "documents", "tasks", "pipeline"},
+    "tuning": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "models", "tasks"},
+    "workbench": TORCH | {"commands", "cli", "typer", "documents", "tasks", "pipeline"},
+    "evaluation": TORCH | {"commands", "cli", "typer", "pipeline", "progress", "models"},
 }
 
 

@@ -9,7 +9,6 @@ import typer
 
 from .. import workbench
 from ..config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
-from ..console import check_writable
 from ..errors import UsageError
 from ..options import MeasureOptions, ModelOpt, check_exists
 
@@ -65,10 +64,9 @@ def evaluate(
     if samples < 1:
         raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
     suites = _parse_suites(suite)
-    if heatmap is not None:
-        if Suite.NEEDLE not in suites:
-            raise UsageError("--heatmap shows needles", "have the needle suite in --suite")
-        check_writable(heatmap, force=options.force)
+    if heatmap is not None and Suite.NEEDLE not in suites:
+        raise UsageError("--heatmap shows needles", "have the needle suite in --suite")
+    workbench.check_picture(heatmap, options)
     check_exists("--texts", texts)
     check_exists("--qa", qa)
     kept = dict.fromkeys(Budget.parse(budget) for budget in (budgets or "").split(",") if budget)
