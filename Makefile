@@ -10,7 +10,7 @@ QUESTION := What is a look-up secret authenticator?
 .PHONY: demo test format completions accuracy clean
 
 demo: $(READY)
-	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf
+	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
 	$(BIN)/fastkv ask examples/password-rules.txt "$(QUESTION)"
 
 test: $(READY)

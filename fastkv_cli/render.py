@@ -145,8 +145,9 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield (
             "TSP",
             f"layer {kv.tsp_layer} of 0–{len(kv.layers) - 1}, rate {kv.tsp_rate:.4g}: "
-            f"{behind:,} of {seen:,} tokens go on, {kv.compute_ratio:.0%} of the compute",
+            f"{behind:,} of {seen:,} tokens go on",
         )
+        yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
 
 
 def _budget_picture(kv: KVStats) -> Table:
