@@ -295,6 +295,12 @@ def check_exists(option: str, path: Path | None) -> None:
         raise UsageError(f"{option} {path} is not there", "check the path")
 
 
+def check_samples(samples: int) -> None:
+    """Raise a UsageError unless something is to be asked."""
+    if samples < 1:
+        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+
+
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a dataclass; it receives them whole, as `options`.
 

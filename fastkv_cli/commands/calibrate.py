@@ -10,7 +10,7 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL
 from ..errors import UsageError
-from ..options import MeasureOptions, check_exists
+from ..options import MeasureOptions, check_exists, check_samples
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model to calibrate.")]
 TextsOpt = Annotated[
@@ -34,8 +34,7 @@ def calibrate(
 ) -> None:
     """Find the TSP layer and rate that suit a model; summarize and ask then use them."""
     share = _parse_share(tolerance)
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    check_samples(samples)
     check_exists("--texts", texts)
     from ..evaluation.session import calibrate_model
 

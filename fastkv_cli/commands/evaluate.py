@@ -10,7 +10,7 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
 from ..errors import UsageError
-from ..options import MeasureOptions, ModelOpt, check_exists
+from ..options import MeasureOptions, ModelOpt, check_exists, check_samples
 
 _ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
 
@@ -61,8 +61,7 @@ def evaluate(
     """Measure what compression does to answers: accuracy, agreement with full, time and memory."""
     if csv and options.json:
         raise UsageError("--csv and --json exclude each other", "give one of them")
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    check_samples(samples)
     suites = _parse_suites(suite)
     if heatmap is not None and Suite.NEEDLE not in suites:
         raise UsageError("--heatmap shows needles", "have the needle suite in --suite")

@@ -9,8 +9,7 @@ import typer
 
 from .. import workbench
 from ..config import EMBEDDED_MODEL
-from ..errors import UsageError
-from ..options import MeasureOptions, check_exists
+from ..options import MeasureOptions, check_exists, check_samples
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model whose heads to score.")]
 SamplesOpt = Annotated[int, typer.Option(metavar="N", help="Needle prompts to read.")]
@@ -29,8 +28,7 @@ def profile_heads(
     options: MeasureOptions,
 ) -> None:
     """Score a model's heads by how they look at needles, for --method headkv."""
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+    check_samples(samples)
     check_exists("--texts", texts)
     from ..evaluation.session import score_heads
 

@@ -177,7 +177,7 @@ class Engine:
                 on_progress=on_progress,
             )
             answer.read_at = now(self.decoder.device)
-            lengths, kv = read.cache.lengths, self._kv_stats(read, method, ids.shape[0])
+            lengths = read.cache.lengths
             yield from self._decode(read, sampler, limit, answer)
         yield Generation(
             token_ids=answer.token_ids,
@@ -186,7 +186,7 @@ class Engine:
             first_logits=read.logits,
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
-            kv=kv,
+            kv=self._kv_stats(read, lengths, method, ids.shape[0]),
         )
 
     def _decode(
@@ -241,7 +241,10 @@ class Engine:
             )
         return torch.tensor(ids, device=self.decoder.device)
 
-    def _kv_stats(self, read: PrefillResult, method: Method, num_tokens: int) -> KVStats:
+    def _kv_stats(
+        self, read: PrefillResult, lengths: list[list[int]], method: Method, num_tokens: int
+    ) -> KVStats:
+        """What the method kept; `lengths` are those before decoding, per layer and head."""
         tsp = read.plan.tsp
         return KVStats(
             method=method.name,
@@ -253,8 +256,8 @@ class Engine:
             full_flops=self.decoder.prefill_flops(num_tokens),
             prefill_flops=read.flops,
             layers=tuple(
-                LayerStats(seen, round(read.cache.length(layer)))
-                for layer, seen in enumerate(read.tokens_seen)
+                LayerStats(seen, round(sum(heads) / len(heads)))
+                for seen, heads in zip(read.tokens_seen, lengths, strict=True)
             ),
             note=read.plan.note,
         )
