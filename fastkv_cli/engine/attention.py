@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,12 +29,10 @@ class Kernel(StrEnum):
     FLASH = "flash"
 
 
-# Rows a block: few enough that a block of scores stays in a core's cache (measured: 128 rows gave
-# 183 GFLOP/s at 7,500 tokens on 2 cores, 256 gave 165, 512 gave 123), more on other devices, but
-# never more than a bounded number of scores.
-_CPU_BLOCK_ROWS = 128
-_BLOCK_ROWS = 1024
-_MAX_BLOCK_SCORES = 2**28
+# Query rows a block, and scores a block and KV head. On a CPU they stay in the cache and in one
+# buffer (measured: docs/performance.md); elsewhere only memory sets a bound.
+_CPU_BLOCK = (256, 2**23)
+_BLOCK = (1024, 2**27)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +114,16 @@ def _attend_in_blocks(
     rows = causality.rows
     if rows is None:
         rows = torch.arange(num_keys - num_queries, num_keys, device=query.device)
-    one_block = _attend_block if kernel is Kernel.BLOCKED else _attend_block_sdpa
-    block_rows = _CPU_BLOCK_ROWS if query.device.type == "cpu" else _BLOCK_ROWS
-    block_rows = max(1, min(block_rows, _MAX_BLOCK_SCORES // (query.shape[1] * num_keys)))
-    attended = torch.empty_like(query)
+    group = query.shape[1] // key.shape[1]
+    most_rows, most_scores = _CPU_BLOCK if query.device.type == "cpu" else _BLOCK
+    block_rows = max(1, min(num_queries, most_rows, most_scores // (group * num_keys)))
+    one_block = _attend_block_sdpa
+    if kernel is Kernel.BLOCKED:
+        scratch = query.new_empty(group * block_rows * num_keys)
+        one_block = partial(_attend_block, scratch=scratch)
+    # a token's heads side by side, as the output projection wants them
+    attended = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
+    attended = attended.transpose(1, 2)
     for start in range(0, num_queries, block_rows):
         block = rows[start : start + block_rows]
         low, high = _visible_span(block, causality)
@@ -157,16 +162,24 @@ def _out_of_sight(block: Tensor, low: int, high: int, causality: Causality) -> T
 
 
 def _attend_block(
-    query: Tensor, key: Tensor, value: Tensor, masked: Tensor, scaling: float
+    query: Tensor, key: Tensor, value: Tensor, masked: Tensor, scaling: float, *, scratch: Tensor
 ) -> Tensor:
+    """KV head after KV head, its group folded into the rows, the scores always in one buffer."""
     _, num_heads, rows, head_dim = query.shape
     num_kv_heads, num_keys = key.shape[1], key.shape[2]
     folded = (query * scaling).reshape(num_kv_heads, -1, head_dim)
-    scores = folded @ key[0].transpose(1, 2)
-    per_head = scores.view(num_heads, rows, num_keys)
-    per_head[..., num_keys - masked.shape[1] :].masked_fill_(masked, float("-inf"))
-    # softmax adds up in float32 whatever its input; keeping the type saves a pass over the scores
-    return (scores.softmax(dim=-1) @ value[0]).view(1, num_heads, rows, head_dim)
+    attended = torch.empty_like(folded)
+    scores = scratch[: folded.shape[1] * num_keys].view(-1, num_keys)
+    behind = scores.view(-1, rows, num_keys)[..., num_keys - masked.shape[1] :]
+    # filled once and added for every head: filling each head's scores took twice as long in all
+    hide = torch.zeros(masked.shape, dtype=scores.dtype).masked_fill_(masked, float("-inf"))
+    for head in range(num_kv_heads):
+        torch.mm(folded[head], key[0, head].t(), out=scores)
+        behind += hide
+        # softmax adds up in float32 whatever its input; keeping the type saves a pass over them
+        torch.softmax(scores, dim=-1, out=scores)
+        torch.mm(scores, value[0, head], out=attended[head])
+    return attended.view(1, num_heads, rows, head_dim)
 
 
 def _attend_block_sdpa(

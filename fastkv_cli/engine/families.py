@@ -48,6 +48,8 @@ FAMILIES: dict[str, Family] = {
 class Rope:
     """Rotary embeddings of some positions: cos and sin (1, T, R), R ≤ D the rotated part.
 
+    The first half of sin is negated, as the rotation needs it.
+
     `query_scale` (1, 1, T, 1) multiplies the queries in families that ask for it.
     """
 
@@ -65,8 +67,8 @@ class Rope:
         cos, sin = self.cos.unsqueeze(1), self.sin.unsqueeze(1)
         rotary_dim = cos.shape[-1]
         turned, rest = heads[..., :rotary_dim], heads[..., rotary_dim:]
-        first, second = turned.chunk(2, dim=-1)
-        turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+        # the halves of a head change places, the new first one turned round: so sin has its sign
+        turned = torch.addcmul(turned * cos, turned.roll(rotary_dim // 2, dims=-1), sin)
         return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
 
 
@@ -85,8 +87,7 @@ class DecoderLayer:
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """The input of the attention, (1, T, hidden)."""
-        normalized: Tensor = self.module.input_layernorm(hidden)
-        return normalized
+        return _rms_norm(hidden, self.module.input_layernorm)
 
     def queries(self, normalized: Tensor, rope: Rope) -> Tensor:
         """Rotated queries, (1, H, T, D)."""
@@ -119,7 +120,8 @@ class DecoderLayer:
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
         hidden = hidden + self.module.self_attn.o_proj(mixed)
-        after: Tensor = hidden + self.module.mlp(self.module.post_attention_layernorm(hidden))
+        normalized = _rms_norm(hidden, self.module.post_attention_layernorm)
+        after: Tensor = hidden + self.module.mlp(normalized)
         return after
 
     def observe(
@@ -185,6 +187,7 @@ class Decoder:
         """Rotary embeddings of positions (T,) in the text."""
         like = torch.empty((), dtype=self.dtype, device=self.device)
         cos, sin = self._model.model.rotary_emb(like, positions.unsqueeze(0))
+        sin[..., : sin.shape[-1] // 2].neg_()
         return Rope(cos, sin, self._query_scale(positions))
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -194,8 +197,7 @@ class Decoder:
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """The last layer's output as the LM head sees it, (1, T, hidden)."""
-        normalized: Tensor = self._model.model.norm(hidden)
-        return normalized
+        return _rms_norm(hidden, self._model.model.norm)
 
     def shape(self, num_tokens: int, question: slice | None = None) -> PromptShape:
         """A prompt on this model, in numbers."""
@@ -222,6 +224,12 @@ class Decoder:
         steps = torch.floor(positions / rope["original_max_position_embeddings"])
         scale: Tensor = 1 + rope["llama_4_scaling_beta"] * torch.log1p(steps)
         return scale.to(self.dtype).view(1, 1, -1, 1)
+
+
+def _rms_norm(hidden: Tensor, module: Any) -> Tensor:
+    """As every supported family does it, in one call of torch (half the module's time)."""
+    weight: Tensor = module.weight
+    return functional.rms_norm(hidden, weight.shape, weight, module.variance_epsilon)
 
 
 def open_decoder(model: nn.Module) -> Decoder:

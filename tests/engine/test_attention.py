@@ -38,7 +38,7 @@ def visible(positions: Tensor, rows: Tensor, sliding_window: int | None) -> Tens
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so short that a small test has several."""
-    monkeypatch.setattr(attention, "_CPU_BLOCK_ROWS", 16)
+    monkeypatch.setattr(attention, "_CPU_BLOCK", (16, 2**23))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
