@@ -94,16 +94,21 @@ def attend_cached(
     """
     num_heads, num_rows, head_dim = query.shape[1:]
     num_kv_heads, num_keys = key.shape[1:3]
-    grouped = query.reshape(num_kv_heads, -1, head_dim) * scaling
-    scores = (grouped @ key[0].transpose(1, 2)).view(num_kv_heads, -1, num_rows, num_keys)
-    if hidden is not None:
-        scores = scores.masked_fill(hidden.unsqueeze(1), float("-inf"))
-    if num_rows > 1:
-        ahead = torch.ones(num_rows, num_rows, dtype=torch.bool, device=key.device).triu(1)
-        scores[..., num_keys - num_rows :].masked_fill_(ahead, float("-inf"))
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
-    attended = weights.view(num_kv_heads, -1, num_keys) @ value[0]
-    return attended.view(1, num_heads, num_rows, head_dim)
+    seen = None
+    if hidden is not None or num_rows > 1:
+        seen = torch.ones(num_rows, num_keys, dtype=torch.bool, device=key.device)
+        seen = seen.tril(num_keys - num_rows)
+        if hidden is not None:
+            seen = seen & ~hidden
+        group = num_heads // num_kv_heads
+        seen = seen.expand(num_kv_heads, -1, -1).unsqueeze(1).expand(-1, group, -1, -1)
+        seen = seen.reshape(1, num_kv_heads, group * num_rows, num_keys)
+    # a group's queries are rows of their KV head: faster than asking torch to match the heads
+    folded = query.reshape(1, num_kv_heads, -1, head_dim)
+    attended = functional.scaled_dot_product_attention(
+        folded, key, value, attn_mask=seen, scale=scaling
+    )
+    return attended.reshape(1, num_heads, num_rows, head_dim)
 
 
 def _attend_in_blocks(

@@ -18,12 +18,21 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class HeadGroup:
-    """Heads of a layer with the same number of entries, and room for more at the end."""
+    """Heads of a layer with the same number of entries, and room for more at the end.
 
-    key: Tensor  # (1, heads, allocated, D)
+    Attributes:
+        key: (1, heads, allocated, D).
+        value: as key.
+        kept_positions: (heads, kept), where in the text the entries stand that prefill left.
+        length: entries held, those of prefill and the appended ones.
+        appended_from: where in the text the first appended entry stands.
+    """
+
+    key: Tensor
     value: Tensor
-    positions: Tensor  # (heads, allocated), where in the text each entry stands
+    kept_positions: Tensor
     length: int
+    appended_from: int = 0
 
     @property
     def keys(self) -> Tensor:
@@ -36,25 +45,32 @@ class HeadGroup:
         return self.value[:, :, : self.length]
 
     @property
+    def positions(self) -> Tensor:
+        """(heads, length), where in the text each entry stands, ascending."""
+        heads, kept = self.kept_positions.shape
+        appended = torch.arange(self.length - kept, device=self.key.device) + self.appended_from
+        return torch.cat((self.kept_positions, appended.expand(heads, -1)), dim=1)
+
+    @property
     def num_heads(self) -> int:
         """Heads of this group."""
         return self.key.shape[1]
 
-    def append(self, key: Tensor, value: Tensor, positions: Tensor) -> None:
-        """Write some tokens' K and V, (1, heads, T, D), in place; grow where room is short."""
-        end = self.length + positions.shape[0]
+    def append(self, key: Tensor, value: Tensor, position: int) -> None:
+        """Write T tokens' K and V, (1, H, T, D), the first at a position; grow where needed."""
+        if self.length == self.kept_positions.shape[1]:
+            self.appended_from = position
+        end = self.length + key.shape[2]
         if end > self.key.shape[2]:
             self._grow(2 * end + 16)
         self.key[:, :, self.length : end] = key
         self.value[:, :, self.length : end] = value
-        self.positions[:, self.length : end] = positions
         self.length = end
 
     def _grow(self, count: int) -> None:
         more = count - self.key.shape[2]
         self.key = torch.nn.functional.pad(self.key, (0, 0, 0, more))
         self.value = torch.nn.functional.pad(self.value, (0, 0, 0, more))
-        self.positions = torch.nn.functional.pad(self.positions, (0, more))
 
 
 @dataclass(slots=True)
@@ -101,17 +117,16 @@ class CompressedCache:
     def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
         """Write T new tokens' K and V, (1, H_kv, T, D); gives all that the layer holds."""
         groups = self._layers[layer]
-        num_tokens = key.shape[2]
-        positions = torch.arange(
-            self.next_position, self.next_position + num_tokens, device=key.device
-        )
+        if len(groups) == 1 and groups[0].num_heads == key.shape[1]:
+            groups[0].append(key, value, self.next_position)
+            return groups
         copies = sum(group.num_heads for group in groups) // key.shape[1]
         if copies > 1:
             key, value = (t.repeat_interleave(copies, dim=1) for t in (key, value))
         first = 0
         for group in groups:
             heads = slice(first, first + group.num_heads)
-            group.append(key[:, heads], value[:, heads], positions)
+            group.append(key[:, heads], value[:, heads], self.next_position)
             first = heads.stop
         return groups
 
@@ -127,7 +142,7 @@ class CompressedCache:
 
     def positions(self, layer: int) -> list[Tensor]:
         """Of each head (length,), where in the text its entries stand, ascending."""
-        return [row[: group.length] for group in self._layers[layer] for row in group.positions]
+        return [row for group in self._layers[layer] for row in group.positions]
 
     def length(self, layer: int) -> float:
         """Entries kept in a layer, of each head on average."""
@@ -164,11 +179,10 @@ class CompressedCache:
         stored = HeadGroup(
             key=key.new_empty(1, heads, count + self.room, head_dim),
             value=key.new_empty(1, heads, count + self.room, head_dim),
-            positions=positions.new_empty(heads, count + self.room),
+            kept_positions=positions[rows],
             length=count,
         )
         for head, source in enumerate(sources):
             torch.index_select(key[0, source], 0, rows[head], out=stored.key[0, head, :count])
             torch.index_select(value[0, source], 0, rows[head], out=stored.value[0, head, :count])
-        stored.positions[:, :count] = positions[rows]
         return stored

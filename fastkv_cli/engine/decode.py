@@ -10,7 +10,53 @@ from torch import Tensor
 
 from .attention import attend_cached
 from .cache import CompressedCache, HeadGroup
-from .families import Decoder, DecoderLayer
+from .families import Rope
+
+
+class ReadingLayer(Protocol):
+    """A layer as reading on needs it."""
+
+    @property
+    def index(self) -> int:
+        """0-based."""
+
+    @property
+    def scaling(self) -> float:
+        """What q·k is multiplied by."""
+
+    @property
+    def sliding_window(self) -> int | None:
+        """Tokens that a query sees, itself counted in; None is all."""
+
+    def project(self, hidden: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """What entered the layer, (1, T, hidden), to Q (1, H, T, D), K and V (1, H_kv, T, D)."""
+
+    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Output projection, MLP and both residuals, (1, T, hidden)."""
+
+
+class Reader(Protocol):
+    """A model as reading on needs it: `Decoder`, and `PackedDecoder` for the same answers faster."""
+
+    @property
+    def layers(self) -> Sequence[ReadingLayer]:
+        """All of them, in order."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Token ids (T,) → (1, T, hidden)."""
+
+    def rope(self, positions: Tensor) -> Rope:
+        """Rotary embeddings of positions (T,)."""
+
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """What the last layer gave, as the LM head sees it."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Normalized (1, T, hidden) → (T, vocabulary), float32."""
 
 
 class ChoosesTokens(Protocol):
@@ -22,7 +68,7 @@ class ChoosesTokens(Protocol):
 
 
 def decode(
-    decoder: Decoder, cache: CompressedCache, first_logits: Tensor, sampler: ChoosesTokens
+    reader: Reader, cache: CompressedCache, first_logits: Tensor, sampler: ChoosesTokens
 ) -> Iterator[int]:
     """Yield token ids without end; the caller stops at an end token or a count.
 
@@ -31,21 +77,21 @@ def decode(
     token_id = sampler.choose(first_logits)
     yield token_id
     while True:
-        token_id = sampler.choose(read_on(decoder, cache, [token_id])[-1])
+        token_id = sampler.choose(read_on(reader, cache, [token_id])[-1])
         yield token_id
 
 
 @torch.inference_mode()
 def read_on(
-    decoder: Decoder,
+    reader: Reader,
     cache: CompressedCache,
     token_ids: Sequence[int],
-    on_layer: Callable[[DecoderLayer, Tensor, list[HeadGroup]], None] | None = None,
+    on_layer: Callable[[ReadingLayer, Tensor, list[HeadGroup]], None] | None = None,
 ) -> Tensor:
     """Read T tokens that follow what the cache holds; they are added to it.
 
     Args:
-        decoder: the model.
+        reader: the model.
         cache: what was read before.
         token_ids: T of them.
         on_layer: shown, in each layer, the queries (1, H, T, D) and the entries they look at.
@@ -53,46 +99,42 @@ def read_on(
     Returns:
         (T, vocabulary) float32: the logits after each of them.
     """
-    hidden = decoder.embed(torch.tensor(token_ids, device=decoder.device))
+    hidden = reader.embed(torch.tensor(token_ids, device=reader.device))
     first = cache.next_position
-    rope = decoder.rope(torch.arange(first, first + len(token_ids), device=decoder.device))
-    for layer in decoder.layers:
-        normalized = layer.normalize(hidden)
-        groups = cache.append(layer.index, *layer.keys_values(normalized, rope))
-        query = layer.queries(normalized, rope)
+    rope = reader.rope(torch.arange(first, first + len(token_ids), device=reader.device))
+    for layer in reader.layers:
+        query, key, value = layer.project(hidden, rope)
+        groups = cache.append(layer.index, key, value)
         if on_layer is not None:
             on_layer(layer, query, groups)
         hidden = layer.finish(hidden, _attend_groups(layer, query, groups, first))
     cache.next_position += len(token_ids)
-    return decoder.logits(decoder.normalize(hidden))
+    return reader.logits(reader.normalize(hidden))
 
 
 def _attend_groups(
-    layer: DecoderLayer, query: Tensor, groups: list[HeadGroup], first_position: int
+    layer: ReadingLayer, query: Tensor, groups: list[HeadGroup], first_position: int
 ) -> Tensor:
     """Each group of heads over its own entries, (1, H, T, D)."""
+
+    def attend(query: Tensor, group: HeadGroup) -> Tensor:
+        hidden = _out_of_sight(layer, group, first_position, query.shape[2])
+        return attend_cached(query, group.keys, group.values, layer.scaling, hidden)
+
+    if len(groups) == 1:
+        return attend(query, groups[0])
     per_head = query.shape[1] // sum(group.num_heads for group in groups)
     queries = torch.split(query, [per_head * group.num_heads for group in groups], dim=1)
-    attended = [
-        attend_cached(
-            mine,
-            group.keys,
-            group.values,
-            layer.scaling,
-            _out_of_sight(layer, group, first_position, mine.shape[2]),
-        )
-        for mine, group in zip(queries, groups, strict=True)
-    ]
-    return attended[0] if len(attended) == 1 else torch.cat(attended, dim=1)
+    return torch.cat([attend(*each) for each in zip(queries, groups, strict=True)], dim=1)
 
 
 def _out_of_sight(
-    layer: DecoderLayer, group: HeadGroup, first_position: int, num_rows: int
+    layer: ReadingLayer, group: HeadGroup, first_position: int, num_rows: int
 ) -> Tensor | None:
     """(heads, T, length), True for entries that left a row's sliding window; None for no window."""
     reach = layer.sliding_window
     if reach is None or first_position + num_rows <= reach:
         return None
-    positions = group.positions[:, : group.length].unsqueeze(1)
+    positions = group.positions.unsqueeze(1)
     rows = torch.arange(first_position, first_position + num_rows, device=positions.device)
     return positions <= rows.unsqueeze(1) - reach

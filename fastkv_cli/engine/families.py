@@ -108,6 +108,11 @@ class DecoderLayer:
             keys = self.module.self_attn.k_norm(keys)
         return rope.rotate(keys.transpose(1, 2)), values.transpose(1, 2)
 
+    def project(self, hidden: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """What entered the layer, (1, T, hidden), to queries, keys and values."""
+        normalized = self.normalize(hidden)
+        return self.queries(normalized, rope), *self.keys_values(normalized, rope)
+
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals.
 

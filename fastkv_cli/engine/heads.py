@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from .cache import HeadGroup
-from .decode import read_on
-from .families import DecoderLayer
+from .decode import ReadingLayer, read_on
 from .generate import Engine
 from .layers import LayerRunner
 from .methods import Full
@@ -41,7 +40,7 @@ def needle_attention(
     size = needle.stop - needle.start
     scores = torch.zeros(decoder.num_layers, decoder.layers[0].num_heads)
 
-    def watch(layer: DecoderLayer, query: Tensor, groups: list[HeadGroup]) -> None:
+    def watch(layer: ReadingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
         (group,) = groups  # full keeps all heads together
         products = query_key_products(query, group.keys).float() * layer.scaling
         top = products[0, :, 0].softmax(dim=-1).topk(size, dim=-1)
