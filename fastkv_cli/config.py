@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-
-import platformdirs
 
 from .errors import UsageError
 
@@ -68,6 +67,14 @@ class Attention(StrEnum):
     FLASH = "flash"
 
 
+class DecodeWeights(StrEnum):
+    """What decoding reads its weights from: packed copies of 4 and 8 bits, or the model's own."""
+
+    AUTO = "auto"
+    PACKED = "packed"
+    FULL = "full"
+
+
 class Suite(StrEnum):
     """What an evaluation asks."""
 
@@ -109,9 +116,9 @@ class Budget:
                 f"cannot read the budget {text!r}",
                 "give the share to keep, as 10%, or a number of tokens, as 512 or 2k",
             )
-        number, unit = float(match[1]), match[2]
+        number, unit = Decimal(match[1]), match[2]  # a float makes 16.1k a broken number
         if unit == "%":
-            return cls(rate=number / 100)
+            return cls(rate=float(number / 100))
         tokens = number * {"": 1, "k": 1000, "K": 1024}[unit]
         if tokens != int(tokens):
             raise UsageError(
@@ -125,7 +132,7 @@ class Budget:
 
 
 def parse_tokens(text: str) -> int:
-    """Read a number of tokens: `512`, `8k` (8,000) or `8K` (8,192).
+    """Read a number of tokens: `512`, `7.5k` (7,500) or `8K` (8,192).
 
     Raises:
         UsageError: when the text is none of these.
@@ -227,8 +234,11 @@ class ReadOptions:
 
 def cache_dir() -> Path:
     """Where fastkv keeps converted models: FASTKV_HOME, else the platform's cache folder."""
-    home = os.environ.get("FASTKV_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_cache_path("fastkv")
+    if home := os.environ.get("FASTKV_HOME"):
+        return Path(home).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("fastkv")
 
 
 def is_offline(flag: bool = False) -> bool:
@@ -300,6 +310,7 @@ class Request:
         dtype: number format.
         device: where to run.
         attention: kernels to prefill with.
+        decode_weights: what decoding reads its weights from.
         offline: open no socket.
     """
 
@@ -312,6 +323,7 @@ class Request:
     dtype: DType = DType.AUTO
     device: str = "auto"
     attention: Attention = Attention.AUTO
+    decode_weights: DecodeWeights = DecodeWeights.AUTO
     offline: bool = False
 
     def __post_init__(self) -> None:

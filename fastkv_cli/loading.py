@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from .config import Attention, DType
+from .config import Attention, DecodeWeights, DType
 from .progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Wanted(Protocol):
         ...
 
     @property
+    def decode_weights(self) -> DecodeWeights:
+        """What decoding reads its weights from."""
+        ...
+
+    @property
     def offline(self) -> bool:
         """Open no socket."""
         ...
@@ -53,6 +58,7 @@ def load_engine(model: str, wanted: Wanted, bars: ProgressBars) -> Engine:
         dtype=wanted.dtype,
         device=wanted.device,
         attention=wanted.attention,
+        decode_weights=wanted.decode_weights,
         offline=wanted.offline,
         on_progress=lambda step: bars.update(step.activity, step.done, step.total, step.unit),
     )

@@ -15,6 +15,7 @@ from .config import (
     EMBEDDED_MODEL,
     Attention,
     Budget,
+    DecodeWeights,
     Display,
     DType,
     MethodName,
@@ -72,10 +73,19 @@ DeviceOpt = Annotated[
 ]
 AttentionOpt = Annotated[
     Attention,
+    DecodeWeights,
     typer.Option(
         envvar="FASTKV_ATTENTION",
         rich_help_panel=_MODEL,
         help="Attention kernels; flash needs CUDA and the flash extra.",
+    ),
+]
+DecodeWeightsOpt = Annotated[
+    DecodeWeights,
+    typer.Option(
+        envvar="FASTKV_DECODE_WEIGHTS",
+        rich_help_panel=_MODEL,
+        help="Decode from packed copies of the weights, on CPU, or from the model's own.",
     ),
 ]
 OfflineOpt = Annotated[
@@ -223,6 +233,7 @@ class RunOptions:
     dtype: DTypeOpt = DType.AUTO
     device: DeviceOpt = "auto"
     attention: AttentionOpt = Attention.AUTO
+    decode_weights: DecodeWeightsOpt = DecodeWeights.AUTO
     offline: OfflineOpt = False
     max_tokens: MaxTokensOpt = None
     temperature: TemperatureOpt = 0.0
@@ -260,6 +271,7 @@ class RunOptions:
             dtype=self.dtype,
             device=self.device,
             attention=self.attention,
+            decode_weights=self.decode_weights,
             offline=self.offline,
         )
 
@@ -281,6 +293,7 @@ class MeasureOptions:
     dtype: DTypeOpt = DType.AUTO
     device: DeviceOpt = "auto"
     attention: AttentionOpt = Attention.AUTO
+    decode_weights: DecodeWeightsOpt = DecodeWeights.AUTO
     offline: OfflineOpt = False
     json: FiguresOpt = False
     quiet: QuietOpt = False

@@ -31,6 +31,7 @@ def render_json(report: RunReport) -> str:
             "dtype": report.model.dtype,
             "device": report.model.device,
             "attention": report.model.attention,
+            "decode_weights": report.model.decode_weights,
         },
         "documents": [
             {
@@ -113,6 +114,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "Read", f"{reading.parts} parts, {reading.tokens_read:,} tokens: {used}"
     model = report.model
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+    yield "Decodes from", model.decode_weights
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
     parts = f"parts {_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
     first = stats.ttft_s - stats.prefill_s
@@ -131,10 +133,11 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         f"{_count(stats.output_tokens, 'token')}, "
         + (UNKNOWN if speed is None else f"{speed:.1f} tokens/s"),
     )
-    yield "Peak memory", _bytes(stats.peak_memory_bytes)
+    yield "Peak memory", format_bytes(stats.peak_memory_bytes)
     yield (
         "KV cache",
-        f"{_bytes(kv.full_bytes)} full → {_bytes(kv.kept_bytes)} kept ({kv.kept_ratio:.1%})",
+        f"{format_bytes(kv.full_bytes)} full → {format_bytes(kv.kept_bytes)} kept "
+        f"({kv.kept_ratio:.1%})",
     )
     yield "Method", f"{kv.method}, {kv.note or f'budget {kv.budget}'}"
     if report.settings:
@@ -207,7 +210,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _bytes(value: int | None) -> str:
+def format_bytes(value: int | None) -> str:
     """Binary units, as memory is sold."""
     if value is None:
         return UNKNOWN

@@ -37,6 +37,17 @@ class GenerationStats:
             return None
         return (self.output_tokens - 1) / self.decode_s
 
+    @property
+    def tpot_ms(self) -> float | None:
+        """Time per output token behind the first one, in milliseconds."""
+        speed = self.decode_tokens_per_s
+        return None if speed is None else 1000 / speed
+
+    @property
+    def end_to_end_s(self) -> float:
+        """Seconds from the start of prefill until the last token was there."""
+        return self.ttft_s + (self.decode_s or 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class LayerStats:
@@ -109,13 +120,14 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
 
 @dataclass(frozen=True, slots=True)
 class ModelStats:
-    """What answered."""
+    """What answered; `decode_weights` says what decoding read."""
 
     name: str
     revision: str
     dtype: str
     device: str
     attention: str
+    decode_weights: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,19 @@ class Bench:
             "dtype": str(loaded.dtype).removeprefix("torch."),
             "device": str(loaded.device),
             "attention": str(self.engine.kernel),
+            "decode_weights": self.engine.decode_weights,
+        }
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """When and on what the figures were measured: for those that depend on it."""
+        from .engine.hardware import describe_hardware
+
+        return {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            **describe_hardware(self.engine.decoder.device),
         }
 
 
@@ -66,15 +81,25 @@ def check_picture(path: Path | None, options: MeasureOptions) -> None:
 
 # Measures, and gives what goes to stdout or the output file.
 Measure = Callable[[Bench], str]
+# Reads what is to be measured with, before the model is loaded, so that mistakes cost little.
+Prepare = Callable[[ProgressBars, Messages], Measure]
 
 
 def run(model: str, options: MeasureOptions, measure: Measure, hint: str = "") -> None:
     """Load the model, measure, and write the result.
 
+    Args and errors are those of `run_prepared`; there is nothing to prepare.
+    """
+    run_prepared(model, options, lambda *_: measure, hint)
+
+
+def run_prepared(model: str, options: MeasureOptions, prepare: Prepare, hint: str = "") -> None:
+    """Prepare, load the model, measure, and write the result.
+
     Args:
         model: the model's name.
         options: of the command.
-        measure: what to do.
+        prepare: what to do first; it gives what to do with the model.
         hint: what becomes of a run that is interrupted.
 
     Raises:
@@ -82,12 +107,13 @@ def run(model: str, options: MeasureOptions, measure: Measure, hint: str = "") -
     """
     console = stderr_console()
     writer = AnswerWriter(options.output, force=options.force)
+    messages = Messages(console, quiet=options.quiet)
     try:
         with ProgressBars(console, enabled=not options.quiet) as bars:
+            measure = prepare(bars, messages)
             bars.update("starting")
             engine = load_engine(model, options, bars)
             tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-            messages = Messages(console, quiet=options.quiet)
             bench = Bench(engine, tuning, bars, messages)
             result = measure(bench)
     except KeyboardInterrupt:

@@ -53,7 +53,7 @@ class Causality:
     def is_plain(self) -> bool:
         """Whether this is ordinary causal attention, aligned at the last row."""
         reach = self.sliding_window
-        if self.rows is not None:
+        if self.rows is not None and int(self.rows[0]) != len(self.positions) - len(self.rows):
             return False
         return reach is None or int(self.positions[-1] - self.positions[0]) < reach
 
@@ -129,35 +129,38 @@ def _attend_in_blocks(
     # a token's heads side by side, as the output projection wants them
     attended = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     attended = attended.transpose(1, 2)
+    stands_at = rows.tolist()  # of a GPU all at once: each look makes it wait
     for start in range(0, num_queries, block_rows):
         block = rows[start : start + block_rows]
-        low, high = _visible_span(block, causality)
+        first, last = stands_at[start], stands_at[start + len(block) - 1]
+        low, high = _first_visible(first, causality), last + 1
         attended[:, :, start : start + block_rows] = one_block(
             query[:, :, start : start + block_rows],
             key[:, :, low:high],
             value[:, :, low:high],
-            _out_of_sight(block, low, high, causality),
+            _out_of_sight(block, first, low, high, causality),
             scaling,
         )
     return attended
 
 
-def _visible_span(block: Tensor, causality: Causality) -> tuple[int, int]:
-    """The keys [low, high) that at least one row of the block sees."""
-    high = int(block[-1]) + 1
+def _first_visible(row: int, causality: Causality) -> int:
+    """The first key that a row sees."""
     if causality.sliding_window is None:
-        return 0, high
-    oldest = causality.positions[block[0]] - causality.sliding_window + 1
-    return int(torch.searchsorted(causality.positions, oldest)), high
+        return 0
+    oldest = causality.positions[row] - causality.sliding_window + 1
+    return int(torch.searchsorted(causality.positions, oldest))
 
 
-def _out_of_sight(block: Tensor, low: int, high: int, causality: Causality) -> Tensor:
+def _out_of_sight(
+    block: Tensor, first_row: int, low: int, high: int, causality: Causality
+) -> Tensor:
     """True where a row must not look, (rows, c), for the last c of the keys [low, high).
 
     Without a sliding window the keys up to the block's first row are seen by every row, and c
     counts only those behind it.
     """
-    first = low if causality.sliding_window is not None else int(block[0])
+    first = low if causality.sliding_window is not None else first_row
     columns = torch.arange(first, high, device=block.device)
     masked = columns > block.unsqueeze(1)
     if causality.sliding_window is not None:
@@ -192,9 +195,13 @@ def _attend_block_sdpa(
 ) -> Tensor:
     seen = torch.ones(masked.shape[0], key.shape[2], dtype=torch.bool, device=key.device)
     seen[:, key.shape[2] - masked.shape[1] :] = ~masked
-    return functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=seen, scale=scaling, enable_gqa=True
+    # the group folded into the rows: with a mask, CUDA's fast kernels take only equal head counts
+    num_kv_heads, head_dim = key.shape[1], query.shape[3]
+    folded = query.reshape(1, num_kv_heads, -1, head_dim)
+    attended = functional.scaled_dot_product_attention(
+        folded, key, value, attn_mask=seen.repeat(folded.shape[2] // len(seen), 1), scale=scaling
     )
+    return attended.view(query.shape)
 
 
 def _attend_flash(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

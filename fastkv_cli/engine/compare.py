@@ -108,7 +108,7 @@ class Comparison:
         draft = self._answer
         logits = read.logits.unsqueeze(0)
         if len(draft) > 1:
-            later = read_on(self._engine.decoder, read.cache, draft[:-1])
+            later = read_on(self._engine.reader, read.cache, draft[:-1])
             logits = torch.cat((logits, later))
         own: list[int] = logits.argmax(dim=-1).tolist()
         same = next((at for at, (a, b) in enumerate(zip(own, draft, strict=True)) if a != b), None)
@@ -124,4 +124,4 @@ class Comparison:
             said.append(int(logits.argmax()))
             if said[-1] in self._engine.loaded.eos_ids or len(said) == self._max_tokens:
                 return said
-            logits = read_on(self._engine.decoder, cache, said[-1:])[-1]
+            logits = read_on(self._engine.reader, cache, said[-1:])[-1]

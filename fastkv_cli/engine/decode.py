@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .attention import attend_cached
 from .cache import CompressedCache, HeadGroup
-from .families import Rope
+from .rope import Rope
 
 
 class ReadingLayer(Protocol):
@@ -36,7 +36,7 @@ class ReadingLayer(Protocol):
 
 
 class Reader(Protocol):
-    """A model as reading on needs it: `Decoder`, and `PackedDecoder` for the same answers faster."""
+    """A model as reading on needs it: a `Decoder`, or the faster `PackedDecoder`."""
 
     @property
     def layers(self) -> Sequence[ReadingLayer]:

@@ -7,8 +7,9 @@ between them which tokens go on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from ..models import check_model_type
 from .methods import Observation, PromptShape
+from .rope import Rope
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +46,29 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rope:
-    """Rotary embeddings of some positions: cos and sin (1, T, R), R ≤ D the rotated part.
+class Matrix(NamedTuple):
+    """Weight (N, K) and bias (N,) of a linear map."""
 
-    The first half of sin is negated, as the rotation needs it.
+    weight: Tensor
+    bias: Tensor | None
 
-    `query_scale` (1, 1, T, 1) multiplies the queries in families that ask for it.
-    """
+    @classmethod
+    def of(cls, *modules: nn.Linear) -> Matrix:
+        """Some maps of the same input, as one."""
+        if len(modules) == 1:
+            return cls(modules[0].weight, modules[0].bias)
+        weights: list[Tensor] = [module.weight for module in modules]
+        biases: list[Tensor] = [module.bias for module in modules if module.bias is not None]
+        return cls(torch.cat(weights), torch.cat(biases) if biases else None)
 
-    cos: Tensor
-    sin: Tensor
-    query_scale: Tensor | None = None
 
-    def at(self, rows: Tensor | slice) -> Rope:
-        """The embeddings of some rows, (1, len(rows), R)."""
-        scale = None if self.query_scale is None else self.query_scale[:, :, rows]
-        return Rope(self.cos[:, rows], self.sin[:, rows], scale)
+class LayerMatrices(NamedTuple):
+    """All that a layer multiplies with."""
 
-    def rotate(self, heads: Tensor) -> Tensor:
-        """Rotate (1, H, T, D); dimensions beyond R pass through."""
-        cos, sin = self.cos.unsqueeze(1), self.sin.unsqueeze(1)
-        rotary_dim = cos.shape[-1]
-        turned, rest = heads[..., :rotary_dim], heads[..., rotary_dim:]
-        # the halves of a head change places, the new first one turned round: so sin has its sign
-        turned = torch.addcmul(turned * cos, turned.roll(rotary_dim // 2, dims=-1), sin)
-        return turned if rest.shape[-1] == 0 else torch.cat((turned, rest), dim=-1)
+    qkv: Matrix
+    output: Matrix
+    gate_up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,38 @@ class DecoderLayer:
         normalized = _rms_norm(hidden, self.module.post_attention_layernorm)
         after: Tensor = hidden + self.module.mlp(normalized)
         return after
+
+    def split_heads(self, projected: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """What the QKV matrix gave, (1, T, (H + 2·H_kv)·D), to queries, keys and values."""
+        heads = self._heads(projected).transpose(1, 2)
+        first_key, first_value = self.num_heads, self.num_heads + self.num_kv_heads
+        turned, value = heads[:, :first_value], heads[:, first_value:]
+        if self.family.normalized_heads:
+            attention = self.module.self_attn
+            query, key = turned[:, :first_key], turned[:, first_key:]
+            turned = torch.cat((attention.q_norm(query), attention.k_norm(key)), dim=1)
+        turned = rope.rotate(turned)
+        query, key = turned[:, :first_key], turned[:, first_key:]
+        if rope.query_scale is not None:
+            query = query * rope.query_scale
+        return query, key, value
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The MLP's activation function."""
+        mlp = self.module.mlp
+        module: nn.Module = mlp.activation_fn if self.family.fused_projections else mlp.act_fn
+        return functional.silu if isinstance(module, nn.SiLU) else module
+
+    def matrices(self) -> LayerMatrices:
+        """All that the layer multiplies with, those of the same input as one."""
+        attention, mlp = self.module.self_attn, self.module.mlp
+        if self.family.fused_projections:
+            qkv, gate_up = Matrix.of(attention.qkv_proj), Matrix.of(mlp.gate_up_proj)
+        else:
+            qkv = Matrix.of(attention.q_proj, attention.k_proj, attention.v_proj)
+            gate_up = Matrix.of(mlp.gate_proj, mlp.up_proj)
+        return LayerMatrices(qkv, Matrix.of(attention.o_proj), gate_up, Matrix.of(mlp.down_proj))
 
     def observe(
         self, normalized: Tensor, rope: Rope, positions: Tensor, key: Tensor
@@ -193,7 +224,7 @@ class Decoder:
         like = torch.empty((), dtype=self.dtype, device=self.device)
         cos, sin = self._model.model.rotary_emb(like, positions.unsqueeze(0))
         sin[..., : sin.shape[-1] // 2].neg_()
-        return Rope(cos, sin, self._query_scale(positions))
+        return Rope(cos.unsqueeze(1), sin.unsqueeze(1), self._query_scale(positions))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """What each position predicts: normalized (1, T, hidden) → (T, vocabulary), float32."""
@@ -202,7 +233,24 @@ class Decoder:
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """The last layer's output as the LM head sees it, (1, T, hidden)."""
-        return _rms_norm(hidden, self._model.model.norm)
+        return _rms_norm(hidden, self.norm)
+
+    @property
+    def head(self) -> Matrix:
+        """The LM head."""
+        return Matrix.of(self._model.lm_head)
+
+    @property
+    def norm(self) -> Any:
+        """The norm before the LM head."""
+        return self._model.model.norm
+
+    @property
+    def num_weights(self) -> int:
+        """Weights in the matrices of the layers and the LM head."""
+        layers: list[nn.Module] = [layer.module for layer in self.layers]
+        matrices = [p for module in layers for p in module.parameters() if p.dim() == 2]
+        return sum(matrix.numel() for matrix in [*matrices, self.head.weight])
 
     def shape(self, num_tokens: int, question: slice | None = None) -> PromptShape:
         """A prompt on this model, in numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..config import GREEDY, Attention, DType, Sampling
+from ..config import GREEDY, Attention, DecodeWeights, DType, Sampling
 from ..errors import ContextError, OutOfMemoryError, UsageError
 from ..events import Generation, Piece
 from ..models import ProgressCallback
@@ -23,6 +24,7 @@ from .layers import CHUNK_ROWS, LayerRunner
 from .loader import LoadedModel, load_model
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method
+from .packed import choose_reader
 from .prefill import PrefillResult, Progress, prefill, score_tokens
 from .sampling import LoopGuard, Sampler
 from .text import TextStream
@@ -64,11 +66,19 @@ class _Answer:
 class Engine:
     """A loaded model that reads prompts with a compression method and answers."""
 
-    def __init__(self, loaded: LoadedModel, kernel: Kernel) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        kernel: Kernel,
+        decode_weights: DecodeWeights = DecodeWeights.AUTO,
+    ) -> None:
         """Wrap a loaded model; use `Engine.load` to get one by name."""
         self.loaded = loaded
         self.kernel = kernel
         self.decoder: Decoder = open_decoder(loaded.model)
+        started = time.perf_counter()
+        self.reader, self.decode_weights = choose_reader(self.decoder, decode_weights)
+        self.load_s = loaded.load_s + time.perf_counter() - started
 
     @classmethod
     def load(
@@ -78,6 +88,7 @@ class Engine:
         dtype: DType | str = DType.AUTO,
         device: str = "auto",
         attention: Attention | str = Attention.AUTO,
+        decode_weights: DecodeWeights | str = DecodeWeights.AUTO,
         offline: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Engine:
@@ -88,6 +99,8 @@ class Engine:
             dtype: "auto", "bfloat16", "float16" or "float32".
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             attention: "auto", "sdpa" or "flash".
+            decode_weights: "packed" decodes from copies of the weights in 4 and 8 bits, on CPU;
+                "full" from the model's own; "auto" packs in 16 bits, where memory allows.
             offline: open no socket.
             on_progress: told of downloads, conversion and loading.
 
@@ -105,7 +118,11 @@ class Engine:
             offline=offline,
             on_progress=on_progress,
         )
-        return cls(loaded, _choose_kernel(wanted, loaded))
+        return cls(
+            loaded,
+            _choose_kernel(wanted, loaded),
+            _enum(DecodeWeights, decode_weights, "decode_weights"),
+        )
 
     @property
     def tokenizer(self) -> Any:
@@ -138,6 +155,7 @@ class Engine:
         question: slice | None = None,
         sampling: Sampling = GREEDY,
         guard_loops: bool = False,
+        ignore_eos: bool = False,
         chunk_rows: int = CHUNK_ROWS,
         on_progress: Progress | None = None,
     ) -> Iterator[Piece | Generation]:
@@ -151,6 +169,7 @@ class Engine:
                 for what they look at; by default the last ones.
             sampling: greedy by default.
             guard_loops: keep the answer from going round in circles (see `LoopGuard`).
+            ignore_eos: go on behind an end token, as a measurement of speed has to.
             chunk_rows: prompt tokens that pass through a layer at once.
             on_progress: told the share of the prefill that is done, 0 to 1.
 
@@ -178,7 +197,7 @@ class Engine:
             )
             answer.read_at = now(self.decoder.device)
             lengths = read.cache.lengths
-            yield from self._decode(read, sampler, limit, answer)
+            yield from self._decode(read, sampler, limit, answer, ignore_eos)
         yield Generation(
             token_ids=answer.token_ids,
             text=answer.text.text,
@@ -190,13 +209,13 @@ class Engine:
         )
 
     def _decode(
-        self, read: PrefillResult, sampler: Sampler, limit: int, answer: _Answer
+        self, read: PrefillResult, sampler: Sampler, limit: int, answer: _Answer, ignore_eos: bool
     ) -> Iterator[Piece]:
         """Let an answer grow to its end, giving its text as it comes."""
-        for token_id in decode(self.decoder, read.cache, read.logits, sampler):
+        for token_id in decode(self.reader, read.cache, read.logits, sampler):
             if piece := answer.take(token_id, now(self.decoder.device)):
                 yield Piece(piece)
-            if token_id in self.loaded.eos_ids:
+            if token_id in self.loaded.eos_ids and not ignore_eos:
                 answer.finish_reason = "stop"
             elif sampler.is_looping:
                 answer.finish_reason = "loop"

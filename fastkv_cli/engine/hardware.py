@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
+import platform
 import re
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +25,13 @@ _WITHOUT_FLASH = (
     "use --attention sdpa, or install the extra on a machine with CUDA: "
     "pip install 'fastkv-cli[flash]'"
 )
+# What matrix products and attention on a CPU are quick with.
+_INSTRUCTION_SETS = (
+    *("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx10_1", "avx10_2"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("neon", "asimd", "fp16_arith", "dot", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
+)
+_CPUINFO = Path("/proc/cpuinfo")
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 
@@ -88,6 +100,51 @@ def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:
     return None
 
 
+def describe_hardware(device: torch.device) -> dict[str, Any]:
+    """What the machine is, for figures that depend on it; None where it does not tell.
+
+    Args:
+        device: where the model runs; its GPU, where it is one, is named.
+    """
+    capabilities = _cpu_capabilities()
+    return {
+        "cpu": _cpu_name(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "instruction_sets": [name for name in _INSTRUCTION_SETS if capabilities.get(name)],
+        "memory_bytes": _memory_bytes(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cpu_name() -> str | None:
+    """As the system names it: platform.processor() says hardly anything on Linux and macOS."""
+    try:
+        if _CPUINFO.exists():
+            found = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+            if found is not None:
+                return found[1].strip()
+        elif platform.system() == "Darwin":
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.check_output(command, text=True, timeout=5).strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return str(_cpu_capabilities().get("cpu_name") or platform.processor()) or None
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+
+
 def _cpu_multiplies_bfloat16() -> bool:
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = _cpu_capabilities()
     return any(capabilities.get(feature, False) for feature in _CPU_BFLOAT16)
+
+
+def _cpu_capabilities() -> Mapping[str, object]:
+    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return found

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .attention import Causality, Kernel, attend
-from .families import Decoder, DecoderLayer, Rope
+from .families import Decoder, DecoderLayer
+from .rope import Rope
 
 # Rows that pass through a layer at once: activations of the MLP stay this small however long the
 # prompt is.

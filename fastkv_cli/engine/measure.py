@@ -10,6 +10,7 @@ import torch
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
+_MEMINFO = Path("/proc/meminfo")
 
 
 def now(device: torch.device) -> float:
@@ -43,6 +44,17 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     except OSError:
         pass
     return _peak_by_getrusage()
+
+
+def available_memory_bytes() -> int | None:
+    """What the system could give without swapping; None where it does not tell."""
+    try:
+        for line in _MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 def _peak_by_getrusage() -> int | None:

@@ -78,6 +78,7 @@ def prefill(
 
     cache = CompressedCache(room=room)
     scored: list[Tensor] = []
+    computed: list[tuple[DecoderLayer, int, Tensor | None]] = []
     stream = runner.enter(decoder, prompt_ids)
     for layer in decoder.layers:
         capacity, num_tokens = plan.capacities[layer.index], stream.num_tokens
@@ -88,7 +89,8 @@ def prefill(
         kept = going_on = None
         if compresses or (tsp is not None and tsp.needs_scores(layer.index)):
             scores = method.scores(_observe(layer, stream, read), plan)  # step 1
-            scored.append(scores)
+            if tsp is not None and tsp.needs_scores(layer.index):
+                scored.append(scores)
             if compresses:
                 kept = method.keep(scores, capacity, plan)  # step 2
             if propagation is not None:
@@ -99,8 +101,9 @@ def prefill(
             # only the last token's hidden state meets the LM head, so only it is computed
             going_on = torch.tensor([num_tokens - 1], device=decoder.device)
         tokens_seen[layer.index] = max(tokens_seen[layer.index], num_tokens)
-        flops += layer.flops(num_tokens, going_on)
+        computed.append((layer, num_tokens, going_on))
         stream = runner.advance(layer, stream, read, going_on)
+        del read  # before the next layer's is made
         if on_progress is not None:
             on_progress(_share_done(layer.index, plan))
     cache.next_position = prompt_ids.shape[0]  # step 4: decoding goes on behind the whole prompt
@@ -112,7 +115,7 @@ def prefill(
         plan=plan,
         tokens_seen=tuple(tokens_seen),
         kept_bytes=cache.nbytes,
-        flops=flops,
+        flops=flops + sum(layer.flops(seen, going_on) for layer, seen, going_on in computed),
     )
 
 

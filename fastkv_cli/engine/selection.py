@@ -29,7 +29,7 @@ def attention_weights(query: Tensor, key: Tensor, scaling: float, out_of_sight: 
     Returns:
         (B, H, R, T), float32.
     """
-    logits = query_key_products(query, key).float() * scaling
+    logits = query_key_products(query, key).float().mul_(scaling)
     return logits.masked_fill_(out_of_sight, float("-inf")).softmax(dim=-1)
 
 

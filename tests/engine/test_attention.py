@@ -102,7 +102,9 @@ def test_in_bfloat16(kernel: Kernel) -> None:
 def test_what_is_plain(sliding_window: int | None, reach: int, plain: bool) -> None:
     positions = torch.linspace(0, reach - 1, 50).long()
     assert Causality(positions, None, sliding_window).is_plain is plain
-    assert not Causality(positions, torch.tensor([49]), sliding_window).is_plain
+    assert Causality(positions, torch.tensor([48, 49]), sliding_window).is_plain is plain
+    assert not Causality(positions, torch.tensor([47, 49]), sliding_window).is_plain
+    assert not Causality(positions, torch.tensor([48]), sliding_window).is_plain
 
 
 def newest_rows(num_rows: int, num_keys: int) -> Tensor:
