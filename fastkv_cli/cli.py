@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .commands.ask import ask
+from .commands.bench import bench
 from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
 from .commands.profile_heads import profile_heads
@@ -57,6 +58,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "summarize": summarize,
     "ask": ask,
     "eval": evaluate,
+    "bench": bench,
     "calibrate": calibrate,
     "profile-heads": profile_heads,
 }

@@ -67,7 +67,7 @@ class Tuning:
     scoring_layer: int | None = None
     head_scores: tuple[tuple[float, ...], ...] | None = None
     is_calibrated: bool = False
-    full_below: int = 1024
+    full_below: int = 512
 
     def describe(self, settings: MethodSettings) -> str:
         """Where a run's settings come from, for the statistics."""

@@ -84,6 +84,7 @@ def test_completion_imports_neither_torch_nor_transformers(
         ("fastkv_cli.models", {"torch", "transformers"}),
         ("fastkv_cli.pipeline", {"torch", "transformers"}),
         ("fastkv_cli.completions", {"torch", "transformers"}),
+        ("fastkv_cli.evaluation.speed", {"torch", "transformers", "rich", "matplotlib"}),
     ],
 )
 def test_modules_stay_light(module: str, heavy: set[str]) -> None:
@@ -145,6 +146,10 @@ FORBIDDEN = {
     "tuning": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "models", "tasks"},
     "workbench": TORCH | {"commands", "cli", "typer", "documents", "tasks", "pipeline"},
     "evaluation": TORCH | {"commands", "cli", "typer", "pipeline", "progress", "models"},
+    "evaluation/speed_prompts": TORCH | {"commands", "cli", "typer", "engine", "progress", "rich"},
+    "evaluation/speed_report": UPWARDS | TORCH | {"rich", "documents", "prompts", "workbench"},
+    "evaluation/speed_render": TORCH | {"engine", "documents", "console", "workbench", "commands"},
+    "evaluation/speed_plot": TORCH | {"engine", "documents", "console", "workbench", "commands"},
 }
 
 

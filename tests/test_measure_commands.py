@@ -1,4 +1,4 @@
-"""`fastkv eval`, `calibrate` and `profile-heads` from end to end, and whatever can be asked wrongly."""
+"""`fastkv eval`, `bench`, `calibrate` and `profile-heads` from end to end, and whatever can be asked wrongly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastkv_cli.config import Preset
 from fastkv_cli.errors import ExitCode
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ["eval", "calibrate", "profile-heads"]
+COMMANDS = ["eval", "bench", "calibrate", "profile-heads"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,11 @@ class TestHelp:
                 "eval",
                 "--suite --methods --budgets --lengths --samples --seed --texts --qa --heatmap "
                 "--csv --model -m",
+            ),
+            (
+                "bench",
+                "--prompt-tokens --methods --budget --repetitions --max-tokens --csv --md --plot "
+                "--model -m",
             ),
             ("calibrate", "--texts --tolerance --samples --seed"),
             ("profile-heads", "--texts --samples --seed"),

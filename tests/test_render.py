@@ -31,7 +31,7 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
     return RunReport(
         command="summarize",
         answer="An answer – in “two” lines.\nYes.",
-        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked"),
+        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", "4-bit weights"),
         documents=(DocumentStats(path, 3, 4000, 1000), DocumentStats("-", None, 50, 12)),
         reading=ReadingStats(parts=2, tokens_read=1012, tokens_used=900, parts_s=1.25),
         generation=GenerationStats(
@@ -71,6 +71,7 @@ def test_json_of_a_report() -> None:
             "dtype": "bfloat16",
             "device": "cpu",
             "attention": "blocked",
+            "decode_weights": "4-bit weights",
         },
         "documents": [
             {"path": "a.pdf", "pages": 3, "characters": 4000, "tokens": 1000},
@@ -137,7 +138,9 @@ def test_json_of_a_real_run(
         "schema": "str",
         "command": "str",
         "answer": "str",
-        "model": dict.fromkeys(("name", "revision", "dtype", "device", "attention"), "str"),
+        "model": dict.fromkeys(
+            ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
+        ),
         "documents": [
             {"path": "str", "pages": "NoneType", "characters": "int", "tokens": "int"},
         ],

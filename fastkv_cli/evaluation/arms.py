@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from ..tuning import Tuning
 
 
-def parse_methods(text: str) -> list[MethodName | Preset]:
+def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | Preset]:
     """Read `fast,snapkv`: presets, and methods by their names.
 
+    Args:
+        text: the names, with commas between them.
+        needs_rival: whether full alone is nothing to ask for.
+
     Raises:
-        UsageError: when a name is neither.
+        UsageError: when a name is neither, or there is nothing but full where that is no use.
     """
     names: list[MethodName | Preset] = []
     for name in (part.strip() for part in text.split(",")):
@@ -30,7 +34,7 @@ def parse_methods(text: str) -> list[MethodName | Preset]:
                 f"method {name!r} is unknown",
                 f"it is one of {', '.join(MethodName)}, or a preset: {', '.join(Preset)}",
             )
-    if set(names) == {MethodName.FULL}:
+    if needs_rival and set(names) == {MethodName.FULL}:
         raise UsageError("there is nothing to compare with full", "name other --methods")
     return list(dict.fromkeys(names))
 

@@ -57,8 +57,14 @@ class Insert:
     depth: float
 
 
-def room_for_text(tokenizer: Any, question: str, length: int) -> int:
+def room_for_text(tokenizer: Any, question: str, length: int, option: str = "--lengths") -> int:
     """Tokens of text that make up a prompt of `length` tokens with this question.
+
+    Args:
+        tokenizer: the model's.
+        question: what is asked of the text.
+        length: tokens of the whole prompt.
+        option: where users say how long prompts are, for the error.
 
     Raises:
         UsageError: when hardly any do.
@@ -67,7 +73,7 @@ def room_for_text(tokenizer: Any, question: str, length: int) -> int:
     if length < frame + MIN_TEXT_TOKENS:
         raise UsageError(
             f"prompts of {length:,} tokens leave no room for text",
-            f"template and question take {frame:,}; give --lengths of at least "
+            f"template and question take {frame:,}; give {option} of at least "
             f"{frame + MIN_TEXT_TOKENS:,}",
         )
     return length - frame

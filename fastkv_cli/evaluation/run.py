@@ -104,7 +104,7 @@ def time_all(
     middle = lengths[len(lengths) // 2]
     question = next(question for question in questions if question.length == middle)
     prompt = question.prompt(engine.tokenizer)
-    methods = {FULL: _full(), **{arm.label: arm.method for arm in arms}}
+    methods = {FULL: full_arm().method, **{arm.label: arm.method for arm in arms}}
     total, seconds = TIMED_ROUNDS * len(methods), []
     for at in range(TIMED_ROUNDS):
         for done, (label, method) in enumerate(methods.items()):
@@ -137,7 +137,8 @@ def _scored(question: Question, label: str, compared: Any) -> Result:
     )
 
 
-def _full() -> Method:
+def full_arm() -> Arm:
+    """The baseline."""
     from ..engine.methods import Full
 
-    return Full()
+    return Arm(FULL, FULL, "100%", Full())

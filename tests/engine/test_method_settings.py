@@ -244,9 +244,9 @@ def test_a_budget_in_tokens() -> None:
     ids=str,
 )
 def test_settings_of_one_s_own_hold_for_short_prompts_too(changes: dict[str, Any]) -> None:
-    assert plan(settle(), 1023).capacities == (1023,) * 4
-    assert "under 1,024 tokens" in plan(settle(), 1023).note
-    assert plan(settle(), 1024).capacities == (204,) * 4
+    assert plan(settle(), 511).capacities == (511,) * 4
+    assert "under 512 tokens" in plan(settle(), 511).note
+    assert plan(settle(), 512).capacities == (102,) * 4
     assert plan(settle(**changes), 500).capacities[0] == 100
     assert plan(settle(**changes), 500).note == ""
 

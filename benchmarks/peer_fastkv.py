@@ -1,0 +1,58 @@
+"""The worker of peers.py for fastkv itself, set up by the code that sets up the command line.
+
+    python benchmarks/peer_fastkv.py default
+    python benchmarks/peer_fastkv.py full|fast|balanced|quality
+
+`default` is what a question gets without options: `balanced`, and in full below 512 tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from peer_worker import Figures, serve
+
+from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
+from fastkv_cli.console import stderr_console
+from fastkv_cli.loading import load_engine
+from fastkv_cli.options import MeasureOptions
+from fastkv_cli.progress import ProgressBars
+from fastkv_cli.tuning import load_tuning
+
+SETTINGS = {
+    "full": MethodSettings(MethodName.FULL),
+    "default": MethodSettings(),
+    **{str(preset): MethodSettings(preset=preset) for preset in Preset},
+}
+
+
+def main() -> None:
+    """Load, and answer."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("setting", choices=SETTINGS)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
+    parser.add_argument("--dtype", type=DType, default=DType.AUTO)
+    arguments = parser.parse_args()
+    bars = ProgressBars(stderr_console(), enabled=False)
+    engine = load_engine(arguments.model, MeasureOptions(dtype=arguments.dtype), bars)
+    from fastkv_cli.engine.methods import build_method
+
+    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    method = build_method(SETTINGS[arguments.setting], tuning)
+
+    def answer(prompt_ids: list[int], new_tokens: int, question: slice) -> Figures:
+        generation = engine.generate(
+            prompt_ids, method, new_tokens, question=question, ignore_eos=True
+        )
+        return {
+            "ttft_s": generation.stats.ttft_s,
+            "decode_tokens_per_s": generation.stats.decode_tokens_per_s,
+            "kept_bytes": generation.kv.kept_bytes,
+            "token_ids": generation.token_ids,
+        }
+
+    serve(answer, ["fastkv-cli", "torch", "transformers"])
+
+
+if __name__ == "__main__":
+    main()

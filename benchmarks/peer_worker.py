@@ -1,0 +1,75 @@
+"""What the workers of peers.py share: a request in, figures out, one JSON object a line.
+
+Each worker runs in an environment of its own, so this module needs nothing but Python. A worker
+writes its versions when its model is loaded; then it answers one request after the other:
+
+    {"prompt_ids": […], "question": [start, end], "new_tokens": 64}
+    {"ttft_s": …, "decode_tokens_per_s": …, "kept_bytes": …, "token_ids": …,
+     "peak_memory_bytes": …, "cpu_s": …}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+
+
+class Clock:
+    """Runs from the start of reading a prompt; `tick` says that a token is chosen."""
+
+    def __init__(self) -> None:
+        self.token_ids: list[int] = []
+        self._times = [time.perf_counter()]
+
+    def tick(self, token_id: int) -> None:
+        """Take the time of a token."""
+        self._times.append(time.perf_counter())
+        self.token_ids.append(token_id)
+
+    def figures(self, kept_bytes: int | None) -> Figures:
+        """What was measured; `kept_bytes` are of the prompt's keys and values, None if unknown."""
+        started, first, *_, last = self._times
+        return {
+            "ttft_s": first - started,
+            "decode_tokens_per_s": (len(self.token_ids) - 1) / (last - first),
+            "kept_bytes": kept_bytes,
+            "token_ids": self.token_ids,
+        }
+
+
+def serve(answer: Callable[[list[int], int, slice], Figures], packages: list[str]) -> None:
+    """Answer requests from stdin until it ends.
+
+    Args:
+        answer: prompt ids, number of new tokens, where the question stands → figures.
+        packages: whose versions to tell.
+    """
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is not a reply
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    print(json.dumps({"versions": versions}), file=replies)
+    for line in sys.stdin:
+        request = json.loads(line)
+        new_tokens = request["new_tokens"]
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory counts from here
+        busy = time.process_time()
+        figures = answer(request["prompt_ids"], new_tokens, slice(*request["question"]))
+        if len(figures["token_ids"]) != new_tokens:
+            raise ValueError(f"{len(figures['token_ids'])} tokens came, {new_tokens} were wanted")
+        figures["peak_memory_bytes"] = _peak_memory_bytes()
+        figures["cpu_s"] = time.process_time() - busy
+        print(json.dumps(figures), file=replies)
+
+
+def _peak_memory_bytes() -> int:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))

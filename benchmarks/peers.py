@@ -1,0 +1,275 @@
+"""fastkv against llama.cpp, transformers and kvpress: time to first token, decode, memory.
+
+    make peers                                     # makes their environments once, then all of it
+    python benchmarks/peers.py --quick             # 1,000 tokens, few repetitions
+    python benchmarks/peers.py --lengths 1000,4000 --repetitions 3 --peers llama,fastkv
+
+The same token ids for everyone, greedily, a fixed number of new tokens, end tokens ignored. Every
+setting has a process of its own with the model loaded; they take turns, one at a time, round after
+round. llama.cpp is tried with and without flash attention (FA) and with two batch sizes on short
+prompts, and goes on with the best for each kind of weights; transformers runs with SDPA attention
+only. Nothing else should run beside it: each sample says how busy other processes kept the cores.
+Tables go to stderr; the last line printed is JSON, with every sample. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+from peer_kvpress import PRESSES
+from peer_weights import FILE_TYPES, SHIPPED, gguf_file
+from peers_report import DECODE, TARGETS, TTFT, Row, report
+
+from fastkv_cli import Engine
+from fastkv_cli.config import EMBEDDED_MODEL, Suite
+from fastkv_cli.evaluation.suites import Questionnaire
+from fastkv_cli.models import embedded
+from fastkv_cli.models.files import silent
+
+HERE = Path(__file__).parent
+CORES = os.cpu_count() or 1
+PEERS = ("fastkv", "transformers", "llama", "kvpress")
+FASTKV_SETTINGS = ("default", "fast", "quality", "full")
+LLAMA_WARM_UP_TOKENS = 512  # nothing in llama.cpp is made for one length, and it takes long
+COUNTED = {target.setting for target in TARGETS}  # the settings of fastkv that the targets name
+LONG = 5000  # beyond it, what no target counts is measured once, else twice
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to run a peer, and its worker's arguments."""
+
+    peer: str
+    name: str
+    arguments: tuple[str, ...]
+    weights: str = "bf16"
+
+
+class Worker:
+    """The process of a setting."""
+
+    def __init__(self, setting: Setting, python: Path, context: int) -> None:
+        """Start it; it is ready once its versions are read."""
+        self.setting = setting
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        command = [str(python), str(HERE / f"peer_{setting.peer}.py"), *setting.arguments]
+        if setting.peer == "llama":
+            command += ["--context", str(context), "--threads", str(CORES)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+
+    def read(self) -> dict[str, Any]:
+        """Its next reply."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            name = f"{self.setting.peer} {self.setting.name}"
+            raise SystemExit(f"{name} gave up:\n{self._log.read()[-2000:]}")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Have it read a prompt; and see how busy the machine was with anything else."""
+        assert self._process.stdin is not None
+        started, busy_s = time.perf_counter(), _busy_s()
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        reply = self.read()
+        others_s = _busy_s() - busy_s - reply.pop("cpu_s")
+        available_s = CORES * (time.perf_counter() - started)
+        return {**reply, "others_cpu_share": max(others_s, 0.0) / available_s}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+
+class Contest:
+    """All that is measured, row by row."""
+
+    def __init__(self, environments: Path, new_tokens: int) -> None:
+        self.environments = environments
+        self.new_tokens = new_tokens
+        self.rows: list[Row] = []
+        self.versions: dict[str, dict[str, str]] = {}
+        self._tokenizer = Engine.load(EMBEDDED_MODEL).tokenizer
+        self._requests: dict[int, dict[str, Any]] = {}
+
+    def measure(self, length: int, settings: dict[Setting, int], rounds: str) -> list[Row]:
+        """Each setting as often as it says, in turns; `rounds` is what to call them."""
+        request = self._request(length)
+        samples: dict[Setting, list[dict[str, Any]]] = {setting: [] for setting in settings}
+        with ExitStack() as stack:
+            workers = [stack.enter_context(self._start(one, length)) for one in settings]
+            for worker in workers:
+                self.versions[worker.setting.peer] = worker.read()["versions"]
+            for worker in workers:
+                warm_up = LLAMA_WARM_UP_TOKENS if worker.setting.peer == "llama" else length
+                ids = request["prompt_ids"][:warm_up]
+                worker.ask({**request, "prompt_ids": ids, "new_tokens": 2})
+            for at in range(max(settings.values(), default=0)):
+                for worker in workers:
+                    if at < settings[worker.setting]:
+                        sample = worker.ask(request)
+                        samples[worker.setting].append(sample)
+                        _tell(f"{length:,} tokens, {rounds} {at + 1}", worker.setting, sample)
+        rows = [Row(length, s.peer, s.name, rounds, taken) for s, taken in samples.items()]
+        self.rows += rows
+        return rows
+
+    def _start(self, setting: Setting, length: int) -> Worker:
+        environment = self.environments / setting.peer / "bin" / "python"
+        python = Path(sys.executable) if setting.peer == "fastkv" else environment
+        if not python.exists():
+            raise SystemExit(f"{python} is not there: `make peers` makes it")
+        return Worker(setting, python, context=length + self.new_tokens)
+
+    def _request(self, length: int) -> dict[str, Any]:
+        """A question on a text that ships, as `fastkv ask` would put it: as many tokens exactly."""
+        if length not in self._requests:
+            asked = Questionnaire((Suite.NEEDLE,), (length,), samples=1, seed=0)
+            prompt = asked.questions(self._tokenizer)[0].prompt(self._tokenizer)
+            self._requests[length] = {
+                "prompt_ids": prompt.token_ids,
+                "question": [prompt.question_span.start, prompt.question_span.stop],
+                "new_tokens": self.new_tokens,
+            }
+            assert len(prompt.token_ids) == length
+        return self._requests[length]
+
+
+def llama_settings(folder: Path) -> list[Setting]:
+    """All that are tried."""
+    return [
+        Setting(
+            "llama",
+            f"{weights}, FA {flash}, {batch}",
+            (str(gguf_file(weights, folder)), "--flash", flash, "--batch", str(batch)),
+            weights,
+        )
+        for weights, flash, batch in product([SHIPPED, *FILE_TYPES], ("on", "off"), (512, 2048))
+    ]
+
+
+def other_settings(peers: Sequence[str]) -> list[Setting]:
+    """Those of everyone else."""
+    folder = str(embedded.resolve(offline=True, on_progress=silent).path)
+    settings = [Setting("fastkv", name, (name,)) for name in FASTKV_SETTINGS]
+    settings.append(Setting("transformers", "generate, sdpa", (folder,)))
+    settings += [Setting("kvpress", name, (folder, "--press", name)) for name in PRESSES]
+    return [setting for setting in settings if setting.peer in peers]
+
+
+def best(settings: Sequence[Setting], rows: Sequence[Row], each: int) -> list[Setting]:
+    """For each kind of weights those soonest at their first token; and the fastest decoder."""
+    by_name = {row.setting: row for row in rows}
+    by_ttft = sorted(settings, key=lambda one: by_name[one.name].median(TTFT))
+    chosen = [
+        one
+        for at, one in enumerate(by_ttft)
+        if sum(one.weights == sooner.weights for sooner in by_ttft[:at]) < each
+    ]
+    decoder = max(settings, key=lambda one: by_name[one.name].median(DECODE))
+    return list(dict.fromkeys([*chosen, decoder]))
+
+
+def run(contest: Contest, lengths: Sequence[int], repetitions: int, peers: Sequence[str]) -> None:
+    """Screen llama.cpp's settings on the two shortest prompts, and measure everyone on all."""
+    others = other_settings(peers)
+    llama = llama_settings(contest.environments) if "llama" in peers else []
+    rows: list[Row] = []
+    for at, length in enumerate(lengths):
+        if llama and at < 2:
+            times = min(2 - at, repetitions)
+            rows = contest.measure(length, dict.fromkeys(llama, times), "screening")
+            llama = best(llama, rows, each=2 - at)
+        contenders = best(llama, rows, each=1) if llama else []
+        seldom = min(1 if length > LONG else 2, repetitions)
+        settings = dict.fromkeys([*others, *contenders], seldom)
+        counted = [one for one in others if one.peer == "transformers" or one.name in COUNTED]
+        settings |= dict.fromkeys([*counted, *contenders[:1]], repetitions)
+        contest.measure(length, settings, "round")
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    wanted = re.compile(r"avx2|avx512f|avx512_\w+|amx_\w+")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cores": CORES,
+        "instructions": sorted(filter(wanted.fullmatch, flags[1].split() if flags else [])),
+        "memory_gib": round(memory / 2**30, 1),
+    }
+
+
+def _busy_s() -> float:
+    """Seconds that all cores together were busy since the machine started."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _tell(where: str, setting: Setting, sample: dict[str, Any]) -> None:
+    print(
+        f"{where}: {setting.peer} {setting.name}: {sample[TTFT]:.2f} s, "
+        f"{sample[DECODE]:.1f} tokens/s"
+        f" (other processes: {sample['others_cpu_share']:.0%} of the cores)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure, and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lengths", default="1000,4000,7500", help="tokens of the prompts")
+    parser.add_argument("--repetitions", type=int, default=5, help="of what the targets count")
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--environments", type=Path, default=HERE.parent / "build" / "peers")
+    parser.add_argument("--quick", action="store_true", help="1,000 tokens, 2 repetitions")
+    arguments = parser.parse_args()
+    lengths = sorted(int(length) for length in arguments.lengths.split(","))
+    repetitions = arguments.repetitions
+    if arguments.quick:
+        lengths, repetitions = [1000], 2
+    contest = Contest(arguments.environments, arguments.new_tokens)
+    run(contest, lengths, repetitions, arguments.peers.split(","))
+    print(
+        json.dumps(
+            {
+                "date": f"{datetime.now(UTC):%Y-%m-%d}",
+                "machine": machine(),
+                "versions": contest.versions,
+                "model": EMBEDDED_MODEL,
+                "new_tokens": arguments.new_tokens,
+                **report(contest.rows),
+            },
+            ensure_ascii=False,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

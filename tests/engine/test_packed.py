@@ -1,0 +1,234 @@
+"""Packed weights: a second reader, held to the decoder that it was packed from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from cases import load_tiny, make_prompt, name_of, read_prompt
+from torch import Tensor
+
+from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
+from fastkv_cli.config import DecodeWeights
+from fastkv_cli.engine import packed, packed_matrix
+from fastkv_cli.engine.decode import Reader, read_on
+from fastkv_cli.engine.families import FAMILIES, DecoderLayer
+from fastkv_cli.engine.methods import Method
+from fastkv_cli.engine.packed import PackedDecoder, choose_reader
+from fastkv_cli.engine.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
+from fastkv_cli.errors import UsageError
+
+pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
+
+MODELS = [
+    *("llama", "mistral", "mistral-sliding", "ministral", "ministral3", "nemo"),
+    *("qwen2", "qwen3", "phi3", "phi3-partial", "llama3-rope"),
+]
+METHODS: list[Method] = [
+    Full(),
+    FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.3),
+    SnapKV(retention_rate=0.3, per_query_head=True),
+    HeadKV(retention_rate=0.3, head_scores=((0.1, 0.2, 0.3, 0.4),) * 4),
+]
+
+
+def on_4_bits(num_rows: int, num_columns: int, seed: int = 0) -> Tensor:
+    """A matrix as a GGUF file of Q4_1 gives it, in bfloat16: 16 levels in each 32 weights."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = torch.randint(0, 16, (num_rows, num_columns // 32, 32), generator=generator)
+    levels[..., 0], levels[..., 1] = 0, 15
+    step = 0.01 + torch.rand(num_rows, num_columns // 32, 1, generator=generator) / 10
+    return ((levels - 7.3) * step).view(num_rows, num_columns).bfloat16()
+
+
+def on_8_bits(weight: Tensor) -> Tensor:
+    """The same matrix, on levels that 8 bits hold exactly."""
+    step = weight.abs().amax(dim=1, keepdim=True) / 127
+    return (weight / step).round() * step
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float(torch.dist(found.float(), expected) / expected.norm())
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 7])
+@pytest.mark.parametrize("shape", [(64, 64), (96, 32), (960, 576), (576, 1536)])
+def test_what_was_in_4_bits_goes_back_into_4(shape: tuple[int, int], num_tokens: int) -> None:
+    weight = on_4_bits(*shape)
+    matrix = pack(weight)
+    assert isinstance(matrix, Int4Matrix)
+    assert matrix.nbytes == weight.numel() * 5 // 8  # 4 bits, and 32 bits for each 32 weights
+    inputs = torch.randn(num_tokens, shape[1], generator=torch.Generator().manual_seed(1))
+    assert error(matrix(inputs), inputs @ weight.float().t()) < 0.006  # 16-bit rounding, 3 times
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 7])
+@pytest.mark.parametrize("shape", [(64, 64), (50, 48), (960, 576), (3, 1536)])
+def test_other_weights_go_into_8_bits(shape: tuple[int, int], num_tokens: int) -> None:
+    weight = on_8_bits(torch.randn(shape, generator=torch.Generator().manual_seed(2)))
+    matrix = pack(weight)
+    assert isinstance(matrix, Int8Matrix)
+    inputs = torch.randn(num_tokens, shape[1], generator=torch.Generator().manual_seed(1))
+    assert error(matrix(inputs), inputs @ weight.t()) < 1e-4
+
+
+def test_one_great_input_does_not_drown_the_others() -> None:
+    """8 bits for the activations would: what the coarse row leaves over is in the fine one."""
+    weight = on_8_bits(torch.randn(64, 256, generator=torch.Generator().manual_seed(3)))
+    inputs = torch.randn(1, 256, generator=torch.Generator().manual_seed(4))
+    inputs[0, 17] = 500.0
+    weight[:, 17] = 0.0
+    assert error(pack(weight)(inputs), inputs @ weight.t()) < 0.02
+    eight_bits = (inputs / (500 / 127)).round() * (500 / 127)
+    assert error(eight_bits @ weight.t(), inputs @ weight.t()) > 0.5
+
+
+def test_rows_of_very_different_sizes_keep_their_precision() -> None:
+    weight = on_8_bits(torch.randn(32, 64, generator=torch.Generator().manual_seed(5)))
+    weight *= torch.logspace(-4, 4, 32).unsqueeze(1)
+    inputs = torch.randn(3, 64) * torch.tensor([[1e-3], [1.0], [1e3]])
+    found, expected = pack(weight)(inputs), inputs @ weight.t()
+    for row in range(3):
+        for column in (0, 31):
+            assert found[row, column] == pytest.approx(float(expected[row, column]), rel=0.02)
+
+
+def test_zeros_stay_zeros() -> None:
+    matrix = pack(torch.zeros(32, 64))
+    assert torch.equal(matrix(torch.randn(2, 64)).float(), torch.zeros(2, 32))
+    ones = pack(torch.randn(32, 64))
+    assert torch.equal(ones(torch.zeros(1, 64)).float(), torch.zeros(1, 32))
+
+
+def test_a_bias_is_added() -> None:
+    bias, inputs = torch.randn(64), torch.randn(2, 64)
+    for weight in (on_4_bits(64, 64), torch.randn(64, 64)):
+        with_bias, without = pack(weight, bias), pack(weight)
+        torch.testing.assert_close(with_bias(inputs).float(), without(inputs).float() + bias)
+
+
+def put_on(engine: Engine, bits: int) -> None:
+    """Give a model weights that lose nothing when packed."""
+    for seed, module in enumerate(engine.loaded.model.modules()):
+        if isinstance(module, torch.nn.Linear):
+            shape = module.weight.shape
+            weight = on_4_bits(shape[0], shape[1], seed) if bits == 4 else on_8_bits(module.weight)
+            module.weight.data.copy_(weight)
+
+
+def read_along(reader: Reader, engine: Engine, method: Method, groups: list[list[int]]) -> Tensor:
+    cache = read_prompt(engine, make_prompt(120), method).cache
+    return torch.cat([read_on(reader, cache, token_ids) for token_ids in groups])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("family", MODELS)
+def test_every_family_reads_on_as_its_decoder_does(
+    tiny_models: dict[str, Path], family: str, bits: int
+) -> None:
+    engine = load_tiny(tiny_models[family])
+    put_on(engine, bits)
+    reader = PackedDecoder.pack(engine.decoder)
+    assert {matrix.bits for layer in reader.layers for matrix in layer.matrices} == {bits}
+    groups = [make_prompt(1, seed=1), make_prompt(1, seed=2), make_prompt(4, seed=3)]
+    for method in METHODS:
+        found = read_along(reader, engine, method, groups)
+        expected = read_along(engine.decoder, engine, method, groups)
+        # 8-bit weights see the activations in 16 bits and round nothing else
+        assert error(found, expected) < (0.1 if bits == 4 else 0.005), name_of(method)
+
+
+def test_all_families_are_tried() -> None:
+    from conftest import tiny_settings
+
+    assert set(MODELS) == set(tiny_settings())
+    assert {settings["model_type"] for settings in tiny_settings().values()} == set(FAMILIES)
+
+
+def test_what_is_said_of_it(tiny_models: dict[str, Path]) -> None:
+    engine = load_tiny(tiny_models["llama"])
+    put_on(engine, 4)
+    assert PackedDecoder.pack(engine.decoder).description.startswith("4-bit weights, ")
+
+
+@pytest.fixture
+def sixteen_bits(tiny_models: dict[str, Path]) -> Engine:
+    return Engine.load(str(tiny_models["llama"]), device="cpu", dtype="bfloat16")
+
+
+def test_in_16_bits_decoding_is_packed(sixteen_bits: Engine) -> None:
+    assert isinstance(sixteen_bits.reader, PackedDecoder)
+    assert sixteen_bits.decode_weights.startswith("8-bit weights, 8-bit head (")
+    assert sixteen_bits.load_s > sixteen_bits.loaded.load_s
+
+
+def test_the_models_own_weights_on_demand(tiny_models: dict[str, Path]) -> None:
+    engine = Engine.load(
+        str(tiny_models["llama"]), device="cpu", dtype="bfloat16", decode_weights="full"
+    )
+    assert engine.reader is engine.decoder
+    assert engine.decode_weights == "bfloat16"
+
+
+def test_float32_stays_exact(tiny_models: dict[str, Path]) -> None:
+    engine = Engine.load(str(tiny_models["llama"]), device="cpu", dtype="float32")
+    assert engine.reader is engine.decoder
+    assert engine.decode_weights == "float32 (in float32 nothing is rounded)"
+    with pytest.raises(UsageError, match="packed is not to be had: in float32") as caught:
+        choose_reader(engine.decoder, DecodeWeights.PACKED)
+    assert caught.value.hint
+
+
+def test_short_memory_is_kept_free(sixteen_bits: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "available_memory_bytes", lambda: sixteen_bits.decoder.num_weights)
+    reader, words = choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)
+    assert reader is sixteen_bits.decoder
+    assert words.startswith("bfloat16 (packing takes up to ")
+    monkeypatch.setattr(packed, "available_memory_bytes", lambda: None)
+    assert choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)[0] is not sixteen_bits.decoder
+
+
+def test_without_the_kernels_the_models_own_weights_are_read(
+    sixteen_bits: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(packed_matrix, "_pack_int8", absent)
+    can_pack.cache_clear()
+    try:
+        reader, words = choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)
+    finally:
+        can_pack.cache_clear()
+    assert reader is sixteen_bits.decoder
+    assert words == "bfloat16 (this build of torch has no kernels for packed weights)"
+
+
+def test_the_embedded_model_was_in_4_bits(embedded_dir: Path) -> None:
+    """Its file holds 4 bits a weight, and packing finds them again: what it says stays the same."""
+    engine = Engine.load("smollm2-135m", device="cpu", dtype="bfloat16", offline=True)
+    assert isinstance(engine.reader, PackedDecoder)
+    assert {matrix.bits for layer in engine.reader.layers for matrix in layer.matrices} == {4}
+    assert engine.reader.head.bits == 8
+    ids = engine.tokenizer("The siege of Vicksburg was a campaign of the American Civil War. " * 9)
+    prompt = torch.tensor(ids["input_ids"])
+    rest = prompt[-40:].tolist()
+    logits = []
+    for reader in (engine.decoder, engine.reader):
+        cache = read_prompt(engine, prompt[:-40].tolist(), SnapKV(retention_rate=0.5)).cache
+        logits.append(torch.cat([read_on(reader, cache, [token_id]) for token_id in rest]))
+    own, ours = (each.log_softmax(dim=-1) for each in logits)
+    divergences = (own.exp() * (own - ours)).sum(dim=-1)
+    same = int((own.argmax(dim=-1) == ours.argmax(dim=-1)).sum())
+    assert divergences.mean() < 0.01
+    assert same >= 38
+
+
+def test_layers_that_pack_give_all_they_multiply_with(tiny_models: dict[str, Path]) -> None:
+    """No matrix of a layer is forgotten: the packed ones hold as many weights as the model's."""
+    for family in MODELS:
+        for layer in load_tiny(tiny_models[family]).decoder.layers:
+            assert isinstance(layer, DecoderLayer)
+            held = sum(matrix.weight.numel() for matrix in layer.matrices())
+            assert held == sum(p.numel() for p in layer.module.parameters() if p.dim() == 2)

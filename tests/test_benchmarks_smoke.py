@@ -1,0 +1,98 @@
+"""The benchmarks of speed run, in seconds, and say what they promise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+# What a machine that only has torch, transformers, typer and rich may lack.
+ABSENT = ("accelerate", "gguf", "matplotlib", "platformdirs", "pypdf", "flash_attn")
+WITHOUT = (
+    "import runpy, sys; sys.modules.update(dict.fromkeys({absent}));"
+    "sys.argv = sys.argv[1:]; sys.path.insert(0, {folder!r});"
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+GPU_METHODS = {
+    "full",
+    "FastKV (paper)",
+    "HeadKV (published)",
+    "balanced-like",
+    "SnapKV",
+    "HeadKV (GQA-aware)",
+    "GemFilter",
+}
+
+
+def run(*command: str) -> tuple[str, dict[str, Any]]:
+    """The lines that a benchmark prints, and its last as JSON."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        env=environment(OMP_NUM_THREADS=1),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(done.stdout.splitlines()[-1])
+
+
+def check_cells(cells: list[dict[str, Any]], methods: set[str]) -> None:
+    lengths = {cell["tokens"] for cell in cells}
+    assert len(cells) == len(methods) * len(lengths)
+    assert {(cell["method"], cell["tokens"]) for cell in cells} == {
+        (method, tokens) for method in methods for tokens in lengths
+    }
+    for cell in cells:
+        for figure in ("ttft_s", "tpot_s", "tokens_per_s", "kept_bytes", "prefill_flops"):
+            assert cell[figure] > 0, (cell["method"], figure)
+        assert cell["peak_bytes"] is None or cell["peak_bytes"] > 0
+
+
+def test_gpu_measures_every_method_without_optional_packages(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "gpu.json"
+    script = WITHOUT.format(absent=ABSENT, folder=str(BENCHMARKS))
+    arguments = (str(BENCHMARKS / "gpu.py"), "--smoke", "--output", str(output))
+    stdout, report = run("-c", script, *arguments)
+    check_cells(report["cells"], GPU_METHODS)
+    assert len({cell["tokens"] for cell in report["cells"]}) == 3
+    assert all(cell["matrix_share"] > 0 < cell["bandwidth_share"] for cell in report["cells"])
+    assert all(cell["problem"] is None and cell["runs"] == 1 for cell in report["cells"])
+    assert len(report["targets"]) == 7
+    for target in report["targets"]:
+        assert target["met"] is (target["value"] >= target["at_least"])
+    assert "yes" in stdout or "no" in stdout
+    saved = json.loads(output.read_text("utf-8"))
+    assert saved["cells"] == report["cells"]
+
+
+def test_gpu_says_what_the_time_did_not_suffice_for() -> None:
+    _, report = run(str(BENCHMARKS / "gpu.py"), "--smoke", "--max-minutes", "0")
+    assert {cell["ttft_s"] for cell in report["cells"]} == {None}
+    assert {cell["problem"] for cell in report["cells"]} == {"not measured: the time was up"}
+    assert {target["met"] for target in report["targets"]} == {None}
+
+
+@pytest.mark.usefixtures("embedded_dir")
+def test_scaling_measures_both_models() -> None:
+    stdout, report = run(str(BENCHMARKS / "scaling.py"), "--smoke")
+    models = {row["model"] for row in report["rows"]}
+    assert len(models) == 2
+    for model in models:
+        rows = [row for row in report["rows"] if row["model"] == model]
+        check_cells(rows, {"full", "fastkv", "snapkv"})
+        for row in rows:
+            assert row["speedup"] > 0
+            if row["method"] == "fastkv":
+                assert row["predicted_speedup"] > 1
+            else:
+                assert row["predicted_speedup"] == pytest.approx(1)
+    assert "smollm2-135m" in stdout
