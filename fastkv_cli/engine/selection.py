@@ -30,7 +30,8 @@ def attention_weights(query: Tensor, key: Tensor, scaling: float, out_of_sight: 
         (B, H, R, T), float32.
     """
     logits = query_key_products(query, key).float().mul_(scaling)
-    return logits.masked_fill_(out_of_sight, float("-inf")).softmax(dim=-1)
+    logits.masked_fill_(out_of_sight, float("-inf"))
+    return torch.softmax(logits, dim=-1, out=logits)  # in place: there are H · R · T of them
 
 
 def query_key_products(query: Tensor, key: Tensor) -> Tensor:
