@@ -102,11 +102,7 @@ class PackedDecoder:
     @classmethod
     @torch.inference_mode()
     def pack(cls, decoder: Decoder) -> PackedDecoder:
-        """Pack a decoder on a CPU; it stays as it is, for prefill.
-
-        Raises:
-            UsageError: when torch has no kernels for packed matrices here.
-        """
+        """Pack a decoder on a CPU where `can_pack`; it stays as it is, for prefill."""
         layers = []
         for layer in decoder.layers:
             qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
