@@ -37,12 +37,12 @@ class HeadGroup:
     @property
     def keys(self) -> Tensor:
         """(1, heads, length, D)."""
-        return self.key[:, :, : self.length]
+        return self.key.narrow(2, 0, self.length)
 
     @property
     def values(self) -> Tensor:
         """(1, heads, length, D)."""
-        return self.value[:, :, : self.length]
+        return self.value.narrow(2, 0, self.length)
 
     @property
     def positions(self) -> Tensor:
@@ -60,12 +60,12 @@ class HeadGroup:
         """Write T tokens' K and V, (1, H, T, D), the first at a position; grow where needed."""
         if self.length == self.kept_positions.shape[1]:
             self.appended_from = position
-        end = self.length + key.shape[2]
-        if end > self.key.shape[2]:
-            self._grow(2 * end + 16)
-        self.key[:, :, self.length : end] = key
-        self.value[:, :, self.length : end] = value
-        self.length = end
+        count = key.shape[2]
+        if self.length + count > self.key.shape[2]:
+            self._grow(2 * (self.length + count) + 16)
+        self.key.narrow(2, self.length, count).copy_(key)
+        self.value.narrow(2, self.length, count).copy_(value)
+        self.length += count
 
     def _grow(self, count: int) -> None:
         more = count - self.key.shape[2]

@@ -129,8 +129,8 @@ class DecoderLayer:
         return after
 
     def split_heads(self, projected: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
-        """What the QKV matrix gave, (1, T, (H + 2·H_kv)·D), to queries, keys and values."""
-        heads = self._heads(projected).transpose(1, 2)
+        """What the QKV matrix gave, (T, (H + 2·H_kv)·D), to queries, keys and values."""
+        heads = projected.view(1, projected.shape[0], -1, self.head_dim).transpose(1, 2)
         first_key, first_value = self.num_heads, self.num_heads + self.num_kv_heads
         turned, value = heads[:, :first_value], heads[:, first_value:]
         if self.family.normalized_heads:

@@ -78,12 +78,12 @@ class PackedLayer:
 
     def project(self, hidden: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """What entered the layer, (1, T, hidden), to queries, keys and values."""
-        projected = self.qkv(self.norms[0](hidden[0])).to(rope.cos.dtype)
-        return self.layer.split_heads(projected.unsqueeze(0), rope)
+        projected = self.qkv(self.norms[0](hidden[0]))
+        return self.layer.split_heads(projected.to(rope.cos.dtype), rope)
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
-        mixed = attended[0].transpose(0, 1).reshape(hidden.shape[1], -1)
+        mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
         hidden = hidden + self.output(mixed)
         gate_up = self.gate_up(self.norms[1](hidden[0]))
         size = gate_up.shape[1] // 2
