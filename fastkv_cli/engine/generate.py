@@ -22,6 +22,7 @@ from .decode import decode
 from .families import Decoder, open_decoder
 from .layers import CHUNK_ROWS, LayerRunner
 from .loader import LoadedModel, load_model
+from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method
 from .packed import choose_reader
@@ -77,7 +78,12 @@ class Engine:
         self.kernel = kernel
         self.decoder: Decoder = open_decoder(loaded.model)
         started = time.perf_counter()
-        self.reader, self.decode_weights = choose_reader(self.decoder, decode_weights)
+        mapped = MappedLayers.of(loaded.model, loaded.folder)
+        self.reader, self.decode_weights = choose_reader(
+            self.decoder, decode_weights, mapped.release
+        )
+        # Decoding from copies, only prefill needs a layer's own weights, and then not for long.
+        self._on_done = None if self.reader is self.decoder else mapped.release
         self.load_s = loaded.load_s + time.perf_counter() - started
 
     @classmethod
@@ -190,7 +196,7 @@ class Engine:
                 self.decoder,
                 ids,
                 method,
-                LayerRunner(self.kernel, chunk_rows),
+                LayerRunner(self.kernel, chunk_rows, self._on_done),
                 question=question,
                 room=limit,
                 on_progress=on_progress,
@@ -240,7 +246,7 @@ class Engine:
         ids = self._tensor(prompt_ids)
         with _explained_out_of_memory(ids.shape[0]):
             scores: list[float] = score_tokens(
-                self.decoder, ids, method, LayerRunner(self.kernel)
+                self.decoder, ids, method, LayerRunner(self.kernel, on_done=self._on_done)
             ).tolist()
         return scores
 

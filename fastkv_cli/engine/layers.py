@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,10 +46,11 @@ class Read(NamedTuple):
 
 @dataclass(slots=True)
 class LayerRunner:
-    """Computes layers, `chunk_rows` tokens at a time."""
+    """Computes layers, `chunk_rows` tokens at a time; `on_done` is told of each that is done."""
 
     kernel: Kernel
     chunk_rows: int = CHUNK_ROWS
+    on_done: Callable[[DecoderLayer], None] | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_rows < 1:
@@ -100,6 +101,8 @@ class LayerRunner:
                 self.kernel,
             )
             hidden[:, chunk] = layer.finish(stream.hidden[:, rows], attended)
+        if self.on_done is not None:
+            self.on_done(layer)
         if going_on is None:
             return Stream(hidden, stream.positions, stream.rope)
         return Stream(hidden, stream.positions[going_on], stream.rope.at(going_on))

@@ -26,7 +26,8 @@ class LoadedModel:
 
     `model` is a transformers ForCausalLM in eval mode whose weights need no gradient. `attention`
     is what was chosen, never AUTO. `max_context` is the window in tokens. `load_s` is the time
-    that tokenizer and weights took, without imports, downloads and conversion.
+    that tokenizer and weights took, without imports, downloads and conversion. `folder` holds the
+    files.
     """
 
     model: Any
@@ -39,6 +40,7 @@ class LoadedModel:
     max_context: int
     eos_ids: frozenset[int]
     load_s: float
+    folder: Path
 
 
 def load_model(
@@ -90,6 +92,7 @@ def load_model(
         max_context=int(model.config.max_position_embeddings),
         eos_ids=_eos_ids(model, tokenizer),
         load_s=load_s,
+        folder=folder,
     )
 
 

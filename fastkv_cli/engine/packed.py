@@ -101,8 +101,13 @@ class PackedDecoder:
 
     @classmethod
     @torch.inference_mode()
-    def pack(cls, decoder: Decoder) -> PackedDecoder:
-        """Pack a decoder on a CPU where `can_pack`; it stays as it is, for prefill."""
+    def pack(
+        cls, decoder: Decoder, on_done: Callable[[DecoderLayer], None] | None = None
+    ) -> PackedDecoder:
+        """Pack a decoder on a CPU where `can_pack`; it stays as it is, for prefill.
+
+        `on_done` is told of each layer that is packed.
+        """
         layers = []
         for layer in decoder.layers:
             qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
@@ -112,6 +117,8 @@ class PackedDecoder:
                 PackedNorm.of(module.post_attention_layernorm),
             )
             layers.append(PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation))
+            if on_done is not None:
+                on_done(layer)
         return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)
 
     @property
@@ -145,8 +152,12 @@ class PackedDecoder:
         return self.head(hidden[0]).float()
 
 
-def choose_reader(decoder: Decoder, wanted: DecodeWeights) -> tuple[Reader, str]:
-    """What decodes, and a word on what it reads.
+def choose_reader(
+    decoder: Decoder,
+    wanted: DecodeWeights,
+    on_done: Callable[[DecoderLayer], None] | None = None,
+) -> tuple[Reader, str]:
+    """What decodes, and a word on what it reads; `on_done` is told of each layer that is packed.
 
     Raises:
         UsageError: when packed weights are asked for by name and cannot be had.
@@ -156,7 +167,7 @@ def choose_reader(decoder: Decoder, wanted: DecodeWeights) -> tuple[Reader, str]
         return decoder, own
     problem = _problem(decoder)
     if problem is None:
-        packed = PackedDecoder.pack(decoder)
+        packed = PackedDecoder.pack(decoder, on_done)
         return packed, packed.description
     if wanted is DecodeWeights.PACKED:
         raise UsageError(f"--decode-weights packed is not to be had: {problem}", "leave it to auto")
