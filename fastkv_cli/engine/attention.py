@@ -92,23 +92,31 @@ def attend_cached(
         scaling: what q·k is multiplied by.
         hidden: (heads, T, S), True where a key is out of a row's sight.
     """
-    num_heads, num_rows, head_dim = query.shape[1:]
-    num_kv_heads, num_keys = key.shape[1:3]
+    num_rows, num_keys = query.shape[2], key.shape[2]
     seen = None
     if hidden is not None or num_rows > 1:
         seen = torch.ones(num_rows, num_keys, dtype=torch.bool, device=key.device)
         seen = seen.tril(num_keys - num_rows)
         if hidden is not None:
             seen = seen & ~hidden
-        group = num_heads // num_kv_heads
-        seen = seen.expand(num_kv_heads, -1, -1).unsqueeze(1).expand(-1, group, -1, -1)
-        seen = seen.reshape(1, num_kv_heads, group * num_rows, num_keys)
-    # a group's queries are rows of their KV head: faster than asking torch to match the heads
-    folded = query.reshape(1, num_kv_heads, -1, head_dim)
+    return _attend_folded(query, key, value, seen, scaling)
+
+
+def _attend_folded(
+    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, scaling: float
+) -> Tensor:
+    """Torch's SDPA, the queries of a group as rows of their KV head.
+
+    That is faster than asking torch to match the heads; and with a mask, CUDA's fast kernels take
+    only equal head counts. `seen` is (T, S) or (H_kv, T, S), True where a row looks; None is all.
+    """
+    folded = query.reshape(1, key.shape[1], -1, query.shape[3])
+    if seen is not None:  # the same for every head of a group
+        seen = torch.cat([seen] * (folded.shape[2] // query.shape[2]), dim=-2)
     attended = functional.scaled_dot_product_attention(
         folded, key, value, attn_mask=seen, scale=scaling
     )
-    return attended.reshape(1, num_heads, num_rows, head_dim)
+    return attended.reshape(query.shape)
 
 
 def _attend_in_blocks(
@@ -195,13 +203,7 @@ def _attend_block_sdpa(
 ) -> Tensor:
     seen = torch.ones(masked.shape[0], key.shape[2], dtype=torch.bool, device=key.device)
     seen[:, key.shape[2] - masked.shape[1] :] = ~masked
-    # the group folded into the rows: with a mask, CUDA's fast kernels take only equal head counts
-    num_kv_heads, head_dim = key.shape[1], query.shape[3]
-    folded = query.reshape(1, num_kv_heads, -1, head_dim)
-    attended = functional.scaled_dot_product_attention(
-        folded, key, value, attn_mask=seen.repeat(folded.shape[2] // len(seen), 1), scale=scaling
-    )
-    return attended.view(query.shape)
+    return _attend_folded(query, key, value, seen, scaling)
 
 
 def _attend_flash(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
