@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import subprocess
 import sys
@@ -11,6 +12,11 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
+
+from fastkv_cli.cli import run
+from fastkv_cli.errors import ExitCode
+
+Capture = pytest.CaptureFixture[str]
 
 
 def quick_options(
@@ -99,3 +105,20 @@ def finish(child: subprocess.Popen[bytes]) -> tuple[int, str]:
     stdout = child.stdout.read().decode("utf-8", "replace")
     child.stdout.close()
     return child.wait(timeout=60), stdout
+
+
+def failure(arguments: list[str], code: ExitCode, words: str, capfd: Capture) -> str:
+    """Run what must fail: one line on stderr, nothing on stdout, no file written or touched.
+
+    The folder holds there.png, with `something` in it. Gives what stderr says.
+    """
+    before = sorted(Path().rglob("*"))
+    capfd.readouterr()
+    found = run(arguments)
+    stdout, stderr = capfd.readouterr()
+    assert (found, stdout) == (code, ""), stderr
+    assert re.fullmatch(r"fastkv: [^\n]+\n", stderr)
+    assert re.search(words, stderr), stderr
+    assert sorted(Path().rglob("*")) == before
+    assert Path("there.png").read_bytes() == b"something"
+    return stderr

@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 
 import pytest
+from processes import Capture, failure
 
 from fastkv_cli.cli import run
 from fastkv_cli.errors import ExitCode
 
-Capture = pytest.CaptureFixture[str]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -32,19 +32,6 @@ def quick(tiny_models: dict[str, Path]) -> list[str]:
     """A bench of two methods, a warm-up and two rounds each."""
     own = ["bench", "--model", str(tiny_models["llama"]), "--methods", "fast", "--dtype", "float32"]
     return [*own, "--prompt-tokens", "300", "--repetitions", "2", "--max-tokens", "3"]
-
-
-def failure(arguments: list[str], code: ExitCode, words: str, capfd: Capture) -> None:
-    """Run what must fail: one line on stderr, nothing on stdout, no file written."""
-    before = sorted(Path().rglob("*"))
-    capfd.readouterr()
-    found = run(arguments)
-    stdout, stderr = capfd.readouterr()
-    assert (found, stdout) == (code, ""), stderr
-    assert re.fullmatch(r"fastkv: [^\n]+\n", stderr)
-    assert re.search(words, stderr), stderr
-    assert sorted(Path().rglob("*")) == before
-    assert Path("there.png").read_bytes() == b"something"
 
 
 # With a model that is nowhere: whatever is found wrong was found before one was loaded.

@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from processes import Capture, failure
 
 from fastkv_cli.cli import run
 from fastkv_cli.config import Preset
 from fastkv_cli.errors import ExitCode
 
-Capture = pytest.CaptureFixture[str]
 COMMANDS = ["eval", "bench", "calibrate", "profile-heads"]
 
 
@@ -33,20 +33,6 @@ def quick(tiny_models: dict[str, Path]) -> list[str]:
     """An evaluation of four prompts."""
     own = ["eval", "--model", str(tiny_models["llama"]), "--suite", "needle,qa", "--samples", "2"]
     return [*own, "--lengths", "300", "--methods", "fast,snapkv", "--dtype", "float32"]
-
-
-def failure(arguments: list[str], code: ExitCode, words: str, capfd: Capture) -> str:
-    """Run what must fail: one line on stderr, nothing on stdout, no file written."""
-    before = sorted(Path().rglob("*"))
-    capfd.readouterr()
-    found = run(arguments)
-    stdout, stderr = capfd.readouterr()
-    assert (found, stdout) == (code, ""), stderr
-    assert re.fullmatch(r"fastkv: [^\n]+\n", stderr)
-    assert re.search(words, stderr), stderr
-    assert sorted(Path().rglob("*")) == before
-    assert Path("there.png").read_bytes() == b"something"
-    return stderr
 
 
 class TestHelp:
