@@ -73,7 +73,6 @@ DeviceOpt = Annotated[
 ]
 AttentionOpt = Annotated[
     Attention,
-    DecodeWeights,
     typer.Option(
         envvar="FASTKV_ATTENTION",
         rich_help_panel=_MODEL,

@@ -13,7 +13,6 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.bias import causal_lower_right
 
 
 class Kernel(StrEnum):
@@ -72,6 +71,8 @@ def attend(
         )
     if query.device.type != "cuda":
         return _attend_in_blocks(query, key, value, causality, scaling, kernel)
+    from torch.nn.attention.bias import causal_lower_right  # imports torch's compiler: 0.6 s
+
     bias = causal_lower_right(query.shape[2], key.shape[2])  # on CUDA a mask would cost the kernel
     return functional.scaled_dot_product_attention(
         query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True

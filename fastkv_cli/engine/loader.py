@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
 from .gguf import convert, quiet
 from .hardware import choose_attention, choose_device, choose_dtype
 from .measure import is_out_of_memory
+from .plain import PlainLlama, is_plain
 
 # The chat templates of the supported families end a turn with one of these.
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
@@ -24,10 +26,10 @@ _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
 class LoadedModel:
     """A model in memory.
 
-    `model` is a transformers ForCausalLM in eval mode whose weights need no gradient. `attention`
-    is what was chosen, never AUTO. `max_context` is the window in tokens. `load_s` is the time
-    that tokenizer and weights took, without imports, downloads and conversion. `folder` holds the
-    files.
+    `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode; its weights need no
+    gradient. `attention` is what was chosen, never AUTO. `max_context` is the window in tokens.
+    `load_s` is the time that tokenizer and weights took, without imports, downloads and
+    conversion. `folder` holds the files.
     """
 
     model: Any
@@ -90,7 +92,7 @@ def load_model(
         dtype=number_format,
         attention=kernels,
         max_context=int(model.config.max_position_embeddings),
-        eos_ids=_eos_ids(model, tokenizer),
+        eos_ids=_eos_ids(model, tokenizer, folder),
         load_s=load_s,
         folder=folder,
     )
@@ -110,6 +112,24 @@ def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None
 
 
 def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, float]:
+    config, tokenizer = (
+        _read_json(folder / name) for name in ("config.json", "tokenizer_config.json")
+    )
+    load = _load_plain if is_plain(config, tokenizer, device, dtype) else _load_any
+    model, tokenizer, missing, load_s = load(folder, device, dtype)
+    if missing:
+        raise ModelError(
+            f"the weights in {folder} are incomplete: {missing[0]} is missing",
+            "fetch the model again",
+        )
+    return model.to(device).eval().requires_grad_(False), tokenizer, load_s
+
+
+_Loaded = tuple[Any, Any, list[str], float]
+"""Model, tokenizer, the names of missing weights, seconds."""
+
+
+def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
 
     ours = {"local_files_only": True, "trust_remote_code": False}
@@ -128,22 +148,35 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, 
         local_files_only=True,
         output_loading_info=True,
     )
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"the weights in {folder} are incomplete: {missing[0]} is missing",
-            "fetch the model again",
-        )
-    model = model.to(device).eval().requires_grad_(False)
-    return model, tokenizer, time.perf_counter() - started
+    return model, tokenizer, sorted(info["missing_keys"]), time.perf_counter() - started
 
 
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _load_plain(folder: Path, *_: object) -> _Loaded:
+    """As `_load_any`, of a model that `is_plain`, without importing what it does not need."""
+    from transformers import PreTrainedTokenizerFast
+
+    started = time.perf_counter()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    model = PlainLlama(_read_json(folder / "config.json"))
+    missing = model.load(folder)
+    return model, tokenizer, missing, time.perf_counter() - started
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _eos_ids(model: Any, tokenizer: Any, folder: Path) -> frozenset[int]:
     """The tokens that end an answer: what the config files say, and the end of a chat turn."""
     found: set[int] = set()
     for stated in (
-        model.generation_config.eos_token_id,
-        model.config.eos_token_id,
+        _read_json(folder / "generation_config.json").get("eos_token_id"),
+        getattr(model.config, "eos_token_id", None),
         tokenizer.eos_token_id,
     ):
         found.update([stated] if isinstance(stated, int) else stated or ())

@@ -101,7 +101,7 @@ def test_the_embedded_model_loads_from_its_conversion(embedded_dir: Path) -> Non
     assert (loaded.max_context, loaded.eos_ids) == (8192, frozenset({2}))
     assert loaded.model.config.num_hidden_layers == 30
     assert loaded.revision == "b179c9523d0e"
-    weights = loaded.model.get_input_embeddings().weight
+    weights = loaded.model.model.embed_tokens.weight
     assert loaded.model.lm_head.weight.data_ptr() == weights.data_ptr()
 
 

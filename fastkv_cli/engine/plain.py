@@ -1,0 +1,182 @@
+"""Llama in torch alone, over mapped weights: what starts a process in half the time.
+
+Importing any model class of transformers imports most of torch's compiler with it: 1.3 s and
+100 MiB, which nothing here uses. A plain Llama needs none of that. Its modules have the names that
+transformers gives them, so that `families.py` sees no difference; tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# What tokenizer_config.json calls a tokenizer that is all in its tokenizer.json.
+_PLAIN_TOKENIZERS = {"TokenizersBackend", "PreTrainedTokenizerFast"}
+
+
+def is_plain(
+    config: dict[str, Any], tokenizer: dict[str, Any], device: torch.device, dtype: torch.dtype
+) -> bool:
+    """Whether a model is a Llama without options, stored on disk as it is wanted on the CPU.
+
+    Args:
+        config: its config.json.
+        tokenizer: its tokenizer_config.json.
+        device: where it is wanted.
+        dtype: in which format.
+    """
+    rope = config.get("rope_parameters") or {}
+    has_options = any(
+        config.get(name) for name in ("attention_bias", "mlp_bias", "quantization_config")
+    )
+    return (
+        config.get("model_type") == "llama"
+        and (config.get("dtype"), dtype, device.type) == ("bfloat16", torch.bfloat16, "cpu")
+        and (config.get("hidden_act"), rope.get("rope_type")) == ("silu", "default")
+        and {"rope_theta", "partial_rotary_factor"} & rope.keys() == {"rope_theta"}
+        and tokenizer.get("tokenizer_class") in _PLAIN_TOKENIZERS
+        and not has_options
+    )
+
+
+class PlainLlama(nn.Module):
+    """The weights of a Llama, where transformers has them; `families.py` does the computing."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Modules without memory: `load` brings the weights."""
+        super().__init__()
+        self.config = SimpleNamespace(**config)
+        self.model = _Body(self.config)
+        self.lm_head = _Linear(config["hidden_size"], config["vocab_size"])
+
+    def load(self, folder: Path) -> list[str]:
+        """Map the weights of a folder's safetensors files.
+
+        Returns:
+            The names of weights that no file holds.
+
+        Raises:
+            ValueError: when a weight has another shape than config.json says.
+        """
+        from safetensors.torch import load_file
+
+        shapes = {name: weight.shape for name, weight in self.state_dict().items()}
+        missing = set(shapes)
+        for path in sorted(folder.glob("*.safetensors")):
+            weights = load_file(path)
+            for name in missing & weights.keys():
+                if weights[name].shape != shapes[name]:
+                    raise ValueError(f"{name} is of shape {tuple(weights[name].shape)}")
+            self.load_state_dict(weights, strict=False, assign=True)
+            missing -= weights.keys()
+        if self.config.tie_word_embeddings and "lm_head.weight" in missing:
+            self.lm_head.weight = self.model.embed_tokens.weight
+            missing.remove("lm_head.weight")
+        return sorted(missing)
+
+
+def _weight(*shape: int) -> nn.Parameter:
+    """A weight without memory. Torch's own modules would fill it, by way of torch's compiler."""
+    return nn.Parameter(torch.empty(shape, device="meta"))
+
+
+class _Linear(nn.Module):
+    bias = None
+
+    def __init__(self, num_inputs: int, num_outputs: int) -> None:
+        super().__init__()
+        self.weight = _weight(num_outputs, num_inputs)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, inputs) → (…, outputs)."""
+        return functional.linear(hidden, self.weight)
+
+
+class _Embedding(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.weight = _weight(config.vocab_size, config.hidden_size)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """(…) → (…, hidden)."""
+        return functional.embedding(token_ids, self.weight)
+
+
+class _Body(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.embed_tokens = _Embedding(config)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = _Norm(config)
+        self.rotary_emb = _Rotary(config)
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.input_layernorm = _Norm(config)
+        self.self_attn = _Attention(config)
+        self.post_attention_layernorm = _Norm(config)
+        self.mlp = _MLP(config)
+
+
+class _Norm(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.weight = _weight(config.hidden_size)
+        self.variance_epsilon = config.rms_norm_eps
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.head_dim = _head_dim(config)
+        self.scaling = self.head_dim**-0.5
+        size, kv_size = (
+            heads * self.head_dim
+            for heads in (config.num_attention_heads, config.num_key_value_heads)
+        )
+        self.q_proj = _Linear(config.hidden_size, size)
+        self.k_proj = _Linear(config.hidden_size, kv_size)
+        self.v_proj = _Linear(config.hidden_size, kv_size)
+        self.o_proj = _Linear(size, config.hidden_size)
+
+
+class _MLP(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.gate_proj = _Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = _Linear(config.hidden_size, config.intermediate_size)
+        self.down_proj = _Linear(config.intermediate_size, config.hidden_size)
+        self.act_fn = nn.SiLU()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) → (…, hidden)."""
+        gated = functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden)
+        down: Tensor = self.down_proj(gated)
+        return down
+
+
+class _Rotary(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.head_dim = _head_dim(config)
+        self.theta = config.rope_parameters["rope_theta"]
+
+    def forward(self, like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (1, T) → cos and sin (1, T, D) in the format of `like`."""
+        powers = torch.arange(0, self.head_dim, 2).float() / self.head_dim
+        frequencies = 1.0 / self.theta**powers
+        angles = positions.float().unsqueeze(-1) * frequencies
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def _head_dim(config: Any) -> int:
+    stated: int | None = getattr(config, "head_dim", None)
+    return stated or config.hidden_size // config.num_attention_heads

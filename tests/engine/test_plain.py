@@ -1,0 +1,145 @@
+"""Llama in torch alone: the same numbers as transformers' own modules, and none of its imports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import environment
+from safetensors.torch import load_file, save_file
+
+from fastkv_cli import Engine, FastKV
+from fastkv_cli.config import DType
+from fastkv_cli.engine import loader
+from fastkv_cli.engine.families import open_decoder
+from fastkv_cli.engine.plain import PlainLlama, is_plain
+from fastkv_cli.errors import ModelError
+
+CPU = torch.device("cpu")
+CONFIG = {
+    "model_type": "llama",
+    "dtype": "bfloat16",
+    "hidden_act": "silu",
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+}
+TOKENIZER = {"tokenizer_class": "TokenizersBackend"}
+
+IMPORTS = """
+import sys
+from fastkv_cli import Engine
+Engine.load("smollm2-135m", device="cpu", dtype="bfloat16").generate("One fox.", max_new_tokens=2)
+print(*sys.modules)
+"""
+
+
+def test_it_gives_what_transformers_gives(
+    embedded_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> Engine:
+        return Engine.load("smollm2-135m", device="cpu", dtype="bfloat16", decode_weights="full")
+
+    plain = load()
+    monkeypatch.setattr(loader, "is_plain", lambda *_: False)
+    other = load()
+    assert isinstance(plain.loaded.model, PlainLlama)
+    assert type(other.loaded.model).__name__ == "LlamaForCausalLM"
+    prompt = "The dog sleeps on, and the fox jumps over it once more. " * 60
+    ids = plain.tokenizer(prompt)["input_ids"]
+    assert ids == other.tokenizer(prompt)["input_ids"]
+    assert plain.tokenizer.chat_template == other.tokenizer.chat_template
+    assert plain.loaded.eos_ids == other.loaded.eos_ids
+    answers = [engine.generate(ids, FastKV(), 12) for engine in (plain, other)]
+    assert torch.equal(answers[0].first_logits, answers[1].first_logits)
+    assert answers[0].token_ids == answers[1].token_ids
+    positions = torch.tensor([0, 3, 8000])
+    ropes = [open_decoder(engine.loaded.model).rope(positions) for engine in (plain, other)]
+    assert torch.equal(ropes[0].cos, ropes[1].cos)
+    assert torch.equal(ropes[0].sin, ropes[1].sin)
+
+
+def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+        timeout=120,
+    )
+    heavy = {"torch._dynamo", "torch._inductor", "transformers.modeling_utils", "accelerate"}
+    assert heavy.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"model_type": "qwen3"}, False),
+        ({"dtype": "float32"}, False),
+        ({"hidden_act": "gelu"}, False),
+        ({"attention_bias": True}, False),
+        ({"mlp_bias": True}, False),
+        ({"quantization_config": {"bits": 4}}, False),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0}}, False),
+        ({"rope_parameters": None, "rope_theta": 10000.0}, False),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "rope_theta": 1.0,
+                    "partial_rotary_factor": 0.5,
+                }
+            },
+            False,
+        ),
+    ],
+    ids=str,
+)
+def test_options_that_it_does_not_know_are_left_to_transformers(
+    change: dict[str, Any], expected: bool
+) -> None:
+    assert is_plain(CONFIG | change, TOKENIZER, CPU, torch.bfloat16) is expected
+
+
+def test_only_what_is_stored_as_it_is_wanted_is_plain() -> None:
+    assert not is_plain(CONFIG, TOKENIZER, torch.device("cuda"), torch.bfloat16)
+    assert not is_plain(CONFIG, TOKENIZER, CPU, torch.float32)
+    assert not is_plain(CONFIG, {"tokenizer_class": "Qwen2Tokenizer"}, CPU, torch.bfloat16)
+
+
+@pytest.fixture
+def plain_folder(embedded_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the embedded model's small files, with the first two of its layers."""
+    folder = tmp_path / "model"
+    shutil.copytree(embedded_dir, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    weights = load_file(embedded_dir / "model.safetensors")
+    early = ("model.layers.0.", "model.layers.1.")
+    kept = {
+        name: weight
+        for name, weight in weights.items()
+        if name.startswith(early) or ".layers." not in name
+    }
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_what_its_files_lack_is_named(plain_folder: Path) -> None:
+    loaded = loader.load_model(str(plain_folder), dtype=DType.BFLOAT16, device="cpu")
+    assert isinstance(loaded.model, PlainLlama)
+    assert not any(weight.is_meta or weight.requires_grad for weight in loaded.model.parameters())
+    weights = load_file(plain_folder / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    less = {key: weight.clone() for key, weight in weights.items() if key != name}
+    for stored, said in ((less, name), (less | {name: torch.zeros(3, 4)}, f"{name} is of shape")):
+        save_file(stored, plain_folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError, match=said) as raised:
+            loader.load_model(str(plain_folder), dtype=DType.BFLOAT16, device="cpu")
+        assert "\n" not in str(raised.value)
