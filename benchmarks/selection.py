@@ -27,11 +27,11 @@ from fastkv_cli.engine.selection import (
     top_positions,
     top_positions_per_head,
 )
-from fastkv_cli.evaluation.journal import Journal
 from fastkv_cli.evaluation.render import as_json, as_markdown
 from fastkv_cli.evaluation.report import summarise
 from fastkv_cli.evaluation.run import Arm, ask_all
 from fastkv_cli.evaluation.suites import Questionnaire
+from fastkv_cli.journal import Journal
 from fastkv_cli.tuning import load_tuning
 from fastkv_cli.version import __version__
 
@@ -149,7 +149,7 @@ def main() -> None:
         **vars(arguments),
         **{arm.label: str(arm.method) for arm in arms},
     }
-    with Journal(stamp) as journal:
+    with Journal("evaluations", stamp) as journal:
         results = ask_all(
             engine,
             questions,

@@ -144,6 +144,7 @@ FORBIDDEN = {
     "pipeline": TORCH | {"commands", "cli", "options", "typer"},
     "loading": TORCH | {"commands", "cli", "options", "typer", "documents", "tasks", "pipeline"},
     "tuning": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "models", "tasks"},
+    "journal": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "models", "tasks"},
     "workbench": TORCH | {"commands", "cli", "typer", "documents", "tasks", "pipeline"},
     "evaluation": TORCH | {"commands", "cli", "typer", "pipeline", "progress", "models"},
     "evaluation/speed_prompts": TORCH | {"commands", "cli", "typer", "engine", "progress", "rich"},

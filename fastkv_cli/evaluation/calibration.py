@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ..config import Budget, MethodSettings, Preset
+from ..journal import Journal
 from ..workbench import Bench
-from .journal import Journal
 from .questions import Question
 from .run import MAX_ANSWER_TOKENS
 from .scoring import contains

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from .journal import Journal
+from ..journal import Journal
 from .questions import Question
 from .scoring import contains, token_f1
 

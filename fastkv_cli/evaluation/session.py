@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ..config import Budget, MethodName, Preset, Suite
 from ..console import write_file
 from ..errors import OutputError, UsageError
+from ..journal import Journal
 from ..options import MeasureOptions
 from ..tuning import tuning_json, tuning_path
 from ..workbench import Bench, render
@@ -17,13 +18,13 @@ from .arms import make_arms
 from .calibration import BUDGETS, choose_presets, measure_settings, scoring_layer
 from .heads import profile_heads
 from .heatmap import heatmap_png
-from .journal import Journal
 from .render import as_csv, as_json, as_tables, calibration_tables, head_tables
 from .report import EvaluationReport, summarise
 from .run import MAX_ANSWER_TOKENS, ask_all, time_all
 from .suites import Questionnaire, digest, load_haystack
 
 CALIBRATION_LENGTHS = (1000, 2000, 4000)
+EVALUATIONS = "evaluations"  # the kind of their journals
 Form = Literal["table", "json", "csv"]
 
 
@@ -65,7 +66,7 @@ def calibrate_model(
     each = -(-samples // (2 * len(lengths)))
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), lengths, each, seed, texts)
     questions = asked.questions(bench.engine.tokenizer)
-    with Journal({**bench.stamp, "calibrate": digest(questions)}) as journal:
+    with Journal(EVALUATIONS, {**bench.stamp, "calibrate": digest(questions)}) as journal:
         settings = measure_settings(bench, questions, BUDGETS[Preset.BALANCED], journal)
         presets = choose_presets(settings, tolerance)
         measured = {
@@ -137,7 +138,7 @@ def _measure(
     def on_progress(label: str, done: int, total: int) -> None:
         bench.bars.update(label, done, total, "answers")
 
-    with Journal({**settings, "questions": digest(questions)}) as journal:
+    with Journal(EVALUATIONS, {**settings, "questions": digest(questions)}) as journal:
         results = ask_all(engine, questions, arms, journal, on_progress)
         ratios = time_all(engine, questions, arms, journal, on_progress)
         report = summarise(settings, questions, arms, results, ratios, asked.seed)

@@ -21,11 +21,11 @@ from fastkv_cli.config import MethodName, Suite
 from fastkv_cli.console import stderr_console
 from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.evaluation.journal import Journal
 from fastkv_cli.evaluation.questions import Question
 from fastkv_cli.evaluation.run import MAX_ANSWER_TOKENS, Arm, ask_all, time_all
 from fastkv_cli.evaluation.session import evaluate_model
 from fastkv_cli.evaluation.suites import Questionnaire
+from fastkv_cli.journal import Journal
 from fastkv_cli.progress import ProgressBars
 from fastkv_cli.workbench import Bench
 
@@ -64,7 +64,7 @@ class TestAskAll:
 
     def test_every_answer_is_taken_down(self, engine: Engine, questions: list[Question]) -> None:
         told = []
-        with Journal({}) as journal:
+        with Journal("evaluations", {}) as journal:
             results = ask_all(
                 engine, questions, ARMS, journal, lambda *progress: told.append(progress)
             )
@@ -77,7 +77,7 @@ class TestAskAll:
         assert all(result.agrees and result.kl == 0 for result in results[::3])
 
     def test_results_are_the_comparison_s(self, engine: Engine, questions: list[Question]) -> None:
-        with Journal({}) as journal:
+        with Journal("evaluations", {}) as journal:
             results = ask_all(engine, questions[:1], ARMS, journal, silent)
         prompt = questions[0].prompt(engine.tokenizer)
         comparison = Comparison(engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS)
@@ -89,7 +89,7 @@ class TestAskAll:
     def test_what_the_journal_has_is_not_asked_again(
         self, engine: Engine, questions: list[Question]
     ) -> None:
-        with Journal({}) as journal:
+        with Journal("evaluations", {}) as journal:
             once = ask_all(engine, questions, ARMS, journal, silent)
             for question in questions[1:3]:
                 key = f"{question.key} {ARMS[0].label}"
@@ -101,7 +101,7 @@ class TestAskAll:
         assert [again[at].text for at in changed] == ["said before"] * 2
 
     def test_times_are_shares_of_full_s(self, engine: Engine, questions: list[Question]) -> None:
-        with Journal({}) as journal:
+        with Journal("evaluations", {}) as journal:
             ratios = time_all(engine, questions, ARMS, journal, silent)
             labels = ["full", *(arm.label for arm in ARMS)]
             seconds = {
@@ -129,7 +129,7 @@ def test_right_answers_are_counted(
     parrot = save_parrot(tiny_models["llama"], tmp_path / "parrot", drawn[0].answers[0])
     arms = [Arm("streamingllm 9 tokens", "streamingllm", "9 tokens", StreamingLLM(capacity=9))]
     engine = load_engine(parrot)
-    with Journal({}) as journal:
+    with Journal("evaluations", {}) as journal:
         results = ask_all(engine, drawn, arms, journal, silent)
     assert [result.correct for result in results] == [1.0, 1.0] + [0.0] * 8
     assert [result.f1 for result in results][:2] == [1.0, 1.0]
