@@ -58,14 +58,20 @@ class HeadGroup:
 
     def append(self, key: Tensor, value: Tensor, position: int) -> None:
         """Write T tokens' K and V, (1, H, T, D), the first at a position; grow where needed."""
-        if self.length == self.kept_positions.shape[1]:
-            self.appended_from = position
         count = key.shape[2]
-        if self.length + count > self.key.shape[2]:
-            self._grow(2 * (self.length + count) + 16)
-        self.key.narrow(2, self.length, count).copy_(key)
-        self.value.narrow(2, self.length, count).copy_(value)
+        slot = self.extend(count, position)
+        self.key.narrow(2, slot, count).copy_(key)
+        self.value.narrow(2, slot, count).copy_(value)
+
+    def extend(self, count: int, position: int) -> int:
+        """Take up entries that are to be written, the first of a position; gives its index."""
+        slot = self.length
+        if slot == self.kept_positions.shape[1]:
+            self.appended_from = position
+        if slot + count > self.key.shape[2]:
+            self._grow(2 * (slot + count) + 16)
         self.length += count
+        return slot
 
     def _grow(self, count: int) -> None:
         more = count - self.key.shape[2]

@@ -34,6 +34,12 @@ class ReadingLayer(Protocol):
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
 
+    def read_token(self, hidden: Tensor, rope: Rope, cache: CompressedCache) -> Tensor | None:
+        """All of the layer for one token, (1, 1, hidden), at once; None where it has no such way.
+
+        Its K and V are added to the cache.
+        """
+
 
 class Reader(Protocol):
     """A model as reading on needs it: a `Decoder`, or the faster `PackedDecoder`."""
@@ -102,7 +108,11 @@ def read_on(
     hidden = reader.embed(torch.tensor(token_ids, device=reader.device))
     first = cache.next_position
     rope = reader.rope(torch.arange(first, first + len(token_ids), device=reader.device))
+    at_once = len(token_ids) == 1 and on_layer is None
     for layer in reader.layers:
+        if at_once and (passed := layer.read_token(hidden, rope, cache)) is not None:
+            hidden = passed
+            continue
         query, key, value = layer.project(hidden, rope)
         groups = cache.append(layer.index, key, value)
         if on_layer is not None:

@@ -46,6 +46,9 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+_SILU = {"SiLU", "SiLUActivation"}  # torch's and transformers'
+
+
 class Matrix(NamedTuple):
     """Weight (N, K) and bias (N,) of a linear map."""
 
@@ -128,6 +131,9 @@ class DecoderLayer:
         after: Tensor = hidden + self.module.mlp(normalized)
         return after
 
+    def read_token(self, hidden: Tensor, rope: Rope, cache: object) -> None:
+        """One token has no way of its own through these weights: step by step, as any number."""
+
     def split_heads(self, projected: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
         """What the QKV matrix gave, (T, (H + 2·H_kv)·D), to queries, keys and values."""
         heads = projected.view(1, projected.shape[0], -1, self.head_dim).transpose(1, 2)
@@ -144,11 +150,19 @@ class DecoderLayer:
         return query, key, value
 
     @property
+    def is_llama_like(self) -> bool:
+        """Whether heads are rotated as they are projected, and gates go through SiLU."""
+        family = self.family
+        return self.activation is functional.silu and not (
+            family.normalized_heads or family.scaled_queries
+        )
+
+    @property
     def activation(self) -> Callable[[Tensor], Tensor]:
         """The MLP's activation function."""
         mlp = self.module.mlp
         module: nn.Module = mlp.activation_fn if self.family.fused_projections else mlp.act_fn
-        return functional.silu if isinstance(module, nn.SiLU) else module
+        return functional.silu if type(module).__name__ in _SILU else module
 
     def matrices(self) -> LayerMatrices:
         """All that the layer multiplies with, those of the same input as one."""

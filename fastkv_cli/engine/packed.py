@@ -17,10 +17,12 @@ from torch import Tensor
 
 from ..config import DecodeWeights
 from ..errors import UsageError
+from .cache import CompressedCache
 from .decode import Reader
 from .families import Decoder, DecoderLayer
+from .fused import FusedLayer, fuse, read_token
 from .measure import available_memory_bytes
-from .packed_matrix import PackedMatrix, can_pack, pack
+from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
 from .rope import Rope
 
 
@@ -55,6 +57,7 @@ class PackedLayer:
     down: PackedMatrix
     norms: tuple[PackedNorm, PackedNorm]
     activation: Callable[[Tensor], Tensor]
+    fused: FusedLayer | None
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
@@ -80,6 +83,23 @@ class PackedLayer:
         """What entered the layer, (1, T, hidden), to queries, keys and values."""
         projected = self.qkv(self.norms[0](hidden[0]))
         return self.layer.split_heads(projected.to(rope.cos.dtype), rope)
+
+    def read_token(self, hidden: Tensor, rope: Rope, cache: CompressedCache) -> Tensor | None:
+        """All of the layer for one token, (1, 1, hidden), where its heads keep equally much."""
+        groups = cache.groups(self.index)
+        group, reach = groups[0], self.sliding_window
+        if (
+            self.fused is None
+            or (len(groups), group.num_heads) != (1, self.layer.num_kv_heads)
+            or rope.cos.shape[-1] != self.layer.head_dim
+            or (reach is not None and cache.next_position >= reach)
+        ):
+            return None
+        slot = group.extend(1, cache.next_position)
+        cos, sin = rope.cos, rope.sin
+        return read_token(
+            self.fused, hidden, cos, sin, group.key, group.value, slot, self.scaling, GROUP
+        )
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
@@ -116,7 +136,10 @@ class PackedDecoder:
                 PackedNorm.of(module.input_layernorm),
                 PackedNorm.of(module.post_attention_layernorm),
             )
-            layers.append(PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation))
+            fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
+            layers.append(
+                PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation, fused)
+            )
             if on_done is not None:
                 on_done(layer)
         return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)

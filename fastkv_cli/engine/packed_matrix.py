@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # Weights that share a scale and a zero point in 4 bits, as in GGUF's Q4_1.
-_GROUP = 32
+GROUP = 32
 # A matrix goes into 4 bits when that changes it by no more than rounding to bfloat16 does: when it
 # was in 4 bits before, as those of a GGUF file. Relative, of the Frobenius norm.
 _LOSSLESS = 2.0**-8
@@ -30,9 +30,7 @@ class Int4Matrix:
     def __call__(self, inputs: Tensor) -> Tensor:
         """(T, K) → (T, N) bfloat16."""
         inputs = inputs.to(torch.bfloat16)
-        product: Tensor = torch._weight_int4pack_mm_for_cpu(
-            inputs, self.packed, _GROUP, self.scales
-        )
+        product: Tensor = torch._weight_int4pack_mm_for_cpu(inputs, self.packed, GROUP, self.scales)
         return product if self.bias is None else product + self.bias
 
     @property
@@ -88,7 +86,7 @@ def pack(weight: Tensor, bias: Tensor | None = None) -> PackedMatrix:
     Which it is, 64 of its rows tell.
     """
     sample = weight[:: max(1, weight.shape[0] // 64)]
-    if weight.shape[0] % 32 == 0 and weight.shape[1] % _GROUP == 0 and _was_in_4_bits(sample):
+    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _was_in_4_bits(sample):
         return _pack_int4(weight, bias)
     return _pack_int8(weight, bias)
 
@@ -117,7 +115,7 @@ def _was_in_4_bits(weight: Tensor) -> bool:
 
 def _to_4_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Levels 0 to 15 (N, K / 32, 32), step and zero (N, K / 32, 1): w = (level − 8)·step + zero."""
-    levels = weight.to(torch.float32, copy=True).view(weight.shape[0], -1, _GROUP)
+    levels = weight.to(torch.float32, copy=True).view(weight.shape[0], -1, GROUP)
     low, high = torch.aminmax(levels, dim=-1, keepdim=True)
     step = high.sub_(low).div_(15).clamp_(min=1e-30)
     levels.sub_(low).div_(step).round_()

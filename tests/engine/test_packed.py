@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
 from fastkv_cli.config import DecodeWeights
-from fastkv_cli.engine import packed, packed_matrix
+from fastkv_cli.engine import fused, packed, packed_matrix
 from fastkv_cli.engine.decode import Reader, read_on
 from fastkv_cli.engine.families import FAMILIES, DecoderLayer
 from fastkv_cli.engine.methods import Method
@@ -137,6 +138,58 @@ def test_every_family_reads_on_as_its_decoder_does(
         expected = read_along(engine.decoder, engine, method, groups)
         # 8-bit weights see the activations in 16 bits and round nothing else
         assert error(found, expected) < (0.1 if bits == 4 else 0.005), name_of(method)
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_a_layer_in_one_call_is_the_layer_step_by_step(
+    tiny_models: dict[str, Path], family: str
+) -> None:
+    """Bit for bit. Who wants to look at each layer gets the steps."""
+    engine = load_tiny(tiny_models[family])
+    put_on(engine, 4)
+    reader = PackedDecoder.pack(engine.decoder)
+    has_bias = reader.layers[0].qkv.bias is not None
+    is_fused = family not in {"qwen3", "ministral3"} and not has_bias
+    assert all((layer.fused is not None) is is_fused for layer in reader.layers)
+    for method in METHODS:
+        ids = make_prompt(120)
+        at_once, by_steps = (read_prompt(engine, ids, method).cache for _ in range(2))
+        for token_id in make_prompt(40, seed=5):
+            found = read_on(reader, at_once, [token_id])
+            expected = read_on(reader, by_steps, [token_id], on_layer=lambda *_: None)
+            assert torch.equal(found, expected), name_of(method)
+        assert at_once.lengths == by_steps.lengths
+        for layer in range(4):
+            for one, other in zip(at_once.positions(layer), by_steps.positions(layer), strict=True):
+                assert torch.equal(one, other)
+
+
+def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) -> None:
+    engine = load_tiny(tiny_models["llama"])
+    put_on(engine, 4)
+    reader = PackedDecoder.pack(engine.decoder)
+    asked = []
+
+    def not_scripted(function: object) -> None:
+        asked.append(function)
+        raise RuntimeError("TorchScript is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.jit, "script", not_scripted)
+        spec = importlib.util.spec_from_file_location(
+            "fastkv_cli.engine.unscripted", fused.__file__
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    assert module.read_token in asked
+    logits = []
+    for read_token in (fused.read_token, module.read_token):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(packed, "read_token", read_token)
+            logits.append(read_along(reader, engine, Full(), [[5], [6]]))
+    assert torch.equal(*logits)
 
 
 def test_all_families_are_tried() -> None:
