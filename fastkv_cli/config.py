@@ -5,6 +5,7 @@ Nothing in this module imports torch, so the command line can validate before it
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -226,10 +227,33 @@ class PageRange:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How documents are read."""
+    """How documents are read.
+
+    Attributes:
+        pages: those of a PDF to read; None is all.
+        password: of an encrypted PDF.
+        encoding: what texts and web pages are in, by a name that Python knows; None is to find out.
+    """
 
     pages: PageRange | None = None
     password: str | None = None
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None and not _decodes_text(self.encoding):
+            raise UsageError(
+                f"encoding {self.encoding!r} is unknown",
+                "name one as utf-8, utf-16, cp1252, gb18030, shift_jis, big5 or koi8-r",
+            )
+
+
+def _decodes_text(encoding: str) -> bool:
+    """Whether a name is that of an encoding of texts; Python's codecs do other things as well."""
+    try:
+        b"".decode(codecs.lookup(encoding).name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def cache_dir() -> Path:

@@ -170,6 +170,15 @@ PasswordOpt = Annotated[
         help="The password of an encrypted PDF; better in the environment than here.",
     ),
 ]
+EncodingOpt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        envvar="FASTKV_ENCODING",
+        help="What texts and web pages are in, as cp1252 or gb18030, where it is not told by them.",
+        show_default="found out",
+    ),
+]
 JsonOpt = Annotated[
     bool,
     typer.Option(
@@ -223,6 +232,7 @@ class RunOptions:
 
     pages: PagesOpt = None
     password: PasswordOpt = None
+    encoding: EncodingOpt = None
     preset: PresetOpt = None
     method: MethodOpt = DEFAULT_METHOD
     budget: BudgetOpt = None
@@ -255,6 +265,7 @@ class RunOptions:
             read=ReadOptions(
                 pages=None if self.pages is None else PageRange.parse(self.pages),
                 password=self.password,
+                encoding=self.encoding,
             ),
             model=self.model,
             method=MethodSettings(

@@ -24,6 +24,18 @@ _MULTI_BYTE = re.compile(r"gb|big5|cp9(?:32|36|49|50)|euc|shift|johab|hz")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _COMMON_HAN = frozenset("的一是不了在人有我他这這中大来來上个個国國和也子时時，。、：；「」（）")
 _DISPLAY = {"cp1252": "Windows-1252", "gb18030": "GB18030", "cp932": "Shift JIS", "big5": "Big5"}
+# What software means by these names: the older sets' successors, which hold all of them.
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "big5": "big5hkscs",
+    "euc_kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "shift_jis": "cp932",
+    "tis-620": "cp874",
+}
 
 
 def shown(encoding: str) -> str:
@@ -31,8 +43,14 @@ def shown(encoding: str) -> str:
     return _DISPLAY.get(encoding, encoding.upper().replace("_", "-"))
 
 
-def encoding_of_mark(data: bytes) -> tuple[int, str] | None:
-    """The length of the byte order mark and the encoding it names.
+def superset(encoding: str) -> str:
+    """The codec to read an encoding with; it must be one that Python knows."""
+    name = codecs.lookup(encoding).name
+    return _SUPERSETS.get(name, name)
+
+
+def encoding_of_mark(data: bytes) -> str | None:
+    """The encoding that a byte order mark at the start names.
 
     None without a mark, or where what follows is not text in that encoding: other files may
     begin with the same two bytes.
@@ -41,7 +59,7 @@ def encoding_of_mark(data: bytes) -> tuple[int, str] | None:
         if data.startswith(mark):
             sample = data[len(mark) : len(mark) + _SAMPLE_BYTES].decode(encoding, "replace")
             if _odd_share(sample) < 0.05:
-                return len(mark), encoding
+                return encoding
     return None
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from ..config import ReadOptions
 from ..errors import DocumentError, UsageError
 from .document import Document
+from .formats import format_of, read_as
 from .source import STDIN, check_source, holds_pdf_marker, label, read_source
-from .text import read_text
 
 OnPage = Callable[[int, int], None]
 """Called after each page with the pages done and the pages to read."""
@@ -47,7 +47,7 @@ def load_document(
         raise UsageError(
             f"{name} is a text and has no pages to choose from", "leave --pages out, or name a PDF"
         )
-    text, warnings = read_text(data, name)
+    text, warnings = read_as(format_of(data, source), data, name, options.encoding)
     return Document(path=source, text=text, num_pages=None, pages=(), warnings=warnings)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
 from typing import NamedTuple
 
 _OFFICE = "save it as PDF or plain text first, e.g. with LibreOffice"
@@ -18,13 +20,17 @@ class BinaryType(NamedTuple):
 
 
 _ZIP_CONTENTS = (
-    (b"word/document.xml", BinaryType("a Word file (DOCX)", _OFFICE)),
-    (b"xl/workbook.", BinaryType("an Excel file (XLSX)", _OFFICE)),
-    (b"ppt/presentation.xml", BinaryType("a PowerPoint file (PPTX)", _OFFICE)),
-    (b"application/epub+zip", BinaryType("an EPUB book", "convert it to PDF or text first")),
-    (b"application/vnd.oasis.opendocument", BinaryType("an OpenDocument file", _OFFICE)),
+    ("docx", "word/document.xml", BinaryType("a Word file (DOCX)", _OFFICE)),
+    ("xlsx", "xl/workbook.", BinaryType("an Excel file (XLSX)", _OFFICE)),
+    ("pptx", "ppt/presentation.xml", BinaryType("a PowerPoint file (PPTX)", _OFFICE)),
+    ("epub", "META-INF/container.xml", BinaryType("an EPUB book", "convert it to PDF first")),
+    ("odf", "META-INF/manifest.xml", BinaryType("an OpenDocument file", _OFFICE)),
 )
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _ZIP = BinaryType("a ZIP archive", _UNPACK)
+_MAX_DIRECTORY_BYTES = 4 * 2**20  # of a ZIP file: tens of thousands of members
+_ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PREFIXES = (
     (b"\x1f\x8b", BinaryType("a gzip archive", "unpack it first: gunzip -c FILE | … -")),
     (b"BZh", BinaryType("a bzip2 archive", "unpack it first: bunzip2 -c FILE | … -")),
@@ -32,10 +38,7 @@ _PREFIXES = (
     (b"\x28\xb5\x2f\xfd", BinaryType("a zstd archive", "unpack it first: zstd -dc FILE | … -")),
     (b"7z\xbc\xaf\x27\x1c", BinaryType("a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", BinaryType("a RAR archive", _UNPACK)),
-    (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        BinaryType("an old Office file (DOC, XLS, PPT)", _OFFICE),
-    ),
+    (_OLE, BinaryType("an old Office file (DOC, XLS, PPT)", _OFFICE)),
     (b"{\\rtf", BinaryType("an RTF file", _OFFICE)),
     (b"%!PS", BinaryType("a PostScript file", "convert it first: ps2pdf FILE")),
     (b"AT&TFORM", BinaryType("a DjVu file", "convert it first: ddjvu -format=pdf FILE FILE.pdf")),
@@ -54,8 +57,40 @@ _PREFIXES = (
 
 def binary_type(data: bytes) -> BinaryType | None:
     """The type of a file known not to be text; None for all others."""
-    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return next((kind for content, kind in _ZIP_CONTENTS if content in data), _ZIP)
+    if data.startswith(_ZIP_STARTS):
+        found = zip_format(data)
+        return next((kind for name, _, kind in _ZIP_CONTENTS if name == found), _ZIP)
+    if data.startswith(_OLE) and _ENCRYPTED_OFFICE in data:
+        return BinaryType(
+            "an Office file with a password", "save a copy without it, then name that"
+        )
     if data[257:262] == b"ustar":
         return BinaryType("a tar archive", _UNPACK)
     return next((kind for prefix, kind in _PREFIXES if data.startswith(prefix)), None)
+
+
+def zip_format(data: bytes) -> str | None:
+    """Which document a ZIP file is, as `docx`; None where it is an archive, or no ZIP file."""
+    if not data.startswith(_ZIP_STARTS):
+        return None
+    names = _zip_names(data)
+    return next(
+        (
+            kind
+            for kind, content, _ in _ZIP_CONTENTS
+            if any(name.startswith(content) for name in names)
+        ),
+        None,
+    )
+
+
+def _zip_names(data: bytes) -> list[str]:
+    """The members of a ZIP file; of a damaged one those whose names can be seen in it."""
+    end = data.rfind(b"PK\x05\x06")
+    if end >= 0 and int.from_bytes(data[end + 12 : end + 16], "little") > _MAX_DIRECTORY_BYTES:
+        return []
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            return archive.namelist()
+    except Exception:  # noqa: BLE001 (what is wrong with it is for its reader to say)
+        return [content for _, content, _ in _ZIP_CONTENTS if content.encode() in data]

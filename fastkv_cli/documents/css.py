@@ -1,0 +1,105 @@
+"""As much of CSS as it takes to tell which text of a page its readers do not see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
+
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_ZERO = r"0*\.?0*(?:px|em|rem|pt|%|vh|vw)?(?![\d.])"
+# Declarations as `_declarations` writes them: lower case, no blanks, each behind a semicolon.
+_HIDING = re.compile(
+    r";(?:display:none|visibility:(?:hidden|collapse)|content-visibility:hidden|mso-hide:all"
+    rf"|opacity:{_ZERO}|font-size:(?:{_ZERO}|[01](?:\.\d+)?p[xt](?![\d.]))|color:transparent"
+    r"|(?:left|right|top|bottom|text-indent|margin-left|margin-top):-\d{3,}"
+    r"|clip:rect\([01]|clip-path:(?:inset\((?:50|100)%|circle\(0)|transform:scale\(0\)"
+    r")"
+)
+_NO_SIZE = re.compile(rf";(?:max-)?(?:width|height):{_ZERO}")
+_COLOR = re.compile(r";color:([^;]+)")
+_BACKGROUND = re.compile(r";background(?:-color)?:([^;]+)")
+_DISPLAY = re.compile(r";(?:display|visibility):([^;]+)")
+_NOT_DISPLAYED = frozenset({"none", "hidden", "collapse"})
+_MAX_SELECTORS = 200  # each is looked for in the whole page
+
+
+def hidden_by_style(style: str) -> bool:
+    """Whether a `style` attribute hides the element from readers."""
+    style = _declarations(style)
+    if _HIDING.search(style) is not None:
+        return True
+    if "overflow:hidden" in style and _NO_SIZE.search(style) is not None:
+        return True
+    color, background = _COLOR.search(style), _BACKGROUND.search(style)
+    return color is not None and background is not None and color[1] == background[1]
+
+
+def hidden_by_style_sheets(tree: LexborHTMLParser) -> set[int]:
+    """The nodes, by id, that the page's own style sheets do not display.
+
+    Later rules win, whatever their specificity, and a `style` attribute wins over all; rules for
+    some media or states only (`@media`, `:hover`) are left aside.
+    """
+    hidden: set[int] = set()
+    num_selectors = 0
+    for sheet in tree.css("style"):
+        if (sheet.attributes.get("media") or "all").strip().lower() not in {"all", "screen"}:
+            continue
+        for selectors, declarations in _rules(_COMMENT.sub("", sheet.text() or "")):
+            display = _DISPLAY.findall(_declarations(declarations))
+            if not display:
+                continue
+            is_hiding = not _NOT_DISPLAYED.isdisjoint(display)
+            if not is_hiding and not hidden:
+                continue
+            for selector in selectors.split(","):
+                num_selectors += 1
+                if num_selectors > _MAX_SELECTORS:
+                    return hidden
+                _mark(tree, selector.strip(), hidden, is_hiding=is_hiding)
+    return hidden
+
+
+def _mark(tree: LexborHTMLParser, selector: str, hidden: set[int], *, is_hiding: bool) -> None:
+    """Add the nodes that a selector matches to the hidden ones, or take them away."""
+    if not selector or ":" in selector:
+        return
+    try:
+        nodes = tree.css(selector)
+    except Exception:  # noqa: BLE001 (the parser has no type of its own for a bad selector)
+        return
+    for node in nodes:
+        if not is_hiding:
+            hidden.discard(node.mem_id)
+        elif node.tag not in {"html", "body"} and not _is_displayed(node.attributes.get("style")):
+            hidden.add(node.mem_id)
+
+
+def _is_displayed(style: str | None) -> bool:
+    """Whether a `style` attribute shows what a style sheet would hide."""
+    display = _DISPLAY.findall(_declarations(style or ""))
+    return bool(display) and _NOT_DISPLAYED.isdisjoint(display)
+
+
+def _declarations(style: str) -> str:
+    bare = "".join(_COMMENT.sub("", style).lower().split()).replace("!important", "")
+    return f";{bare}"
+
+
+def _rules(sheet: str) -> Iterator[tuple[str, str]]:
+    """Selectors and declarations of the rules outside of any `@` block."""
+    depth, selectors, at = 0, "", 0
+    for brace in re.finditer(r"[{}]", sheet):
+        between, at = sheet[at : brace.start()], brace.end()
+        if brace[0] == "{":
+            if depth == 0:
+                selectors = between.rpartition(";")[2].strip()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0 and not selectors.startswith("@"):
+                yield selectors, between

@@ -1,0 +1,85 @@
+"""From the bytes of a text to its characters: in the encoding that is given, marked, or guessed."""
+
+from __future__ import annotations
+
+from ..errors import DocumentError
+from .encodings import (
+    encoding_of_mark,
+    guess_legacy_encoding,
+    is_mostly_utf8,
+    shown,
+    superset,
+    unmarked_wide_encoding,
+)
+from .magic import binary_type
+
+_MAX_CONTROL_SHARE = 0.05
+_MAX_NUL_SHARE = 0.01
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\v\f\r\x1b"))
+_MARK = "\ufeff"
+
+
+def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Decode a plain text.
+
+    Args:
+        data: The whole file, at least one byte.
+        name: How messages call it.
+        encoding: What it is in, as the user says; None is to find out.
+
+    Returns:
+        The text as it stands in the file, without a byte order mark, and warnings (the encoding
+        where it was guessed; bytes that did not decode).
+
+    Raises:
+        DocumentError: when the bytes are not text.
+    """
+    if encoding is not None:
+        refuse_binary(data, name)
+        return decode_as(data, superset(encoding))
+    marked = encoding_of_mark(data)
+    if marked is not None:
+        return decode_as(data, marked)
+    refuse_binary(data, name)
+    wide = unmarked_wide_encoding(data)
+    if wide is not None:
+        return decode_as(data, wide)
+    num_controls = len(data) - len(data.translate(None, _CONTROLS))
+    if num_controls > _MAX_CONTROL_SHARE * len(data) or data.count(0) > _MAX_NUL_SHARE * len(data):
+        raise _not_text(name)
+    if is_mostly_utf8(data):
+        return decode_as(data, "utf-8")
+    guess = guess_legacy_encoding(data)
+    if guess is None:
+        raise _not_text(name)
+    text, warnings = decode_as(data, guess)
+    guessed = (
+        f"not UTF-8, read as {shown(guess)} (a guess): "
+        "if letters look wrong, name the encoding with --encoding"
+    )
+    return text, (guessed, *warnings)
+
+
+def decode_as(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:
+    """Decode, with U+FFFD and a warning for bytes that do not fit; a mark at the start goes."""
+    try:
+        return data.decode(encoding).removeprefix(_MARK), ()
+    except UnicodeError:
+        text = data.decode(encoding, "replace").removeprefix(_MARK)
+    bad = max(1, text.count("\ufffd"))
+    does, shows = ("1 place does", "shows") if bad == 1 else (f"{bad:,} places do", "show")
+    return text, (f"{does} not decode as {shown(encoding)} and {shows} as \ufffd",)
+
+
+def refuse_binary(data: bytes, name: str) -> None:
+    """Raise a DocumentError, with what to do, for files that are known not to be text."""
+    kind = binary_type(data)
+    if kind is not None:
+        raise DocumentError(f"{name} is {kind.name}, not text", kind.hint)
+
+
+def _not_text(name: str) -> DocumentError:
+    return DocumentError(
+        f"{name} is not text (binary data, or in no known encoding)",
+        "name the encoding with --encoding, or convert it to UTF-8 text or to PDF first",
+    )

@@ -1,0 +1,98 @@
+"""Which format bytes are in, and the reader of each; PDF is told and read elsewhere."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import PurePath
+
+from .encodings import encoding_of_mark
+from .magic import zip_format
+from .text import finish_text
+
+_HEAD_BYTES = 4096
+
+
+class Format(StrEnum):
+    """The formats that text is read from, PDF aside."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    EPUB = "epub"
+    DOCX = "docx"
+    PPTX = "pptx"
+
+
+# What is picked up in folders, in lower case; named by themselves, files may be called anything.
+PDF_SUFFIX = ".pdf"
+SUFFIXES: dict[str, Format] = {
+    ".txt": Format.TEXT,
+    ".text": Format.TEXT,
+    ".rst": Format.TEXT,
+    ".md": Format.MARKDOWN,
+    ".markdown": Format.MARKDOWN,
+    ".htm": Format.HTML,
+    ".html": Format.HTML,
+    ".xhtml": Format.HTML,
+    ".epub": Format.EPUB,
+    ".docx": Format.DOCX,
+    ".pptx": Format.PPTX,
+}
+# A page begins with its document type or its first element, behind comments and an XML header.
+_PAGE_START = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def format_of(data: bytes, source: str) -> Format:
+    """The format of a file that is no PDF.
+
+    The bytes decide; the suffix counts only where they leave it open, between plain text, Markdown
+    and pieces of HTML.
+    """
+    packed = zip_format(data)
+    if packed in set(Format):
+        return Format(str(packed))
+    if _PAGE_START.match(_head(data)):
+        return Format.HTML
+    by_suffix = SUFFIXES.get(PurePath(source).suffix.lower())
+    return by_suffix if by_suffix in {Format.HTML, Format.MARKDOWN} else Format.TEXT
+
+
+def read_as(
+    kind: Format, data: bytes, name: str, encoding: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """Read a file in a format.
+
+    Args:
+        kind: The format, as `format_of` tells it.
+        data: The whole file, at least one byte.
+        name: How messages call it.
+        encoding: What texts, Markdown and HTML are in; None is to find out.
+
+    Returns:
+        The text, cleaned, and warnings.
+
+    Raises:
+        DocumentError: when the file is damaged or not text, when it holds too much or no text, or
+            when what reads it is not installed.
+    """
+    match kind:
+        case Format.HTML:
+            from .html import read_html as read
+        case Format.MARKDOWN:
+            from .markdown import read_markdown as read
+        case _:
+            from .decode import decode_text as read
+    return finish_text(*read(data, name, encoding), name)
+
+
+def _head(data: bytes) -> str:
+    """The first characters, as far as they tell a web page: in any encoding its tags are ASCII."""
+    head = data[:_HEAD_BYTES]
+    encoding = encoding_of_mark(head)
+    if encoding is None and head[:2] in {b"<\0", b"\0<"}:
+        encoding = "utf-16-le" if head[0] else "utf-16-be"
+    return head.decode(encoding or "latin-1", "replace").removeprefix("\ufeff")

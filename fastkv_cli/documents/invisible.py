@@ -1,0 +1,112 @@
+"""Characters that no reader sees and a model reads all the same: taken out, and counted.
+
+They can carry a text of their own (Unicode's tag characters spell ASCII; runs of zero-width
+characters or of variation selectors spell bytes), reorder what is shown, or split a word so that
+no search finds it. Those that a script or an emoji needs stay.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+_DIRECTION_MARK = "direction mark"
+_KINDS = {
+    "tag character": "\U000e0000-\U000e007f",
+    "bidi control": "\u202a-\u202e\u2066-\u206f",
+    _DIRECTION_MARK: "\u061c\u200e\u200f",
+    "zero-width character": "\u200b-\u200d\u2060-\u2064\ufeff",
+    "variation selector": "\ufe00-\ufe0f\u180b-\u180f\U000e0100-\U000e01ef",
+    "other invisible character": (
+        "\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+        "\U0001d173-\U0001d17a\U000e0080-\U000e00ff\U000e01f0-\U000e0fff"
+    ),
+}
+_KIND_PATTERNS = {kind: re.compile(f"[{characters}]") for kind, characters in _KINDS.items()}
+_RUN = re.compile(f"[{''.join(_KINDS.values())}]+")
+
+# Flags of England, Scotland and Wales: a black flag, a region in tag characters, an end tag.
+_FLAGS = tuple(
+    "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
+    for region in ("gbeng", "gbsct", "gbwls")
+)
+_BLACK_FLAG = "\U0001f3f4"
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
+# A character is kept behind one that is matched here (a space stands for the start of the text).
+_INDIC = "\u0900-\u0dff\u1780-\u17ff\ua8e0-\ua8ff\U00011000-\U00011fff"
+_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaa7f"
+_NEEDED_BEHIND = {
+    "\u200c": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
+    "\u200d": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
+    "\u200b": re.compile(f"[{_UNSPACED}]"),
+    "\u115f": re.compile("[\u1100-\u11ff]"),
+    "\u1160": re.compile("[\u1100-\u11ff]"),
+    **dict.fromkeys("\u180b\u180c\u180d\u180e\u180f", re.compile("[\u1820-\u18aa]")),
+}
+_EMOJI_PRESENTATION = "\ufe0e\ufe0f"
+_JOINER = "\u200d"
+
+
+def strip_invisible(text: str) -> tuple[str, Counter[str]]:
+    """Take the hidden characters out of a text.
+
+    Direction marks are ordinary beside Hebrew and Arabic: they go, but are not counted there. Soft
+    hyphens are left to the caller: at the end of a line they say that a word goes on.
+
+    Returns:
+        The text, and how many characters of each kind were taken out.
+    """
+    removed: Counter[str] = Counter()
+
+    def replace(run: re.Match[str]) -> str:
+        before = text[run.start() - 1] if run.start() else " "
+        behind = text[run.end() : run.end() + 1]
+        kept = _needed(run[0], before, behind)
+        removed.update(run[0])
+        removed.subtract(kept)
+        return kept
+
+    stripped = _RUN.sub(replace, text)
+    counts = Counter[str]()
+    for kind, pattern in _KIND_PATTERNS.items():
+        number = sum(n for character, n in removed.items() if pattern.match(character))
+        if number and not (kind == _DIRECTION_MARK and _RIGHT_TO_LEFT.search(text)):
+            counts[kind] = number
+    return stripped, counts
+
+
+def invisible_warning(counts: Counter[str]) -> str | None:
+    """The warning about what was taken out of a document; None if nothing was."""
+    if not counts:
+        return None
+    kinds = (f"{number:,} {kind}{'s' if number > 1 else ''}" for kind, number in counts.items())
+    return f"hidden characters removed: {', '.join(kinds)}"
+
+
+def _needed(run: str, before: str, behind: str) -> str:
+    """The part of a run of invisible characters that shapes what stands around it.
+
+    At most two characters beside a flag's: a presentation selector and a joiner, as in a pair of
+    emoji. A longer run shapes nothing more.
+    """
+    if before == _BLACK_FLAG:
+        for flag in _FLAGS:
+            if run.startswith(flag):
+                return flag
+    kept = ""
+    if run[0] in _EMOJI_PRESENTATION and _is_pictorial(before):
+        kept, run = run[0], run[1:]
+    if run == _JOINER and _is_pictorial(before) and behind and _is_pictorial(behind):
+        return kept + run
+    needed = _NEEDED_BEHIND.get(run[:1])
+    if not kept and len(run) == 1 and needed is not None and needed.match(before):
+        return run
+    return kept
+
+
+def _is_pictorial(character: str) -> bool:
+    """Whether it can be an emoji, or a part of one: symbols, and the bases of keycaps."""
+    return character in "#*0123456789‼⁉" or unicodedata.category(character) in {
+        "So", "Sk", "Sm", "Pd",
+    }  # fmt: skip
