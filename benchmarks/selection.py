@@ -24,7 +24,6 @@ from fastkv_cli.engine.methods import Capacity, Kept, Observation, Plan, PromptS
 from fastkv_cli.engine.selection import (
     pool_scores,
     shared_counts,
-    top_positions,
     top_positions_per_head,
 )
 from fastkv_cli.evaluation.render import as_json, as_markdown
@@ -71,12 +70,11 @@ class Selection(FastKVProbe):
         counts = shared_counts(scores[0], capacity, plan.window, floor=0.2)
         return top_positions_per_head(scores[0], counts, plan.window)
 
-    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
+    def combine(self, scored: Sequence[Tensor]) -> Tensor:
         if self.layers == "decay":
-            return FastKVProbe.propagate(self, scored, length, plan)
+            return FastKVProbe.combine(self, scored)
         recent = [s[0].sum(dim=0) if self.heads == "sum" else s[0].amax(dim=0) for s in scored]
-        best = torch.stack(recent[-4:]).amax(dim=0) if self.layers == "max4" else recent[-1]
-        return top_positions(best, length, plan.window)
+        return torch.stack(recent[-4:]).amax(dim=0) if self.layers == "max4" else recent[-1]
 
     def _ready(self, scores: Tensor) -> Tensor:
         """The first tokens above all others; whole chunks with the score of their best token."""

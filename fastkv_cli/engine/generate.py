@@ -209,6 +209,7 @@ class Engine:
             text=answer.text.text,
             cache_lengths=lengths,
             first_logits=read.logits,
+            token_scores=None if read.token_scores is None else read.token_scores.tolist(),
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
             kv=self._kv_stats(read, lengths, method, ids.shape[0]),

@@ -30,6 +30,7 @@ class PrefillResult:
         hidden: (hidden,), the last position behind the last layer, as the LM head sees it.
         logits: (vocabulary,) float32, of the first new token.
         plan: the budgets that the method set for this prompt.
+        token_scores: (n − W,) float32, what decided which tokens go on; None where all did.
         tokens_seen: per layer, how many tokens it read.
         kept_bytes: bytes of the cache as prefill left it.
         flops: floating-point operations of the layers, without scoring.
@@ -39,6 +40,7 @@ class PrefillResult:
     hidden: Tensor
     logits: Tensor
     plan: Plan
+    token_scores: Tensor | None
     tokens_seen: tuple[int, ...]
     kept_bytes: int
     flops: int
@@ -71,10 +73,12 @@ def prefill(
     """
     plan = method.plan(decoder.shape(prompt_ids.shape[0], question))
     tsp, tokens_seen, flops = plan.tsp, [0] * decoder.num_layers, 0
+    token_scores: Tensor | None = None
     if tsp is not None and tsp.restart:  # GemFilter: choose in a pass of its own, then read those
         scores, flops = _score_at(decoder, prompt_ids, method, plan, tsp.layer, runner)
         tokens_seen[: tsp.layer + 1] = [prompt_ids.shape[0]] * (tsp.layer + 1)
-        prompt_ids, tsp = prompt_ids[method.propagate([scores], tsp.length, plan)], None
+        token_scores = method.combine([scores])
+        prompt_ids, tsp = prompt_ids[method.propagate(token_scores, tsp.length, plan)], None
 
     cache = CompressedCache(room=room)
     scored: list[Tensor] = []
@@ -94,7 +98,8 @@ def prefill(
             if compresses:
                 kept = method.keep(scores, capacity, plan)  # step 2
             if propagation is not None:
-                going_on = method.propagate(scored, propagation.length, plan)  # step 3
+                token_scores = method.combine(scored)
+                going_on = method.propagate(token_scores, propagation.length, plan)  # step 3
         cache.store(read.key, read.value, stream.positions, kept)
 
         if layer.index == decoder.num_layers - 1:
@@ -113,6 +118,7 @@ def prefill(
         hidden=hidden[0, -1],
         logits=decoder.logits(hidden)[-1],
         plan=plan,
+        token_scores=token_scores,
         tokens_seen=tuple(tokens_seen),
         kept_bytes=cache.nbytes,
         flops=flops + sum(layer.flops(seen, going_on) for layer, seen, going_on in computed),
@@ -138,7 +144,7 @@ def score_tokens(
     if plan.tsp is None:
         raise ValueError("the method has no TSP layer for this prompt")
     scores, _ = _score_at(decoder, prompt_ids, method, plan, plan.tsp.layer, runner)
-    return scores[0].sum(dim=0)
+    return method.combine([scores])
 
 
 def _score_at(

@@ -52,7 +52,7 @@ def test_fastkv_keeps_and_propagates_what_the_published_code_does(case: dict[str
     plan = Plan(capacities=(case["capacity"],), window=case["window"])
     scores = method.scores(observe(case), plan)
     kept = method.keep(scores, case["capacity"], plan)
-    propagated = method.propagate([scores], case["tsp_length"], plan)
+    propagated = method.propagate(method.combine([scores]), case["tsp_length"], plan)
     assert [set(head.tolist()) for head in kept] == [set(k) for k in case["fastkv"]["kept"]]
     assert set(propagated.tolist()) == set(case["fastkv"]["tsp"])
 

@@ -10,7 +10,7 @@ import torch
 from cases import load_tiny, make_prompt, name_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fastkv_cli import H2O, AdaKV, Engine, FastKV, Full, GemFilter
+from fastkv_cli import H2O, AdaKV, Engine, FastKV, FastKVProbe, Full, GemFilter
 from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Method
@@ -115,6 +115,25 @@ def test_kept_are_the_highest_scores_and_the_window(engine: Engine) -> None:
         dropped = set(range(152)) - kept
         assert len(kept) == 32
         assert lowest >= max(expected[head, list(dropped)]) - 1e-6
+
+
+@pytest.mark.parametrize(
+    "method", [FASTKV, FastKVProbe(tsp_layer=1, retention_rate=0.2), GemFilter()], ids=name_of
+)
+def test_what_decides_who_goes_on_is_given(engine: Engine, method: Any) -> None:
+    """The positions that the last layer kept are among the tokens with the highest scores."""
+    read = prefill(engine.decoder, torch.tensor(make_prompt(400)), method, LayerRunner(Kernel.SDPA))
+    assert read.token_scores is not None
+    assert read.plan.tsp is not None
+    generation = engine.generate(make_prompt(400), method, 2)
+    assert generation.token_scores == read.token_scores.tolist()
+    window = read.plan.window
+    assert read.token_scores.shape == (400 - window,)
+    best = read.token_scores.topk(read.plan.tsp.length - window).indices.sort().values
+    if not read.plan.tsp.restart:  # GemFilter's positions have no gaps
+        kept = read.cache.positions(3)[0]
+        assert set(kept[kept < 400 - window].tolist()) <= set(best.tolist())
+    assert engine.generate(make_prompt(400), Full(), 2).token_scores is None
 
 
 def test_tokens_left_behind_do_not_reach_deeper_layers(engine: Engine) -> None:

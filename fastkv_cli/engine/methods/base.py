@@ -17,7 +17,7 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ...tuning import Tuning
-from ..selection import attention_weights
+from ..selection import attention_weights, top_positions
 
 # Entries to keep in a layer, window counted in: of every head, or of each.
 Capacity = int | tuple[int, ...]
@@ -177,12 +177,20 @@ class Method(ABC):
         """Choose the cache entries of one layer: of each head, ascending row indices."""
         raise NotImplementedError(f"{self.name} plans to keep everything")
 
-    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
-        """Choose the tokens that go on, (length,) ascending row indices.
+    def combine(self, scored: Sequence[Tensor]) -> Tensor:
+        """One score a token, over all heads, (T − W,): what decides which tokens go on.
 
         Args:
             scored: the scores of every layer so far, the TSP layer's last.
+        """
+        return scored[-1][0].sum(dim=0)
+
+    def propagate(self, token_scores: Tensor, length: int, plan: Plan) -> Tensor:
+        """Choose the tokens that go on, (length,) ascending row indices: the highest, and W.
+
+        Args:
+            token_scores: (T − W,), as `combine` gives them.
             length: how many tokens go on.
             plan: of this prompt.
         """
-        raise NotImplementedError(f"{self.name} propagates every token")
+        return top_positions(token_scores, length, plan.window)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
-
-from torch import Tensor
 
 from ...config import Budget, MethodSettings
 from ...errors import UsageError
 from ...tuning import Tuning
-from ..selection import top_positions
 from .base import Plan, PromptShape, Propagation
 from .window import WindowMethod
 
@@ -104,7 +100,3 @@ class FastKV(WindowMethod):
                 layer, length, length / num_tokens if self.tsp_length else self.tsp_rate
             ),
         )
-
-    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
-        """Step 3: the tokens with the highest scores over all KV heads, and the window."""
-        return top_positions(scored[-1][0].sum(dim=0), length, plan.window)

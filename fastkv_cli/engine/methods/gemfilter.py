@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ...tuning import Tuning
-from ..selection import pool_scores, query_key_products, top_positions
+from ..selection import pool_scores, query_key_products
 from .base import Observation, Plan, PromptShape, Propagation
 from .budgeted import BudgetedMethod, check_kernel_size
 
@@ -61,7 +60,7 @@ class GemFilter(BudgetedMethod):
             return Plan.keep_all(prompt)
         return Plan(
             (length,) * prompt.num_layers,
-            window=1,
+            window=1,  # the last token has to be read, to go on from
             tsp=Propagation(layer, length, length / prompt.num_tokens, restart=True),
         )
 
@@ -71,7 +70,3 @@ class GemFilter(BudgetedMethod):
         products = query_key_products(last, observed.key)
         summed = products.float().sum(dim=1)[..., : -plan.window]
         return pool_scores(summed, self.kernel_size, "avg")
-
-    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
-        """The highest scores, and the last token, which has to be read to go on from."""
-        return top_positions(scored[-1][0, 0], length, plan.window)

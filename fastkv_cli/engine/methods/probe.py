@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..selection import pool_scores, top_positions
+from ..selection import pool_scores
 from .base import Observation, Plan, PromptShape
 from .fastkv import FastKV
 
@@ -51,9 +51,9 @@ class FastKVProbe(FastKV):
         scores = observed.window_weights(plan).amax(dim=2)
         return pool_scores(scores, self.kernel_size, self.pooling)
 
-    def propagate(self, scored: Sequence[Tensor], length: int, plan: Plan) -> Tensor:
-        """The tokens with the highest decayed sum of all layers' scores, and the window."""
+    def combine(self, scored: Sequence[Tensor]) -> Tensor:
+        """The decayed sum of all layers' scores."""
         total = scored[0][0].sum(dim=0)
         for scores in scored[1:]:
             total = self.decay * total + scores[0].sum(dim=0)
-        return top_positions(total, length, plan.window)
+        return total
