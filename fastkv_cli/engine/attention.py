@@ -129,8 +129,7 @@ def _attend_in_blocks(
     if rows is None:
         rows = torch.arange(num_keys - num_queries, num_keys, device=query.device)
     group = query.shape[1] // key.shape[1]
-    most_rows, most_scores = _CPU_BLOCK if query.device.type == "cpu" else _BLOCK
-    block_rows = max(1, min(num_queries, most_rows, most_scores // (group * num_keys)))
+    block_rows = rows_of_a_block(num_queries, num_keys, group, query.device.type)
     one_block = _attend_block_sdpa
     if kernel is Kernel.BLOCKED:
         scratch = query.new_empty(group * block_rows * num_keys)
@@ -151,6 +150,12 @@ def _attend_in_blocks(
             scaling,
         )
     return attended
+
+
+def rows_of_a_block(num_queries: int, num_keys: int, group: int, device_type: str) -> int:
+    """Query rows whose scores are held at once; `group` query heads share a KV head."""
+    most_rows, most_scores = _CPU_BLOCK if device_type == "cpu" else _BLOCK
+    return max(1, min(num_queries, most_rows, most_scores // (group * num_keys)))
 
 
 def _first_visible(row: int, causality: Causality) -> int:

@@ -53,6 +53,7 @@ def load_model(
     attention: Attention = Attention.AUTO,
     offline: bool = False,
     on_progress: ProgressCallback | None = None,
+    with_weights: bool = True,
 ) -> LoadedModel:
     """Load a model by its name, fetching and converting it first where that is needed.
 
@@ -63,6 +64,7 @@ def load_model(
         attention: AUTO is flash on CUDA where flash-attn is installed, else sdpa.
         offline: with True, no socket is opened.
         on_progress: told what is going on.
+        with_weights: without them the model is its own outline, of tensors that hold nothing.
 
     Raises:
         UsageError: for a device or kernels that are not there.
@@ -78,7 +80,7 @@ def load_model(
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            model, tokenizer, load_s = _load(folder, place, number_format)
+            model, tokenizer, load_s = _load(folder, place, number_format, with_weights)
     except FastKVError:
         raise
     except Exception as error:
@@ -111,11 +113,15 @@ def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None
     return files.converted
 
 
-def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any, float]:
+def _load(
+    folder: Path, device: torch.device, dtype: torch.dtype, with_weights: bool
+) -> tuple[Any, Any, float]:
     config, tokenizer = (
         _read_json(folder / name) for name in ("config.json", "tokenizer_config.json")
     )
     load = _load_plain if is_plain(config, tokenizer, device, dtype) else _load_any
+    if not with_weights:
+        device = torch.device("meta")
     model, tokenizer, missing, load_s = load(folder, device, dtype)
     if missing:
         raise ModelError(
@@ -138,6 +144,10 @@ def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     started = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(folder, config=config, **ours)
+    if device.type == "meta":
+        with device:
+            model = model_class(config).to(dtype)
+        return model, tokenizer, [], time.perf_counter() - started
     model, info = model_class.from_pretrained(
         folder,
         config=config,
@@ -151,13 +161,15 @@ def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded
     return model, tokenizer, sorted(info["missing_keys"]), time.perf_counter() - started
 
 
-def _load_plain(folder: Path, *_: object) -> _Loaded:
+def _load_plain(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded:
     """As `_load_any`, of a model that `is_plain`, without importing what it does not need."""
     from transformers import PreTrainedTokenizerFast
 
     started = time.perf_counter()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     model = PlainLlama(_read_json(folder / "config.json"))
+    if device.type == "meta":
+        return model.to(dtype), tokenizer, [], time.perf_counter() - started
     missing = model.load(folder)
     return model, tokenizer, missing, time.perf_counter() - started
 
