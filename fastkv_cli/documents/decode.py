@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import DocumentError
 from .encodings import (
     encoding_of_mark,
+    escaped_encoding,
     guess_legacy_encoding,
     is_mostly_utf8,
     shown,
@@ -41,9 +42,9 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     if marked is not None:
         return decode_as(data, marked)
     refuse_binary(data, name)
-    wide = unmarked_wide_encoding(data)
-    if wide is not None:
-        return decode_as(data, wide)
+    told = unmarked_wide_encoding(data) or escaped_encoding(data)
+    if told is not None:
+        return decode_as(data, told)
     num_controls = len(data) - len(data.translate(None, _CONTROLS))
     if num_controls > _MAX_CONTROL_SHARE * len(data) or data.count(0) > _MAX_NUL_SHARE * len(data):
         raise _not_text(name)

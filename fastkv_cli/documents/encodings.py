@@ -20,10 +20,43 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_MULTI_BYTE = re.compile(r"gb|big5|cp9(?:32|36|49|50)|euc|shift|johab|hz")
+# The encodings that texts are found in.
+_PAIRS = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
+_OTHERS = (
+    *("cp1251", "koi8_r", "koi8_u", "iso8859_5", "cp866", "cp1253", "iso8859_7", "cp1255"),
+    *("iso8859_8", "cp1256", "cp874"),
+)
+# Of Latin letters, the likeliest first, with what each language writes beyond a to z.
+_LATIN = {
+    "cp1252": (
+        *("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúüªº", "àáâãçéêíóôõúüªº", "àèéìíîòóù", "åäöé"),
+        *("æøåé", "áæðéíóöúýþ", "àáèéëïíóöüç", "äöõüšž"),
+    ),
+    "cp1250": (
+        *("áéíóöőúüű", "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž"),
+        *("čćđšž", "čšž", "ăâîşţ"),
+    ),
+    "iso8859_2": ("áéíóöőúüű", "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "ăâîşţ"),
+    "cp1254": ("çğıiöşüâîû",),
+    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž"),
+}
+_ACCENTED = re.compile(
+    r"(?<=[a-z])[^\x00-\x7f‘’“”«»–—…•€]|[^\x00-\x7f‘’“”«»–—…•€](?=[a-z])", re.IGNORECASE
+)
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B](?:[!-~]{2})+\x1b\([BJ]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
-_COMMON_HAN = frozenset("的一是不了在人有我他这這中大来來上个個国國和也子时時，。、：；「」（）")
-_DISPLAY = {"cp1252": "Windows-1252", "gb18030": "GB18030", "cp932": "Shift JIS", "big5": "Big5"}
+_COMMON_HAN = frozenset(
+    "的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會可也你对對生能而子那得于"
+    "着下自之年过過发發后後作里裡用道行所然家种種事成方多经經么麼去法学學如都同现現当當没沒动動面起看定天"
+    "分还還进進好小部其些主样樣理心本前开開但因只从從想实實日者意无無力它与與长長文件時間使数數请請您名字"
+    "，。、：；？！「」（）《》・ー"
+)
+_DISPLAY = {
+    "cp1252": "Windows-1252",
+    "gb18030": "GB18030",
+    "cp932": "Shift JIS",
+    "big5hkscs": "Big5",
+}
 # What software means by these names: the older sets' successors, which hold all of them.
 _SUPERSETS = {
     "ascii": "cp1252",
@@ -79,6 +112,11 @@ def unmarked_wide_encoding(data: bytes) -> str | None:
     return max(candidates)[1] if candidates else None
 
 
+def escaped_encoding(data: bytes) -> str | None:
+    """ISO-2022-JP, which is ASCII but for its escape sequences; None if it is not."""
+    return "iso2022_jp" if _ISO_2022_JP.search(data[:_SAMPLE_BYTES]) else None
+
+
 def is_mostly_utf8(data: bytes) -> bool:
     """Whether the bytes are UTF-8, up to a tenth of what is not ASCII.
 
@@ -95,55 +133,73 @@ def is_mostly_utf8(data: bytes) -> bool:
 
 
 def guess_legacy_encoding(data: bytes) -> str | None:
-    """The legacy encoding that charset-normalizer finds likeliest; None if nothing fits.
+    """The legacy encoding that is likeliest; None if nothing fits.
 
-    Two things are added to its judgement. Ties between relatives, which short texts leave open,
-    go to Windows-1252, by far the commonest. And where high bytes come in pairs, as in Chinese
-    and Korean, a multi-byte encoding that decodes without error goes before a single-byte one,
-    in which any bytes decode.
+    Those of Chinese, Japanese and Korean are told by what they decode to, as hardly any other
+    bytes decode in them to what these languages write. Among the others charset-normalizer
+    chooses; but relatives that differ in a few letters are told apart by those that each language
+    has, and what that leaves open goes to Windows-1252, by far the commonest.
     """
     sample = data[:_SAMPLE_BYTES]
     if len(data) > len(sample):
         sample = sample[: sample.rfind(b"\n") + 1] or sample
     runs = [len(match[0]) for match in _HIGH_RUN.finditer(sample)]
     num_high = sum(runs)
-    paired = sum(n for n in runs if n % 2 == 0) > 0.95 * num_high
+    is_paired = sum(n for n in runs if n % 2 == 0) > 0.95 * num_high
+    is_dense = num_high > 0.2 * len(sample)
+    share, likeliest = max((_east_asian_share(sample, encoding), encoding) for encoding in _PAIRS)
+    if (is_dense and share > (0.05 if is_paired else 0.1)) or (num_high > 20 and share > 0.3):
+        return likeliest
     # Tables and markup look messy to it; valid pairs are evidence enough to allow for more mess.
-    matches = _matches(sample, 0.2) or (_matches(sample, 0.4) if paired else [])
-    multi_byte = [match for match in matches if _MULTI_BYTE.match(match.encoding)]
-    if paired and multi_byte:
-        return max(multi_byte, key=_east_asian_share).encoding
-    if sum(1 for n in runs if n == 1) > 0.5 * len(runs):  # lone accents in Latin letters
-        matches = [match for match in matches if match not in multi_byte]
-    if not matches:
-        return "cp1252" if num_high < 0.3 * len(sample) else None
-    best = matches[0]
-    for match in matches:
-        is_tie = match.chaos <= best.chaos + 0.01 and match.coherence >= best.coherence - 0.001
-        if is_tie and "cp1252" in match.could_be_from_charset:
-            return "cp1252"
-    return best.encoding
+    matches = _matches(sample, 0.2) or (_matches(sample, 0.4) if is_paired else [])
+    if not is_dense:
+        matches = [match for match in matches if match.encoding not in _PAIRS]
+    if not matches or matches[0].encoding in _LATIN:
+        return _latin_encoding(sample) if num_high < 0.3 * len(sample) else None
+    close = [match for match in matches if match.chaos <= matches[0].chaos + 0.02]
+    return max(close, key=lambda match: match.coherence).encoding
 
 
 def _matches(sample: bytes, threshold: float) -> list[CharsetMatch]:
     """charset-normalizer's candidates, best first; UTF-16 and the like were dealt with before."""
     from charset_normalizer import from_bytes
 
-    found = from_bytes(sample, threshold=threshold, preemptive_behaviour=False)
-    return [match for match in found if not match.encoding.startswith("utf")]
+    candidates = [*_PAIRS, *_LATIN, *_OTHERS]
+    return list(
+        from_bytes(sample, threshold=threshold, preemptive_behaviour=False, cp_isolation=candidates)
+    )
 
 
-def _east_asian_share(match: CharsetMatch) -> float:
-    """How much of the text, beyond ASCII, is what its language would hold most.
+def _latin_encoding(sample: bytes) -> str:
+    """Which of the encodings of Latin letters leaves the fewest that no one language has.
+
+    A symbol within a word counts as a letter that none has.
+    """
+    best, best_share = "", -1.0
+    for encoding, languages in _LATIN.items():
+        text = sample.decode(encoding, "replace")
+        found = Counter(match[0].lower() for match in _ACCENTED.finditer(text))
+        num_known = max(sum(found[letter] for letter in letters) for letters in languages)
+        share = num_known / found.total() if found else 1.0
+        if share > best_share + 0.01:
+            best, best_share = encoding, share
+    return best
+
+
+def _east_asian_share(sample: bytes, encoding: str) -> float:
+    """How much of the text, beyond ASCII, is what its language writes most; 0 if it does not fit.
 
     Read in the wrong one of these encodings, a text is a mixture of rare characters.
     """
-    counts = Counter(c for c in str(match) if c > "\x7f")
-    total = max(1, sum(counts.values()))
+    text = sample.decode(encoding, "replace")
+    counts = Counter(c for c in text if c > "\x7f")
+    total = max(1, counts.total())
+    if counts[_REPLACEMENT] > 0.002 * total + 1:
+        return 0.0
     hangul = sum(n for c, n in counts.items() if "\uac00" <= c <= "\ud7a3") / total
     kana = sum(n for c, n in counts.items() if "\u3040" <= c <= "\u30ff") / total
     common = sum(n for c, n in counts.items() if c in _COMMON_HAN) / total
-    return max(hangul if hangul > 0.8 else 0.0, kana if kana > 0.2 else 0.0, common)
+    return max(hangul if hangul > 0.8 else 0.0, kana + common if kana > 0.2 else common)
 
 
 def _odd_share(text: str) -> float:

@@ -84,7 +84,13 @@ def read_as(
             from .html import read_html as read
         case Format.MARKDOWN:
             from .markdown import read_markdown as read
-        case _:
+        case Format.EPUB:
+            from .epub import read_epub as read
+        case Format.DOCX:
+            from .office import read_docx as read
+        case Format.PPTX:
+            from .office import read_pptx as read
+        case Format.TEXT:
             from .decode import decode_text as read
     return finish_text(*read(data, name, encoding), name)
 

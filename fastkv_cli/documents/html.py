@@ -60,7 +60,7 @@ def read_html(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
     Raises:
         DocumentError: when it is binary data.
     """
-    source, warnings = _decode(data, name, encoding)
+    source, warnings = decode_html(data, name, encoding)
     text, num_hidden = html_to_text(source)
     hidden = hidden_warning(num_hidden)
     return text, warnings if hidden is None else (*warnings, hidden)
@@ -73,19 +73,20 @@ def hidden_warning(num_places: int) -> str | None:
     return f"hidden text left out: {num_places:,} place{'s' if num_places > 1 else ''}"
 
 
-def html_to_text(source: str, *, keeps_asides: bool = False) -> tuple[str, int]:
+def html_to_text(source: str, *, is_book: bool = False) -> tuple[str, int]:
     """The text of a page as Markdown, and in how many places it hides text from its readers.
 
     Headings, lists, tables and preformatted text keep their form. Navigation and the like are left
-    out, and where `main` or `article` hold most of the text, everything around them as well.
-    `keeps_asides` is for books, whose asides are notes and boxes.
+    out, and where `main` or `article` hold most of the text, everything around them as well. In a
+    book, asides are notes and boxes, and belong to the text; and the title of each page is nothing
+    but the book's.
     """
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(source)
-    survey = _survey(tree, keeps_asides=keeps_asides, keeps_all=False)
+    survey = _survey(tree, keeps_asides=is_book, keeps_all=False)
     if not survey.num_shown:  # all of it is navigation, or a header: better than nothing
-        survey = _survey(tree, keeps_asides=keeps_asides, keeps_all=True)
+        survey = _survey(tree, keeps_asides=is_book, keeps_all=True)
     writer = BlockWriter()
     region = survey.region
     depth = 0
@@ -99,7 +100,7 @@ def html_to_text(source: str, *, keeps_asides: bool = False) -> tuple[str, int]:
             depth -= is_region
         elif region is None or depth:
             writer.text(node.text_content or "")
-    title = tree.css_first("head > title")
+    title = None if is_book else tree.css_first("head > title")
     return writer.finish(title.text() if title is not None else ""), survey.num_hidden
 
 
@@ -226,7 +227,7 @@ def _is_hidden(tag: str, attributes: dict[str, str | None]) -> bool:
     return style is not None and hidden_by_style(style)
 
 
-def _decode(data: bytes, name: str, encoding: str | None) -> tuple[str, tuple[str, ...]]:
+def decode_html(data: bytes, name: str, encoding: str | None) -> tuple[str, tuple[str, ...]]:
     """Decode by what the user says, else the mark, else the page's own word where that can be."""
     if encoding is not None or encoding_of_mark(data) or unmarked_wide_encoding(data):
         return decode_text(data, name, encoding)

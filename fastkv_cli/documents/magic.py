@@ -20,9 +20,9 @@ class BinaryType(NamedTuple):
 
 
 _ZIP_CONTENTS = (
-    ("docx", "word/document.xml", BinaryType("a Word file (DOCX)", _OFFICE)),
+    ("docx", "word/document", BinaryType("a Word file (DOCX)", _OFFICE)),
     ("xlsx", "xl/workbook.", BinaryType("an Excel file (XLSX)", _OFFICE)),
-    ("pptx", "ppt/presentation.xml", BinaryType("a PowerPoint file (PPTX)", _OFFICE)),
+    ("pptx", "ppt/presentation", BinaryType("a PowerPoint file (PPTX)", _OFFICE)),
     ("epub", "META-INF/container.xml", BinaryType("an EPUB book", "convert it to PDF first")),
     ("odf", "META-INF/manifest.xml", BinaryType("an OpenDocument file", _OFFICE)),
 )

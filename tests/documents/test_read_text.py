@@ -95,7 +95,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes, words: 
 
 @pytest.mark.parametrize(
     ("member", "words"),
-    [("word/document.xml", "a Word file (DOCX)"), ("notes.txt", "a ZIP archive")],
+    [("xl/workbook.xml", "an Excel file (XLSX)"), ("notes.txt", "a ZIP archive")],
 )
 def test_zip_files_are_told_by_what_they_hold(tmp_path: Path, member: str, words: str) -> None:
     buffer = BytesIO()

@@ -1,0 +1,55 @@
+"""Documents that are ZIP files: opened only when what they unpack to is bounded."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from xml.etree import ElementTree
+
+from ..errors import DocumentError
+from .verdict import reason
+
+MAX_UNPACKED_BYTES = 256 * 2**20
+
+
+def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
+    """Open a ZIP file; no member of it unpacks to more than its directory says.
+
+    Raises:
+        DocumentError: when it is damaged, needs a password, or unpacks to more than 256 MiB.
+    """
+    try:
+        archive = zipfile.ZipFile(BytesIO(data))
+    except Exception as error:
+        raise damaged(name, error) from error
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+        raise DocumentError(
+            f"{name} unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB",
+            "take pictures out of it, split it, or save it as PDF",
+        )
+    if any(member.flag_bits & 1 for member in members):
+        raise DocumentError(f"{name} needs a password", "save a copy without it, then name that")
+    return archive
+
+
+def parse_xml(data: bytes) -> ElementTree.Element:
+    """Parse a member; expat itself refuses entities that grow out of proportion.
+
+    Raises:
+        ElementTree.ParseError: when it is not well-formed.
+    """
+    return ElementTree.fromstring(data)  # noqa: S314 (see above; nothing external is fetched)
+
+
+def local_name(element: ElementTree.Element) -> str:
+    """The tag without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def damaged(name: str, error: Exception) -> DocumentError:
+    """The error for a file that its reader does not understand."""
+    return DocumentError(
+        f"{name} is damaged or incomplete ({reason(error)})",
+        "download it again, or save it anew or as PDF in the program that opens it",
+    )

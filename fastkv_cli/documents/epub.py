@@ -1,0 +1,118 @@
+"""EPUB books: web pages in a ZIP file, and the order in which they are read."""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from ..errors import DocumentError
+from .archive import damaged, local_name, open_archive, parse_xml
+from .document import MAX_CHARACTERS
+from .html import decode_html, hidden_warning, html_to_text
+
+_CONTAINER = "META-INF/container.xml"
+_ENCRYPTION = "META-INF/encryption.xml"
+_PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+
+
+class _Book(NamedTuple):
+    """The title and authors, as lines, and the pages in the order of reading."""
+
+    head: str
+    pages: list[str]
+
+
+def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Read a book, its chapters as Markdown under its title and its authors.
+
+    Args:
+        data: The whole file.
+        name: How messages call it.
+        encoding: What its pages are in, as the user says; None goes by their own word.
+
+    Returns:
+        The text, and warnings (hidden text, chapters that are missing).
+
+    Raises:
+        DocumentError: when it is damaged, too large, or under a copy protection.
+    """
+    with open_archive(data, name) as archive:
+        try:
+            book = _open_book(archive)
+            encrypted = _encrypted(archive)
+        except Exception as error:
+            raise damaged(name, error) from error
+        if not encrypted.isdisjoint(book.pages):
+            raise DocumentError(
+                f"{name} is under a copy protection (DRM), and its text is encrypted",
+                "read a copy without it",
+            )
+        parts = [book.head]
+        num_hidden = num_missing = num_characters = 0
+        for page in book.pages:
+            try:
+                source, _ = decode_html(archive.read(page), name, encoding)
+            except Exception:  # noqa: BLE001 (the other chapters are wanted)
+                num_missing += 1
+                continue
+            text, hidden = html_to_text(source, is_book=True)
+            parts.append(text)
+            num_hidden += hidden
+            num_characters += len(text)
+            if num_characters > MAX_CHARACTERS:  # an error, but that is for the caller to say
+                break
+    warnings = []
+    if num_missing:
+        subject = "1 chapter is" if num_missing == 1 else f"{num_missing:,} chapters are"
+        warnings.append(f"{subject} missing or damaged and left out")
+    hidden_text = hidden_warning(num_hidden)
+    if hidden_text is not None:
+        warnings.append(hidden_text)
+    return "\n\n".join(filter(None, parts)), tuple(warnings)
+
+
+def _open_book(archive: zipfile.ZipFile) -> _Book:
+    """Find out what the book consists of; raises all kinds of things where it is damaged."""
+    container = parse_xml(archive.read(_CONTAINER))
+    package_path = next(
+        element.attrib["full-path"]
+        for element in container.iter()
+        if local_name(element) == "rootfile"
+    )
+    folder = posixpath.dirname(package_path)
+    titles: list[str] = []
+    authors: list[str] = []
+    pages: dict[str, str] = {}
+    spine: list[str] = []
+    for element in parse_xml(archive.read(package_path)).iter():
+        kind, text = local_name(element), " ".join((element.text or "").split())
+        if kind == "title" and text:
+            titles.append(text)
+        elif kind == "creator" and text:
+            authors.append(text)
+        elif kind == "item" and element.get("media-type") in _PAGE_TYPES:
+            if "nav" not in (element.get("properties") or "").split():
+                path = posixpath.join(folder, unquote(element.attrib["href"]))
+                pages[element.attrib["id"]] = posixpath.normpath(path)
+        elif kind == "itemref":
+            spine.append(element.attrib["idref"])
+    head = "\n\n".join(
+        [*(f"# {title}" for title in titles[:1]), *filter(None, [", ".join(authors)])]
+    )
+    return _Book(head, [pages[page] for page in dict.fromkeys(spine) if page in pages])
+
+
+def _encrypted(archive: zipfile.ZipFile) -> set[str]:
+    """The members that are encrypted; fonts often are, in books that are free to read."""
+    if _ENCRYPTION not in archive.namelist():
+        return set()
+    return set(_references(archive.read(_ENCRYPTION)))
+
+
+def _references(data: bytes) -> Iterator[str]:
+    for element in parse_xml(data).iter():
+        if local_name(element) == "CipherReference":
+            yield unquote(element.attrib["URI"])
