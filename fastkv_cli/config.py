@@ -336,6 +336,7 @@ class Request:
         attention: kernels to prefill with.
         decode_weights: what decoding reads its weights from.
         offline: open no socket.
+        resume: go on from the parts that an interrupted run kept.
     """
 
     sources: tuple[str, ...]
@@ -349,6 +350,7 @@ class Request:
     attention: Attention = Attention.AUTO
     decode_weights: DecodeWeights = DecodeWeights.AUTO
     offline: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:

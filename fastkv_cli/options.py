@@ -156,6 +156,14 @@ SeedOpt = Annotated[
     int,
     typer.Option(metavar="N", rich_help_panel=_ANSWER, help="The same seed, the same answer."),
 ]
+ResumeOpt = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        rich_help_panel=_ANSWER,
+        help="Go on from the parts of a long text that an interrupted run has read.",
+    ),
+]
 PagesOpt = Annotated[
     str | None,
     typer.Option(metavar="PAGES", help="Pages of a PDF to read, as 1-5,9,20- (the first is 1)."),
@@ -247,6 +255,7 @@ class RunOptions:
     max_tokens: MaxTokensOpt = None
     temperature: TemperatureOpt = 0.0
     seed: SeedOpt = 0
+    resume: ResumeOpt = False
     json: JsonOpt = False
     stats: StatsOpt = None
     quiet: QuietOpt = False
@@ -283,6 +292,7 @@ class RunOptions:
             attention=self.attention,
             decode_weights=self.decode_weights,
             offline=self.offline,
+            resume=self.resume,
         )
 
     def display(self) -> Display:

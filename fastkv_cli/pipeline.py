@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .config import Display, Request
 from .console import AnswerWriter, Messages, stderr_console
@@ -15,7 +16,7 @@ from .loading import load_engine
 from .progress import ProgressBars
 from .render import render_json, render_tables
 from .stats import ModelStats, RunReport
-from .tasks import Outcome, Work
+from .tasks import Outcome, PartStore, Work
 from .tuning import load_tuning
 
 Task = Callable[[Work], Iterator[Piece | Outcome]]
@@ -37,22 +38,32 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
     console = stderr_console()
     messages = Messages(console, quiet=display.quiet)
     writer = AnswerWriter(display.output, force=display.force)
-    try:
-        with ProgressBars(console, enabled=not display.quiet) as bars:
-            shown = _Shown(bars, messages, None if display.json else writer, max_tokens)
-            report = _answer(command, request, task, max_tokens, shown)
-    except Exception:
-        writer.give_up()
-        raise
-    except KeyboardInterrupt:
-        writer.give_up()
-        unwritten = f": {display.output} was not written" if display.output else ""
-        raise InterruptedRunError(f"interrupted{unwritten}") from None
-    if display.json:
-        writer.write(render_json(report))
-    writer.finish()
+    bars = ProgressBars(console, enabled=not display.quiet)
+    shown = _Shown(bars, messages, None if display.json else writer, max_tokens)
+    # Whether anything is kept of a run is decided here, and nowhere else.
+    with PartStore(enabled=True, resume=request.resume, warn=shown.warn, note=shown.note) as parts:
+        try:
+            with bars:
+                report = _answer(command, request, task, max_tokens, shown, parts)
+        except Exception:
+            writer.give_up()
+            raise
+        except KeyboardInterrupt:
+            writer.give_up()
+            raise _interrupted(display.output, parts) from None
+        if display.json:
+            writer.write(render_json(report))
+        writer.finish()
+        parts.finish()
     if display.stats if display.stats is not None else not display.json:
         messages.show(render_tables(report))
+
+
+def _interrupted(output: Path | None, parts: PartStore) -> InterruptedRunError:
+    """What became of a run that Ctrl-C ended."""
+    unwritten = f"{output} was not written" if output else ""
+    kept = f"{parts.kept}, run again with --resume" if parts.kept else ""
+    return InterruptedRunError("interrupted", "; ".join(filter(None, (unwritten, kept))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,10 @@ class _Shown:
         self.bars.close()
         self.warnings.append(text)
         self.messages.warn(text)
+
+    def note(self, text: str) -> None:
+        self.bars.close()
+        self.messages.note(text)
 
     def piece(self, piece: Piece) -> None:
         """Show some of the answer, or, where it is not seen as it comes, that it grows."""
@@ -90,11 +105,13 @@ class _Shown:
 
 
 def _answer(
-    command: str, request: Request, task: Task, max_tokens: int, shown: _Shown
+    command: str, request: Request, task: Task, max_tokens: int, shown: _Shown, parts: PartStore
 ) -> RunReport:
     documents, extract_s = _read_documents(request, shown)
-    work, settings = _prepare(request, documents, max_tokens, shown)
+    work, settings = _prepare(request, documents, max_tokens, shown, parts)
     outcome = _do(task, work, shown)
+    if request.resume and not parts.is_open:
+        shown.note("the text was read in one go: there was nothing to resume")
     loaded = work.engine.loaded
     return RunReport(
         command=command,
@@ -134,7 +151,11 @@ def _read_documents(request: Request, shown: _Shown) -> tuple[list[Document], fl
 
 
 def _prepare(
-    request: Request, documents: list[Document], max_tokens: int, shown: _Shown
+    request: Request,
+    documents: list[Document],
+    max_tokens: int,
+    shown: _Shown,
+    parts: PartStore,
 ) -> tuple[Work, str]:
     """Load the model and tokenize the text; and where the method's settings come from."""
     shown.bars.update("starting")
@@ -156,6 +177,7 @@ def _prepare(
         max_tokens=max_tokens,
         sampling=request.sampling,
         on_progress=shown.bars.update,
+        parts=parts,
     )
     return work, tuning.describe(request.method)
 

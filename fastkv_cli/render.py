@@ -44,6 +44,7 @@ def render_json(report: RunReport) -> str:
         ],
         "reading": {
             "parts": reading.parts,
+            "parts_resumed": reading.parts_resumed,
             "tokens_read": reading.tokens_read,
             "tokens_used": reading.tokens_used,
             "tokens_left_out": reading.tokens_left_out,
@@ -111,7 +112,10 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             if not reading.tokens_left_out
             else f"answered from {reading.tokens_used:,}, left out {reading.tokens_left_out:,}"
         )
-        yield "Read", f"{reading.parts} parts, {reading.tokens_read:,} tokens: {used}"
+        kept = (
+            f" ({reading.parts_resumed} kept from an earlier run)" if reading.parts_resumed else ""
+        )
+        yield "Read", f"{reading.parts} parts{kept}, {reading.tokens_read:,} tokens: {used}"
     model = report.model
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
     yield "Decodes from", model.decode_weights

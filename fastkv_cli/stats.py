@@ -5,8 +5,9 @@ None stands for what was not measured, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,12 @@ class KVStats:
     layers: tuple[LayerStats, ...]
     note: str = ""
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what `asdict` made of one, also by way of JSON."""
+        layers = tuple(LayerStats(**layer) for layer in fields["layers"])
+        return cls(**{**fields, "layers": layers})
+
     @property
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
@@ -150,12 +157,14 @@ class ReadingStats:
         tokens_used: tokens of the text in the prompt that was answered from, or, for a summary of
             parts, in all parts.
         parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
+        parts_resumed: parts that were not read again, because an earlier run had kept them.
     """
 
     parts: int
     tokens_read: int
     tokens_used: int
     parts_s: float | None = None
+    parts_resumed: int = 0
 
     @property
     def tokens_left_out(self) -> int:

@@ -33,7 +33,9 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
         answer="An answer – in “two” lines.\nYes.",
         model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", "4-bit weights"),
         documents=(DocumentStats(path, 3, 4000, 1000), DocumentStats("-", None, 50, 12)),
-        reading=ReadingStats(parts=2, tokens_read=1012, tokens_used=900, parts_s=1.25),
+        reading=ReadingStats(
+            parts=2, tokens_read=1012, tokens_used=900, parts_s=1.25, parts_resumed=1
+        ),
         generation=GenerationStats(
             prefill_s=0.5,
             ttft_s=0.53125,
@@ -79,6 +81,7 @@ def test_json_of_a_report() -> None:
         ],
         "reading": {
             "parts": 2,
+            "parts_resumed": 1,
             "tokens_read": 1012,
             "tokens_used": 900,
             "tokens_left_out": 112,
@@ -146,6 +149,7 @@ def test_json_of_a_real_run(
         ],
         "reading": {
             "parts": "int",
+            "parts_resumed": "int",
             "tokens_read": "int",
             "tokens_used": "int",
             "tokens_left_out": "int",
@@ -246,7 +250,7 @@ def test_the_table_tells_all() -> None:
     for words in (
         "a.pdf: 3 pages, 1,000 tokens",
         "-: 12 tokens",
-        "2 parts, 1,012 tokens: answered from 900, left out 112",
+        "2 parts (1 kept from an earlier run), 1,012 tokens: answered from 900, left out 112",
         "org/model, bfloat16 on cpu, blocked attention",
         "1.78 s = parts 1.25 s + prefill 0.50 s + first token 31.2 ms",
         "documents 0.10 s, model 0.75 s",

@@ -4,7 +4,8 @@ Free of torch: the engine is handed in.
 """
 
 from .ask import ask
+from .parts import PartStore
 from .run import Outcome, Work
 from .summarize import summarize
 
-__all__ = ["Outcome", "Work", "ask", "summarize"]
+__all__ = ["Outcome", "PartStore", "Work", "ask", "summarize"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 from ..events import Piece
 from ..prompts import ask_task, build_scoring_prompt, tokenize_text
 from ..stats import ReadingStats
+from .parts import open_parts
 from .run import Outcome, Work
 
 # A part is scored at once. Short parts cost less attention, and their scores, each a share of the
@@ -59,6 +61,7 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         tokens_read=corpus.num_tokens,
         tokens_used=sum(passage.num_tokens for passage in best),
         parts_s=time.perf_counter() - started,
+        parts_resumed=work.parts.num_resumed,
     )
     token_ids = _join(best, corpus.token_ids, gap)
     yield from work.answer(token_ids, task, "reading the best passages", reading)
@@ -71,16 +74,28 @@ def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Pa
         All passages of the parts, in the order of the text.
     """
     corpus = work.corpus
+    frame, window = build_scoring_prompt(work.tokenizer, [], question)
+    task, method = f"score passages of {PASSAGE_TOKENS}", work.scoring_method(window)
+    keys = open_parts(work, task, parts, method, frame.token_ids)
     passages = []
-    for part in parts:
-        work.on_progress(f"scoring {len(parts)} parts", part.start, corpus.num_tokens)
-        prompt, window = build_scoring_prompt(work.tokenizer, corpus.token_ids[part], question)
-        scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
-        scores = scores[prompt.document_span]
-        for span in corpus.split(PASSAGE_TOKENS, part):
-            inside = scores[span.start - part.start : span.stop - part.start]
-            passages.append(Passage(span, fmean(inside)))
+    for number, (key, part) in enumerate(zip(keys, parts, strict=True), start=1):
+        spans = corpus.split(PASSAGE_TOKENS, part)
+        label = f"scoring part {number} of {len(parts)}"
+        scored = work.parts.once(key, partial(_score_part, work, question, part, spans, label))
+        passages += [Passage(*each) for each in zip(spans, scored["scores"], strict=True)]
     return passages
+
+
+def _score_part(
+    work: Work, question: str, part: slice, spans: Sequence[slice], label: str
+) -> dict[str, list[float]]:
+    """The mean score of the tokens of each span of a part."""
+    work.on_progress(label, part.start, work.corpus.num_tokens)
+    prompt, window = build_scoring_prompt(work.tokenizer, work.corpus.token_ids[part], question)
+    scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
+    scores = scores[prompt.document_span]
+    inside = (scores[span.start - part.start : span.stop - part.start] for span in spans)
+    return {"scores": [fmean(each) for each in inside]}
 
 
 def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: int) -> list[Passage]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config import Sampling
@@ -12,6 +12,7 @@ from ..events import Generation, Piece
 from ..prompts import build_prompt
 from ..stats import KVStats, ReadingStats, combine_kv
 from .corpus import Corpus
+from .parts import PartStore
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -46,6 +47,7 @@ class Work:
         max_tokens: the most tokens to answer with.
         sampling: how tokens are chosen.
         on_progress: told what is being read.
+        parts: keeps what was made of the parts of a long text.
     """
 
     engine: Engine
@@ -55,6 +57,7 @@ class Work:
     max_tokens: int
     sampling: Sampling
     on_progress: TokenProgress
+    parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
 
     @property
     def tokenizer(self) -> Any:

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Self
 
 from ..config import Length
 from ..errors import ContextError
 from ..events import Generation, Piece
-from ..prompts import MERGE_TASKS, PART_TASK, SUMMARY_TASKS, tokenize_text
-from ..stats import ReadingStats
+from ..prompts import MERGE_TASKS, PART_TASK, SUMMARY_TASKS, build_prompt, tokenize_text
+from ..stats import KVStats, ReadingStats
+from .parts import open_parts
 from .run import Outcome, Work
 
 PART_SUMMARY_TOKENS = 128
 # Greedy summaries of a small model fall into the same words again and again; this much keeps them
 # out of it. Answers to questions go without: the digits of a number are tokens that come again.
 REPETITION_PENALTY = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the model said of a part, and the cache of the part's prompt."""
+
+    text: str
+    kv: KVStats
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Self:
+        """Read what `asdict` made of one."""
+        return cls(kept["text"], KVStats.of(kept["kv"]))
 
 
 def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
@@ -38,44 +54,60 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
     started = time.perf_counter()
     # half of the window each: a small model loses sight of the middle of a full one
     parts = corpus.split(max(work.room(PART_TASK) // 2, 1))
-    summaries = _summarize_parts(work, [corpus.token_ids[part] for part in parts], "part")
-    kv = [summary.kv for summary in summaries]
-    notes = _notes(work, summaries)
-    while len(notes) > work.room(MERGE_TASKS[length]):
+    frame = build_prompt(work.tokenizer, [], PART_TASK).token_ids
+    keys = open_parts(work, f"notes of {PART_SUMMARY_TOKENS}", parts, work.method, frame)
+    notes = _take_notes(work, [corpus.token_ids[part] for part in parts], keys, "part")
+    kv = [note.kv for note in notes]
+    text_ids = _join(work, notes)
+    while len(text_ids) > work.room(MERGE_TASKS[length]):
         room = work.room(PART_TASK)
-        pieces = [notes[at : at + room] for at in range(0, len(notes), room)]
-        summaries = _summarize_parts(work, pieces, "notes, part")
-        kv += [summary.kv for summary in summaries]
-        shorter = _notes(work, summaries)
-        if len(shorter) >= len(notes):
+        pieces = [text_ids[at : at + room] for at in range(0, len(text_ids), room)]
+        keys = [f"notes {len(text_ids)} {at}" for at in range(len(pieces))]
+        notes = _take_notes(work, pieces, keys, "notes, part")
+        kv += [note.kv for note in notes]
+        shorter_ids = _join(work, notes)
+        if len(shorter_ids) >= len(text_ids):
             raise ContextError(
                 "the notes on the parts do not fit the model's window",
                 "give a smaller --max-tokens, or a model with a longer window",
             )
-        notes = shorter
+        text_ids = shorter_ids
     reading = ReadingStats(
         parts=len(parts),
         tokens_read=corpus.num_tokens,
         tokens_used=corpus.num_tokens,
         parts_s=time.perf_counter() - started,
+        parts_resumed=work.parts.num_resumed,
     )
-    yield from work.answer(notes, MERGE_TASKS[length], "reading the notes", reading, kv)
+    yield from work.answer(text_ids, MERGE_TASKS[length], "reading the notes", reading, kv)
 
 
-def _summarize_parts(work: Work, parts: Sequence[list[int]], name: str) -> list[Generation]:
-    """Summarize each part."""
+def _take_notes(
+    work: Work, parts: Sequence[list[int]], keys: Sequence[str], name: str
+) -> list[Note]:
+    """Summarize each part; what an earlier run kept under its key is taken as it is."""
     total = sum(map(len, parts))
     before = 0
-    summaries = []
-    for number, token_ids in enumerate(parts, start=1):
+    notes = []
+    for number, (key, token_ids) in enumerate(zip(keys, parts, strict=True), start=1):
         label = f"{name} {number} of {len(parts)}"
-        events = work.stream(token_ids, PART_TASK, PART_SUMMARY_TOKENS, label, before, total)
-        summaries += [event for event in events if isinstance(event, Generation)]
+        make = partial(_take_note, work, token_ids, label, before, total)
+        notes.append(Note.of(work.parts.once(key, make)))
         before += len(token_ids)
-    return summaries
+    return notes
 
 
-def _notes(work: Work, summaries: Sequence[Generation]) -> list[int]:
+def _take_note(
+    work: Work, token_ids: list[int], label: str, before: int, total: int
+) -> dict[str, Any]:
+    """Summarize a part; a `Note` as JSON can hold it."""
+    *_, said = work.stream(token_ids, PART_TASK, PART_SUMMARY_TOKENS, label, before, total)
+    if not isinstance(said, Generation):
+        raise TypeError("a stream ends with its generation")
+    return asdict(Note(said.text, said.kv))
+
+
+def _join(work: Work, notes: Sequence[Note]) -> list[int]:
     """The tokens of one text with a note on every part."""
-    notes = [f"Part {at}: {part.text.strip()}" for at, part in enumerate(summaries, start=1)]
-    return tokenize_text(work.tokenizer, "\n\n".join(notes)).token_ids
+    texts = [f"Part {at}: {note.text.strip()}" for at, note in enumerate(notes, start=1)]
+    return tokenize_text(work.tokenizer, "\n\n".join(texts)).token_ids

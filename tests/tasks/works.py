@@ -7,12 +7,18 @@ from typing import Any
 from fastkv_cli import Document, Engine, FastKV
 from fastkv_cli.config import GREEDY
 from fastkv_cli.engine.methods import build_scoring_method
-from fastkv_cli.tasks import Work
+from fastkv_cli.tasks import PartStore, Work
 from fastkv_cli.tasks.corpus import join_documents
 from fastkv_cli.tuning import Tuning
 
 
-def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) -> Work:
+def make_work(
+    engine: Engine,
+    text: str,
+    max_tokens: int = 8,
+    told: Any = None,
+    parts: PartStore | None = None,
+) -> Work:
     document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
     return Work(
         engine=engine,
@@ -22,4 +28,5 @@ def make_work(engine: Engine, text: str, max_tokens: int = 8, told: Any = None) 
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=told or (lambda label, done, total: None),
+        parts=parts or PartStore(enabled=False),
     )
