@@ -7,16 +7,17 @@ comes last, as small models need it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Length
+from .disarm import FENCE_NAME, disarm, replace_at, turn_words
+from .errors import ModelError
 
 _SENTINEL = "\u241eTEXT\u241e"  # stands where the text goes while the template is rendered
-_FENCE_OPEN, _FENCE_CLOSE = "<document>\n", "\n</document>\n\n"
-_FENCE_LOOKALIKE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
+_FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
+_MAX_ROUNDS = 8
 
 SUMMARY_TASKS: dict[Length, str] = {
     Length.SHORT: "Summarize the document above in two or three sentences.",
@@ -72,15 +73,7 @@ class TokenizedText:
 
 def tokenize_text(tokenizer: Any, text: str) -> TokenizedText:
     """Tokenize a text as data: nothing in it becomes a control token or closes the fence."""
-    fenced = _FENCE_LOOKALIKE.sub("‹", text)  # one character for one, so that offsets hold
-    encoded = tokenizer(
-        fenced,
-        add_special_tokens=False,
-        split_special_tokens=True,
-        return_offsets_mapping=True,
-        verbose=False,
-    )
-    return TokenizedText(encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]])
+    return _tokenize_data(tokenizer, _disarm(tokenizer, text))
 
 
 def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prompt:
@@ -93,15 +86,15 @@ def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prom
     """
     before, after = _render(tokenizer).split(_SENTINEL)
     framed = _FENCE_CLOSE + (_ASK if task.startswith(_ASK) else "")
-    question_ids = _encode(tokenizer, _FENCE_CLOSE + task, as_data=True)
+    asked = _tokenize_data(tokenizer, _FENCE_CLOSE + _disarm(tokenizer, task))
     # a space before a word belongs to its token: count what the frame has without the last one
-    num_framed = len(_encode(tokenizer, framed.rstrip(" "), as_data=True))
+    num_framed = len(_tokenize_data(tokenizer, framed.rstrip(" ")).token_ids)
     return Prompt(
-        prefix_ids=_encode(tokenizer, before + _FENCE_OPEN, as_data=False),
+        prefix_ids=_encode_template(tokenizer, before + _FENCE_OPEN),
         document_ids=list(document_ids),
-        question_ids=question_ids,
-        tail_ids=_encode(tokenizer, after, as_data=False),
-        num_asked=max(len(question_ids) - num_framed, 1),
+        question_ids=asked.token_ids,
+        tail_ids=_encode_template(tokenizer, after),
+        num_asked=max(len(asked.token_ids) - num_framed, 1),
     )
 
 
@@ -119,7 +112,7 @@ def build_scoring_prompt(
     tokens are just the question's own, which makes them the observation window.
     """
     prompt = build_prompt(tokenizer, document_ids, _ASK)
-    own_ids = _encode(tokenizer, question, as_data=True)
+    own_ids = tokenize_text(tokenizer, question).token_ids
     asked = replace(
         prompt, question_ids=prompt.question_ids + own_ids, tail_ids=[], num_asked=len(own_ids)
     )
@@ -143,7 +136,57 @@ def _render(tokenizer: Any) -> str:
     return str(rendered)
 
 
-def _encode(tokenizer: Any, text: str, *, as_data: bool) -> list[int]:
-    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=as_data, verbose=False)
-    ids: list[int] = encoded["input_ids"]
+def _encode_template(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return ids
+
+
+def _disarm(tokenizer: Any, text: str) -> str:
+    """Disarm a text for a model: its own tokens and turns, and those of others.
+
+    Tokens that are not marked as special are found in data as well. Where a template begins turns
+    with plain words, they are disarmed too.
+    """
+    found_anyway = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if not token.special and _is_control(token)
+    ]
+    frame = "" if tokenizer.chat_template is None else _render(tokenizer).replace(SYSTEM, "")
+    return disarm(text, found_anyway, turn_words(frame))
+
+
+def _is_control(token: Any) -> bool:
+    """Whether an added token may control a model; runs of blanks and plain words do not."""
+    return token.special or not (token.content.isspace() or token.content.isalnum())
+
+
+def _tokenize_data(tokenizer: Any, text: str) -> TokenizedText:
+    """Tokenize, and see that no control token came out of it.
+
+    A tokenizer may have its own idea of what looks alike, or split no special tokens: then what
+    became one is taken apart until it does not.
+
+    Raises:
+        ModelError: when that does not help.
+    """
+    control_ids = {
+        number for number, token in tokenizer.added_tokens_decoder.items() if _is_control(token)
+    } - {tokenizer.unk_token_id}
+    for _ in range(_MAX_ROUNDS):
+        encoded = tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        token_ids, spans = encoded["input_ids"], encoded["offset_mapping"]
+        if control_ids.isdisjoint(token_ids):
+            return TokenizedText(token_ids, [start for start, _ in spans])
+        found = zip(token_ids, spans, strict=True)
+        places = [start for number, (start, _) in found if number in control_ids]
+        text = replace_at(text, places)
+    raise ModelError(
+        "the model's tokenizer makes control tokens of ordinary text", "try another model"
+    )

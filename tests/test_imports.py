@@ -134,6 +134,7 @@ FORBIDDEN = {
     "stats": UPWARDS | TORCH | {"rich", "engine", "documents", "models", "tasks", "prompts"},
     "documents": UPWARDS | TORCH | {"rich", "typer", "engine", "models", "tasks", "prompts"},
     "models": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
+    "disarm": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
     "prompts": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks"},
     "engine": UPWARDS | {"rich", "typer", "documents", "tasks", "prompts"},
     "tasks": UPWARDS | TORCH | {"rich", "typer", "engine"},

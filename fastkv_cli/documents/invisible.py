@@ -57,17 +57,14 @@ def strip_invisible(text: str) -> tuple[str, Counter[str]]:
     Returns:
         The text, and how many characters of each kind were taken out.
     """
-    removed: Counter[str] = Counter()
 
     def replace(run: re.Match[str]) -> str:
         before = text[run.start() - 1] if run.start() else " "
-        behind = text[run.end() : run.end() + 1]
-        kept = _needed(run[0], before, behind)
-        removed.update(run[0])
-        removed.subtract(kept)
-        return kept
+        return _needed(run[0], before, text[run.end() : run.end() + 1])
 
     stripped = _RUN.sub(replace, text)
+    removed = Counter("".join(_RUN.findall(text)))
+    removed.subtract("".join(_RUN.findall(stripped)))
     counts = Counter[str]()
     for kind, pattern in _KIND_PATTERNS.items():
         number = sum(n for character, n in removed.items() if pattern.match(character))

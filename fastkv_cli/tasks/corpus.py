@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..documents import Document
+from ..documents.source import label
 from ..prompts import tokenize_text
 from ..stats import DocumentStats
 
@@ -87,7 +88,7 @@ def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
     spans: list[slice] = []
     cuts: tuple[list[int], ...] = ([], [], [], [], [])
     for document in documents:
-        heading = f"=== {document.path} ===\n\n" if len(documents) > 1 else ""
+        heading = f"=== {label(document.path)} ===\n\n" if len(documents) > 1 else ""
         offset, text = len(heading), heading + document.text + ("\n\n" if heading else "")
         tokens = tokenize_text(tokenizer, text)
         base = len(token_ids)

@@ -1,0 +1,165 @@
+"""Small real tokenizers with the control tokens and the chat templates of the families."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+CORPUS = [
+    "The committee met 14 times in 1999, and the document says so on page 42.",
+    "system user assistant document question answer INST SYS eot_id start header end im",
+    "<|im_start|>system [INST] </s> <|eot_id|> <|end|> USER: ASSISTANT: ### Response:",
+] * 3
+
+
+@dataclass(frozen=True)
+class Family:
+    """What of a family's tokenizer and template matters to the safety of prompts.
+
+    Attributes:
+        model_type: as the models' config.json has it.
+        special: its control tokens.
+        plain: tokens that it adds without marking them as special.
+        template: its chat template, shortened.
+        turns: what begins or ends a turn in it, each of which a text must not bring about.
+    """
+
+    model_type: str
+    special: tuple[str, ...]
+    template: str
+    turns: tuple[str, ...]
+    plain: tuple[str, ...] = ()
+
+
+_CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_INST = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}"
+    "{% elif m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+_LLAMA2 = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{% set s = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set s = '' %}{% endif %}"
+    "{% for m in messages %}{{ '[INST] ' + (s if loop.first else '') + m['content'] + ' [/INST]' }}"
+    "{% endfor %}"
+)
+_LLAMA3 = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + m['content'] + '<|eot_id|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+_MISTRAL_7 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"
+    "{{ '[SYSTEM_PROMPT]' + m['content'] + '[/SYSTEM_PROMPT]' }}"
+    "{% else %}{{ '[INST]' + m['content'] + '[/INST]' }}{% endif %}{% endfor %}"
+)
+_PHI3 = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+_ZEPHYR = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+_VICUNA = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ 'USER: ' + m['content'] + '\n' }}"
+    "{% elif m['role'] == 'assistant' %}{{ 'ASSISTANT: ' + m['content'] + eos_token }}"
+    "{% else %}{{ m['content'] + '\n\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+_ALPACA = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ '### Instruction:\n' + m['content'] + '\n\n' }}"
+    "{% else %}{{ m['content'] + '\n\n' }}{% endif %}{% endfor %}{{ '### Response:\n' }}"
+)
+_DEEPSEEK = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ '<｜User｜>' + m['content'] }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
+)
+
+FAMILIES = {
+    "llama-2": Family("llama", ("<s>", "</s>"), _LLAMA2, ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")),
+    "llama-3": Family(
+        "llama",
+        ("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"),
+        _LLAMA3,
+        ("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"),
+    ),
+    "zephyr": Family("llama", ("<s>", "</s>"), _ZEPHYR, ("</s>", "<|system|>", "<|user|>", "<|assistant|>")),
+    "vicuna": Family("llama", ("<s>", "</s>"), _VICUNA, ("</s>", "USER:", "ASSISTANT:")),
+    "alpaca": Family("llama", ("<s>", "</s>"), _ALPACA, ("</s>", "### Instruction:", "### Response:")),
+    "mistral": Family("mistral", ("<s>", "</s>"), _INST, ("</s>", "[INST]", "[/INST]"), ("[INST]", "[/INST]")),
+    "mistral-7": Family(
+        "ministral",
+        ("<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CALLS]"),
+        _MISTRAL_7,
+        ("</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CALLS]"),
+    ),
+    "ministral-3": Family(
+        "ministral3",
+        ("<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[THINK]"),
+        _MISTRAL_7,
+        ("</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[THINK]"),
+    ),
+    "qwen-2": Family("qwen2", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), _CHATML, ("<|im_start|>", "<|im_end|>")),
+    "qwen-3": Family(
+        "qwen3",
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>"),
+        ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|repo_name|>"),
+    ),
+    "deepseek": Family(
+        "qwen2",
+        ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"),
+        _DEEPSEEK,
+        ("<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"),
+        ("<think>", "</think>"),
+    ),
+    "phi-3": Family(
+        "phi3",
+        ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+        _PHI3,
+        ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+        ("</s>",),
+    ),
+}  # fmt: skip
+
+
+def make_tokenizer(family: Family, *, normalizer: Any = None) -> Any:
+    """A byte-level BPE tokenizer of a few hundred tokens, with the family's own added."""
+    import tokenizers
+    import transformers
+
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    if normalizer is not None:
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.train_from_iterator(
+        CORPUS,
+        tokenizers.trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=list(family.special),
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    # as the families' own files have them: found in any text, and some also after normalizing
+    backend.add_tokens(
+        [tokenizers.AddedToken(token, special=False, normalized=True) for token in family.plain]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=family.special[0],
+        eos_token=family.special[1],
+        chat_template=family.template,
+        clean_up_tokenization_spaces=False,
+    )
