@@ -225,6 +225,9 @@ class PageRange:
         return sorted(chosen)
 
 
+DEFAULT_EXTRACT_TIMEOUT_S = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How documents are read.
@@ -233,13 +236,20 @@ class ReadOptions:
         pages: those of a PDF to read; None is all.
         password: of an encrypted PDF.
         encoding: what texts and web pages are in, by a name that Python knows; None is to find out.
+        extract_timeout_s: seconds that may be spent on getting the text out of one document.
     """
 
     pages: PageRange | None = None
     password: str | None = None
     encoding: str | None = None
+    extract_timeout_s: float = DEFAULT_EXTRACT_TIMEOUT_S
 
     def __post_init__(self) -> None:
+        if not 0 < self.extract_timeout_s <= 86_400:
+            raise UsageError(
+                f"--extract-timeout {self.extract_timeout_s:g} is out of range",
+                "it is above 0 and at most 86400 seconds, a day",
+            )
         if self.encoding is not None and not _decodes_text(self.encoding):
             raise UsageError(
                 f"encoding {self.encoding!r} is unknown",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from .config import (
+    DEFAULT_EXTRACT_TIMEOUT_S,
     DEFAULT_METHOD,
     EMBEDDED_MODEL,
     Attention,
@@ -187,6 +188,14 @@ EncodingOpt = Annotated[
         show_default="found out",
     ),
 ]
+ExtractTimeoutOpt = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        envvar="FASTKV_EXTRACT_TIMEOUT",
+        help="The most time for getting the text out of one document.",
+    ),
+]
 JsonOpt = Annotated[
     bool,
     typer.Option(
@@ -241,6 +250,7 @@ class RunOptions:
     pages: PagesOpt = None
     password: PasswordOpt = None
     encoding: EncodingOpt = None
+    extract_timeout: ExtractTimeoutOpt = DEFAULT_EXTRACT_TIMEOUT_S
     preset: PresetOpt = None
     method: MethodOpt = DEFAULT_METHOD
     budget: BudgetOpt = None
@@ -275,6 +285,7 @@ class RunOptions:
                 pages=None if self.pages is None else PageRange.parse(self.pages),
                 password=self.password,
                 encoding=self.encoding,
+                extract_timeout_s=self.extract_timeout,
             ),
             model=self.model,
             method=MethodSettings(

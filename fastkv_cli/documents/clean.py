@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from .running import drop_running_lines
@@ -34,25 +34,57 @@ _CONJUNCTIONS = frozenset(  # pre- and post-war
 )
 _MAX_JOINED_LINE = 1000  # keeps hostile pages of one-syllable lines linear
 
+# The bound of UAX #15 for stream-safe text: no script needs more marks on one letter, and
+# normalising a run of them takes time with the square of its length.
+_MAX_MARKS = 30
+
 
 def clean_text(text: str) -> str:
     """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines."""
-    return _tidy(unicodedata.normalize("NFC", _drop_controls(text)))
+    return _tidy(compose(_drop_controls(text)))
 
 
-def clean_pages(texts: Mapping[int, str]) -> dict[int, str]:
-    """Clean the pages of one PDF, by page number; a page without text becomes an empty string.
+def clean_page(text: str) -> str:
+    """Clean one page of a PDF by itself: as `clean_text`, with glyph forms folded."""
+    text = _GLYPH_FORMS.sub(
+        lambda match: unicodedata.normalize("NFKC", match[0]), _drop_controls(text)
+    )
+    text = _tidy(compose(text.translate(_NO_BREAK_SPACES)))
+    return text if text.strip(f"{_SOFT_HYPHEN} \t\n") else ""
 
-    Beyond `clean_text`, glyph forms are folded, lines that repeat at the edges of most pages are
-    dropped, and words cut at line ends are joined within a page.
+
+def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
+    """What only all pages of a PDF together tell, by page number, each page cleaned already.
+
+    Lines that repeat at the edges of most pages are dropped, and words cut at line ends are joined
+    within a page. A page that holds text keeps some.
     """
-    pages = {number: _tidy(_fold_glyphs(_drop_controls(text))) for number, text in texts.items()}
     pages = drop_running_lines(pages)
-    words = _words(pages.values())
-    breaks_words = _breaks_words(pages.values(), words)
+    cut = [halves for page in pages.values() for halves in _cut_words(page)]
+    wanted = {join.join(halves).lower() for halves in cut for join in ("", "-")}
+    words = _words(pages.values(), wanted)
+    num_whole = sum("".join(halves).lower() in words for halves in cut)
+    num_compound = sum("-".join(halves).lower() in words for halves in cut)
+    # Either the document cuts words at line ends, or it only ends lines after real hyphens: told
+    # by the cut words that occur elsewhere in it, whole or with a hyphen.
+    breaks_words = num_whole >= num_compound
     return {
-        number: _tidy(_join_hyphens(page, words, breaks_words)) for number, page in pages.items()
+        number: _tidy(_join_hyphens(page, words, breaks_words=breaks_words))
+        for number, page in pages.items()
     }
+
+
+def compose(text: str) -> str:
+    """Unicode's NFC, with no more than 30 marks on one letter."""
+    marks = "".join(character for character in set(text) if _is_mark(character))
+    if marks:
+        text = re.sub(f"([{marks}]{{{_MAX_MARKS}}})[{marks}]+", r"\1", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def _is_mark(character: str) -> bool:
+    """Whether normalising sorts it among its neighbours: combining, or made of what combines."""
+    return unicodedata.combining(unicodedata.normalize("NFD", character)[0]) > 0
 
 
 def _drop_controls(text: str) -> str:
@@ -63,38 +95,29 @@ def _drop_controls(text: str) -> str:
     return text.translate(_DROPPED)
 
 
-def _fold_glyphs(text: str) -> str:
-    text = _GLYPH_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
-    return unicodedata.normalize("NFC", text.translate(_NO_BREAK_SPACES))
-
-
 def _tidy(text: str) -> str:
     """No trailing blanks, at most one empty line in a row, none at either end."""
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _EMPTY_LINES.sub("\n\n", text).strip("\n")
 
 
-def _words(pages: Iterable[str]) -> set[str]:
-    """Every word of the document, with inner hyphens, in lower case."""
-    return {match[0].lower() for page in pages for match in _WORD.finditer(page)}
+def _cut_words(page: str) -> Iterator[tuple[str, str]]:
+    """The halves of the words that a page cuts at its line ends."""
+    for line, following in pairwise(page.split("\n")):
+        halves = _halves(line, following)
+        if halves is not None:
+            yield halves
 
 
-def _breaks_words(pages: Iterable[str], words: set[str]) -> bool:
-    """Whether the document cuts words at line ends, or only ends lines after real hyphens.
-
-    Told by the cut words that occur elsewhere in it, whole or with a hyphen.
-    """
-    num_whole = num_compound = 0
-    for page in pages:
-        for line, following in pairwise(page.split("\n")):
-            halves = _halves(line, following)
-            if halves is not None:
-                num_whole += "".join(halves).lower() in words
-                num_compound += "-".join(halves).lower() in words
-    return num_whole >= num_compound
+def _words(pages: Iterable[str], wanted: set[str]) -> set[str]:
+    """Those of the wanted words that occur, with inner hyphens, in lower case."""
+    if not wanted:
+        return set()
+    every = (match[0].lower() for page in pages for match in _WORD.finditer(page))
+    return {word for word in every if word in wanted}
 
 
-def _join_hyphens(page: str, words: set[str], breaks_words: bool) -> str:
+def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
     """Join words cut at line ends; the rest of the second line stays a line of its own.
 
     Only a word followed by a lower-case letter is joined, so that `Nord-/Süd`, numbers and

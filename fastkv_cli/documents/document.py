@@ -27,6 +27,10 @@ class Document:
         num_pages: Pages in the file; None where the format has none (a plain text).
         pages: Those that were read and hold text, ascending.
         warnings: One line each, without the path: what was left out, or may be wrong.
+        kind: The format, as people call it.
+        empty: Pages that were read and hold no text, ascending, as the next two.
+        failed: Pages that could not be read.
+        left_out: Pages that were asked for and not reached, for a limit or a breakdown.
     """
 
     path: str
@@ -34,6 +38,10 @@ class Document:
     num_pages: int | None
     pages: tuple[Page, ...]
     warnings: tuple[str, ...]
+    kind: str = "text"
+    empty: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
     @property
     def num_characters(self) -> int:

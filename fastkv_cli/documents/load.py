@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from ..config import ReadOptions
-from ..errors import DocumentError, UsageError
+from ..errors import DocumentError, EncryptedError, UsageError
 from .document import Document
-from .formats import format_of, read_as
-from .source import STDIN, check_source, holds_pdf_marker, label, read_source
+from .formats import Format, format_of, read_as
+from .pdf import read_pdf
+from .process import read_apart
+from .source import (
+    STDIN,
+    check_source,
+    holds_pdf_marker,
+    label,
+    open_source,
+)
 
 OnPage = Callable[[int, int], None]
 """Called after each page with the pages done and the pages to read."""
+AskPassword = Callable[[str, int], str | None]
+"""Called with the document's name and the tries so far; None gives up."""
 
+_MAX_TRIES = 3
 _DEFAULTS = ReadOptions()
 
 
 def load_document(
-    source: str, options: ReadOptions = _DEFAULTS, *, on_page: OnPage | None = None
+    source: str,
+    options: ReadOptions = _DEFAULTS,
+    *,
+    on_page: OnPage | None = None,
+    ask_password: AskPassword | None = None,
 ) -> Document:
-    """Read one document, a PDF or a text.
+    """Read one document.
+
+    All formats but plain text and Markdown are read in a process of their own, under the limit of
+    time in `options` and one of memory.
 
     Args:
         source: A path, or "-" for standard input.
-        options: Which pages of a PDF to read, and its password.
+        options: Which pages of a PDF to read, its password, the encoding of a text, and the time
+            that may be taken.
         on_page: Called after each page of a PDF with the pages done and the pages to read.
+        ask_password: Asked for the password of a PDF that needs one, unless `options` has it or the
+            document can be read only once.
 
     Raises:
         UsageError: for a page range that the document does not have, or for standard input that
@@ -33,26 +56,29 @@ def load_document(
         EncryptedError: for a PDF that needs a password, or another one.
         DocumentError: for anything else that yields no text; the message says what and what to do.
     """
-    data = read_source(source)
-    name = label(source)
-    if not data:
-        raise DocumentError(f"{name} is empty", "check that it was written or downloaded in full")
-    if _is_pdf(data):
-        from .pdf import read_pdf
-
-        return read_pdf(data, source, options, on_page=on_page)
-    if source.lower().endswith(".pdf"):
-        raise _not_a_pdf(data, name)
-    if options.pages is not None:
-        raise UsageError(
-            f"{name} is a text and has no pages to choose from", "leave --pages out, or name a PDF"
-        )
-    text, warnings = read_as(format_of(data, source), data, name, options.encoding)
-    return Document(path=source, text=text, num_pages=None, pages=(), warnings=warnings)
+    if options.password is not None:
+        ask_password = None
+    tries = 0
+    while True:
+        try:
+            return _load(source, options, on_page)
+        except EncryptedError:
+            # A pipe cannot be read a second time.
+            if ask_password is None or tries == _MAX_TRIES or not Path(source).is_file():
+                raise
+            password = ask_password(label(source), tries)
+            if password is None:
+                raise
+            tries += 1
+            options = replace(options, password=password)
 
 
 def load_documents(
-    sources: Sequence[str], options: ReadOptions = _DEFAULTS, *, on_page: OnPage | None = None
+    sources: Sequence[str],
+    options: ReadOptions = _DEFAULTS,
+    *,
+    on_page: OnPage | None = None,
+    ask_password: AskPassword | None = None,
 ) -> list[Document]:
     """Read several documents, in the order given; all are looked up before the first is read.
 
@@ -60,6 +86,7 @@ def load_documents(
         sources: Paths; "-", at most once, is standard input.
         options: Applied to every document.
         on_page: As for `load_document`; the counts start again with each document.
+        ask_password: As for `load_document`.
 
     Raises:
         UsageError: when there is no source or "-" occurs twice, and as `load_document`.
@@ -72,7 +99,37 @@ def load_documents(
         raise UsageError("standard input can be read only once", "give - once")
     for source in sources:
         check_source(source)
-    return [load_document(source, options, on_page=on_page) for source in sources]
+    return [
+        load_document(source, options, on_page=on_page, ask_password=ask_password)
+        for source in sources
+    ]
+
+
+def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document:
+    name = label(source)
+    with open_source(source) as opened:
+        if not opened.head:
+            raise DocumentError(
+                f"{name} is empty", "check that it was written or downloaded in full"
+            )
+        if _is_pdf(opened.head):
+            return read_pdf(opened.chunks(), source, options, on_page=on_page)
+        if source.lower().endswith(".pdf"):
+            raise _not_a_pdf(opened.head, name)
+        if options.pages is not None:
+            raise UsageError(
+                f"{name} is no PDF and has no pages to choose from",
+                "leave --pages out, or name a PDF",
+            )
+        data = b"".join(opened.chunks())
+    kind = format_of(data, source)
+    if kind in {Format.TEXT, Format.MARKDOWN}:
+        text, warnings = read_as(kind, data, name, options.encoding)
+    else:
+        text, warnings = read_apart(kind, data, name, options)
+    return Document(
+        path=source, text=text, num_pages=None, pages=(), warnings=warnings, kind=str(kind)
+    )
 
 
 def _is_pdf(data: bytes) -> bool:

@@ -1,43 +1,52 @@
-"""PDF to text, page by page, with pypdf; one bad page does not lose the others."""
+"""PDF to one document: its pages come from a process of their own, the rest is said here."""
 
 from __future__ import annotations
 
-import logging
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import TYPE_CHECKING
 
 from ..config import ReadOptions
-from ..errors import DocumentError, EncryptedError
+from ..errors import DocumentError
 from . import verdict
-from .clean import clean_pages
+from .clean import join_pages
 from .document import MAX_CHARACTERS, Document, Page
+from .invisible import invisible_warning
+from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Stopped
+from .process import ReadingProcess, as_error, make_job
 from .source import label
 
-if TYPE_CHECKING:
-    from pypdf import PdfReader
-
 _PAGE_BREAK = "\n\n"
-_REPAIR = "download it again, or repair it, e.g. with qpdf broken.pdf repaired.pdf"
 _REPRINT = "print it to a new PDF in another program, or run OCR over it, e.g. ocrmypdf --force-ocr"
-_OCR = "scanned? run OCR first, e.g. ocrmypdf"
+_JOIN_S = 0.2e-6  # seconds a character that `join_pages` takes at most, on a slow machine
 
 
 @dataclass(slots=True)
 class _Extraction:
     """What extraction has yielded so far, by page number."""
 
-    texts: dict[int, str] = field(default_factory=dict)
+    chosen: Sequence[int] = ()
+    num_pages: int = 0
+    is_cut_off: bool = False
+    pages: dict[int, PageRead] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
-    left_out: list[int] = field(default_factory=list)
+    stopped: Stopped | None = None
+
+    @property
+    def empty(self) -> list[int]:
+        """The pages that were read and hold no text."""
+        return [number for number, page in self.pages.items() if not page.text]
+
+    @property
+    def left_out(self) -> list[int]:
+        """The pages that were not reached."""
+        if self.stopped is None:
+            return []
+        return [n for n in self.chosen if n not in self.pages and n not in self.failures]
 
 
 def read_pdf(
-    data: bytes,
+    chunks: Iterable[bytes],
     source: str,
     options: ReadOptions,
     *,
@@ -46,9 +55,9 @@ def read_pdf(
     """Read the text of a PDF.
 
     Args:
-        data: The whole file.
+        chunks: The file, piece by piece.
         source: The path as the user typed it.
-        options: Which pages to read, and the password.
+        options: Which pages to read, the password, and the time to take.
         on_page: Called after each page with the pages done and the pages to read.
 
     Raises:
@@ -57,113 +66,80 @@ def read_pdf(
         DocumentError: when it is damaged, has no pages, or yields no text.
     """
     name = label(source)
-    with _silent_pypdf():
-        reader = _open(data, name)
-        if reader.is_encrypted:
-            _decrypt(reader, name, options.password)
-        num_pages = _count_pages(reader, data, name)
-        chosen = options.pages.select(num_pages) if options.pages else range(1, num_pages + 1)
-        raw = _extract(reader, chosen, on_page)
-        cleaned = clean_pages(raw.texts)
-        empty = [number for number, text in cleaned.items() if not text]
-        has_images = any(verdict.has_image(reader.pages[number - 1]) for number in empty)
-    if len(empty) == len(cleaned):
-        raise _no_text(name, raw, len(empty), has_images)
-    text, pages = _join({number: text for number, text in cleaned.items() if text})
-    notes = _notes(raw, empty, len(chosen), has_images)
-    if b"%%EOF" not in data.rstrip(b"\0")[-4096:]:
-        notes.append("the file ends early (an unfinished download?): pages may be missing")
-    return Document(source, text, num_pages, pages, tuple(notes))
-
-
-@contextmanager
-def _silent_pypdf() -> Iterator[None]:
-    """Keep pypdf's log lines and warnings from the user; a bad file causes thousands."""
-    logger = logging.getLogger("pypdf")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _open(data: bytes, name: str) -> PdfReader:
-    from pypdf import PdfReader
-    from pypdf.errors import DependencyError
-
-    try:
-        return PdfReader(BytesIO(data))
-    except Exception as error:
-        # Not only PdfReadError: damaged files raise AttributeError, TypeError, RecursionError …
-        if isinstance(error, NotImplementedError | DependencyError) and b"/Encrypt" in data:
-            raise _unsupported_encryption(name, error) from error
-        raise _damaged(data, name, error) from error
-
-
-def _decrypt(reader: PdfReader, name: str, password: str | None) -> None:
-    """Unlock the file: first without a password, as most encrypted files ask for none."""
-    for candidate in ("", *_spellings(password or "")):
-        try:
-            if reader.decrypt(candidate):
-                return
-        except ValueError:
-            continue  # the standard forbids this password, so it is not the right one
-        except Exception as error:
-            raise _unsupported_encryption(name, error) from error
-    if password is None:
-        raise EncryptedError(
-            f"{name} needs a password", "give it with --password or FASTKV_PDF_PASSWORD"
-        )
-    raise EncryptedError(
-        f"the password for {name} is wrong", "check --password or FASTKV_PDF_PASSWORD"
+    raw = _extract(chunks, make_job("PDF", name, options), options, on_page)
+    texts = {number: page.text for number, page in raw.pages.items() if page.text}
+    if not texts:
+        raise _no_text(name, raw)
+    text, pages = _join(join_pages(texts))
+    return Document(
+        path=source,
+        text=text,
+        num_pages=raw.num_pages,
+        pages=pages,
+        warnings=tuple(_notes(raw)),
+        kind="PDF",
+        empty=tuple(raw.empty),
+        failed=tuple(raw.failures),
+        left_out=tuple(raw.left_out),
     )
 
 
-def _spellings(password: str) -> list[str | bytes]:
-    """The ways in which programs have written a password down; one if it is ASCII."""
-    if not password or password.isascii():
-        return [password] if password else []
-    spellings: list[str | bytes] = [password]
-    for form in ("NFC", "NFD"):
-        written = unicodedata.normalize(form, password)
-        spellings.append(written.encode("utf-8", "surrogateescape"))
-        spellings += [written.encode(codec, "replace") for codec in ("cp1252", "latin-1")]
-    return spellings
-
-
-def _count_pages(reader: PdfReader, data: bytes, name: str) -> int:
-    try:
-        num_pages = len(reader.pages)
-    except Exception as error:
-        raise _damaged(data, name, error) from error
-    if num_pages == 0:
-        raise DocumentError(f"{name} is a PDF without pages", "check the program that wrote it")
-    return num_pages
-
-
 def _extract(
-    reader: PdfReader, chosen: Sequence[int], on_page: Callable[[int, int], None] | None
+    chunks: Iterable[bytes],
+    job: Job,
+    options: ReadOptions,
+    on_page: Callable[[int, int], None] | None,
 ) -> _Extraction:
-    """The raw text of the chosen pages, up to MAX_CHARACTERS in all."""
+    """The text of the chosen pages, up to MAX_CHARACTERS in all, as far as it could be had."""
     raw = _Extraction()
     num_characters = 0
-    for done, number in enumerate(chosen, start=1):
-        try:
-            text = reader.pages[number - 1].extract_text()
-        except Exception as error:  # noqa: BLE001 (any kind, and the other pages are wanted)
-            raw.failures[number] = verdict.reason(error)
-        else:
-            num_characters += len(text)
-            if num_characters > MAX_CHARACTERS:
-                raw.left_out = list(chosen[done - 1 :])
-                break
-            raw.texts[number] = text
-        if on_page is not None:
-            on_page(done, len(chosen))
+    with ReadingProcess(job) as process:
+        process.send(chunks)
+        for message in process.messages():
+            _take(message, raw, options)
+            if not isinstance(message, PageRead | PageFailed):
+                continue
+            if isinstance(message, PageRead):
+                num_characters += len(message.text)
+                if num_characters > MAX_CHARACTERS:
+                    _stop_before(message.number, raw)
+                    break
+                process.leave_time(num_characters * _JOIN_S)
+            if on_page is not None:
+                on_page(len(raw.pages) + len(raw.failures), len(raw.chosen))
     return raw
+
+
+def _take(message: Message, raw: _Extraction, options: ReadOptions) -> None:
+    """Enter a message into the account."""
+    match message:
+        case Opened():
+            raw.num_pages, raw.is_cut_off = message.num_pages, message.is_cut_off
+            raw.chosen = range(1, message.num_pages + 1)
+            if options.pages is not None:
+                raw.chosen = options.pages.select(message.num_pages)
+        case PageRead():
+            raw.pages[message.number] = message
+        case PageFailed():
+            raw.failures[message.number] = message.reason
+        case Stopped():
+            raw.stopped = message
+        case Refused():
+            raise as_error(message)
+
+
+def _stop_before(number: int, raw: _Extraction) -> None:
+    """Leave out a page and all behind it, for the number of characters that it brings."""
+    del raw.pages[number]
+    if any(page.text for page in raw.pages.values()):
+        raw.stopped = Stopped(
+            f"stopped at {MAX_CHARACTERS:,} characters", "read parts of it with --pages"
+        )
+    else:
+        raw.stopped = Stopped(
+            f"page {number} alone holds more than {MAX_CHARACTERS:,} characters",
+            "leave it out with --pages",
+        )
 
 
 def _join(texts: dict[int, str]) -> tuple[str, tuple[Page, ...]]:
@@ -176,62 +152,49 @@ def _join(texts: dict[int, str]) -> tuple[str, tuple[Page, ...]]:
     return _PAGE_BREAK.join(texts.values()), tuple(pages)
 
 
-def _notes(raw: _Extraction, empty: list[int], num_chosen: int, has_images: bool) -> list[str]:
+def _notes(raw: _Extraction) -> list[str]:
     """The warnings of a PDF that does yield text."""
     notes: list[str] = []
     if raw.failures:
         notes.append(verdict.failed_pages(raw.failures))
-    if empty:
-        notes.append(verdict.empty_pages(empty, num_chosen, has_images))
-    if raw.left_out:
-        notes.append(
-            f"stopped at {MAX_CHARACTERS // 10**6} million characters: "
-            f"{verdict.pages_phrase(raw.left_out)} left out; read parts of it with --pages"
-        )
-    if verdict.unreadable(raw.texts.values()):
-        notes.append(
-            "text looks unreadable (its fonts do not say which characters they show): "
-            "run OCR over it, e.g. ocrmypdf --force-ocr"
-        )
+    if raw.empty:
+        notes.append(_empty_pages(raw))
+    if raw.stopped and raw.left_out:
+        left_out = verdict.pages_phrase(raw.left_out, " was", " were")
+        notes.append(f"{raw.stopped.reason}: {left_out} left out; {raw.stopped.hint}")
+    garbled = verdict.garbled_pages(raw.pages)
+    if garbled is not None:
+        notes.append(garbled)
+    hidden = invisible_warning(sum((Counter(p.hidden) for p in raw.pages.values()), Counter()))
+    if hidden is not None:
+        notes.append(hidden)
+    if raw.is_cut_off:
+        notes.append("the file ends early (an unfinished download?): pages may be missing")
     return notes
 
 
-def _no_text(name: str, raw: _Extraction, num_empty: int, has_images: bool) -> DocumentError:
+def _empty_pages(raw: _Extraction) -> str:
+    scans = [number for number in raw.empty if raw.pages[number].shows_image]
+    blanks = [number for number in raw.empty if not raw.pages[number].shows_image]
+    return verdict.empty_pages(scans, blanks)
+
+
+def _no_text(name: str, raw: _Extraction) -> DocumentError:
     """Why no page gave any text, by the likeliest cause."""
-    if raw.left_out:
-        return DocumentError(
-            f"page {raw.left_out[0]} of {name} alone holds more than "
-            f"{MAX_CHARACTERS // 10**6} million characters",
-            "leave it out with --pages",
-        )
-    if not num_empty:
-        why = next(iter(raw.failures.values()))
+    if raw.stopped is not None and (raw.left_out or not raw.chosen):
+        seen = f"; {_empty_pages(raw)}" if raw.empty else ""
+        return DocumentError(f"{name} gave no text ({raw.stopped.reason}{seen})", raw.stopped.hint)
+    if not raw.empty:
+        why = next(iter(raw.failures.values()), "it ended without a word")
         return DocumentError(f"no page of {name} could be read ({why})", _REPRINT)
-    pages = "its 1 page" if num_empty == 1 else f"its {num_empty} pages"
+    where = "in its 1 page" if raw.num_pages == 1 else f"in its {raw.num_pages} pages"
+    if len(raw.empty) < raw.num_pages:
+        where = "on " + verdict.pages_phrase(raw.empty)
     if raw.failures:
-        pages += f" that could be read ({verdict.failed_pages(raw.failures)})"
-    if has_images:
-        return DocumentError(f"{name} holds no text in {pages}", _OCR)
+        where += f" ({verdict.failed_pages(raw.failures)})"
+    if any(raw.pages[number].shows_image for number in raw.empty):
+        return DocumentError(f"{name} holds no text {where}", f"a scan; {verdict.OCR}")
     return DocumentError(
-        f"{name} holds no text in {pages}",
-        "blank or drawing only; if letters are drawn in it, run OCR first, e.g. ocrmypdf",
-    )
-
-
-def _damaged(data: bytes, name: str, error: Exception) -> DocumentError:
-    why = verdict.reason(error)
-    if b" obj" not in data:
-        return DocumentError(
-            f"{name} is not a PDF: it begins like one, but nothing of one follows",
-            "download it again",
-        )
-    if b"%%EOF" not in data.rstrip(b"\0")[-4096:]:
-        return DocumentError(f"{name} is a damaged PDF, cut off before its end ({why})", _REPAIR)
-    return DocumentError(f"{name} is a damaged PDF ({why})", _REPAIR)
-
-
-def _unsupported_encryption(name: str, error: Exception) -> DocumentError:
-    return DocumentError(
-        f"{name} uses an unsupported encryption ({verdict.reason(error)})",
-        "save a copy without it in a program that opens it",
+        f"{name} holds no text {where}",
+        f"blank or drawing only; if letters are drawn in it, {verdict.OCR}",
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +15,9 @@ from ..errors import DocumentError, UsageError
 STDIN = "-"
 MAX_PDF_BYTES = 512 * 2**20
 MAX_TEXT_BYTES = 80_000_000  # 20 million characters, the most that is read, at 4 bytes each
-_HEAD_BYTES = 1024  # a PDF says so within these
+HEAD_BYTES = 2**16
+_CHUNK_BYTES = 2**20
+_MARKER_BYTES = 1024  # a PDF says so within these
 
 
 def label(source: str) -> str:
@@ -25,7 +29,7 @@ def label(source: str) -> str:
 
 def holds_pdf_marker(head: bytes) -> bool:
     """Whether the first 1,024 bytes hold `%PDF-`; readers allow junk before it."""
-    return b"%PDF-" in head[:_HEAD_BYTES]
+    return b"%PDF-" in head[:_MARKER_BYTES]
 
 
 def check_source(source: str) -> None:
@@ -58,37 +62,65 @@ def check_source(source: str) -> None:
         raise _cannot_open(source, PermissionError(13, "Permission denied"))
 
 
-def read_source(source: str) -> bytes:
-    """All bytes of a file, a pipe or standard input.
+class Source:
+    """Bytes that are read once, from the front: the head first, to tell what they are."""
+
+    def __init__(self, handle: BinaryIO, source: str) -> None:
+        """Read the head.
+
+        Raises:
+            DocumentError: when it cannot be read.
+        """
+        self._handle = handle
+        self._source = source
+        self.head = self._read(HEAD_BYTES)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it, piece by piece, the head first.
+
+        Raises:
+            DocumentError: when it cannot be read, or holds more than 512 MiB (a PDF) or 80 MB
+                (anything else; an endless pipe ends here too).
+        """
+        limit = MAX_PDF_BYTES if holds_pdf_marker(self.head) else MAX_TEXT_BYTES
+        length = len(self.head)
+        yield self.head
+        while chunk := self._read(_CHUNK_BYTES):
+            length += len(chunk)
+            if length > limit:
+                raise _too_large(self._source, limit)
+            yield chunk
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._handle.read(size)
+        except OSError as error:
+            raise _cannot_open(self._source, error) from error
+
+
+@contextmanager
+def open_source(source: str) -> Iterator[Source]:
+    """Open a file, a pipe or standard input.
 
     Raises:
         UsageError: as `check_source`.
-        DocumentError: as `check_source`, and when it holds more than 512 MiB (a PDF) or 80 MB
-            (anything else; an endless pipe ends here too).
+        DocumentError: as `check_source`.
     """
     check_source(source)
+    if source == STDIN:
+        yield Source(_stdin(), source)
+        return
+    with _open(source) as handle:
+        if handle.isatty():
+            raise _is_keyboard()
+        yield Source(handle, source)
+
+
+def _open(source: str) -> BinaryIO:
     try:
-        if source == STDIN:
-            return _read(_stdin(), source)
-        with Path(source).open("rb") as handle:
-            if handle.isatty():
-                raise _is_keyboard()
-            return _read(handle, source)
+        return Path(source).open("rb")
     except OSError as error:
         raise _cannot_open(source, error) from error
-    except MemoryError as error:
-        raise DocumentError(
-            f"{label(source)} does not fit the memory", "split it, or free some memory"
-        ) from error
-
-
-def _read(handle: BinaryIO, source: str) -> bytes:
-    head = handle.read(_HEAD_BYTES)
-    limit = MAX_PDF_BYTES if holds_pdf_marker(head) else MAX_TEXT_BYTES
-    data = head + handle.read(limit + 1 - len(head))
-    if len(data) > limit:
-        raise _too_large(source, limit)
-    return data
 
 
 def _stdin() -> BinaryIO:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pypdf import PageObject
 
+    from .messages import PageRead
+
 _GLYPH_NAME = re.compile(r"/[A-Za-z]{0,4}\d{1,5}")
 _INLINE_IMAGE = re.compile(rb"(?:^|\s)BI\s")
 _RAW_BYTES = re.compile(r"(?::| starting with)? b['\"].*")  # pypdf quotes the file
+_FORCE_OCR = "run OCR over it, e.g. ocrmypdf --force-ocr"
+OCR = "run OCR first, e.g. ocrmypdf"
 _MAX_REASON = 80
 _MAX_SPANS = 12
 _MAX_FORM_DEPTH = 5
@@ -27,7 +31,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    text = _RAW_BYTES.sub("", text).rstrip(".:") or type(error).__name__
+    text = _RAW_BYTES.sub("", text).strip(" .:") or type(error).__name__
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1].rstrip() + "…"
 
 
@@ -44,9 +48,11 @@ def page_list(numbers: Sequence[int]) -> str:
     return ", ".join(parts) + (f" and {rest} more" if rest else "")
 
 
-def pages_phrase(numbers: Sequence[int]) -> str:
-    """The subject of a sentence in the past: `page 2 was`, `pages 4–6 were`."""
-    return f"page {numbers[0]} was" if len(numbers) == 1 else f"pages {page_list(numbers)} were"
+def pages_phrase(numbers: Sequence[int], singular: str = "", plural: str = "") -> str:
+    """`page 2` or `pages 4–6`, and the verb for it."""
+    if len(numbers) == 1:
+        return f"page {numbers[0]}{singular}"
+    return f"pages {page_list(numbers)}{plural}"
 
 
 def failed_pages(failures: Mapping[int, str]) -> str:
@@ -55,40 +61,57 @@ def failed_pages(failures: Mapping[int, str]) -> str:
     why = reasons.most_common(1)[0][0]
     if len(reasons) > 1:
         why += "; and other reasons"
-    pages, verb = pages_phrase(list(failures)).rsplit(" ", 1)
-    return f"{pages} could not be read ({why}) and {verb} left out"
+    verb = "was" if len(failures) == 1 else "were"
+    return f"{pages_phrase(list(failures))} could not be read ({why}) and {verb} left out"
 
 
-def empty_pages(empty: Sequence[int], num_read: int, has_images: bool) -> str:
-    """The warning about pages without text, among `num_read` pages."""
-    holds = "holds" if len(empty) == 1 else "hold"
-    what = f"{len(empty)} of {num_read} pages {holds} no text ({page_list(empty)})"
-    if has_images:
-        return f"{what}: scanned? run OCR first, e.g. ocrmypdf"
-    return f"{what}: blank or drawing only"
+def empty_pages(scans: Sequence[int], blanks: Sequence[int]) -> str:
+    """The warning about pages without text: those that show a picture, and the others."""
+    parts = []
+    if scans:
+        parts.append(f"{pages_phrase(scans, ' holds', ' hold')} no text: a scan; {OCR}")
+    if blanks:
+        holds = pages_phrase(blanks, " holds", " hold")
+        parts.append(f"{holds} no text (blank or drawing only)")
+    return "; ".join(parts)
 
 
-def unreadable(texts: Iterable[str]) -> bool:
-    """Whether extracted text is likely garbage: fonts without a usable map to characters.
+def garbled_pages(pages: Mapping[int, PageRead]) -> str | None:
+    """The warning about text that is likely garbage, of all pages or of some; None without any."""
+    visible = sum(page.visible for page in pages.values())
+    named = sum(page.named for page in pages.values())
+    odd = sum(page.odd for page in pages.values())
+    why = "looks unreadable (its fonts do not say which characters they show)"
+    if _is_unreadable(visible, named, odd):
+        return f"text {why}: {_FORCE_OCR}"
+    garbled = [n for n, page in pages.items() if _is_unreadable(page.visible, page.named, page.odd)]
+    return f"text of {pages_phrase(garbled)} {why}: {_FORCE_OCR}" if garbled else None
 
-    Two shares are looked at, over the whole document: glyph names (`/101/32`, `/g12`) above a
-    half (at a fifth, a table of dates like 12/31/2020 would do), and characters that Unicode
-    does not assign, private ones, controls and U+FFFD above a tenth.
+
+def count_odd(text: str) -> tuple[int, int, int]:
+    """How many characters of a raw text are visible, spell glyph names, and are odd.
+
+    Glyph names are `/101/32` or `/g12`; odd are characters that Unicode does not assign, private
+    ones, controls and U+FFFD. Fonts without a usable map to characters yield them.
     """
-    num_named, counts = 0, Counter[str]()
-    for text in texts:
-        num_named += sum(len(match[0]) for match in _GLYPH_NAME.finditer(text))
-        counts.update(text)
-    visible = {c: n for c, n in counts.items() if not c.isspace()}
-    total = sum(visible.values())
-    if total < _MIN_JUDGED:
-        return False
+    named = sum(len(match[0]) for match in _GLYPH_NAME.finditer(text))
+    visible = {c: n for c, n in Counter(text).items() if not c.isspace()}
     odd = sum(
         n
         for c, n in visible.items()
         if c == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(c) in {"Cn", "Co", "Cc"}
     )
-    return num_named / total > 0.5 or odd / total > 0.1
+    return sum(visible.values()), named, odd
+
+
+def _is_unreadable(visible: int, named: int, odd: int) -> bool:
+    """Whether text of which that much is odd is likely garbage.
+
+    So it is where more than a half spells glyph names (at a fifth, a table of dates like 12/31/2020
+    would do), or more than a tenth is odd. A text of few characters is given the benefit of the
+    doubt.
+    """
+    return visible >= _MIN_JUDGED and (named > 0.5 * visible or odd > 0.1 * visible)
 
 
 def has_image(page: PageObject) -> bool:

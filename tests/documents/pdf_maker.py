@@ -1,7 +1,11 @@
-"""Makes PDFs for the tests: one string a page, in Helvetica, one text operator a line."""
+"""Makes PDFs for the tests: a text a page, one text operator a line, or the page's own operators.
+
+All pages share one font, F1: Helvetica.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,8 +15,12 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 FILES = Path(__file__).parent / "files"
 
 
-def make_pdf(pages: list[str], *, user_password: str | None = None) -> bytes:
-    """A PDF of these pages; characters must be in Latin-1."""
+# A page on which pypdf spends more than 10 seconds in one call: 600,000 strings.
+SLOW_PAGE = b"BT /F1 9 Tf\n" + b"(abcdefgh) Tj T*\n" * 600_000 + b"ET"
+
+
+def make_pdf(pages: Sequence[str | bytes], *, user_password: str | None = None) -> bytes:
+    """A PDF of these pages, texts (in Latin-1) or content streams."""
     writer = PdfWriter()
     font = DictionaryObject(
         {
@@ -27,16 +35,25 @@ def make_pdf(pages: list[str], *, user_password: str | None = None) -> bytes:
         page[NameObject("/Resources")] = DictionaryObject(
             {NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})}
         )
-        lines = [
-            line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-            for line in text.split("\n")
-        ]
-        shown = "\n".join(f"({line}) Tj T*" for line in lines)
         content = DecodedStreamObject()
-        content.set_data(f"BT /F1 12 Tf 14 TL 50 800 Td\n{shown}\nET".encode("cp1252"))
-        page[NameObject("/Contents")] = writer._add_object(content)
+        content.set_data(text if isinstance(text, bytes) else _operators(text))
+        page[NameObject("/Contents")] = writer._add_object(content.flate_encode())
     if user_password is not None:
         writer.encrypt(user_password, algorithm="AES-256")
     buffer = BytesIO()
     writer.write(buffer)
     return buffer.getvalue()
+
+
+def _operators(text: str) -> bytes:
+    lines = [
+        line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+        for line in text.split("\n")
+    ]
+    shown = "\n".join(f"({line}) Tj T*" for line in lines)
+    return f"BT /F1 12 Tf 14 TL 50 800 Td\n{shown}\nET".encode("cp1252")
+
+
+def text_at(x: float, y: float, text: str) -> bytes:
+    """Operators that show a text at a place, in points from the page's lower left corner."""
+    return f"BT /F1 12 Tf {x} {y} Td ({text}) Tj ET\n".encode("cp1252")

@@ -6,7 +6,12 @@ import time
 
 import pytest
 
-from fastkv_cli.documents.clean import clean_pages, clean_text
+from fastkv_cli.documents import clean
+from fastkv_cli.documents.clean import clean_text
+
+
+def clean_pages(pages: dict[int, str]) -> dict[int, str]:
+    return clean.join_pages({number: clean.clean_page(page) for number, page in pages.items()})
 
 
 def clean_page(page: str) -> str:

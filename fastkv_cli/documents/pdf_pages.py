@@ -1,0 +1,147 @@
+"""PDF to text, page by page, with pypdf: the part of the reading process.
+
+On damaged files pypdf raises exceptions of all kinds, AttributeError and RecursionError among them:
+every one is caught and given a reason, and one bad page does not lose the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from ..config import PageRange
+from ..errors import DocumentError, EncryptedError
+from . import verdict
+from .clean import clean_page
+from .document import MAX_CHARACTERS
+from .glyphs import drop_slashes, scale_widths
+from .invisible import strip_invisible
+from .messages import Job, Message, Opened, PageFailed, PageRead
+from .reading_order import extract_text
+
+if TYPE_CHECKING:
+    from pypdf import PageObject, PdfReader
+
+_REPAIR = "download it again, or repair it, e.g. with qpdf broken.pdf repaired.pdf"
+_PAGES_BETWEEN_CLEARING = 100
+
+
+def read_pages(data: bytes, job: Job) -> Iterator[Message]:
+    """Open a PDF, and read its pages one after the other.
+
+    Raises:
+        UsageError: when a page is asked for that the file does not have.
+        EncryptedError: when it needs a password, or another one.
+        DocumentError: when it is damaged, or has no pages.
+    """
+    reader = _open(data, job.name)
+    if reader.is_encrypted:
+        _decrypt(reader, job.name, job.password)
+    num_pages = _count_pages(reader, data, job.name)
+    yield Opened(num_pages, is_cut_off=_is_cut_off(data))
+    chosen: Sequence[int] = range(1, num_pages + 1)
+    if job.pages is not None:
+        chosen = PageRange(tuple((first, last) for first, last in job.pages)).select(num_pages)
+    for done, number in enumerate(chosen, start=1):
+        message = _try_page(reader, number)
+        yield message
+        # The reader keeps all it has ever read: gigabytes of a long file, or what was too much.
+        if isinstance(message, PageFailed) or done % _PAGES_BETWEEN_CLEARING == 0:
+            reader.resolved_objects.clear()
+
+
+def _try_page(reader: PdfReader, number: int) -> PageRead | PageFailed:
+    try:
+        return _read_page(reader.pages[number - 1], number)
+    except Exception as error:  # noqa: BLE001 (any kind, and the other pages are wanted)
+        return PageFailed(number, verdict.reason(error))
+
+
+def _read_page(page: PageObject, number: int) -> PageRead:
+    with contextlib.suppress(Exception):  # then the text is as good as the font allows
+        scale_widths(page)
+    raw = drop_slashes(extract_text(page))[: MAX_CHARACTERS + 1]
+    visible, named, odd = verdict.count_odd(raw)
+    seen, hidden = strip_invisible(raw)
+    text = clean_page(seen)[: MAX_CHARACTERS + 1]
+    shows_image = not text and verdict.has_image(page)
+    return PageRead(number, text, shows_image, visible, named, odd, dict(hidden))
+
+
+def _open(data: bytes, name: str) -> PdfReader:
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError
+
+    try:
+        return PdfReader(BytesIO(data))
+    except Exception as error:
+        if isinstance(error, NotImplementedError | DependencyError) and b"/Encrypt" in data:
+            raise _unsupported_encryption(name, error) from error
+        raise _damaged(data, name, error) from error
+
+
+def _decrypt(reader: PdfReader, name: str, password: str | None) -> None:
+    """Unlock the file: first without a password, as most encrypted files ask for none."""
+    for candidate in ("", *_spellings(password or "")):
+        try:
+            if reader.decrypt(candidate):
+                return
+        except ValueError:
+            continue  # the standard forbids this password, so it is not the right one
+        except Exception as error:
+            raise _unsupported_encryption(name, error) from error
+    if password is None:
+        raise EncryptedError(
+            f"{name} needs a password", "give it with --password or FASTKV_PDF_PASSWORD"
+        )
+    raise EncryptedError(
+        f"the password for {name} is wrong", "check --password or FASTKV_PDF_PASSWORD"
+    )
+
+
+def _spellings(password: str) -> list[str | bytes]:
+    """The ways in which programs have written a password down; one if it is ASCII."""
+    if not password or password.isascii():
+        return [password] if password else []
+    spellings: list[str | bytes] = [password]
+    for form in ("NFC", "NFD"):
+        written = unicodedata.normalize(form, password)
+        spellings.append(written.encode("utf-8", "surrogateescape"))
+        spellings += [written.encode(codec, "replace") for codec in ("cp1252", "latin-1")]
+    return spellings
+
+
+def _count_pages(reader: PdfReader, data: bytes, name: str) -> int:
+    try:
+        num_pages = len(reader.pages)
+    except Exception as error:
+        raise _damaged(data, name, error) from error
+    if num_pages == 0:
+        raise DocumentError(f"{name} is a PDF without pages", "check the program that wrote it")
+    return num_pages
+
+
+def _is_cut_off(data: bytes) -> bool:
+    return b"%%EOF" not in data[-8192:].rstrip(b"\0")[-4096:]
+
+
+def _damaged(data: bytes, name: str, error: Exception) -> DocumentError:
+    why = verdict.reason(error)
+    if b" obj" not in data:
+        return DocumentError(
+            f"{name} is not a PDF: it begins like one, but nothing of one follows",
+            "download it again",
+        )
+    if _is_cut_off(data):
+        return DocumentError(f"{name} is a damaged PDF, cut off before its end ({why})", _REPAIR)
+    return DocumentError(f"{name} is a damaged PDF ({why})", _REPAIR)
+
+
+def _unsupported_encryption(name: str, error: Exception) -> DocumentError:
+    return DocumentError(
+        f"{name} uses an unsupported encryption ({verdict.reason(error)})",
+        "save a copy without it in a program that opens it",
+    )

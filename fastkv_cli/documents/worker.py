@@ -1,0 +1,135 @@
+"""The process that reads one document, under limits of memory and time, and tells of it in lines.
+
+Started by `process.py` with `main`: a job in one line on its standard input, then the bytes of the
+document in chunks, each behind its length; messages come back on standard output. A file that
+hangs, exhausts the memory or crashes its reader takes this process along and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from io import BytesIO
+from typing import BinaryIO
+
+from .. import errors
+from .messages import Done, Job, Message, Refused, Stopped, TextRead, decode_job, encode
+
+LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
+_SPARE_CPU_S = 5
+
+
+def main() -> None:
+    """Read the document of this process's standard input; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once and without a word
+    out = _claim_stdout()
+    job = decode_job(sys.stdin.buffer.readline())
+    out_of_memory = b"\n" + encode(  # made while there is some; half a line may stand before it
+        Stopped(
+            f"stopped at {job.limit_bytes // 2**20} MiB of memory",
+            "split it, or convert it in another program, e.g. to plain text",
+        )
+    )
+    received = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(received,), daemon=True).start()
+    _set_limits(job)
+    try:
+        data = _receive(sys.stdin.buffer)
+        received.set()
+        _tell(job, data, out)
+    except MemoryError:
+        os.write(out, out_of_memory)
+    os._exit(0)  # without the seconds that taking down a large heap costs
+
+
+def _tell(job: Job, data: bytes, out: int) -> None:
+    with os.fdopen(out, "wb", closefd=False) as stream:
+
+        def send(message: Message) -> None:
+            line = encode(message)
+            try:
+                stream.write(line)
+                stream.flush()
+            except OSError:  # the parent has gone
+                os._exit(1)
+
+        try:
+            for message in _read(job, data):
+                send(message)
+            send(Done())
+        except errors.FastKVError as error:
+            send(Refused(type(error).__name__, error.message, error.hint))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 (hostile files find ways into every kind)
+            from .verdict import reason
+
+            send(
+                Refused(
+                    errors.DocumentError.__name__,
+                    f"{job.name} could not be read ({reason(error)})",
+                    "convert it to PDF or plain text in another program",
+                )
+            )
+
+
+def _read(job: Job, data: bytes) -> Iterator[Message]:
+    logging.disable(logging.CRITICAL)  # a bad file makes pypdf log thousands of lines
+    warnings.simplefilter("ignore")
+    if job.format == "PDF":
+        from .pdf_pages import read_pages
+
+        yield from read_pages(data, job)
+    else:
+        from .formats import Format, read_as
+
+        text, notes = read_as(Format(job.format), data, job.name, job.encoding)
+        yield TextRead(text, list(notes))
+
+
+def _claim_stdout() -> int:
+    """A descriptor for messages alone: whatever a library prints goes nowhere."""
+    out = os.dup(1)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return out
+
+
+def _set_limits(job: Job) -> None:
+    os.environ["PATH"] = ""  # pypdf would start jbig2dec to decode pictures, which hold no text
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for limit, value in (
+        (resource.RLIMIT_AS, job.limit_bytes),
+        (resource.RLIMIT_CPU, int(job.limit_s) + _SPARE_CPU_S),  # where the parent cannot end it
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, most = resource.getrlimit(limit)
+        lower = value if most == resource.RLIM_INFINITY else min(value, most)
+        try:
+            resource.setrlimit(limit, (lower, most))
+        except (OSError, ValueError):  # macOS knows RLIMIT_AS and refuses it
+            continue
+
+
+def _receive(stream: BinaryIO) -> bytes:
+    """The document's bytes."""
+    received = BytesIO()
+    while length := int.from_bytes(stream.read(LENGTH_BYTES), "big"):
+        received.write(stream.read(length))
+    return received.getvalue()
+
+
+def _end_with_parent(received: threading.Event) -> None:
+    """End when the parent does: it leaves standard input open for as long as it lives."""
+    received.wait()
+    sys.stdin.buffer.read(1)
+    os._exit(1)
