@@ -27,8 +27,8 @@ class Generation:
         text: the tokens decoded, special tokens left out.
         cache_lengths: entries per layer and KV head, right after prefill.
         first_logits: (vocabulary,) float32, of the first new token.
-        token_scores: what decided which tokens of the prompt go on, one score a token before the
-            observation window; None where all did.
+        token_scores: the TSP layer's, one for each token of the prompt before the observation
+            window; None where no layer left tokens behind.
         finish_reason: "stop" at an end token, "length" at a limit, "loop" when the answer began to
             go round in circles.
         stats: the clock and the memory.

@@ -30,7 +30,7 @@ class PrefillResult:
         hidden: (hidden,), the last position behind the last layer, as the LM head sees it.
         logits: (vocabulary,) float32, of the first new token.
         plan: the budgets that the method set for this prompt.
-        token_scores: (n − W,) float32, what decided which tokens go on; None where all did.
+        token_scores: (n − W,) float32, the TSP layer's, added over heads; None without one.
         tokens_seen: per layer, how many tokens it read.
         kept_bytes: bytes of the cache as prefill left it.
         flops: floating-point operations of the layers, without scoring.
@@ -77,8 +77,9 @@ def prefill(
     if tsp is not None and tsp.restart:  # GemFilter: choose in a pass of its own, then read those
         scores, flops = _score_at(decoder, prompt_ids, method, plan, tsp.layer, runner)
         tokens_seen[: tsp.layer + 1] = [prompt_ids.shape[0]] * (tsp.layer + 1)
-        token_scores = method.combine([scores])
-        prompt_ids, tsp = prompt_ids[method.propagate(token_scores, tsp.length, plan)], None
+        token_scores = scores[0].sum(dim=0)
+        going_on = method.propagate(method.combine([scores]), tsp.length, plan)
+        prompt_ids, tsp = prompt_ids[going_on], None
 
     cache = CompressedCache(room=room)
     scored: list[Tensor] = []
@@ -98,8 +99,9 @@ def prefill(
             if compresses:
                 kept = method.keep(scores, capacity, plan)  # step 2
             if propagation is not None:
-                token_scores = method.combine(scored)
-                going_on = method.propagate(token_scores, propagation.length, plan)  # step 3
+                token_scores = scores[0].sum(dim=0)
+                combined = method.combine(scored)
+                going_on = method.propagate(combined, propagation.length, plan)  # step 3
         cache.store(read.key, read.value, stream.positions, kept)
 
         if layer.index == decoder.num_layers - 1:
@@ -144,7 +146,7 @@ def score_tokens(
     if plan.tsp is None:
         raise ValueError("the method has no TSP layer for this prompt")
     scores, _ = _score_at(decoder, prompt_ids, method, plan, plan.tsp.layer, runner)
-    return method.combine([scores])
+    return scores[0].sum(dim=0)
 
 
 def _score_at(
