@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .stats import KVStats, LayerStats, RunReport
+from .stats import DocumentStats, KVStats, LayerStats, RunReport
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +36,12 @@ def render_json(report: RunReport) -> str:
         "documents": [
             {
                 "path": document.path,
+                "kind": document.kind,
+                "num_pages": document.num_pages,
                 "pages": document.pages,
+                "pages_empty": document.pages_empty,
+                "pages_failed": document.pages_failed,
+                "pages_left_out": document.pages_left_out,
                 "characters": document.characters,
                 "tokens": document.tokens,
             }
@@ -101,11 +106,7 @@ def render_tables(report: RunReport) -> Iterator[RenderableType]:
 def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     kv, stats, reading = report.kv, report.generation, report.reading
     for document in report.documents:
-        pages = "" if document.pages is None else f"{_count(document.pages, 'page')}, "
-        yield (
-            "Document",
-            f"{document.path}: {pages}{document.tokens:,} tokens",
-        )
+        yield "Document", f"{document.path}: {_pages(document)}{document.tokens:,} tokens"
     if reading.parts > 1:
         used = (
             "all of them used"
@@ -155,6 +156,25 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             f"{behind:,} of {seen:,} tokens go on",
         )
         yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
+
+
+def _pages(document: DocumentStats) -> str:
+    """`117 pages, `, or `16 of 19 pages (3 failed), `; nothing where a format has none."""
+    if document.pages is None:
+        return ""
+    if document.num_pages in {None, document.pages}:
+        return f"{_count(document.pages, 'page')}, "
+    missing = [
+        f"{number:,} {what}"
+        for number, what in (
+            (document.pages_failed, "failed"),
+            (document.pages_empty, "without text"),
+            (document.pages_left_out, "not reached"),
+        )
+        if number
+    ]
+    why = f" ({', '.join(missing)})" if missing else ""
+    return f"{document.pages:,} of {_count(document.num_pages or 0, 'page')}{why}, "
 
 
 def _budget_picture(kv: KVStats) -> Table:

@@ -139,12 +139,29 @@ class ModelStats:
 
 @dataclass(frozen=True, slots=True)
 class DocumentStats:
-    """One document; pages are those that were read and hold text, None where there are none."""
+    """One document.
+
+    Attributes:
+        path: as the user typed it.
+        pages: those that were read and hold text; None where the format has none.
+        characters: of the text.
+        tokens: of the text.
+        kind: the format, as people call it.
+        num_pages: pages in the file; None where the format has none.
+        pages_empty: those that were read and hold no text.
+        pages_failed: those that could not be read.
+        pages_left_out: those that a limit or a breakdown left out.
+    """
 
     path: str
     pages: int | None
     characters: int
     tokens: int
+    kind: str = "text"
+    num_pages: int | None = None
+    pages_empty: int = 0
+    pages_failed: int = 0
+    pages_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

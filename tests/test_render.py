@@ -32,7 +32,10 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
         command="summarize",
         answer="An answer – in “two” lines.\nYes.",
         model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", "4-bit weights"),
-        documents=(DocumentStats(path, 3, 4000, 1000), DocumentStats("-", None, 50, 12)),
+        documents=(
+            DocumentStats(path, 3, 4000, 1000, "PDF", 8, pages_empty=1, pages_failed=4),
+            DocumentStats("-", None, 50, 12),
+        ),
         reading=ReadingStats(
             parts=2, tokens_read=1012, tokens_used=900, parts_s=1.25, parts_resumed=1
         ),
@@ -76,8 +79,28 @@ def test_json_of_a_report() -> None:
             "decode_weights": "4-bit weights",
         },
         "documents": [
-            {"path": "a.pdf", "pages": 3, "characters": 4000, "tokens": 1000},
-            {"path": "-", "pages": None, "characters": 50, "tokens": 12},
+            {
+                "path": "a.pdf",
+                "kind": "PDF",
+                "num_pages": 8,
+                "pages": 3,
+                "pages_empty": 1,
+                "pages_failed": 4,
+                "pages_left_out": 0,
+                "characters": 4000,
+                "tokens": 1000,
+            },
+            {
+                "path": "-",
+                "kind": "text",
+                "num_pages": None,
+                "pages": None,
+                "pages_empty": 0,
+                "pages_failed": 0,
+                "pages_left_out": 0,
+                "characters": 50,
+                "tokens": 12,
+            },
         ],
         "reading": {
             "parts": 2,
@@ -145,7 +168,17 @@ def test_json_of_a_real_run(
             ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
         ),
         "documents": [
-            {"path": "str", "pages": "NoneType", "characters": "int", "tokens": "int"},
+            {
+                "path": "str",
+                "kind": "str",
+                "num_pages": "NoneType",
+                "pages": "NoneType",
+                "pages_empty": "int",
+                "pages_failed": "int",
+                "pages_left_out": "int",
+                "characters": "int",
+                "tokens": "int",
+            },
         ],
         "reading": {
             "parts": "int",
@@ -248,7 +281,7 @@ def test_what_was_not_measured_is_null_and_a_dash() -> None:
 def test_the_table_tells_all() -> None:
     shown = " ".join(tables(make_report()).split())
     for words in (
-        "a.pdf: 3 pages, 1,000 tokens",
+        "a.pdf: 3 of 8 pages (4 failed, 1 without text), 1,000 tokens",
         "-: 12 tokens",
         "2 parts (1 kept from an earlier run), 1,012 tokens: answered from 900, left out 112",
         "org/model, bfloat16 on cpu, blocked attention",

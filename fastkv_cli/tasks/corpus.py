@@ -51,6 +51,11 @@ class Corpus:
                 pages=None if document.num_pages is None else len(document.pages),
                 characters=document.num_characters,
                 tokens=span.stop - span.start,
+                kind=document.kind,
+                num_pages=document.num_pages,
+                pages_empty=len(document.empty),
+                pages_failed=len(document.failed),
+                pages_left_out=len(document.left_out),
             )
             for document, span in zip(self.documents, self.spans, strict=True)
         )
