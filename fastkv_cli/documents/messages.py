@@ -119,8 +119,8 @@ def decode(line: bytes) -> Message:
     try:
         name, *values = json.loads(line.decode("utf-8", "surrogatepass"))
         return _KINDS[name](*values)
-    except (KeyError, TypeError) as error:
-        raise ValueError(line[:80]) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no message: {line[:80]!r}") from error
 
 
 def decode_job(line: bytes) -> Job:
