@@ -12,7 +12,7 @@ from pathlib import Path
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "documents" / "files"
 
 
 # A page on which pypdf spends more than 10 seconds in one call: 600,000 strings.
