@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
-from .console import close_stdout, print_error
+from .console import close_stdout, print_error, print_traceback
 from .errors import ExitCode, FastKVError
 from .options import with_options
 from .version import __version__
@@ -115,7 +114,7 @@ def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str
 
 def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
     if debug:
-        traceback.print_exc()
+        print_traceback()
     if code is not ExitCode.CLOSED_PIPE:
         print_error(message)
     return code

@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from errno import EACCES
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,16 +19,32 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
 
-# Escape sequences and control characters, which a terminal would obey; tab and newline are text.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What a terminal would obey: escape sequences, control characters (tab and newline are text), and
+# what turns the order of letters around. An escape sequence may be split over two pieces of an
+# answer: without its first character it is text. Tag characters would be copied unseen.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
 
 
 def stderr_console() -> RichConsole:
     """A rich console on stderr that never dies of an encoding; NO_COLOR is honoured by rich."""
     from rich.console import Console as RichConsole
+    from rich.console import ConsoleOptions
+    from rich.segment import Segment
 
     class Stderr(RichConsole):
-        """Falls silent when its reader goes, where rich would end the program."""
+        """Writes no control characters but rich's own.
+
+        Falls silent when its reader goes, where rich would end the program.
+        """
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else _CONTROL.sub("", text), style, control)
 
         def on_broken_pipe(self) -> None:
             self.quiet = True
@@ -35,14 +52,27 @@ def stderr_console() -> RichConsole:
 
     if hasattr(sys.stderr, "reconfigure"):
         sys.stderr.reconfigure(errors="replace")
-    return Stderr(stderr=True, highlight=False, soft_wrap=False)
+    return Stderr(stderr=True, highlight=False, soft_wrap=False, emoji=False)
 
 
 def print_error(message: str) -> None:
     """One line on stderr."""
     if sys.stderr is None:
         return
-    line = " ".join(_CONTROL.sub(" ", message).split())
+    _write_stderr(f"fastkv: {_one_line(message)}\n")
+
+
+def print_traceback() -> None:
+    """The traceback of the exception that is being handled, on stderr."""
+    if sys.stderr is not None:
+        _write_stderr(_CONTROL.sub("\ufffd", traceback.format_exc()))
+
+
+def _one_line(message: str) -> str:
+    return " ".join(_CONTROL.sub(" ", message).split())
+
+
+def _write_stderr(text: str) -> None:
     try:
         sys.stderr.write(f"fastkv: {line}\n".encode("utf-8", "replace").decode())
         sys.stderr.flush()
@@ -219,16 +249,16 @@ class Messages:
     def warn(self, message: str) -> None:
         """One line that does not end the run."""
         if not self._quiet:
-            line = " ".join(_CONTROL.sub(" ", message).split())
-            self._console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+            line = f"warning: {_one_line(message)}"
+            self._console.print(line, style="yellow", markup=False, soft_wrap=True)
 
     def note(self, message: str) -> None:
         """One line of good news."""
         if not self._quiet:
-            self._console.print(message, markup=False, soft_wrap=True)
+            self._console.print(_one_line(message), markup=False, soft_wrap=True)
 
     def show(self, renderables: Iterator[RenderableType]) -> None:
         """Tables and the like."""
         if not self._quiet:
             for renderable in renderables:
-                self._console.print(renderable)
+                self._console.print(renderable, markup=not isinstance(renderable, str))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .stats import DocumentStats, KVStats, LayerStats, RunReport
+from .to_json import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -85,7 +85,7 @@ def render_json(report: RunReport) -> str:
         },
         "warnings": list(report.warnings),
     }
-    return json.dumps(envelope, ensure_ascii=False, indent=2)
+    return to_json(envelope)
 
 
 def render_tables(report: RunReport) -> Iterator[RenderableType]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .console import AnswerWriter, Messages, check_writable, stderr_console
 from .errors import InterruptedRunError
 from .loading import load_engine
-from .options import MeasureOptions
+from .option_sets import MeasureOptions
 from .progress import ProgressBars
 from .tuning import Tuning, load_tuning
 from .version import __version__
@@ -128,8 +128,8 @@ def render(*renderables: Any, columns: int = 100) -> str:
     """Tables as plain text."""
     from rich.console import Console
 
-    console = Console(width=columns, no_color=True, highlight=False)
+    console = Console(width=columns, no_color=True, highlight=False, emoji=False)
     with console.capture() as captured:
         for renderable in renderables:
-            console.print(renderable)
+            console.print(renderable, markup=not isinstance(renderable, str))
     return captured.get()

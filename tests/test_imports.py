@@ -130,6 +130,7 @@ TORCH = {"torch", "transformers"}
 UPWARDS = {"cli", "commands", "options", "pipeline", "render", "console", "progress", "completions"}
 FORBIDDEN = {
     "errors": UPWARDS | TORCH | {"engine", "documents", "models", "tasks", "prompts", "config"},
+    "to_json": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "stats"},
     "config": UPWARDS | TORCH | {"engine", "documents", "models", "tasks", "prompts", "typer"},
     "stats": UPWARDS | TORCH | {"rich", "engine", "documents", "models", "tasks", "prompts"},
     "documents": UPWARDS | TORCH | {"rich", "typer", "engine", "models", "tasks", "prompts"},

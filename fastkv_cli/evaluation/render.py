@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..config import Preset
+from ..to_json import to_json
 from .calibration import Setting
 from .report import SCHEMA, EvaluationReport, Row
 from .scoring import Interval
@@ -25,7 +25,7 @@ _SHADES = "·░▒▓█"
 
 def as_json(report: EvaluationReport) -> str:
     """One JSON object: settings and versions, the rows, the suites, the needles by place."""
-    return json.dumps(
+    return to_json(
         {
             "schema": SCHEMA,
             "settings": dict(report.settings),
@@ -41,7 +41,6 @@ def as_json(report: EvaluationReport) -> str:
             "questions": list(report.questions),
             "scores": {arm: list(map(_rounded, scores)) for arm, scores in report.scores.items()},
         },
-        ensure_ascii=False,
         indent=1,
     )
 

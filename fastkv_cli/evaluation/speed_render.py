@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..render import UNKNOWN, format_bytes
 from ..stats import GenerationStats
+from ..to_json import to_json
 from .speed_report import SCHEMA, SpeedReport, SpeedRow, Spread
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LEGEND = (
 
 def as_json(report: SpeedReport) -> str:
     """One JSON object: settings and versions, the machine, and by prompt every row and run."""
-    return json.dumps(
+    return to_json(
         {
             "schema": SCHEMA,
             "settings": dict(report.settings),
@@ -41,7 +41,6 @@ def as_json(report: SpeedReport) -> str:
                 for length, rows in report.by_length.items()
             ],
         },
-        ensure_ascii=False,
         indent=1,
     )
 
