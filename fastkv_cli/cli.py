@@ -12,11 +12,12 @@ from .commands.ask import ask
 from .commands.bench import bench
 from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
+from .commands.extract import extract
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
 from .console import close_stdout, print_error, print_traceback
 from .errors import ExitCode, FastKVError
-from .options import with_options
+from .option_sets import with_options
 from .version import __version__
 
 _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
@@ -56,6 +57,7 @@ def _options_of_the_app(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "summarize": summarize,
     "ask": ask,
+    "extract": extract,
     "eval": evaluate,
     "bench": bench,
     "calibrate": calibrate,

@@ -74,10 +74,35 @@ def _one_line(message: str) -> str:
 
 def _write_stderr(text: str) -> None:
     try:
-        sys.stderr.write(f"fastkv: {line}\n".encode("utf-8", "replace").decode())
+        sys.stderr.write(text.encode("utf-8", "replace").decode())
         sys.stderr.flush()
     except (OSError, ValueError):
         _point_at_nothing(sys.stderr)
+
+
+def is_at_terminal() -> bool:
+    """Whether somebody can be asked: standard input and stderr are terminals."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def ask_password(name: str, tries: int) -> str | None:
+    """Ask on the terminal for a document's password, which is not shown; None at Ctrl-D.
+
+    Args:
+        name: the document's name, printable.
+        tries: how many passwords were wrong.
+    """
+    import getpass
+
+    again = " (that was not it)" if tries else ""
+    try:
+        return getpass.getpass(f"Password for {name}{again}: ", stream=sys.stderr)
+    except EOFError:
+        print(file=sys.stderr)
+        return None
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise
 
 
 class AnswerWriter:

@@ -1,33 +1,20 @@
-"""The options that commands share, each written once, and what they add up to."""
+"""The options that commands share, each written once."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
 from .config import (
-    DEFAULT_EXTRACT_TIMEOUT_S,
-    DEFAULT_METHOD,
     EMBEDDED_MODEL,
     Attention,
-    Budget,
     DecodeWeights,
-    Display,
     DType,
     MethodName,
-    MethodSettings,
-    PageRange,
     Preset,
-    ReadOptions,
-    Request,
-    Sampling,
 )
-from .errors import UsageError
 
 _METHOD = "Compression"
 _MODEL = "Model"
@@ -196,6 +183,14 @@ ExtractTimeoutOpt = Annotated[
         help="The most time for getting the text out of one document.",
     ),
 ]
+DryRunOpt = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        rich_help_panel=_OUTPUT,
+        help="Tell pages, tokens, parts and memory; load no weights and answer nothing.",
+    ),
+]
 JsonOpt = Annotated[
     bool,
     typer.Option(
@@ -209,6 +204,10 @@ FiguresOpt = Annotated[
         rich_help_panel=_OUTPUT,
         help="One JSON object: all figures, and what they were measured with.",
     ),
+]
+TextJsonOpt = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object: the pages, counted."),
 ]
 StatsOpt = Annotated[
     bool | None,
@@ -241,138 +240,3 @@ DebugOpt = Annotated[
     bool,
     typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show the traceback of an error."),
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """All options of a run, in the order of the help text."""
-
-    pages: PagesOpt = None
-    password: PasswordOpt = None
-    encoding: EncodingOpt = None
-    extract_timeout: ExtractTimeoutOpt = DEFAULT_EXTRACT_TIMEOUT_S
-    preset: PresetOpt = None
-    method: MethodOpt = DEFAULT_METHOD
-    budget: BudgetOpt = None
-    tsp_layer: TSPLayerOpt = None
-    tsp_rate: TSPRateOpt = None
-    model: ModelOpt = EMBEDDED_MODEL
-    dtype: DTypeOpt = DType.AUTO
-    device: DeviceOpt = "auto"
-    attention: AttentionOpt = Attention.AUTO
-    decode_weights: DecodeWeightsOpt = DecodeWeights.AUTO
-    offline: OfflineOpt = False
-    max_tokens: MaxTokensOpt = None
-    temperature: TemperatureOpt = 0.0
-    seed: SeedOpt = 0
-    resume: ResumeOpt = False
-    json: JsonOpt = False
-    stats: StatsOpt = None
-    quiet: QuietOpt = False
-    output: OutputOpt = None
-    force: ForceOpt = False
-    debug: DebugOpt = False
-
-    def request(self, sources: list[str], usual_preset: Preset = Preset.BALANCED) -> Request:
-        """What is to be done, checked; `usual_preset` is for users who name none.
-
-        Raises:
-            UsageError: when a value cannot be read or is out of range.
-        """
-        return Request(
-            sources=tuple(sources),
-            read=ReadOptions(
-                pages=None if self.pages is None else PageRange.parse(self.pages),
-                password=self.password,
-                encoding=self.encoding,
-                extract_timeout_s=self.extract_timeout,
-            ),
-            model=self.model,
-            method=MethodSettings(
-                name=self.method,
-                budget=None if self.budget is None else Budget.parse(self.budget),
-                tsp_layer=self.tsp_layer,
-                tsp_rate=self.tsp_rate,
-                preset=self.preset,
-                usual_preset=usual_preset,
-            ),
-            max_tokens=self.max_tokens,
-            sampling=Sampling(self.temperature, self.seed),
-            dtype=self.dtype,
-            device=self.device,
-            attention=self.attention,
-            decode_weights=self.decode_weights,
-            offline=self.offline,
-            resume=self.resume,
-        )
-
-    def display(self) -> Display:
-        """How it is to be shown."""
-        return Display(
-            json=self.json,
-            stats=self.stats,
-            quiet=self.quiet,
-            output=self.output,
-            force=self.force,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureOptions:
-    """The options of the commands that measure a model."""
-
-    dtype: DTypeOpt = DType.AUTO
-    device: DeviceOpt = "auto"
-    attention: AttentionOpt = Attention.AUTO
-    decode_weights: DecodeWeightsOpt = DecodeWeights.AUTO
-    offline: OfflineOpt = False
-    json: FiguresOpt = False
-    quiet: QuietOpt = False
-    output: OutputOpt = None
-    force: ForceOpt = False
-    debug: DebugOpt = False
-
-
-def check_exists(option: str, path: Path | None) -> None:
-    """Raise a UsageError where an option names something that is not there."""
-    if path is not None and not path.exists():
-        raise UsageError(f"{option} {path} is not there", "check the path")
-
-
-def check_samples(samples: int) -> None:
-    """Raise a UsageError unless something is to be asked."""
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a dataclass; it receives them whole, as `options`.
-
-    Typer reads options off a function's signature, so the fields are put into one. Which dataclass
-    it is, the annotation of the parameter `options` tells.
-    """
-    own = inspect.signature(command, eval_str=True).parameters
-    kind = own["options"].annotation
-    hints = get_type_hints(kind, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(kind)
-    ]
-    kept = [parameter for parameter in own.values() if parameter.name != "options"]
-
-    def expanded(**values: Any) -> None:
-        mine = {parameter.name: values.pop(parameter.name) for parameter in kept}
-        command(**mine, options=kind(**values))
-
-    signature = inspect.Signature([*kept, *shared])
-    expanded.__signature__ = signature  # type: ignore[attr-defined]
-    expanded.__annotations__ = {
-        parameter.name: parameter.annotation for parameter in signature.parameters.values()
-    }
-    expanded.__name__, expanded.__doc__ = command.__name__, command.__doc__
-    return expanded

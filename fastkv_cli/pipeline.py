@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .config import Display, Request
 from .console import AnswerWriter, Messages, stderr_console
-from .documents import Document, load_documents
+from .documents import Document
 from .errors import FastKVError, InterruptedRunError
 from .events import Piece
 from .loading import load_engine
 from .progress import ProgressBars
+from .reading import read_documents
 from .render import render_json, render_tables
 from .stats import ModelStats, RunReport
 from .tasks import Outcome, PartStore, Work
@@ -107,7 +107,7 @@ class _Shown:
 def _answer(
     command: str, request: Request, task: Task, max_tokens: int, shown: _Shown, parts: PartStore
 ) -> RunReport:
-    documents, extract_s = _read_documents(request, shown)
+    documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
     work, settings = _prepare(request, documents, max_tokens, shown, parts)
     outcome = _do(task, work, shown)
     if request.resume and not parts.is_open:
@@ -133,21 +133,6 @@ def _answer(
         settings=settings,
         warnings=tuple(shown.warnings),
     )
-
-
-def _read_documents(request: Request, shown: _Shown) -> tuple[list[Document], float]:
-    """The documents, and the seconds they took; before torch, so that mistakes cost little."""
-    started = time.perf_counter()
-    documents = load_documents(
-        request.sources,
-        request.read,
-        on_page=lambda done, total: shown.bars.update("extracting pages", done, total, "pages"),
-    )
-    extract_s = time.perf_counter() - started
-    for document in documents:
-        for warning in document.warnings:
-            shown.warn(f"{document.path}: {warning}")
-    return documents, extract_s
 
 
 def _prepare(

@@ -106,7 +106,7 @@ def render_tables(report: RunReport) -> Iterator[RenderableType]:
 def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     kv, stats, reading = report.kv, report.generation, report.reading
     for document in report.documents:
-        yield "Document", f"{document.path}: {_pages(document)}{document.tokens:,} tokens"
+        yield "Document", describe_document(document)
     if reading.parts > 1:
         used = (
             "all of them used"
@@ -156,6 +156,11 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             f"{behind:,} of {seen:,} tokens go on",
         )
         yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
+
+
+def describe_document(document: DocumentStats) -> str:
+    """`report.pdf: 117 pages, 34,000 tokens`."""
+    return f"{document.path}: {_pages(document)}{document.tokens:,} tokens"
 
 
 def _pages(document: DocumentStats) -> str:

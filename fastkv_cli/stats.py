@@ -126,6 +126,70 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingForecast:
+    """How a text would go through the model.
+
+    Attributes:
+        tokens: of the text.
+        parts: into how many parts it would be cut; 1 when it fits the window.
+        longest_prompt: tokens of the longest prompt.
+        way: what would become of the parts; empty where there is one.
+    """
+
+    tokens: int
+    parts: int
+    longest_prompt: int
+    way: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryForecast:
+    """What the longest prompt of a run is going to take, predicted; bytes.
+
+    Attributes:
+        weights_bytes: all weights of the model.
+        resident_weights_bytes: those that are in memory at once.
+        copies_bytes: about what packed copies for decoding take; 0 where there are none.
+        full_kv_bytes: the KV cache with nothing left out.
+        kept_kv_bytes: the KV cache as the method leaves it.
+        working_bytes: what prefill holds beside them.
+        program_bytes: the program and its libraries; None where the system does not tell.
+        available_bytes: what the machine could give; None where it does not tell.
+    """
+
+    weights_bytes: int
+    resident_weights_bytes: int
+    copies_bytes: int
+    full_kv_bytes: int
+    kept_kv_bytes: int
+    working_bytes: int
+    program_bytes: int | None
+    available_bytes: int | None
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most at one time."""
+        return self._beside_cache + self.kept_kv_bytes
+
+    @property
+    def full_peak_bytes(self) -> int:
+        """The same with the method `full`."""
+        return self._beside_cache + self.full_kv_bytes
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the machine has as much; None where it does not tell."""
+        if self.available_bytes is None:
+            return None
+        return self.peak_bytes - (self.program_bytes or 0) <= self.available_bytes
+
+    @property
+    def _beside_cache(self) -> int:
+        weights = self.resident_weights_bytes + self.copies_bytes
+        return (self.program_bytes or 0) + weights + self.working_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStats:
     """What answered; `decode_weights` says what decoding read."""
 
@@ -187,6 +251,25 @@ class ReadingStats:
     def tokens_left_out(self) -> int:
         """Tokens that were read to choose the best text, but not answered from."""
         return self.tokens_read - self.tokens_used
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place that carried an answer.
+
+    Attributes:
+        document: its path.
+        page: 1-based; None where the document has no pages.
+        line: 1-based, of the text as it was read; None where there are pages.
+        score: how much of the answer it carries, 0 to 1.
+        snippet: what of the place supports the answer best, on one line.
+    """
+
+    document: str
+    page: int | None
+    line: int | None
+    score: float
+    snippet: str
 
 
 @dataclass(frozen=True, slots=True)

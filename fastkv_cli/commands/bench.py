@@ -10,7 +10,8 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL, Budget, MethodName, Preset, parse_tokens
 from ..errors import UsageError
-from ..options import MeasureOptions, ModelOpt
+from ..option_sets import MeasureOptions
+from ..options import ModelOpt
 
 DocArg = Annotated[
     str | None,

@@ -10,7 +10,7 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL
 from ..errors import UsageError
-from ..options import MeasureOptions, check_exists, check_samples
+from ..option_sets import MeasureOptions, check_exists, check_samples
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model to calibrate.")]
 TextsOpt = Annotated[

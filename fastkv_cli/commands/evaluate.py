@@ -10,7 +10,8 @@ import typer
 from .. import workbench
 from ..config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
 from ..errors import UsageError
-from ..options import MeasureOptions, ModelOpt, check_exists, check_samples
+from ..option_sets import MeasureOptions, check_exists, check_samples
+from ..options import ModelOpt
 
 _ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
 

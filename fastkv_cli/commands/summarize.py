@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from ..config import DEFAULT_MAX_TOKENS, Length, Preset
 from ..errors import UsageError
-from ..options import RunOptions
+from ..option_sets import RunOptions
 
 PathsArg = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PATH…|-]",
         show_default=False,
-        help="PDF or text files; - (or nothing, in a pipe) is stdin.",
+        help="Documents, folders or patterns; - (or nothing, in a pipe) is stdin.",
     ),
 ]
 LengthOpt = Annotated[
@@ -31,12 +32,12 @@ def summarize(
     if not paths and sys.stdin.isatty():
         raise UsageError("no document given", "name a file, as in: fastkv summarize report.pdf")
     request = options.request(paths or ["-"], usual_preset=Preset.QUALITY)
-    from .. import pipeline, tasks
+    max_tokens = request.max_tokens or DEFAULT_MAX_TOKENS[length]
+    from .. import pipeline, preview, tasks
 
-    pipeline.run(
-        "summarize",
-        request,
-        lambda work: tasks.summarize(work, length),
-        request.max_tokens or DEFAULT_MAX_TOKENS[length],
-        options.display(),
-    )
+    if options.dry_run:
+        forecast = partial(tasks.forecast_summary, length=length)
+        preview.forecast("summarize", request, forecast, max_tokens, options.display())
+        return
+    task = partial(tasks.summarize, length=length)
+    pipeline.run("summarize", request, task, max_tokens, options.display())

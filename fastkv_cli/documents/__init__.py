@@ -6,6 +6,14 @@ Nothing here imports torch, rich or (before a PDF is met) pypdf.
 from __future__ import annotations
 
 from .document import Document, Page
+from .find import load_all, names_documents
 from .load import load_document, load_documents
 
-__all__ = ["Document", "Page", "load_document", "load_documents"]
+__all__ = [
+    "Document",
+    "Page",
+    "load_all",
+    "load_document",
+    "load_documents",
+    "names_documents",
+]

@@ -53,6 +53,7 @@ class PlainLlama(nn.Module):
         self.config = SimpleNamespace(**config)
         self.model = _Body(self.config)
         self.lm_head = _Linear(config["hidden_size"], config["vocab_size"])
+        self._tie()
 
     def load(self, folder: Path) -> list[str]:
         """Map the weights of a folder's safetensors files.
@@ -74,10 +75,15 @@ class PlainLlama(nn.Module):
                     raise ValueError(f"{name} is of shape {tuple(weights[name].shape)}")
             self.load_state_dict(weights, strict=False, assign=True)
             missing -= weights.keys()
-        if self.config.tie_word_embeddings and "lm_head.weight" in missing:
-            self.lm_head.weight = self.model.embed_tokens.weight
+        if "lm_head.weight" in missing and self._tie():
             missing.remove("lm_head.weight")
         return sorted(missing)
+
+    def _tie(self) -> bool:
+        """Let the head be the embeddings, where it is."""
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        return bool(self.config.tie_word_embeddings)
 
 
 def _weight(*shape: int) -> nn.Parameter:

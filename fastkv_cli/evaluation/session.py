@@ -11,7 +11,7 @@ from ..config import Budget, MethodName, Preset, Suite
 from ..console import write_file
 from ..errors import OutputError, UsageError
 from ..journal import Journal
-from ..options import MeasureOptions
+from ..option_sets import MeasureOptions
 from ..tuning import tuning_json, tuning_path
 from ..workbench import Bench, render
 from .arms import make_arms

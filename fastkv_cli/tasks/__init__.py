@@ -4,8 +4,9 @@ Free of torch: the engine is handed in.
 """
 
 from .ask import ask
+from .forecast import forecast_ask, forecast_summary
 from .parts import PartStore
 from .run import Outcome, Work
 from .summarize import summarize
 
-__all__ = ["Outcome", "PartStore", "Work", "ask", "summarize"]
+__all__ = ["Outcome", "PartStore", "Work", "ask", "forecast_ask", "forecast_summary", "summarize"]

@@ -11,6 +11,7 @@ from statistics import fmean
 from ..events import Piece
 from ..prompts import ask_task, build_scoring_prompt, tokenize_text
 from ..stats import ReadingStats
+from .corpus import Corpus
 from .parts import open_parts
 from .run import Outcome, Work
 
@@ -52,7 +53,7 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         yield from work.answer(corpus.token_ids, task, "reading", reading)
         return
     started = time.perf_counter()
-    parts = corpus.split(min(PART_TOKENS, room))
+    parts = split_to_score(corpus, room)
     passages = score_passages(work, question, parts)
     gap = tokenize_text(work.tokenizer, _GAP).token_ids
     best = choose_passages(passages, min(ANSWER_TOKENS, room), len(gap))
@@ -65,6 +66,11 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     )
     token_ids = _join(best, corpus.token_ids, gap)
     yield from work.answer(token_ids, task, "reading the best passages", reading)
+
+
+def split_to_score(corpus: Corpus, room: int) -> list[slice]:
+    """The parts of a text that are scored one by one; `room` tokens fit the window."""
+    return corpus.split(min(PART_TOKENS, room))
 
 
 def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Passage]:

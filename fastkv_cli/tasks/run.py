@@ -26,6 +26,37 @@ _MIN_PART_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What a model can read at once.
+
+    Attributes:
+        tokenizer: of the model, as transformers makes it.
+        size: tokens.
+        max_tokens: how many of them an answer may take.
+    """
+
+    tokenizer: Any
+    size: int
+    max_tokens: int
+
+    def room(self, task: str, num_tokens: int) -> int:
+        """Tokens of a text of `num_tokens` that fit beside a task and its answer.
+
+        Raises:
+            ContextError: when hardly any do.
+        """
+        frame = len(build_prompt(self.tokenizer, [], task).token_ids)
+        room = self.size - frame - self.max_tokens
+        if room < min(_MIN_PART_TOKENS, num_tokens):
+            raise ContextError(
+                f"no room for text: the model's window of {self.size:,} tokens holds the question "
+                f"({frame:,}) and the answer ({self.max_tokens:,})",
+                "shorten the question or give a smaller --max-tokens",
+            )
+        return room
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The last event of a task: the answer, how the text was read, and the caches of all that."""
 
@@ -70,16 +101,8 @@ class Work:
         Raises:
             ContextError: when hardly any do.
         """
-        frame = len(build_prompt(self.tokenizer, [], task).token_ids)
-        window = self.engine.decoder.max_context
-        room = window - frame - self.max_tokens
-        if room < min(_MIN_PART_TOKENS, self.corpus.num_tokens):
-            raise ContextError(
-                f"no room for text: the model's window of {window:,} tokens holds the question "
-                f"({frame:,}) and the answer ({self.max_tokens:,})",
-                "shorten the question or give a smaller --max-tokens",
-            )
-        return room
+        window = Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
+        return window.room(task, self.corpus.num_tokens)
 
     def answer(
         self,

@@ -13,6 +13,7 @@ from ..errors import ContextError
 from ..events import Generation, Piece
 from ..prompts import MERGE_TASKS, PART_TASK, SUMMARY_TASKS, build_prompt, tokenize_text
 from ..stats import KVStats, ReadingStats
+from .corpus import Corpus
 from .parts import open_parts
 from .run import Outcome, Work
 
@@ -52,8 +53,7 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
         yield from work.answer(corpus.token_ids, task, "reading", reading)
         return
     started = time.perf_counter()
-    # half of the window each: a small model loses sight of the middle of a full one
-    parts = corpus.split(max(work.room(PART_TASK) // 2, 1))
+    parts = split_to_note(corpus, work.room(PART_TASK))
     frame = build_prompt(work.tokenizer, [], PART_TASK).token_ids
     keys = open_parts(work, f"notes of {PART_SUMMARY_TOKENS}", parts, work.method, frame)
     notes = _take_notes(work, [corpus.token_ids[part] for part in parts], keys, "part")
@@ -80,6 +80,14 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
         parts_resumed=work.parts.num_resumed,
     )
     yield from work.answer(text_ids, MERGE_TASKS[length], "reading the notes", reading, kv)
+
+
+def split_to_note(corpus: Corpus, room: int) -> list[slice]:
+    """The parts of a text that are summarized one by one; `room` tokens fit the window.
+
+    Half of the window each: a small model loses sight of the middle of a full one.
+    """
+    return corpus.split(max(room // 2, 1))
 
 
 def _take_notes(

@@ -1,0 +1,53 @@
+"""How a text would go through the model, told before any of it does."""
+
+from __future__ import annotations
+
+from ..config import Length
+from ..prompts import PART_TASK, SUMMARY_TASKS, ask_task
+from ..stats import ReadingForecast
+from .ask import ANSWER_TOKENS, split_to_score
+from .corpus import Corpus
+from .run import Window
+from .summarize import split_to_note
+
+
+def forecast_ask(corpus: Corpus, window: Window, question: str) -> ReadingForecast:
+    """Of `ask`.
+
+    Raises:
+        ContextError: when the question leaves no room for text.
+    """
+    room = window.room(ask_task(question), corpus.num_tokens)
+    if corpus.num_tokens <= room:
+        return _at_once(corpus, window, room)
+    parts = split_to_score(corpus, room)
+    used = min(ANSWER_TOKENS, room)
+    way = f"scored, and answered from the best {used:,} tokens"
+    return _in_parts(corpus, parts, window.size - room + max(_longest(parts), used), way)
+
+
+def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingForecast:
+    """Of `summarize`.
+
+    Raises:
+        ContextError: when the window leaves no room for text.
+    """
+    room = window.room(SUMMARY_TASKS[length], corpus.num_tokens)
+    if corpus.num_tokens <= room:
+        return _at_once(corpus, window, room)
+    room = window.room(PART_TASK, corpus.num_tokens)
+    parts = split_to_note(corpus, room)
+    way = "each summarized, and the summary made of those"
+    return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
+
+
+def _at_once(corpus: Corpus, window: Window, room: int) -> ReadingForecast:
+    return ReadingForecast(corpus.num_tokens, 1, window.size - room + corpus.num_tokens)
+
+
+def _in_parts(corpus: Corpus, parts: list[slice], longest: int, way: str) -> ReadingForecast:
+    return ReadingForecast(corpus.num_tokens, len(parts), longest, way)
+
+
+def _longest(parts: list[slice]) -> int:
+    return int(max(part.stop - part.start for part in parts))

@@ -1,0 +1,123 @@
+"""`fastkv extract` and `--dry-run`, from the command line: what they say, and what they leave be."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from processes import quick_options
+
+from fastkv_cli import Engine
+from fastkv_cli.cli import run
+from fastkv_cli.errors import ExitCode
+
+Capture = pytest.CaptureFixture[str]
+FILES = Path(__file__).parent / "documents" / "files"
+DAMAGED = str(FILES / "cfr_21_1308_damaged_pages.pdf")
+MIXED = str(FILES / "pdflatex-4-pages.pdf")
+
+
+@pytest.fixture
+def options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_models: dict[str, Path]
+) -> list[str]:
+    return quick_options(tmp_path, monkeypatch, tiny_models)
+
+
+@pytest.fixture
+def model(options: list[str]) -> list[str]:
+    return options[:2]
+
+
+def test_pages_are_shown_and_counted(model: list[str], capfd: Capture) -> None:
+    assert run(["extract", MIXED, "--pages", "2-3", *model]) == 0
+    stdout, stderr = capfd.readouterr()
+    assert re.findall(r"^--- page (\d) of 4 ---$", stdout, re.MULTILINE) == ["2", "3"]
+    assert "Huardest gefburn" in stdout
+    assert re.search(r"^ +2 +3,953 +\d", stderr, re.MULTILINE)
+
+
+def test_the_json_counts_what_the_model_would_read(model: list[str], capfd: Capture) -> None:
+    assert run(["extract", DAMAGED, "a.txt", "--json", *model]) == 0
+    pdf, text = json.loads(capfd.readouterr().out)["documents"]
+    assert (pdf["num_pages"], len(pdf["pages"])) == (19, 19)
+    unread = [page["number"] for page in pdf["pages"] if page["status"] != "read"]
+    assert unread == [2, 12, 13]
+    tokenizer = Engine.load(model[1], dtype="float32", device="cpu").tokenizer
+    assert text["tokens"] == len(tokenizer(text["text"], add_special_tokens=False)["input_ids"])
+    for page in pdf["pages"][:3]:
+        alone = tokenizer(page["text"], add_special_tokens=False)["input_ids"]
+        assert abs(page["tokens"] - len(alone)) <= 2  # a token may reach over a page's edge
+
+
+def test_extract_writes_files_and_fails_as_every_command(model: list[str], capfd: Capture) -> None:
+    assert run(["extract", "a.txt", "-o", "out.txt", "-q", *model]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert Path("out.txt").read_text() == Path("a.txt").read_text()
+    assert run(["extract", "a.txt", "-o", "out.txt", *model]) == ExitCode.OUTPUT
+    assert run(["extract", "missing.txt", *model]) == ExitCode.INPUT
+    assert run(["extract", "a.txt", "--pages", "2", *model]) == ExitCode.USAGE
+    assert run(["extract", "a.txt", "--model", "missing/"]) == ExitCode.MODEL
+
+
+def dry_run(arguments: list[str], capfd: Capture) -> dict[str, object]:
+    capfd.readouterr()
+    assert run([*arguments, "--dry-run", "--json"]) == 0
+    found: dict[str, object] = json.loads(capfd.readouterr().out)
+    return found
+
+
+@pytest.mark.parametrize("command", [["ask", "long.txt", "Who met?"], ["summarize", "long.txt"]])
+@pytest.mark.parametrize("repetitions", [20, 200])
+def test_what_is_told_is_what_happens(
+    options: list[str], capfd: Capture, command: list[str], repetitions: int
+) -> None:
+    """Parts, bytes and tokens of the real run, told before."""
+    Path("long.txt").write_text(Path("a.txt").read_text() * repetitions)
+    arguments = [*command, *options, "--budget", "25%"]
+    told = dry_run(arguments, capfd)
+    assert run([*arguments, "--json"]) == 0
+    happened = json.loads(capfd.readouterr().out)
+    assert told["documents"] == happened["documents"]
+    reading, kv = told["reading"], happened["kv"]
+    assert isinstance(reading, dict)
+    assert reading["parts"] == happened["reading"]["parts"]
+    assert reading["tokens"] == happened["reading"]["tokens_read"]
+    assert reading["fits_window"] is (repetitions == 20)
+    assert (told["method"], told["settings"]) == (kv["method"], kv["settings"])
+    if repetitions == 20:
+        memory = told["memory"]
+        assert isinstance(memory, dict)
+        assert reading["longest_prompt"] == happened["stats"]["prompt_tokens"] + 12
+        assert memory["kept_kv_bytes"] == kv["kept_bytes"]
+        per_token = kv["full_bytes"] // happened["stats"]["prompt_tokens"]
+        assert memory["full_kv_bytes"] == per_token * reading["longest_prompt"]
+
+
+def test_no_weights_are_looked_at(
+    options: list[str], capfd: Capture, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "hollow"
+    shutil.copytree(tiny_models["llama"], folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    arguments = ["ask", "a.txt", "Who?", *options, "--model", str(folder)]
+    assert dry_run(arguments, capfd)["max_context"] == 2048
+    assert run(arguments) == ExitCode.MODEL
+
+
+def test_the_table_is_on_stdout(options: list[str], capfd: Capture) -> None:
+    assert run(["summarize", DAMAGED, "--dry-run", *options]) == 0
+    stdout, stderr = capfd.readouterr()
+    assert "16 of 19 pages (3 failed)" in stdout
+    assert re.search(r"^Parts +\d+: each summarized", stdout, re.MULTILINE)
+    assert re.search(r"^Peak memory +about [\d.]+ MiB; [\d.]+ MiB in full$", stdout, re.MULTILINE)
+    assert stderr.startswith("warning: ")
+
+
+def test_mistakes_are_found_without_weights_too(options: list[str], capfd: Capture) -> None:
+    assert run(["ask", "a.txt", "Who?", "--dry-run", *options, "--tsp-layer", "9"]) == 2
+    assert "TSP layer 9 is out of range" in capfd.readouterr().err
+    assert run(["ask", "a.txt", "Who? " * 3000, "--dry-run", *options]) == ExitCode.CONTEXT
