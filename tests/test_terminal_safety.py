@@ -212,4 +212,4 @@ def test_stderr_may_be_any_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     console.print_error("grün \udcff \x1b[31m")
     stream.flush()
-    assert stream.buffer.getvalue() == b"fastkv: gr\\xfcn ?\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"fastkv: gr\\xfcn ?\n"

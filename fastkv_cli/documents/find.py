@@ -157,7 +157,7 @@ def load_all(
 def names_documents(text: str) -> bool:
     """Whether a text is the name of a file or folder, or a pattern that matches one."""
     try:
-        return Path(text).exists() or (_is_pattern(text) and any(_matches(text)))
+        return _exists(text) or (_is_pattern(text) and any(_matches(text)))
     except (OSError, ValueError):  # too long to be a path, or holding what no path holds
         return False
 
