@@ -99,6 +99,26 @@ def start_in_terminal(
     return child, terminal
 
 
+def start_at_terminal(
+    arguments: list[str], **changes: object
+) -> tuple[subprocess.Popen[bytes], Terminal]:
+    """A process whose stdin and stderr are a terminal that is its own, as a shell's child has."""
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    terminal = Terminal()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fastkv_cli", *arguments],
+        env=environment(TERM="dumb", **changes),
+        stdin=terminal.theirs,
+        stdout=subprocess.PIPE,
+        stderr=terminal.theirs,
+        start_new_session=True,
+        # What getpass opens as /dev/tty, and where Ctrl-C comes from.
+        preexec_fn=lambda: fcntl.ioctl(terminal.theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    )
+    os.close(terminal.theirs)
+    return child, terminal
+
+
 def finish(child: subprocess.Popen[bytes]) -> tuple[int, str]:
     """The exit code and stdout."""
     assert child.stdout is not None
