@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -43,7 +44,8 @@ class ProgressBars:
             if self._task is None or total is None or total != self._total:
                 if self._task is not None:
                     bars.remove_task(self._task)
-                self._task = bars.add_task(label, total=total, counts=counts)
+                # what was done before is no measure of the pace
+                self._task = bars.add_task(label, total=total, counts=counts, first=done)
                 self._total = total
             bars.update(self._task, description=label, completed=done, total=total, counts=counts)
 
@@ -81,8 +83,23 @@ class ProgressBars:
 
 
 def _make_bars(console: RichConsole) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.table import Column
+    from rich.text import Text
+
+    class TimeLeft(ProgressColumn):
+        """By the pace of the whole stage so far.
+
+        Rich looks at the last half minute alone, in which one part may be read, and another one
+        answered: its time left jumps up and down.
+        """
+
+        max_refresh = 0.5
+
+        def render(self, task: Task) -> Text:
+            first: float = task.fields["first"]
+            left = time_left_s(task.completed - first, (task.total or 0) - first, task.elapsed)
+            return Text(format_time_left(left), style="progress.remaining")
 
     return Progress(
         TextColumn(
@@ -97,11 +114,27 @@ def _make_bars(console: RichConsole) -> Progress:
         ),
         BarColumn(bar_width=20, table_column=Column(min_width=10)),
         TextColumn("{task.fields[counts]}", style="cyan", table_column=Column(no_wrap=True)),
-        TimeRemainingColumn(compact=True),
+        TimeLeft(table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
         redirect_stdout=False,  # stdout is the answer's alone
     )
+
+
+def time_left_s(done: float, total: float, elapsed_s: float | None) -> float | None:
+    """Seconds that the rest takes at the pace so far; None where there is no telling."""
+    if elapsed_s is None or done <= 0 or total <= 0:
+        return None
+    return elapsed_s * max(total - done, 0) / done
+
+
+def format_time_left(seconds: float | None) -> str:
+    """`2:05 left`, or nothing."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
 def _counts(done: float, total: float, unit: str) -> str:
