@@ -156,6 +156,7 @@ FORBIDDEN = {
     "evaluation/speed_prompts": TORCH | {"commands", "cli", "typer", "engine", "progress", "rich"},
     "evaluation/speed_report": UPWARDS | TORCH | {"rich", "documents", "prompts", "workbench"},
     "evaluation/speed_render": TORCH | {"engine", "documents", "console", "workbench", "commands"},
+    "evidence": UPWARDS | TORCH | {"rich", "typer", "engine", "models", "tasks", "prompts"},
     "evaluation/speed_plot": TORCH | {"engine", "documents", "console", "workbench", "commands"},
 }
 

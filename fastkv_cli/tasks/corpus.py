@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,12 +29,15 @@ class Corpus:
     Attributes:
         documents: as they were read, in order.
         token_ids: all tokens, headings between documents counted in.
+        starts: per token, where it begins in its document's text, in characters; in a heading,
+            which belongs to no text, below 0.
         spans: the tokens of each document.
         cuts: per rank, best first, the token indices at which the text may be cut, ascending.
     """
 
     documents: tuple[Document, ...]
     token_ids: list[int]
+    starts: array[int]
     spans: tuple[slice, ...]
     cuts: tuple[list[int], ...]
 
@@ -59,6 +63,10 @@ class Corpus:
             )
             for document, span in zip(self.documents, self.spans, strict=True)
         )
+
+    def place_of(self, token: int) -> tuple[int, int]:
+        """Where a token stands: the number of its document, and the character of its text."""
+        return bisect_right(self.spans, token, key=lambda span: span.start) - 1, self.starts[token]
 
     def split(self, max_tokens: int, span: slice | None = None) -> list[slice]:
         """Cut into parts of at most `max_tokens`, about equally long, at the best places.
@@ -90,6 +98,7 @@ class Corpus:
 def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
     """Tokenize documents one after the other; several are each named by a heading."""
     token_ids: list[int] = []
+    starts = array("i")
     spans: list[slice] = []
     cuts: tuple[list[int], ...] = ([], [], [], [], [])
     for document in documents:
@@ -105,8 +114,9 @@ def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
         for rank, gaps in enumerate(([(0, 0), *pages], *breaks)):
             cuts[rank].extend(base + at for at in _token_cuts(tokens.starts, gaps))
         token_ids.extend(tokens.token_ids)
+        starts.extend(start - offset for start in tokens.starts)
         spans.append(slice(base, len(token_ids)))
-    return Corpus(tuple(documents), token_ids, tuple(spans), cuts)
+    return Corpus(tuple(documents), token_ids, starts, tuple(spans), cuts)
 
 
 def _token_cuts(starts: list[int], gaps: Iterable[tuple[int, int]]) -> list[int]:

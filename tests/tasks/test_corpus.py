@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,29 @@ def test_several_documents_are_named_and_kept_apart(tokenizer: Any) -> None:
     assert (one.path, one.pages, one.characters) == ("one.txt", None, len(SENTENCE))
     assert (two.path, two.pages, two.characters) == ("a.pdf", 2, 2 * len(SENTENCE) + 2)
     assert one.tokens + two.tokens == corpus.num_tokens
+
+
+def test_every_token_says_where_it_stands(tokenizer: Any) -> None:
+    documents = [make_document(SENTENCE, "one.txt"), make_pages([SENTENCE, "日本語の文書", "End."])]
+    corpus = join_documents(documents, tokenizer)
+    assert len(corpus.starts) == corpus.num_tokens
+    for number, (document, span) in enumerate(zip(documents, corpus.spans, strict=True)):
+        places = [corpus.place_of(token) for token in range(span.start, span.stop)]
+        assert {document for document, _ in places} == {number}
+        characters = [character for _, character in places]
+        assert characters == sorted(characters)
+        assert characters[0] == -len(f"=== {document.path} ===\n\n")
+        text = "".join(
+            document.text[one:other]
+            for one, other in pairwise([*characters, len(document.text)])
+            if one >= 0
+        )
+        assert text == document.text
+    # what stands behind the last text belongs to no page
+    found = [
+        documents[1].page_at(corpus.place_of(token)[1]) for token in range(span.start, span.stop)
+    ]
+    assert [page for page, _ in groupby(found)] == [None, 1, 2, 3, None]
 
 
 def test_a_path_cannot_close_the_fence(tokenizer: Any) -> None:

@@ -1,0 +1,132 @@
+"""What an answer says that no document does: numbers, names and quotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .index import Index
+from .words import Word, find_words, keys_of, spellings
+
+_QUOTED = re.compile(r"“([^“”\n]+)”|„([^“”„\n]+)[“”]|«([^«»\n]+)»|\"([^\"\n]+)\"|`([^`\n]+)`")
+_ELLIPSIS = re.compile(r"\.\.\.|…|\[|\]")
+_LIST_NUMBER = re.compile(r"^[ \t]*[(*#]*\d{1,3}[.):]", re.MULTILINE)
+_NUMBER_AND_UNIT = re.compile(r"([\d.]*\d)([^\W\d_]+)")
+# What lies between two words where a sentence, a heading or an item of a list begins.
+_BEGINS = re.compile(r"[.!?:;。！？\n*#•|\"“„«‘`]")
+_TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "sir", "jr"))
+_OUR_OWN = frozenset(keys_of("question answer document summary part note"))  # words of the prompt
+_MIN_STEM = 4
+
+
+def not_in_document(answer: str, question: str, index: Index) -> list[str]:
+    """The numbers, names and quotations of an answer that no document holds, each once, in order.
+
+    The words of the question are the user's and count as known. A name is a capitalized word inside
+    a sentence, or one that is capitalized inside a sentence elsewhere in the answer; languages that
+    capitalize all nouns (German) have theirs left out.
+    """
+    found: dict[str, str] = {}
+    known = set(keys_of(question)) | _OUR_OWN
+    spans = []
+    for match in _QUOTED.finditer(answer):
+        quoted = next(filter(None, match.groups()))
+        if not _holds_quotation(index, quoted, f" {' '.join(keys_of(question))} "):
+            spans.append(match.span())
+            found.setdefault(quoted.casefold(), f"“{quoted.strip()}”")
+    words = [
+        word
+        for word in find_words(answer)
+        if not any(start <= word.start < end for start, end in spans)
+    ]
+    for run in _missing_runs(answer, words, known, index):
+        text = answer[run[0].start : run[-1].end]
+        found.setdefault(" ".join(word.key for word in run), text)
+    return list(found.values())
+
+
+def _holds_quotation(index: Index, quoted: str, question: str) -> bool:
+    """Whether every piece of a quotation stands somewhere, what was left out marked with dots."""
+    pieces = [" ".join(keys_of(piece)) for piece in _ELLIPSIS.split(quoted)]
+    return all(index.holds(piece) or f" {piece} " in question for piece in pieces if piece)
+
+
+def _missing_runs(
+    answer: str, words: list[Word], known: set[str], index: Index
+) -> Iterator[list[Word]]:
+    """Numbers and names that are nowhere; those of a name that follow each other together."""
+    names = set() if _capitalizes_nouns(index) else set(_find_names(answer, words))
+    list_numbers = [match.span() for match in _LIST_NUMBER.finditer(answer)]
+    run: list[Word] = []
+    for at, word in enumerate(words):
+        if word.is_number and answer[word.start].isdigit():
+            marks_item = any(start <= word.start < end for start, end in list_numbers)
+            follower = words[at + 1].key if at + 1 < len(words) else ""
+            is_missing = not marks_item and not _holds_number(index, word.key, follower, known)
+            is_name = False
+        else:
+            is_name = word in names
+            is_missing = is_name and not _holds_name(index, word.key, known)
+        gap = answer[run[-1].end : word.start] if run else ""
+        if run and not (is_missing and is_name and gap in (" ", "-", ". ", " & ")):
+            yield run
+            run = []
+        if is_missing and is_name:
+            run.append(word)
+        elif is_missing:
+            yield [word]
+    if run:
+        yield run
+
+
+def _find_names(answer: str, words: list[Word]) -> Iterator[Word]:
+    """Capitalized words that do not owe it to the place where they stand."""
+    inside: list[Word] = []
+    first: list[Word] = []
+    for before, word in zip([None, *words], words, strict=False):
+        text = answer[word.start : word.end]
+        if not text[0].isupper() or len(word.key) < 2:
+            continue
+        gap = answer[before.end if before else 0 : word.start]
+        begins = not before or (_BEGINS.search(gap) and before.key not in _TITLES)
+        is_heading = _is_heading(answer, word)
+        (first if (begins or is_heading) and not text[1:].isupper() else inside).append(word)
+    keys = {word.key for word in inside}
+    yield from inside
+    yield from (word for word in first if word.key in keys)
+
+
+def _is_heading(answer: str, word: Word) -> bool:
+    """Whether a word stands in a line of its own whose words are all capitalized, as in titles."""
+    start = answer.rfind("\n", 0, word.start) + 1
+    end = answer.find("\n", word.end)
+    line = answer[start : end if end >= 0 else len(answer)]
+    if (start == 0 and end < 0) or line.rstrip().endswith((".", "!", "?")):
+        return False
+    long_words = [text for text in re.findall(r"[^\W\d_]+", line) if len(text) > 3]
+    return bool(long_words) and all(text[0].isupper() for text in long_words)
+
+
+def _holds_number(index: Index, key: str, follower: str, known: set[str]) -> bool:
+    """Whether a number is known: as it stands, in words, or with its unit glued to it or not."""
+    if key in known or index.holds(key) or index.holds(key + follower):
+        return True
+    split = _NUMBER_AND_UNIT.fullmatch(key)
+    if split and (index.holds(f"{split[1]} {split[2]}") or split[1] in known):
+        return True
+    return any(index.holds(spelling) for spelling in spellings(key)) or (
+        follower in ("thousand", "million", "billion") and index.holds(f"{key} {follower}")
+    )
+
+
+def _holds_name(index: Index, key: str, known: set[str]) -> bool:
+    """Whether a name is known, maybe with another ending (America, American)."""
+    if key in known or index.holds(key):
+        return True
+    stems = [key[:-cut] for cut in (1, 2, 3) if len(key) - cut >= _MIN_STEM]
+    return any(stem in known or index.holds(stem) for stem in stems) or index.begins(key)
+
+
+def _capitalizes_nouns(index: Index) -> bool:
+    """Whether the documents are in German."""
+    return index.count("und") > index.count("the")

@@ -1,0 +1,116 @@
+"""Words as they are compared: one spelling for all that a reader takes to be the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Han and kana stand without blanks between words: each character counts as one.
+_HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(
+    rf"[{_HAN}]"
+    r"|(?:[^\W\d_]\.){2,}"  # U.S.
+    rf"|\d+(?:[.,'’\u00a0\u202f]\d+)*(?:(?![{_HAN}])[^\W_])*"  # 65,535 and 3.3.3 and 32K
+    rf"|(?:(?![{_HAN}])[^\W_])+(?:['’][^\W\d_]+)*"  # LZ77, Traveller’s
+)
+_THOUSANDS = re.compile(r"(\d{1,3}(?:[,'’\u00a0\u202f ]\d{3})+)(?!\d)")
+_NOT_DIGIT = re.compile(r"\D")
+_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)|(\d{4})s")
+_POSSESSIVE = re.compile(r"['’]s?$")
+
+_CARDINALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
+    fourteen fifteen sixteen seventeen eighteen nineteen"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+# The second is left out: it is a time, too.
+_ORDINALS = """first - third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth
+    thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"""
+_NUMBER_WORDS = (
+    {word: str(value) for value, word in enumerate(_CARDINALS.split())}
+    | {word: str(10 * value) for value, word in enumerate(_TENS.split(), start=2)}
+    | {word: str(value) for value, word in enumerate(_ORDINALS.split(), start=1)}
+)
+_SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text: what it is compared by, and where it stands, in characters."""
+
+    key: str
+    start: int
+    end: int
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it holds a digit, or is a number's name."""
+        return is_number(self.key)
+
+
+def find_words(text: str) -> Iterator[Word]:
+    """The words of a text in order."""
+    for match in _WORD.finditer(text):
+        yield Word(key_of(match[0]), match.start(), match.end())
+
+
+def keys_of(text: str) -> list[str]:
+    """What the words of a text are compared by, in order."""
+    return [key_of(word) for word in _WORD.findall(text)]
+
+
+def is_number(key: str) -> bool:
+    """Whether a key stands for a number, or holds one, as 32k and lz77 do."""
+    return any(c.isdigit() for c in key)
+
+
+@lru_cache(maxsize=1 << 18)
+def key_of(word: str) -> str:
+    """What a word is compared by.
+
+    Case, compatibility forms, thousands separators, possessives and plurals make no difference, nor
+    does whether a small number stands in words (one, third) or in digits.
+    """
+    plain = unicodedata.normalize("NFKC", word).casefold()
+    if any(c.isdigit() for c in plain):
+        plain = _THOUSANDS.sub(lambda match: _NOT_DIGIT.sub("", match[1]), plain)
+        ordinal = _ORDINAL.fullmatch(plain)
+        plain = (ordinal[1] or ordinal[2]) if ordinal else plain.replace(",", ".")
+        return plain.lstrip("0") or "0" if plain.isdecimal() else plain
+    plain = _POSSESSIVE.sub("", plain).replace(".", "").replace("'", "").replace("’", "")
+    return _NUMBER_WORDS.get(plain) or _singular(plain)
+
+
+def spellings(number: str) -> Iterator[str]:
+    """Other ways to write a number, as keys with blanks between: 200 is `2 hundred` in words."""
+    if not number.isascii() or not number.isdigit() or len(number) > 12:
+        return
+    value = int(number)
+    if value:
+        yield " ".join(_in_words(value))
+    for scale, name in _SCALES:
+        if value >= scale:
+            yield f"{value / scale:g} {name}"
+
+
+def _in_words(value: int) -> Iterator[str]:
+    """A number as English says it, in keys: small numbers are digits there."""
+    for scale, name in (*_SCALES, (100, "hundred")):
+        if value >= scale:
+            yield from _in_words(value // scale)
+            yield name
+            value %= scale
+    if value > 20 and value % 10:
+        yield from (str(value - value % 10), str(value % 10))
+    elif value:
+        yield str(value)
+
+
+def _singular(word: str) -> str:
+    """An English word without its plural's ending; the same is done to both that are compared."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
