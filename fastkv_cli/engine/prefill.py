@@ -78,8 +78,8 @@ def prefill(
         scores, flops = _score_at(decoder, prompt_ids, method, plan, tsp.layer, runner)
         tokens_seen[: tsp.layer + 1] = [prompt_ids.shape[0]] * (tsp.layer + 1)
         token_scores = scores[0].sum(dim=0)
-        going_on = method.propagate(method.combine([scores]), tsp.length, plan)
-        prompt_ids, tsp = prompt_ids[going_on], None
+        reread = method.propagate(method.combine([scores]), tsp.length, plan)
+        prompt_ids, tsp = prompt_ids[reread], None
 
     cache = CompressedCache(room=room)
     scored: list[Tensor] = []
