@@ -15,13 +15,11 @@ from .config import (
     Attention,
     Budget,
     DecodeWeights,
-    Display,
     DType,
     MethodSettings,
     PageRange,
     Preset,
     ReadOptions,
-    Request,
     Sampling,
 )
 from .errors import UsageError
@@ -55,6 +53,7 @@ from .options import (
     TSPLayerOpt,
     TSPRateOpt,
 )
+from .request import Display, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .config import Display, Request
 from .console import AnswerWriter, Messages, stderr_console
 from .documents import Document
 from .errors import FastKVError, InterruptedRunError
@@ -15,6 +14,7 @@ from .loading import load_engine
 from .progress import ProgressBars
 from .reading import read_documents
 from .render import render_json, render_tables
+from .request import Display, Request
 from .stats import ModelStats, RunReport
 from .tasks import Outcome, PartStore, Work
 from .tuning import load_tuning

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import dry_run, extraction
-from .config import Display, DType, ReadOptions, Request
+from .config import DType, ReadOptions
 from .console import AnswerWriter, Messages, stderr_console
 from .errors import InterruptedRunError
 from .progress import ProgressBars
 from .prompts import tokenize_text
 from .reading import read_documents
+from .request import Display, Request
 from .stats import ReadingForecast
 from .tuning import load_tuning
 

@@ -1,0 +1,73 @@
+"""One run of the tool, and how it is shown: what the options of a command add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import (
+    GREEDY,
+    Attention,
+    DecodeWeights,
+    DType,
+    MethodSettings,
+    ReadOptions,
+    Sampling,
+)
+from .errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run of the tool, checked.
+
+    Attributes:
+        sources: paths, or "-" for stdin, in the order given.
+        read: how documents are read.
+        model: the model's name.
+        method: the compression method's settings.
+        max_tokens: the most tokens to answer with; None is the task's default.
+        sampling: how tokens are chosen.
+        dtype: number format.
+        device: where to run.
+        attention: kernels to prefill with.
+        decode_weights: what decoding reads its weights from.
+        offline: open no socket.
+        resume: go on from the parts that an interrupted run kept.
+    """
+
+    sources: tuple[str, ...]
+    read: ReadOptions
+    model: str
+    method: MethodSettings
+    max_tokens: int | None = None
+    sampling: Sampling = GREEDY
+    dtype: DType = DType.AUTO
+    device: str = "auto"
+    attention: Attention = Attention.AUTO
+    decode_weights: DecodeWeights = DecodeWeights.AUTO
+    offline: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"--max-tokens {self.max_tokens} is out of range", "it is 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How a run is shown.
+
+    Attributes:
+        json: one JSON object on stdout in place of the streamed answer.
+        stats: show the statistics; None is yes, except with json.
+        quiet: nothing on stderr but errors.
+        output: a file in place of stdout.
+        force: replace a file that exists.
+    """
+
+    json: bool = False
+    stats: bool | None = None
+    quiet: bool = False
+    output: Path | None = None
+    force: bool = False
