@@ -49,6 +49,26 @@ def test_glyph_forms_are_folded_and_meaning_is_kept() -> None:
     assert clean_page("⼀⼈") == "一人"
 
 
+@pytest.mark.parametrize(
+    ("marks", "kept"),
+    [
+        ("\u0301\u0316" * 500_000, "\u0316" * 15 + "\u0301" * 14),  # á takes one in
+        ("\u0f73" * 500_000, "\u0f71" * 30 + "\u0f72" * 30),  # one that is made of two
+        ("\u0316\u0301", "\u0316"),
+    ],
+)
+def test_marks_upon_marks_are_bounded_as_sorting_them_takes_quadratic_time(
+    marks: str, kept: str
+) -> None:
+    letter = "á" if "\u0301" in marks else "a"
+    for cleaned in (clean_text(f"a{marks}b"), clean_page(f"a{marks}b")):
+        assert cleaned == f"{letter}{kept}b"
+
+
+def test_a_page_of_nothing_that_is_seen_is_empty() -> None:
+    assert clean.clean_page(" \u00ad \x00\n\x1b\u00a0\t") == ""
+
+
 def test_surrogates_are_paired_or_dropped() -> None:
     assert clean_text("a\ud83d\ude00b\ud800c") == "a😀bc"
 
@@ -73,6 +93,16 @@ def test_left_and_right_pages_with_gaps_in_the_numbers() -> None:
     assert not any("BOOK" in page for page in clean_pages(pages).values())
 
 
+def test_headers_of_left_and_right_pages_and_chapters_beside_page_numbers() -> None:
+    words = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "imp", "jay"]
+    bare = {n: f"{word} {word}\nthe {word}\nan {word}" for n, word in enumerate(words, start=1)}
+    sides = {n: f"{'THE BOOK' if n % 2 else 'A. WRITER'}\n{page}" for n, page in bare.items()}
+    chapters = {n: f"{n + 6} Chapter {'ABCD'[n // 4]}\n{page}" for n, page in bare.items()}
+    assert clean_pages(sides) == clean_pages(chapters) == bare
+    alone = {n: f"{n + 6} {page}" for n, page in bare.items()}
+    assert clean_pages(alone) == alone, "a line that no other page has may be text"
+
+
 def test_lines_that_only_look_alike_stay() -> None:
     numbers = {
         n: "\n".join(f"{n * 37 % 11}.{row * n} {row}" for row in range(9)) for n in range(1, 9)
@@ -93,6 +123,6 @@ def test_a_page_of_nothing_but_running_lines_keeps_them() -> None:
     "page", ["x" + " " * 300_000 + "y", "a-\n" * 100_000, "\f\n" * 100_000, "a" * 300_000 + "-\nb"]
 )
 def test_hostile_pages_take_linear_time(page: str) -> None:
-    start = time.perf_counter()
+    started = time.process_time()
     clean_page(page)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - started < 60, "it hangs"
