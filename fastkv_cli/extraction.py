@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from .documents import Document
@@ -97,9 +98,24 @@ def _marked(extract: Extract, *, is_alone: bool) -> Iterator[str]:
         yield f"=== {label(extract.path)} ==="
     if extract.num_pages is None:
         yield extract.text
-    for page in extract.pages:
-        mark = f"--- page {page.number} of {extract.num_pages}"
-        yield f"{mark} ---\n\n{page.text}" if page.text else f"{mark}: {page.status} ---"
+    for run in _runs(extract.pages):
+        pages = f"--- {'page' if len(run) == 1 else 'pages'} {_span(run)} of {extract.num_pages}"
+        text = run[0].text
+        yield f"{pages} ---\n\n{text}" if text else f"{pages}: {run[0].status} ---"
+
+
+def _runs(pages: Iterable[PageExtract]) -> Iterator[list[PageExtract]]:
+    """Pages with text one by one; neighbours of which the same is to be said together."""
+    for is_read, group in groupby(pages, key=lambda page: page.status == READ):
+        if is_read:
+            yield from ([page] for page in group)
+        else:
+            yield from (list(run) for _, run in groupby(group, key=lambda page: page.status))
+
+
+def _span(run: Sequence[PageExtract]) -> str:
+    first, last = run[0].number, run[-1].number
+    return f"{first}" if first == last else f"{first}–{last}"
 
 
 def render_json(extracts: Sequence[Extract]) -> str:
@@ -127,13 +143,13 @@ def render_tables(extract: Extract) -> Iterator[RenderableType]:
     table.add_column("Characters", justify="right")
     table.add_column("Tokens", justify="right")
     table.add_column("")
-    for page in extract.pages:
-        is_read = page.status == READ
+    for run in _runs(extract.pages):
+        page = run[0]
         table.add_row(
-            str(page.number),
+            _span(run),
             f"{page.characters:,}",
             _number(page.tokens),
-            "" if is_read else Text(page.status, style="yellow"),
+            "" if page.status == READ else Text(page.status, style="yellow"),
         )
     table.add_row(Text("all", style="bold"), f"{extract.characters:,}", _number(extract.tokens), "")
     yield table

@@ -56,6 +56,14 @@ def test_pages_are_marked() -> None:
     )
 
 
+def test_neighbours_without_text_are_one_mark() -> None:
+    scanned = Document("a.pdf", "Text.", 9, (Page(4, 0, 5),), (), "PDF", empty=(1, 2, 3, 5, 6))
+    assert render_text([extract(scanned)]) == (
+        "--- pages 1–3 of 9: no text ---\n\n--- page 4 of 9 ---\n\nText.\n\n"
+        "--- pages 5–6 of 9: no text ---"
+    )
+
+
 def test_several_documents_are_named_and_one_without_pages_is_its_text() -> None:
     assert render_text([extract(NOTES)]) == "A note."
     assert render_text([extract(NOTES), extract(NOTES)]) == "\n\n".join(
