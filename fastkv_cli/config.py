@@ -5,7 +5,6 @@ Nothing in this module imports torch, so the command line can validate before it
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from dataclasses import dataclass
@@ -260,7 +259,7 @@ class ReadOptions:
 def _decodes_text(encoding: str) -> bool:
     """Whether a name is that of an encoding of texts; Python's codecs do other things as well."""
     try:
-        b"".decode(codecs.lookup(encoding).name)
+        bytes(4).decode(encoding)  # codecs also has what is no encoding of texts, as hex
     except (LookupError, ValueError):
         return False
     return True

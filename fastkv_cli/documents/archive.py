@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from xml.etree import ElementTree
 
@@ -18,10 +20,8 @@ def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
     Raises:
         DocumentError: when it is damaged, needs a password, or unpacks to more than 256 MiB.
     """
-    try:
+    with refusing_damage(name):
         archive = zipfile.ZipFile(BytesIO(data))
-    except Exception as error:
-        raise damaged(name, error) from error
     members = archive.infolist()
     if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
         raise DocumentError(
@@ -47,9 +47,15 @@ def local_name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def damaged(name: str, error: Exception) -> DocumentError:
-    """The error for a file that its reader does not understand."""
-    return DocumentError(
-        f"{name} is damaged or incomplete ({reason(error)})",
-        "download it again, or save it anew or as PDF in the program that opens it",
-    )
+@contextmanager
+def refusing_damage(name: str) -> Iterator[None]:
+    """Turn whatever a reader trips over into a DocumentError; want of memory stays what it is."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DocumentError(
+            f"{name} is damaged or incomplete ({reason(error)})",
+            "download it again, or save it anew or as PDF in the program that opens it",
+        ) from error

@@ -14,7 +14,7 @@ _ZERO = r"0*\.?0*(?:px|em|rem|pt|%|vh|vw)?(?![\d.])"
 # Declarations as `_declarations` writes them: lower case, no blanks, each behind a semicolon.
 _HIDING = re.compile(
     r";(?:display:none|visibility:(?:hidden|collapse)|content-visibility:hidden|mso-hide:all"
-    rf"|opacity:{_ZERO}|font-size:(?:{_ZERO}|[01](?:\.\d+)?p[xt](?![\d.]))|color:transparent"
+    rf"|opacity:{_ZERO}|font-size:(?:{_ZERO}|(?:[01]?\.\d+|[01])p[xt])|color:transparent"
     r"|(?:left|right|top|bottom|text-indent|margin-left|margin-top):-\d{3,}"
     r"|clip:rect\([01]|clip-path:(?:inset\((?:50|100)%|circle\(0)|transform:scale\(0\)"
     r")"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..errors import DocumentError
 from .encodings import (
+    MAX_CONTROL_SHARE,
+    control_share,
     encoding_of_mark,
     escaped_encoding,
     guess_legacy_encoding,
@@ -14,9 +16,7 @@ from .encodings import (
 )
 from .magic import binary_type
 
-_MAX_CONTROL_SHARE = 0.05
 _MAX_NUL_SHARE = 0.01
-_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\v\f\r\x1b"))
 _MARK = "\ufeff"
 
 
@@ -45,8 +45,7 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     told = unmarked_wide_encoding(data) or escaped_encoding(data)
     if told is not None:
         return decode_as(data, told)
-    num_controls = len(data) - len(data.translate(None, _CONTROLS))
-    if num_controls > _MAX_CONTROL_SHARE * len(data) or data.count(0) > _MAX_NUL_SHARE * len(data):
+    if control_share(data) > MAX_CONTROL_SHARE or data.count(0) > _MAX_NUL_SHARE * len(data):
         raise _not_text(name)
     if is_mostly_utf8(data):
         return decode_as(data, "utf-8")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from charset_normalizer import CharsetMatch
 
+MAX_CONTROL_SHARE = 0.05
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\v\f\r\x1b"))
 _SAMPLE_BYTES = 256 * 1024  # a multiple of 4
 _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -99,7 +101,8 @@ def encoding_of_mark(data: bytes) -> str | None:
 def unmarked_wide_encoding(data: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, told by its blanks and line ends; None if it is neither."""
     num_zeros = data.count(0)
-    if not num_zeros or (num_zeros < 0.01 * len(data) and is_mostly_utf8(data)):
+    looks_like_text = num_zeros < 0.01 * len(data) and control_share(data) < MAX_CONTROL_SHARE
+    if not num_zeros or (looks_like_text and is_mostly_utf8(data)):
         return None
     candidates = []
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
@@ -110,6 +113,11 @@ def unmarked_wide_encoding(data: bytes) -> str | None:
         if num_blanks > 0.002 * len(text) and _odd_share(text) < 0.02:
             candidates.append((num_blanks, encoding))
     return max(candidates)[1] if candidates else None
+
+
+def control_share(data: bytes) -> float:
+    """The share of bytes that are controls, which no text in ASCII or the like holds."""
+    return 1 - len(data.translate(None, _CONTROLS)) / max(1, len(data))
 
 
 def escaped_encoding(data: bytes) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from ..errors import DocumentError
-from .archive import damaged, local_name, open_archive, parse_xml
+from .archive import local_name, open_archive, parse_xml, refusing_damage
 from .document import MAX_CHARACTERS
 from .html import decode_html, hidden_warning, html_to_text
 
@@ -40,11 +40,9 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         DocumentError: when it is damaged, too large, or under a copy protection.
     """
     with open_archive(data, name) as archive:
-        try:
+        with refusing_damage(name):
             book = _open_book(archive)
             encrypted = _encrypted(archive)
-        except Exception as error:
-            raise damaged(name, error) from error
         if not encrypted.isdisjoint(book.pages):
             raise DocumentError(
                 f"{name} is under a copy protection (DRM), and its text is encrypted",
@@ -55,6 +53,8 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         for page in book.pages:
             try:
                 source, _ = decode_html(archive.read(page), name, encoding)
+            except MemoryError:
+                raise
             except Exception:  # noqa: BLE001 (the other chapters are wanted)
                 num_missing += 1
                 continue

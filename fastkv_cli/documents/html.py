@@ -81,9 +81,12 @@ def html_to_text(source: str, *, is_book: bool = False) -> tuple[str, int]:
     book, asides are notes and boxes, and belong to the text; and the title of each page is nothing
     but the book's.
     """
-    from selectolax.lexbor import LexborHTMLParser
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-    tree = LexborHTMLParser(source)
+    try:
+        tree = LexborHTMLParser(source)
+    except SelectolaxError as error:  # any text is a page: it fails when it gets no memory
+        raise MemoryError(str(error)) from error
     survey = _survey(tree, keeps_asides=is_book, keeps_all=False)
     if not survey.num_shown:  # all of it is navigation, or a header: better than nothing
         survey = _survey(tree, keeps_asides=is_book, keeps_all=True)

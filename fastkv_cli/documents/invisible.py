@@ -40,8 +40,7 @@ _NEEDED_BEHIND = {
     "\u200c": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
     "\u200d": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
     "\u200b": re.compile(f"[{_UNSPACED}]"),
-    "\u115f": re.compile("[\u1100-\u11ff]"),
-    "\u1160": re.compile("[\u1100-\u11ff]"),
+    "\u1160": re.compile("[\u1100-\u115e]"),  # a letter without a vowel
     **dict.fromkeys("\u180b\u180c\u180d\u180e\u180f", re.compile("[\u1820-\u18aa]")),
 }
 _EMOJI_PRESENTATION = "\ufe0e\ufe0f"
@@ -96,6 +95,8 @@ def _needed(run: str, before: str, behind: str) -> str:
         kept, run = run[0], run[1:]
     if run == _JOINER and _is_pictorial(before) and behind and _is_pictorial(behind):
         return kept + run
+    if run == "\u115f" and "\u1161" <= behind <= "\u11ff":  # a vowel without a letter
+        return run
     needed = _NEEDED_BEHIND.get(run[:1])
     if not kept and len(run) == 1 and needed is not None and needed.match(before):
         return run

@@ -55,9 +55,10 @@ def drop_comments(text: str) -> tuple[str, int]:
             end = closed.end() if closed else end
         else:
             if mark["comment"]:
-                end = text.find("-->", end) + len("-->")
-                if end < start:  # none is closed from here on: all that follows is shown
+                closing_at = text.find("-->", end)
+                if closing_at < 0:  # none is closed from here on: all that follows is shown
                     break
+                end = closing_at + len("-->")
             num_comments += 1
             kept.append(text[at:start])
             at = end

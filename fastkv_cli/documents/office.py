@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ..errors import DocumentError
-from .archive import damaged, open_archive, parse_xml
+from .archive import open_archive, parse_xml, refusing_damage
 from .html import hidden_warning, html_to_text
 
 if TYPE_CHECKING:
@@ -43,17 +43,14 @@ def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         import mammoth
     except ImportError as error:
         raise _no_extra(name, "a Word file (DOCX)") from error
-    with open_archive(data, name) as archive:
-        try:
-            lean, num_hidden = _without_hidden_text(archive)
-            html = mammoth.convert_to_html(
-                lean,
-                style_map=_WORD_STYLES,
-                include_embedded_style_map=False,  # the file's own could leave text out
-                convert_image=mammoth.images.img_element(lambda _: {}),
-            ).value
-        except Exception as error:
-            raise damaged(name, error) from error
+    with open_archive(data, name) as archive, refusing_damage(name):
+        lean, num_hidden = _without_hidden_text(archive)
+        html = mammoth.convert_to_html(
+            lean,
+            style_map=_WORD_STYLES,
+            include_embedded_style_map=False,  # the file's own could leave text out
+            convert_image=mammoth.images.img_element(lambda _: {}),
+        ).value
     text, _ = html_to_text(html)
     warning = hidden_warning(num_hidden)
     return text, () if warning is None else (warning,)
@@ -70,15 +67,13 @@ def read_pptx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
     except ImportError as error:
         raise _no_extra(name, "a PowerPoint file (PPTX)") from error
     open_archive(data, name).close()
-    try:
+    with refusing_damage(name):
         slides = list(pptx.Presentation(BytesIO(data)).slides)
         texts = [
             _slide_text(number, slide)
             for number, slide in enumerate(slides, start=1)
             if slide._element.get("show") not in _FALSE
         ]
-    except Exception as error:
-        raise damaged(name, error) from error
     num_hidden = len(slides) - len(texts)
     warnings = () if not num_hidden else (f"hidden slides left out: {num_hidden:,}",)
     return "\n\n".join(texts), warnings
