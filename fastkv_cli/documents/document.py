@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 20_000_000  # the most that is read of one document
+MAX_PAGES = 50_000  # the most that are read of one PDF
 
 
 @dataclass(frozen=True, slots=True)

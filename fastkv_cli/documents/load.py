@@ -125,11 +125,11 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document
     kind = format_of(data, source)
     if kind in {Format.TEXT, Format.MARKDOWN}:
         text, warnings = read_as(kind, data, name, options.encoding)
+        shown = kind.value
     else:
         text, warnings = read_apart(kind, data, name, options)
-    return Document(
-        path=source, text=text, num_pages=None, pages=(), warnings=warnings, kind=str(kind)
-    )
+        shown = kind.value.upper()
+    return Document(path=source, text=text, num_pages=None, pages=(), warnings=warnings, kind=shown)
 
 
 def _is_pdf(data: bytes) -> bool:

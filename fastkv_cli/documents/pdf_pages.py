@@ -16,10 +16,10 @@ from ..config import PageRange
 from ..errors import DocumentError, EncryptedError
 from . import verdict
 from .clean import clean_page
-from .document import MAX_CHARACTERS
+from .document import MAX_CHARACTERS, MAX_PAGES
 from .glyphs import drop_slashes, scale_widths
 from .invisible import strip_invisible
-from .messages import Job, Message, Opened, PageFailed, PageRead
+from .messages import Job, Message, Opened, PageFailed, PageRead, Stopped
 from .reading_order import extract_text
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
     chosen: Sequence[int] = range(1, num_pages + 1)
     if job.pages is not None:
         chosen = PageRange(tuple((first, last) for first, last in job.pages)).select(num_pages)
-    for done, number in enumerate(chosen, start=1):
+    for done, number in enumerate(chosen[:MAX_PAGES], start=1):
         message = _try_page(reader, number)
         yield message
         # The reader keeps all it has ever read: gigabytes of a long file, or what was too much.
         if isinstance(message, PageFailed) or done % _PAGES_BETWEEN_CLEARING == 0:
             reader.resolved_objects.clear()
+    if len(chosen) > MAX_PAGES:
+        yield Stopped(f"stopped at {MAX_PAGES:,} pages", "choose others with --pages")
 
 
 def _try_page(reader: PdfReader, number: int) -> PageRead | PageFailed:

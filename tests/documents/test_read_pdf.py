@@ -11,7 +11,9 @@ from pdf_maker import FILES, make_pdf
 from pypdf import PdfReader, PdfWriter
 
 from fastkv_cli.config import PageRange, ReadOptions
-from fastkv_cli.documents import Document, load_document
+from fastkv_cli.documents import Document, load_document, pdf_pages
+from fastkv_cli.documents.messages import Stopped
+from fastkv_cli.documents.process import make_job
 from fastkv_cli.errors import DocumentError, ExitCode, FastKVError, UsageError
 
 
@@ -130,6 +132,7 @@ def test_damaged_pages_do_not_lose_the_others() -> None:
     read = load("cfr_21_1308_damaged_pages.pdf")
     assert len(read.pages) == 16
     assert {2, 12, 13}.isdisjoint(page.number for page in read.pages)
+    assert (read.num_pages, read.failed) == (19, (2, 12, 13))
     (warning,) = read.warnings
     assert warning.startswith("pages 2, 12–13 could not be read (")
     assert warning.endswith("were left out")
@@ -137,6 +140,42 @@ def test_damaged_pages_do_not_lose_the_others() -> None:
     assert [page.number for page in one.pages] == [1, 2, 4]
     assert one.warnings[0].startswith("page 3 could not be read (")
     assert one.warnings[0].endswith("was left out")
+
+
+@pytest.mark.parametrize(
+    ("filter_name", "words"),
+    [("JBIG2Decode", "jbig2dec binary is not available"), ("Fl", "could be read (The filter name")],
+)
+def test_filters_that_raise_no_error_of_pypdf(tmp_path: Path, filter_name: str, words: str) -> None:
+    made = make_pdf(["words", "lost", "words"]).replace(
+        b"/FlateDecode", b"/%b" % filter_name.encode().ljust(11)
+    )
+    with pytest.raises(DocumentError) as caught:
+        load_bytes(tmp_path, made)
+    assert words in str(caught.value)
+
+
+def test_a_page_of_18_characters_is_no_scan(tmp_path: Path) -> None:
+    read = load_bytes(tmp_path, make_pdf(["Eighteen letters!!"]))
+    assert (read.text, read.warnings) == ("Eighteen letters!!", ())
+    assert (read.kind, read.empty, read.failed, read.left_out) == ("PDF", (), (), ())
+
+
+def test_pages_are_capped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_pages, "MAX_PAGES", 2)
+    made = make_pdf(["first", "second", "third"])
+    *_, last = pdf_pages.read_pages(made, make_job("PDF", "a.pdf", ReadOptions()))
+    assert last == Stopped("stopped at 2 pages", "choose others with --pages")
+
+
+def test_garbled_pages_are_named_where_others_are_not(tmp_path: Path) -> None:
+    garbage = "".join(f"/{100 + i % 90}" for i in range(60))
+    read = load_bytes(
+        tmp_path, make_pdf(["good words of a page " * 40, garbage, "more words " * 40])
+    )
+    (warning,) = read.warnings
+    assert warning.startswith("text of page 2 looks unreadable (its fonts do not say")
+    assert warning.endswith("run OCR over it, e.g. ocrmypdf --force-ocr")
 
 
 def test_mixed_file_names_the_pages_without_text(tmp_path: Path) -> None:
@@ -150,6 +189,7 @@ def test_mixed_file_names_the_pages_without_text(tmp_path: Path) -> None:
     read = load_bytes(tmp_path, buffer.getvalue())
     assert read.text == "the only words"
     assert read.page_at(0) == 4
+    assert read.empty == (1, 2, 3, 5, 6)
     assert read.warnings == ("pages 1–3, 5–6 hold no text: a scan; run OCR first, e.g. ocrmypdf",)
 
 
