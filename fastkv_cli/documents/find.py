@@ -21,6 +21,7 @@ _MAX_ENTRIES = 100_000  # files and folders looked at in one folder
 _WILDCARD = re.compile(r"[*?\[]")
 _DIGITS = re.compile(r"([0-9]+)")
 _MAX_SUFFIXES_SHOWN = 5
+_NO_SUFFIX = "without a suffix"
 _DEFAULTS = ReadOptions()
 
 
@@ -190,14 +191,7 @@ def _exists(path: str) -> bool:
 
 
 def _add_folder(search: _Search, folder: str) -> None:
-    found = []
-    skipped = Counter[str]()
-    for path in _walk(search, folder):
-        suffix = PurePath(path).suffix.lower()
-        if _is_known(suffix):
-            found.append(path)
-        else:
-            skipped[suffix or "without a suffix"] += 1
+    found, skipped = _documents_in(search, folder)
     if not found:
         others = "" if not skipped else f" ({', '.join(list(skipped)[:_MAX_SUFFIXES_SHOWN])})"
         raise DocumentError(
@@ -205,8 +199,21 @@ def _add_folder(search: _Search, folder: str) -> None:
             f"what is read in folders ends in {', '.join([PDF_SUFFIX, *SUFFIXES])}",
         )
     search.skipped += skipped
-    for path in sorted(found, key=natural_key):
+    for path in found:
         search.add(path, is_named=False)
+
+
+def _documents_in(search: _Search, folder: str) -> tuple[list[str], Counter[str]]:
+    """The documents in a folder and below, in natural order, and the suffixes of what is none."""
+    found: list[str] = []
+    skipped = Counter[str]()
+    for path in _walk(search, folder):
+        suffix = PurePath(path).suffix.lower()
+        if _is_known(suffix):
+            found.append(path)
+        else:
+            skipped[suffix or _NO_SUFFIX] += 1
+    return sorted(found, key=natural_key), skipped
 
 
 def _walk(search: _Search, folder: str) -> Iterator[str]:
@@ -230,34 +237,41 @@ def _walk(search: _Search, folder: str) -> Iterator[str]:
 
 
 def _add_matches(search: _Search, pattern: str) -> None:
+    """Add what a pattern matches; folders among it stand for what is in them, as in a shell."""
     suffix = PurePath(pattern).suffix
     takes_all = bool(suffix) and _WILDCARD.search(suffix) is None
-    found, folders = [], []
     try:
-        for path in _matches(pattern):
-            if Path(path).is_dir():
-                folders.append(path)
-            elif takes_all or _is_known(PurePath(path).suffix.lower()):
-                found.append(path)
-            else:
-                search.skipped[PurePath(path).suffix.lower() or "without a suffix"] += 1
+        matches = sorted(_matches(pattern), key=natural_key)
     except (OSError, ValueError):
-        found, folders = [], []
-    if not found and not folders:
+        matches = []
+    found: list[str] = []
+    skipped = Counter[str]()
+    for path in matches:
+        suffix = PurePath(path).suffix.lower()
+        if Path(path).is_dir():
+            if "**" not in pattern:  # which matches what is in the folder by itself
+                inside, others = _documents_in(search, path)
+                found += inside
+                skipped += others
+        elif takes_all or _is_known(suffix):
+            found.append(path)
+        else:
+            skipped[suffix or _NO_SUFFIX] += 1
+    if not found:
         raise DocumentError(
             f"{label(pattern)} does not exist, and as a pattern it matches no document",
             "check the path and the spelling",
         )
-    for path in sorted(found, key=natural_key):
+    search.skipped += skipped
+    for path in found:
         search.add(path, is_named=False)
-    for path in sorted(folders, key=natural_key):
-        if not found:
-            _add_folder(search, path)
 
 
 def _matches(pattern: str) -> Iterator[str]:
     """What a pattern matches; hidden names only where it spells a dot. Links are not followed."""
     path = Path(pattern)
+    if path.name == "**":  # stands for files as well, which not every Python knows
+        path /= "*"
     start, rest = Path(path.anchor), str(path.relative_to(path.anchor))
     spells_dots = re.search(r"(?:^|[/\\])\.[^./\\]", pattern) is not None
     for number, match in enumerate(start.glob(rest)):

@@ -66,6 +66,9 @@ def test_a_folder_is_its_documents_in_natural_order(tree: Path, folder: str) -> 
         ("docs/.*.txt", ["docs/.hidden.txt"]),
         ("docs/*.xlsx", ["docs/table.xlsx"]),  # spelled out, it is what is meant
         ("d*", [f"docs/{name}" for name in IN_DOCS]),
+        ("docs/*", [f"docs/{name}" for name in IN_DOCS]),
+        ("docs/**", [f"docs/{name}" for name in IN_DOCS]),
+        ("docs/s*", ["docs/sub/b.html", "docs/sub/deep/a.txt"]),
         ("../*/docs/notes*", None),
     ],
 )
