@@ -253,7 +253,7 @@ class TestLoadAll:
         ("docs/*.pdf", False),
         ("What is 3*4?", False),
         ("x" * 5000, False),
-        ("*" * 5000, False),
+        ("*x" * 5000, False),
         ("a\0b?", False),
         ("**a?", False),
         ("", False),
