@@ -78,8 +78,18 @@ def test_documents_that_cannot_be_read(
     failure([command, "good.txt", "bad", *question], code, words, capfd)
 
 
-def test_a_folder_is_no_document(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    failure(["summarize", "."], ExitCode.INPUT, "is a folder: name the files in it", capfd)
+def test_a_folder_without_documents(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    failure(["summarize", "empty"], ExitCode.INPUT, "empty holds no document: what is read", capfd)
+    failure(["ask", "empty/*", "Who?"], ExitCode.INPUT, "matches no document", capfd)
+
+
+@pytest.mark.parametrize("name", ["folder", "*.txt", "good.txt"])
+def test_a_document_is_no_question(
+    here: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    failure(["ask", "good.txt", name], ExitCode.USAGE, "the question is missing", capfd)
 
 
 def test_passwords(
@@ -126,7 +136,7 @@ def test_passwords(
         (["--max-tokens", "0"], "--max-tokens 0 is out of range: it is 1 or more"),
         (["--pages", "0"], "the first page is 1"),
         (["--pages", "5-2"], "runs backwards: write 2-5"),
-        (["--pages", "1"], "is a text and has no pages"),
+        (["--pages", "1"], "is no PDF and has no pages"),
         (["--length", "huge"], "'short', 'medium', 'long'"),
         (["--method", "magic"], "'fastkv', 'full'"),
         (["--dtype", "int3"], "'bfloat16'"),

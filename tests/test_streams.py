@@ -84,11 +84,17 @@ def test_several_documents_are_all_read(
     options: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["summarize", "a.txt", "b.txt", str(PDF), *options, "--pages", "1"]) == 2
-    assert "a.txt is a text and has no pages" in capfd.readouterr().err
+    assert "a.txt is no PDF and has no pages" in capfd.readouterr().err
     assert run(["summarize", "b.txt", "a.txt", *options, "--json"]) == 0
     documents = json.loads(capfd.readouterr().out)["documents"]
     assert [document["path"] for document in documents] == ["b.txt", "a.txt"]
     assert all(document["tokens"] > 10 for document in documents)
+    Path("c.html").write_text("<p>No.<p hidden>Yes.")
+    assert run(["ask", ".", "When?", *options]) == 0
+    stderr = capfd.readouterr().err
+    named = re.findall(r"^Document +(\S+): ", stderr, re.MULTILINE)
+    assert named == ["./a.txt", "./b.txt", "./c.html"]
+    assert "warning: ./c.html: hidden text left out: 1 place" in stderr
 
 
 class TestStdin:
