@@ -45,6 +45,7 @@ _NEEDED_BEHIND = {
 }
 _EMOJI_PRESENTATION = "\ufe0e\ufe0f"
 _JOINER = "\u200d"
+_PIECE = 2**20  # characters
 
 
 def strip_invisible(text: str) -> tuple[str, Counter[str]]:
@@ -56,20 +57,25 @@ def strip_invisible(text: str) -> tuple[str, Counter[str]]:
     Returns:
         The text, and how many characters of each kind were taken out.
     """
-
-    def replace(run: re.Match[str]) -> str:
-        before = text[run.start() - 1] if run.start() else " "
-        return _needed(run[0], before, text[run.end() : run.end() + 1])
-
-    stripped = _RUN.sub(replace, text)
-    removed = Counter("".join(_RUN.findall(text)))
-    removed.subtract("".join(_RUN.findall(stripped)))
+    pieces: list[str] = []
+    removed = Counter[str]()
+    start = 0
+    while start < len(text):  # by pieces: of a text made of such runs, `sub` holds a list
+        end = min(start + _PIECE, len(text))
+        run = _RUN.match(text, end)
+        end = run.end() if run else end
+        piece = text[start:end]
+        stripped = _strip(piece, text[start - 1] if start else " ", text[end : end + 1])
+        removed.update("".join(_RUN.findall(piece)))
+        removed.subtract("".join(_RUN.findall(stripped)))
+        pieces.append(stripped)
+        start = end
     counts = Counter[str]()
     for kind, pattern in _KIND_PATTERNS.items():
         number = sum(n for character, n in removed.items() if pattern.match(character))
         if number and not (kind == _DIRECTION_MARK and _RIGHT_TO_LEFT.search(text)):
             counts[kind] = number
-    return stripped, counts
+    return "".join(pieces), counts
 
 
 def invisible_warning(counts: Counter[str]) -> str | None:
@@ -78,6 +84,19 @@ def invisible_warning(counts: Counter[str]) -> str | None:
         return None
     kinds = (f"{number:,} {kind}{'s' if number > 1 else ''}" for kind, number in counts.items())
     return f"hidden characters removed: {', '.join(kinds)}"
+
+
+def _strip(piece: str, before: str, behind: str) -> str:
+    """A piece without its hidden characters; `before` and `behind` stand around it."""
+
+    def replace(run: re.Match[str]) -> str:
+        return _needed(
+            run[0],
+            piece[run.start() - 1] if run.start() else before,
+            piece[run.end()] if run.end() < len(piece) else behind,
+        )
+
+    return _RUN.sub(replace, piece)
 
 
 def _needed(run: str, before: str, behind: str) -> str:

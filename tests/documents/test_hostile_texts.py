@@ -37,9 +37,20 @@ CHINESE = "快速的棕色狐狸跳过了懒狗。\n"
         (b"a\r", 3_000_000, "read 5999999"),
         ("\u0301\u0316".encode(), 2_000_000, "read 30"),
         (CHINESE.encode("gb18030"), 400_000, "read 5599999"),
-        ("a\u200b".encode(), 1_000_000, "read 1000000"),
+        ("क\u200d".encode(), 2_000_000, "read 4000000"),
+        (b"<!---->", 100_000, "read 700000"),
     ],
-    ids=["junk", "high bytes", "one line", "too long", "lines", "marks", "legacy", "hidden"],
+    ids=[
+        "junk",
+        "high bytes",
+        "one line",
+        "too long",
+        "lines",
+        "marks",
+        "legacy",
+        "joiners",
+        "comments",
+    ],
 )
 def test_texts_that_are_made_to_exhaust(
     piece: bytes, times: int, said: str, tmp_path: Path

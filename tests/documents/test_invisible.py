@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.documents import load_document
+from fastkv_cli.documents import invisible, load_document
 from fastkv_cli.documents.invisible import invisible_warning, strip_invisible
 
 
@@ -102,3 +102,13 @@ def test_nothing_but_hidden_characters_is_no_text(tmp_path: Path) -> None:
     path.write_text(in_tags(SECRET), encoding="utf-8")
     with pytest.raises(DocumentError, match="holds no text"):
         load_document(str(path))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+def test_the_length_of_the_pieces_makes_no_difference(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "a\u200bb \u200d👍\u200d👍\ufe0f\u200d क\u200dc\U000e0041\U000e0042\u202e1\ufe0f⃣ \u200e"
+    whole = strip_invisible(text)
+    monkeypatch.setattr(invisible, "_PIECE", length)
+    assert strip_invisible(text) == whole
