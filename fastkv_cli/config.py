@@ -282,6 +282,12 @@ def is_offline(flag: bool = False) -> bool:
 
 DEFAULT_MAX_TOKENS: dict[Length, int] = {Length.SHORT: 160, Length.MEDIUM: 320, Length.LONG: 640}
 DEFAULT_ANSWER_TOKENS = 256
+# Sentences of a summary, at least and at most.
+SUMMARY_SENTENCES: dict[Length, tuple[int, int]] = {
+    Length.SHORT: (2, 3),
+    Length.MEDIUM: (4, 8),
+    Length.LONG: (9, 24),
+}
 
 
 DEFAULT_METHOD = MethodName.PROBE

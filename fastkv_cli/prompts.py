@@ -24,11 +24,7 @@ SUMMARY_TASKS: dict[Length, str] = {
     Length.MEDIUM: "Summarize the document above in one paragraph, with its main points.",
     Length.LONG: "Summarize the document above in detail, in several paragraphs.",
 }
-PART_TASK = "Summarize the part of a document above in a few sentences."
-MERGE_TASKS: dict[Length, str] = {
-    length: task.replace("the document", "the whole document from the notes on its parts")
-    for length, task in SUMMARY_TASKS.items()
-}
+PART_TASK = "Summarize the text above in two or three sentences."
 _ASK = "Answer the question from the document above.\n\nQuestion: "
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 

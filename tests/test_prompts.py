@@ -9,7 +9,6 @@ import pytest
 from conftest import SPECIAL_TOKENS
 
 from fastkv_cli.prompts import (
-    MERGE_TASKS,
     PART_TASK,
     SUMMARY_TASKS,
     SYSTEM,
@@ -141,7 +140,7 @@ QUESTIONS = [
     ": or ; in the text?",
     "?",
 ]
-INSTRUCTIONS = [*SUMMARY_TASKS.values(), *MERGE_TASKS.values(), PART_TASK]
+INSTRUCTIONS = [*SUMMARY_TASKS.values(), PART_TASK]
 
 
 @pytest.fixture(params=["tiny", "tiny without a template", "embedded"])

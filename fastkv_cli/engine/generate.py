@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -164,6 +164,7 @@ class Engine:
         ignore_eos: bool = False,
         chunk_rows: int = CHUNK_ROWS,
         on_progress: Progress | None = None,
+        until: Callable[[], bool] | None = None,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -178,6 +179,7 @@ class Engine:
             ignore_eos: go on behind an end token, as a measurement of speed has to.
             chunk_rows: prompt tokens that pass through a layer at once.
             on_progress: told the share of the prefill that is done, 0 to 1.
+            until: asked after each token whether what there is of the answer is enough.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -203,7 +205,8 @@ class Engine:
             )
             answer.read_at = now(self.decoder.device)
             lengths = read.cache.lengths
-            yield from self._decode(read, sampler, limit, answer, ignore_eos)
+            ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
+            yield from self._decode(read, sampler, limit, answer, ends, until)
         yield Generation(
             token_ids=answer.token_ids,
             text=answer.text.text,
@@ -216,13 +219,19 @@ class Engine:
         )
 
     def _decode(
-        self, read: PrefillResult, sampler: Sampler, limit: int, answer: _Answer, ignore_eos: bool
+        self,
+        read: PrefillResult,
+        sampler: Sampler,
+        limit: int,
+        answer: _Answer,
+        ends: frozenset[int],
+        until: Callable[[], bool] | None,
     ) -> Iterator[Piece]:
         """Let an answer grow to its end, giving its text as it comes."""
         for token_id in decode(self.reader, read.cache, read.logits, sampler):
             if piece := answer.take(token_id, now(self.decoder.device)):
                 yield Piece(piece)
-            if token_id in self.loaded.eos_ids and not ignore_eos:
+            if token_id in ends or (until is not None and until()):
                 answer.finish_reason = "stop"
             elif sampler.is_looping:
                 answer.finish_reason = "loop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..config import Length
 from ..prompts import PART_TASK, SUMMARY_TASKS, ask_task
 from ..stats import ReadingForecast
-from .ask import ANSWER_TOKENS, split_to_score
+from .ask import answer_tokens, split_to_score
 from .corpus import Corpus
 from .run import Window
 from .summarize import split_to_note
@@ -21,7 +21,7 @@ def forecast_ask(corpus: Corpus, window: Window, question: str) -> ReadingForeca
     if corpus.num_tokens <= room:
         return _at_once(corpus, window, room)
     parts = split_to_score(corpus, room)
-    used = min(ANSWER_TOKENS, room)
+    used = answer_tokens(room)
     way = f"scored, and answered from the best {used:,} tokens"
     return _in_parts(corpus, parts, window.size - room + max(_longest(parts), used), way)
 
@@ -37,7 +37,7 @@ def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingF
         return _at_once(corpus, window, room)
     room = window.room(PART_TASK, corpus.num_tokens)
     parts = split_to_note(corpus, room)
-    way = "each summarized, and the summary made of those"
+    way = "a note taken on each, and the summary made of those"
     return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
 
 

@@ -111,12 +111,14 @@ class Work:
         label: str,
         reading: ReadingStats,
         parts_kv: Sequence[KVStats] = (),
+        until: Callable[[], bool] | None = None,
     ) -> Iterator[Piece | Outcome]:
         """Answer a task from a text that fits the window; the last event is the outcome.
 
-        `parts_kv` are the caches of prompts that went before, on parts of the text.
+        `parts_kv` are the caches of prompts that went before, on parts of the text; `until` tells
+        when the answer is long enough.
         """
-        for event in self.stream(token_ids, task, self.max_tokens, label):
+        for event in self.stream(token_ids, task, self.max_tokens, label, until=until):
             if isinstance(event, Piece):
                 yield event
             else:
@@ -131,10 +133,12 @@ class Work:
         label: str,
         before: int = 0,
         total: int | None = None,
+        until: Callable[[], bool] | None = None,
     ) -> Iterator[Piece | Generation]:
         """Put a text and a task to the model.
 
         Progress is told under `label`, in tokens; `before` of `total` were read with other parts.
+        `until` is asked after each token whether the answer is long enough.
         """
         num_tokens = len(token_ids)
 
@@ -152,6 +156,7 @@ class Work:
             sampling=self.sampling,
             guard_loops=True,
             on_progress=on_progress,
+            until=until,
         )
 
 

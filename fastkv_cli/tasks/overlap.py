@@ -1,0 +1,31 @@
+"""How many of a question's words passages have, the rare ones counting more."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from ..evidence.words import keys_of
+
+_SATURATION, _LENGTH_SHARE = 1.2, 0.75  # k1 and b, as they are commonly set
+
+
+def word_overlap(question: str, passages: Sequence[str]) -> list[float]:
+    """Okapi BM25 (Robertson and Zaragoza, 2009) of each passage, 0 or more.
+
+    Words are compared as `evidence.words` spells them: case, plurals and ways to write a number
+    make no difference.
+    """
+    counts = [Counter(keys_of(passage)) for passage in passages]
+    lengths = [count.total() for count in counts]
+    mean_length = sum(lengths) / max(len(lengths), 1) or 1.0
+    scores = [0.0] * len(passages)
+    for key in set(keys_of(question)):
+        holders = [at for at, count in enumerate(counts) if key in count]
+        rarity = math.log(1 + (len(passages) - len(holders) + 0.5) / (len(holders) + 0.5))
+        for at in holders:
+            often = counts[at][key]
+            length = 1 - _LENGTH_SHARE + _LENGTH_SHARE * lengths[at] / mean_length
+            scores[at] += rarity * often * (_SATURATION + 1) / (often + _SATURATION * length)
+    return scores
