@@ -142,6 +142,13 @@ def test_a_file_in_the_current_folder_is_not_taken_for_a_module(
     assert load_document(str(FILES / "r6-empty-password.pdf")).num_pages == 1
 
 
+def test_pypdf_stays_out_of_the_process_that_asks() -> None:
+    path = str(FILES / "pdflatex-4-pages.pdf")
+    code = f"import sys, fastkv_cli.documents as d; d.load_document({path!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"pypdf", "cryptography"}.isdisjoint(done.stdout.split())
+
+
 def test_no_process_to_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
     with pytest.raises(DocumentError, match=r"no process could be started to read .*pdf \(No such"):
