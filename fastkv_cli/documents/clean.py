@@ -32,7 +32,8 @@ _LINE_START_WORD = re.compile(r"[ \t]*([^\W\d_]+)")
 _CONJUNCTIONS = frozenset(  # pre- and post-war
     ("and", "or", "to", "of", "und", "oder", "bis", "et", "ou", "y", "o", "e")
 )
-_MAX_JOINED_LINE = 1000  # keeps hostile pages of one-syllable lines linear
+_MAX_JOINED_LINE = 1000
+_MIN_LINE = 20  # characters, on average, of lines that are joined
 
 # The bound of UAX #15 for stream-safe text: no script needs more marks on one letter, and
 # normalising a run of them takes time with the square of its length.
@@ -60,7 +61,8 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     within a page. A page that holds text keeps some.
     """
     pages = drop_running_lines(pages)
-    cut = [halves for page in pages.values() for halves in _cut_words(page)]
+    cutting = {number: page for number, page in pages.items() if _may_cut_words(page)}
+    cut = [halves for page in cutting.values() for halves in _cut_words(page)]
     wanted = {join.join(halves).lower() for halves in cut for join in ("", "-")}
     words = _words(pages.values(), wanted)
     num_whole = sum("".join(halves).lower() in words for halves in cut)
@@ -68,10 +70,9 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     # Either the document cuts words at line ends, or it only ends lines after real hyphens: told
     # by the cut words that occur elsewhere in it, whole or with a hyphen.
     breaks_words = num_whole >= num_compound
-    return {
-        number: _tidy(_join_hyphens(page, words, breaks_words=breaks_words))
-        for number, page in pages.items()
-    }
+    for number, page in cutting.items():
+        pages[number] = _join_hyphens(page, words, breaks_words=breaks_words)
+    return {number: _tidy(page.replace(_SOFT_HYPHEN, "")) for number, page in pages.items()}
 
 
 def compose(text: str) -> str:
@@ -99,6 +100,12 @@ def _tidy(text: str) -> str:
     """No trailing blanks, at most one empty line in a row, none at either end."""
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _EMPTY_LINES.sub("\n\n", text).strip("\n")
+
+
+def _may_cut_words(page: str) -> bool:
+    """Whether lines end in hyphens, and not so many as no text has, which would take long."""
+    num_ends = sum(page.count(f"{hyphen}\n") for hyphen in _HYPHENS)
+    return 0 < num_ends <= 100 + len(page) / _MIN_LINE
 
 
 def _cut_words(page: str) -> Iterator[tuple[str, str]]:
@@ -136,7 +143,7 @@ def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
         lines[-1] = lines[-1][:-1] + ("" if drops else "-") + start
         if rest.strip():
             lines.append(rest.lstrip())
-    return "\n".join(lines).replace(_SOFT_HYPHEN, "")
+    return "\n".join(lines)
 
 
 def _halves(line: str, following: str) -> tuple[str, str] | None:

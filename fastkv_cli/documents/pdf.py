@@ -18,7 +18,8 @@ from .source import label
 
 _PAGE_BREAK = "\n\n"
 _REPRINT = "print it to a new PDF in another program, or run OCR over it, e.g. ocrmypdf --force-ocr"
-_JOIN_S = 0.2e-6  # seconds a character that `join_pages` takes at most, on a slow machine
+_JOIN_CHARACTER_S = 0.4e-6  # what `join_pages` takes at most, on a slow machine
+_JOIN_PAGE_S = 50e-6
 
 
 @dataclass(slots=True)
@@ -104,7 +105,9 @@ def _extract(
                 if num_characters > MAX_CHARACTERS:
                     _stop_before(message.number, raw)
                     break
-                process.leave_time(num_characters * _JOIN_S)
+                process.leave_time(
+                    num_characters * _JOIN_CHARACTER_S + len(raw.pages) * _JOIN_PAGE_S
+                )
             if on_page is not None:
                 on_page(len(raw.pages) + len(raw.failures), len(raw.chosen))
     return raw

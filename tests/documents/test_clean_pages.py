@@ -42,6 +42,11 @@ def test_a_document_that_breaks_no_words_keeps_its_hyphens() -> None:
     assert clean_page(text) == "third-party, third-party\nand user-friendly"
 
 
+def test_lines_that_all_end_in_hyphens_are_no_text_and_joining_them_takes_long() -> None:
+    assert clean_page("ab-\n" * 90) == "ab" * 89 + "ab-"
+    assert clean_page("ab-\n" * 900) == "ab-\n" * 899 + "ab-"
+
+
 def test_glyph_forms_are_folded_and_meaning_is_kept() -> None:
     assert clean_page("eﬃcient ﬂow ﬁn\u00a0de\u202fsiècle") == "efficient flow fin de siècle"
     assert clean_page("m² ½ … ™ x₁") == "m² ½ … ™ x₁"
