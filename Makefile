@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test format completions accuracy peers clean
+.PHONY: demo test format completions accuracy peers long-document clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -38,6 +38,13 @@ accuracy: $(READY)
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
 	$(BIN)/python benchmarks/selection.py --samples 6 | tail -1 > $(RESULTS)/selection.json
 	$(BIN)/python docs/accuracy.py
+
+# A 300-page PDF made of TEXTS, summarized and asked: about an hour on 2 cores.
+TEXTS ?= examples/siege-of-vicksburg.pdf examples/password-rules.txt
+
+long-document: $(READY)
+	$(BIN)/python benchmarks/long_document.py --texts $(TEXTS) \
+		--output $(RESULTS)/long_document.json > /dev/null
 
 # fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
 # measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,

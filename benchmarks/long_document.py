@@ -1,0 +1,237 @@
+"""A 300-page PDF, summarized and asked: is what stands in it found, and does memory stay flat?
+
+    python benchmarks/long_document.py --texts FILE… [--pages 300] [--only facts,memory,summaries]
+        [--facts 24] [--output FILE.json]
+
+The PDF is made of the texts, with facts planted in it from the first page to the last (see
+long_pdf.py). Three questions:
+
+- facts: each is asked of the whole PDF, and of its right page alone. What counts is the ratio.
+- memory: the peak of `fastkv summarize` and `fastkv ask` on the first sixth, half, and all of it,
+  each in a process of its own.
+- summaries: of every text and of the PDF, short, medium and long, looked over by
+  `fastkv_cli.evaluation.summaries`.
+
+With the embedded model and nothing else running, all of it takes about an hour on 2 cores. What was
+measured is kept as it comes: a run that was stopped goes on where it was. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+
+from long_pdf import FACTS, Planted, make_pages, spread, write_pdf
+
+from fastkv_cli import Document, Engine, load_document
+from fastkv_cli.config import (
+    DEFAULT_ANSWER_TOKENS,
+    DEFAULT_MAX_TOKENS,
+    EMBEDDED_MODEL,
+    GREEDY,
+    Length,
+    MethodSettings,
+    PageRange,
+    Preset,
+    ReadOptions,
+)
+from fastkv_cli.engine.methods import build_method, build_scoring_method
+from fastkv_cli.evaluation.scoring import contains
+from fastkv_cli.evaluation.summaries import check_summary
+from fastkv_cli.events import Piece
+from fastkv_cli.journal import Journal
+from fastkv_cli.tasks import Outcome, Work, ask, summarize
+from fastkv_cli.tasks.corpus import join_documents
+from fastkv_cli.tuning import load_tuning
+
+CHECK_TOKENS = 2000  # of the parts by which the order of a summary is told
+Once = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
+
+
+def make_work(engine: Engine, document: Document, preset: Preset, max_tokens: int) -> Work:
+    """A task's work as the command line sets it up."""
+    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    return Work(
+        engine=engine,
+        corpus=join_documents([document], engine.tokenizer),
+        method=build_method(MethodSettings(usual_preset=preset), tuning),
+        scoring_method=lambda window: build_scoring_method(tuning, window),
+        max_tokens=max_tokens,
+        sampling=GREEDY,
+        on_progress=lambda *_: None,
+    )
+
+
+def answer(work: Work, question: str) -> str:
+    """What a user would see."""
+    return "".join(event.text for event in ask(work, question) if isinstance(event, Piece))
+
+
+def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once) -> dict[str, Any]:
+    """Ask for every fact twice: of the whole, and of the right page."""
+    whole = make_work(engine, load_document(str(pdf)), Preset.BALANCED, DEFAULT_ANSWER_TOKENS)
+    rows = []
+    for each in planted:
+
+        def measure(each: Planted = each) -> dict[str, Any]:
+            options = ReadOptions(pages=PageRange.parse(str(each.page)))
+            page = make_work(
+                engine, load_document(str(pdf), options), Preset.BALANCED, DEFAULT_ANSWER_TOKENS
+            )
+            started = time.perf_counter()
+            said = answer(whole, each.fact.question)
+            seconds = time.perf_counter() - started
+            alone = answer(page, each.fact.question)
+            return {
+                **asdict(each.fact),
+                "page": each.page,
+                "whole": contains(said, [each.fact.answer]),
+                "right_page": contains(alone, [each.fact.answer]),
+                "said": said,
+                "said_of_the_page": alone,
+                "seconds": round(seconds, 1),
+            }
+
+        rows.append(once(f"fact {each.page} {each.fact.question}", measure))
+        print(f"page {each.page}: {rows[-1]['whole']:.0f}", file=sys.stderr, flush=True)
+    found, alone = (sum(row[name] for row in rows) for name in ("whole", "right_page"))
+    return {
+        "facts": len(rows),
+        "tokens": whole.corpus.num_tokens,
+        "found_in_the_whole": found / len(rows),
+        "found_on_the_right_page": alone / len(rows),
+        "ratio": found / alone if alone else None,
+        "rows": rows,
+    }
+
+
+def measure_memory(folder: Path, pages: Sequence[str], once: Once) -> list[dict[str, Any]]:
+    """Peak memory of both commands on a sixth, half, and all of the pages."""
+    rows = []
+    for num_pages in sorted({max(len(pages) // 6, 1), max(len(pages) // 2, 1), len(pages)}):
+        pdf = folder / f"{num_pages}.pdf"
+        pdf.write_bytes(write_pdf(pages[:num_pages]))
+        for command in (["summarize", str(pdf)], ["ask", str(pdf), FACTS[0].question]):
+            row = once(f"memory {num_pages} {command[0]}", partial(run_command, command))
+            rows.append({"command": command[0], "pages": num_pages, **row})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    return rows
+
+
+def run_command(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run fastkv; gives what it took, by its own account and by the system's."""
+    command = [sys.executable, "-m", "fastkv_cli", *arguments, "--json", "-q"]
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        report = json.loads(child.stdout.read())
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"fastkv {arguments[0]} ended with {child.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "tokens": report["reading"]["tokens_read"],
+        "parts": report["reading"]["parts"],
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_rss_bytes": usage.ru_maxrss * unit,
+    }
+
+
+def check_summaries(engine: Engine, paths: Sequence[Path], once: Once) -> list[dict[str, Any]]:
+    """Summaries of every length, looked over."""
+    rows = []
+    for path in paths:
+        document = load_document(str(path))
+        for length in Length:
+
+            def measure(length: Length = length, document: Document = document) -> dict[str, Any]:
+                work = make_work(engine, document, Preset.QUALITY, DEFAULT_MAX_TOKENS[length])
+                started = time.perf_counter()
+                *_, outcome = summarize(work, length)
+                assert isinstance(outcome, Outcome)
+                parts = work.corpus.split(CHECK_TOKENS)
+                texts = [engine.tokenizer.decode(work.corpus.token_ids[part]) for part in parts]
+                found = check_summary(outcome.generation.text, length, texts)
+                return {
+                    "tokens": work.corpus.num_tokens,
+                    "parts": outcome.reading.parts,
+                    "seconds": round(time.perf_counter() - started, 1),
+                    **asdict(found),
+                    "is_sound": found.is_sound,
+                    "summary": outcome.generation.text,
+                }
+
+            row = once(f"summary {path.name} {length}", measure)
+            rows.append({"text": path.name, "length": str(length), **row})
+            print(f"{path.name}, {length}: {rows[-1]['is_sound']}", file=sys.stderr, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--texts", type=Path, nargs="+", required=True)
+    parser.add_argument("--pages", type=int, default=300)
+    parser.add_argument("--facts", type=int, default=len(FACTS))
+    parser.add_argument("--only", default="facts,memory,summaries")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    wanted = arguments.only.split(",")
+    texts = [load_document(str(path)).text for path in arguments.texts]
+    facts = spread(FACTS)[: arguments.facts]
+    pages, planted = make_pages(texts, arguments.pages, facts)
+    engine = Engine.load(arguments.model)
+    report: dict[str, Any] = {
+        "model": engine.loaded.name,
+        "revision": engine.loaded.revision,
+        "dtype": str(engine.decoder.dtype),
+        "device": engine.decoder.device.type,
+        "pages": len(pages),
+        "characters": sum(map(len, pages)),
+    }
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Journal(
+            "long-document", report | {"pdf": sha256("".join(pages).encode()).hexdigest()}
+        ) as journal,
+    ):
+        folder = Path(temporary)
+        pdf = folder / "long.pdf"
+        pdf.write_bytes(write_pdf(pages))
+
+        def once(key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+            if key not in journal.results:
+                journal.add(key, measure())
+            return journal.results[key]
+
+        if "facts" in wanted:
+            report["facts"] = find_facts(engine, pdf, planted, once)
+        if "memory" in wanted:
+            report["memory"] = measure_memory(folder, pages, once)
+        if "summaries" in wanted:
+            report["summaries"] = check_summaries(engine, [*arguments.texts, pdf], once)
+        if arguments.output is not None:
+            arguments.output.write_text(
+                json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+            )
+        journal.finish()
+    print(json.dumps(report, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""benchmarks/long_document.py: the PDF that it makes, and what it reports, with a tiny model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+
+from fastkv_cli.documents import load_document
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+from long_pdf import FACTS, make_pages, spread, write_pdf  # noqa: E402
+
+TEXT = "".join(
+    f"Entry {at:04}: the committee (all of it) met and wrote it down.\n" for at in range(400)
+)
+
+
+def run_benchmark(folder: Path, model: Path, *options: str) -> dict[str, Any]:
+    (folder / "a.txt").write_text(TEXT)
+    command = [sys.executable, str(BENCHMARKS / "long_document.py"), "--texts", "a.txt"]
+    done = subprocess.run(
+        [*command, "--model", str(model), *options],
+        cwd=folder,
+        env=environment(FASTKV_HOME=folder / "home"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert json.loads((folder / "out.json").read_text("utf-8")) == report
+    return report
+
+
+def test_every_fact_stands_on_the_page_that_is_named(tmp_path: Path) -> None:
+    pages, planted = make_pages([TEXT, "“Curly” – and é.\n"], 48, spread(FACTS))
+    pdf = tmp_path / "long.pdf"
+    pdf.write_bytes(write_pdf(pages))
+    document = load_document(str(pdf))
+    assert document.num_pages == len(document.pages) == 48
+    assert len(planted) == len(FACTS) >= 20
+    assert [each.page for each in planted] == sorted({each.page for each in planted})
+    assert planted[0].page <= 2
+    assert planted[-1].page >= 47
+    for each in planted:
+        page = document.pages[each.page - 1]
+        assert each.fact.sentence in document.text[page.start : page.end]
+        assert document.text.count(each.fact.sentence) == 1
+        assert each.fact.answer in each.fact.sentence
+        assert each.fact.answer not in each.fact.question
+    assert "“Curly” – and é." in document.text
+
+
+def test_what_is_reported_of_facts_and_summaries(
+    tmp_path: Path, tiny_models: dict[str, Path]
+) -> None:
+    options = ("--pages", "6", "--facts", "3", "--only", "facts,summaries", "--output", "out.json")
+    report = run_benchmark(tmp_path, tiny_models["llama"], *options)
+    facts = report["facts"]
+    assert [row["page"] for row in facts["rows"]] == [2, 4, 6]
+    assert facts["facts"] == 3
+    assert 0 <= facts["found_in_the_whole"] <= 1
+    assert len(report["summaries"]) == 6
+    for row in report["summaries"]:
+        assert row["parts"] > 1
+        assert row["sentences"] > 0
+        assert row["repeated"] == 0
+        assert row["summary"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.wait4")
+def test_what_is_reported_of_memory(tmp_path: Path, tiny_models: dict[str, Path]) -> None:
+    options = ("--pages", "2", "--facts", "1", "--only", "memory", "--output", "out.json")
+    report = run_benchmark(tmp_path, tiny_models["llama"], *options)
+    assert [(row["pages"], row["command"]) for row in report["memory"]] == [
+        (pages, command) for pages in (1, 2) for command in ("summarize", "ask")
+    ]
+    assert all(row["peak_rss_bytes"] > 2**26 and row["tokens"] > 100 for row in report["memory"])
