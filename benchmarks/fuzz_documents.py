@@ -2,13 +2,13 @@
 
     python benchmarks/fuzz_documents.py [--inputs 2500] [--seed 1] [--limit 5] [--only NUMBER]
 
-The files of the tests and some made here (texts in six encodings, a web page, a book, a Word file,
+The files of the tests and some made here (texts in five encodings, a web page, a book, a Word file,
 PDFs) are broken in up to four ways each: cut off, bits flipped, pieces of another file put in,
 repeated, swapped or taken out, numbers changed. Each is read as a user's file is, in a process of
 its own where that is the way. What may come out is a document whose pages, text and warnings are
 well formed, or a FastKVError with one printable line; anything else, a crash of the reading process
 and a time beyond the limit by more than two seconds among them, is a failure, and its number makes
-it again. About 10 minutes on one core. The last line is JSON.
+it again. About 15 minutes on a busy core. The last line is JSON.
 """
 
 from __future__ import annotations
