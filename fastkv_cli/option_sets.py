@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -26,6 +26,8 @@ from .errors import UsageError
 from .options import (
     AttentionOpt,
     BudgetOpt,
+    CheckOpt,
+    CiteOpt,
     DebugOpt,
     DecodeWeightsOpt,
     DeviceOpt,
@@ -78,6 +80,8 @@ class RunOptions:
     max_tokens: MaxTokensOpt = None
     temperature: TemperatureOpt = 0.0
     seed: SeedOpt = 0
+    cite: CiteOpt = False
+    check: CheckOpt = True
     resume: ResumeOpt = False
     dry_run: DryRunOpt = False
     json: JsonOpt = False
@@ -113,11 +117,12 @@ class RunOptions:
             decode_weights=self.decode_weights,
             offline=self.offline,
             resume=self.resume,
+            check=self.check,
         )
 
     def display(self) -> Display:
         """How it is to be shown."""
-        return _display(self)
+        return replace(_display(self), cite=self.cite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,23 @@ SeedOpt = Annotated[
     int,
     typer.Option(metavar="N", rich_help_panel=_ANSWER, help="The same seed, the same answer."),
 ]
+CiteOpt = Annotated[
+    bool,
+    typer.Option(
+        "--cite",
+        rich_help_panel=_ANSWER,
+        help="Name the page that carried the answer behind it, as [p. 12]; of a summary all.",
+    ),
+]
+CheckOpt = Annotated[
+    bool,
+    typer.Option(
+        "--check/--no-check",
+        rich_help_panel=_ANSWER,
+        help="Look up in the text what the answer says; where nothing in it can be the answer, "
+        "say so in its place.",
+    ),
+]
 ResumeOpt = Annotated[
     bool,
     typer.Option(
@@ -163,7 +180,7 @@ PasswordOpt = Annotated[
         "--pdf-password",
         metavar="TEXT",
         envvar="FASTKV_PDF_PASSWORD",
-        help="The password of an encrypted PDF; better in the environment than here.",
+        help="The password of an encrypted PDF; better typed when asked, or in the environment.",
     ),
 ]
 EncodingOpt = Annotated[

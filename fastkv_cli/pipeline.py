@@ -14,9 +14,10 @@ from .loading import load_engine
 from .progress import ProgressBars
 from .reading import read_documents
 from .render import render_json, render_tables
+from .render_evidence import cite_mark
 from .request import Display, Request
 from .stats import ModelStats, RunReport
-from .tasks import Outcome, PartStore, Work
+from .tasks import Outcome, PartStore, Work, gather_evidence
 from .tuning import load_tuning
 
 Task = Callable[[Work], Iterator[Piece | Outcome]]
@@ -39,7 +40,8 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
     messages = Messages(console, quiet=display.quiet)
     writer = AnswerWriter(display.output, force=display.force)
     bars = ProgressBars(console, enabled=not display.quiet)
-    shown = _Shown(bars, messages, None if display.json else writer, max_tokens)
+    writes = None if display.json else writer
+    shown = _Shown(bars, messages, writes, max_tokens, display.cite)
     # Whether anything is kept of a run is decided here, and nowhere else.
     with PartStore(enabled=True, resume=request.resume, warn=shown.warn, note=shown.note) as parts:
         try:
@@ -74,6 +76,7 @@ class _Shown:
     messages: Messages
     writer: AnswerWriter | None
     max_tokens: int
+    cites: bool
     warnings: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
 
@@ -97,11 +100,16 @@ class _Shown:
         if not is_seen:
             self.bars.update("answering", len(self.pieces), self.max_tokens)
 
-    def end_answer(self) -> None:
-        """Close the answer's last line, so that what follows on stderr stands below it."""
+    def end_answer(self, mark: str, outcome: Outcome) -> None:
+        """Close the answer's last line, so that the warnings on stderr stand below it."""
         self.bars.close()
         if self.writer is not None:
+            self.writer.write(mark)
             self.writer.end_line()
+        if not outcome.generation.text.strip():
+            self.warn("the model gave an empty answer")
+        for text in outcome.warnings:
+            self.warn(text)
 
 
 def _answer(
@@ -110,12 +118,16 @@ def _answer(
     documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
     work, settings = _prepare(request, documents, max_tokens, shown, parts)
     outcome = _do(task, work, shown)
+    evidence = gather_evidence(outcome, work.corpus, check=work.check)
+    cited = evidence.citations[:1] if command == "ask" else evidence.citations
+    mark = cite_mark(cited, several=len(documents) > 1) if shown.cites else ""
+    shown.end_answer(mark, outcome)
     if request.resume and not parts.is_open:
         shown.note("the text was read in one go: there was nothing to resume")
     loaded = work.engine.loaded
     return RunReport(
         command=command,
-        answer=outcome.generation.text,
+        answer=outcome.generation.text + mark,
         model=ModelStats(
             name=loaded.name,
             revision=loaded.revision,
@@ -132,6 +144,7 @@ def _answer(
         load_s=work.engine.load_s,
         settings=settings,
         warnings=tuple(shown.warnings),
+        evidence=evidence,
     )
 
 
@@ -163,6 +176,7 @@ def _prepare(
         sampling=request.sampling,
         on_progress=shown.bars.update,
         parts=parts,
+        check=request.check,
     )
     return work, tuning.describe(request.method)
 
@@ -175,11 +189,6 @@ def _do(task: Task, work: Work, shown: _Shown) -> Outcome:
             shown.piece(event)
         else:
             outcome = event
-    shown.end_answer()
     if outcome is None:
         raise FastKVError("the task ended without an outcome")
-    if not outcome.generation.text.strip():
-        shown.warn("the model gave an empty answer")
-    for text in outcome.warnings:
-        shown.warn(text)
     return outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .render_evidence import evidence_fields, evidence_rows
 from .stats import DocumentStats, KVStats, LayerStats, RunReport
 from .to_json import to_json
 
@@ -83,6 +84,7 @@ def render_json(report: RunReport) -> str:
                 for layer in kv.layers
             ],
         },
+        **evidence_fields(report.evidence),
         "warnings": list(report.warnings),
     }
     return to_json(envelope)
@@ -117,6 +119,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             f" ({reading.parts_resumed} kept from an earlier run)" if reading.parts_resumed else ""
         )
         yield "Read", f"{reading.parts} parts{kept}, {reading.tokens_read:,} tokens: {used}"
+    yield from evidence_rows(report.evidence, several=len(report.documents) > 1)
     model = report.model
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
     yield "Decodes from", model.decode_weights

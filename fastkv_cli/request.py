@@ -34,6 +34,7 @@ class Request:
         decode_weights: what decoding reads its weights from.
         offline: open no socket.
         resume: go on from the parts that an interrupted run kept.
+        check: look up in the text what the answer says.
     """
 
     sources: tuple[str, ...]
@@ -48,6 +49,7 @@ class Request:
     decode_weights: DecodeWeights = DecodeWeights.AUTO
     offline: bool = False
     resume: bool = False
+    check: bool = True
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -64,6 +66,7 @@ class Display:
         quiet: nothing on stderr but errors.
         output: a file in place of stdout.
         force: replace a file that exists.
+        cite: name the pages that carried the answer behind it.
     """
 
     json: bool = False
@@ -71,3 +74,4 @@ class Display:
     quiet: bool = False
     output: Path | None = None
     force: bool = False
+    cite: bool = False

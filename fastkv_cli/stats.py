@@ -273,6 +273,26 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the documents say of an answer.
+
+    Attributes:
+        citations: the places that carried it, best first.
+        not_in_document: what it says that stands in no document; None where that was not checked.
+        found: whether the documents answer the question; None for a summary, and where that was
+            not checked.
+        reason: why they do not.
+        guess: what the model said where they do not.
+    """
+
+    citations: tuple[Citation, ...] = ()
+    not_in_document: tuple[str, ...] | None = None
+    found: bool | None = None
+    reason: str = ""
+    guess: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """One run of a command: the answer and all that was measured.
 
@@ -284,6 +304,7 @@ class RunReport:
         ttft_s: seconds from the start of the first prefill until the answer's first token.
         settings: where the method's settings come from; empty where it has none.
         warnings: one line each.
+        evidence: what the documents say of the answer.
     """
 
     command: str
@@ -297,6 +318,7 @@ class RunReport:
     load_s: float
     settings: str
     warnings: tuple[str, ...]
+    evidence: Evidence = Evidence()
 
     @property
     def ttft_s(self) -> float:

@@ -16,7 +16,9 @@ from conftest import environment
 from fastkv_cli.cli import run
 from fastkv_cli.render import render_json, render_tables
 from fastkv_cli.stats import (
+    Citation,
     DocumentStats,
+    Evidence,
     GenerationStats,
     KVStats,
     LayerStats,
@@ -62,6 +64,13 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
         load_s=0.75,
         settings="preset balanced, calibrated",
         warnings=("one", "two"),
+        evidence=Evidence(
+            citations=(
+                Citation(path, 3, None, 0.6142, "It met 14 times."),
+                Citation("-", None, 212, 0.2, "It met again."),
+            ),
+            not_in_document=("1987", "Dennis Ritchie"),
+        ),
     )
 
 
@@ -136,6 +145,26 @@ def test_json_of_a_report() -> None:
             "layers": [{"tokens_seen": 950, "tokens_kept": 95}] * 2
             + [{"tokens_seen": 190, "tokens_kept": 95}] * 2,
         },
+        "citations": [
+            {
+                "document": "a.pdf",
+                "page": 3,
+                "line": None,
+                "score": 0.6142,
+                "snippet": "It met 14 times.",
+            },
+            {
+                "document": "-",
+                "page": None,
+                "line": 212,
+                "score": 0.2,
+                "snippet": "It met again.",
+            },
+        ],
+        "not_in_document": ["1987", "Dennis Ritchie"],
+        "found": None,
+        "reason": "",
+        "guess": "",
         "warnings": ["one", "two"],
     }
 
@@ -213,6 +242,11 @@ def test_json_of_a_real_run(
             "note": "str",
             "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
         },
+        "citations": [],
+        "not_in_document": [],
+        "found": "NoneType",
+        "reason": "str",
+        "guess": "str",
         "warnings": ["str"],
     }
     assert list(report) == [
@@ -224,6 +258,11 @@ def test_json_of_a_real_run(
         "reading",
         "stats",
         "kv",
+        "citations",
+        "not_in_document",
+        "found",
+        "reason",
+        "guess",
         "warnings",
     ]
     assert report["schema"] == "fastkv/1"

@@ -9,21 +9,19 @@ from itertools import pairwise
 from math import log
 
 from ..stats import Citation
-from .index import Block, Index
+from .index import Hits, Index, most_together
 from .words import find_words, is_number, keys_of
 
 MAX_CITATIONS = 5
 SNIPPET_CHARACTERS = 200
 _MIN_SHARE = 0.1  # of the answer's words, for a further citation
-_WINDOW = 60  # words within which those of answer and question should stand
 # What a word is worth beside its rarity; a number says more than a word, and what the question
 # has too says less: the question's words only tell apart places that hold the answer's.
 _NUMBER, _QUESTION, _PAIR = 1.5, 0.5, 0.5
 _SAID = 3.0  # in the choice of the sentence to show, what the answer has and the question has not
-_ATTENTION = 0.2  # the model's part in the score; the rest is that of the words
+_ATTENTION = 0.3  # the model's part in the score; the rest is that of the words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=\s*(?:[-*•◦]|\d+[.)])\s)")
-_Hits = list[tuple[int, str]]
 
 
 def cite(
@@ -31,9 +29,9 @@ def cite(
 ) -> tuple[Citation, ...]:
     """The pages that carried an answer, best first; none where its words stand nowhere.
 
-    A page is worth the share of the answer's words, by how rare they are, that stand close together
-    on it, and a little of the attention that the model paid to it. Further pages count for what
-    those before them lack.
+    A page is worth the share of the words of answer and question, by how rare they are, that stand
+    close together on it, and some of the attention that the model paid to it. Further pages count
+    for words of the answer that those before them lack.
 
     Args:
         answer: what was said.
@@ -46,18 +44,22 @@ def cite(
     if not total:
         return ()
     asked = set(_terms(question))
-    citations: list[Citation] = []
+    cited: dict[int, float] = {}
     left = dict(weights)
-    while len(citations) < MAX_CITATIONS:
-        scores = _scores(hits, left, total, attention)
+    while len(cited) < min(MAX_CITATIONS, len(hits)):
+        scores = {
+            at: _score(block, left, total, 0.0 if attention is None else attention[at])
+            for at, block in enumerate(hits)
+            if at not in cited
+        }
         best = max(scores, key=lambda at: scores[at])
         present = {term for _, term in hits[best]} & left.keys()
         gain = sum(left[term] for term in present - asked)
-        if scores[best] <= 0 or (citations and gain < _MIN_SHARE * total):
+        if not present or (cited and gain < _MIN_SHARE * total):
             break
-        citations.append(_citation(index, best, weights, asked, min(scores[best], 1.0)))
+        cited[best] = scores[best]
         left = {term: weight for term, weight in left.items() if term not in present}
-    return tuple(citations)
+    return tuple(_citation(index, at, weights, asked, score) for at, score in cited.items())
 
 
 def _terms(text: str) -> list[str]:
@@ -66,11 +68,11 @@ def _terms(text: str) -> list[str]:
     return keys + [f"{one} {other}" for one, other in pairwise(keys)]
 
 
-def _find_hits(answer: str, question: str, index: Index) -> tuple[list[_Hits], dict[str, float]]:
+def _find_hits(answer: str, question: str, index: Index) -> tuple[list[Hits], dict[str, float]]:
     """Where in each block a term stands, in words; and what each term is worth."""
     asked, said = set(_terms(question)), set(_terms(answer))
     terms = asked | said
-    hits = [_find_in(block, terms) for block in index.blocks]
+    hits = [block.find(terms) for block in index.blocks]
     found = Counter(term for block in hits for term in {term for _, term in block})
     weights = {}
     for term, count in found.items():
@@ -80,50 +82,10 @@ def _find_hits(answer: str, question: str, index: Index) -> tuple[list[_Hits], d
     return hits, weights
 
 
-def _find_in(block: Block, terms: set[str]) -> _Hits:
-    words = block.stream.split()
-    singles = [(at, word) for at, word in enumerate(words) if word in terms]
-    pairs = [
-        (at, pair)
-        for (at, word), (after, other) in pairwise(singles)
-        if after == at + 1 and (pair := f"{word} {other}") in terms
-    ]
-    return sorted(singles + pairs)
-
-
-def _scores(
-    hits: Sequence[_Hits],
-    weights: Mapping[str, float],
-    total: float,
-    attention: Sequence[float] | None,
-) -> dict[int, float]:
-    """What each block is worth, 0 to 1."""
-    scores = {at: _best_window(block, weights) / total for at, block in enumerate(hits)}
-    if attention is None:
-        return scores
-    return {
-        at: (1 - _ATTENTION) * score + _ATTENTION * attention[at] for at, score in scores.items()
-    }
-
-
-def _best_window(hits: _Hits, weights: Mapping[str, float]) -> float:
-    """The most that different terms within a window of words are worth together."""
-    inside: Counter[str] = Counter()
-    best = worth = 0.0
-    first = 0
-    for at, term in hits:
-        if term not in weights:
-            continue
-        while hits[first][0] <= at - _WINDOW:
-            gone = hits[first][1]
-            first += 1
-            if gone in weights:
-                inside[gone] -= 1
-                worth -= weights[gone] if not inside[gone] else 0.0
-        worth += weights[term] if not inside[term] else 0.0
-        inside[term] += 1
-        best = max(best, worth)
-    return best
+def _score(hits: Hits, weights: Mapping[str, float], total: float, attention: float) -> float:
+    """What a block is worth, 0 to 1."""
+    words = most_together(hits, weights) / total
+    return (1 - _ATTENTION) * words + _ATTENTION * attention
 
 
 def _citation(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ..documents import Document
 from .words import keys_of
 
 BLOCK_CHARACTERS = 1500  # of a document without pages; blocks end with a line where one ends
+WINDOW = 60  # words that speak of one thing, more or less: a few sentences
+
+# Where terms stand in a block, in words: ascending.
+Hits = list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,16 @@ class Block:
     def holds(self, phrase: str) -> bool:
         """Whether the keys of a phrase, with blanks between, stand here one after the other."""
         return f" {phrase} " in self.stream
+
+    def find(self, terms: Collection[str]) -> Hits:
+        """Where terms stand, keys of words or of two words that follow each other."""
+        singles = [(at, word) for at, word in enumerate(self.stream.split()) if word in terms]
+        pairs = [
+            (at, pair)
+            for (at, word), (after, other) in pairwise(singles)
+            if after == at + 1 and (pair := f"{word} {other}") in terms
+        ]
+        return sorted(singles + pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,26 @@ def index_documents(documents: Sequence[Document]) -> Index:
         for page, start, end in _cut(document)
     ]
     return Index(tuple(documents), tuple(blocks))
+
+
+def most_together(hits: Hits, weights: Mapping[str, float]) -> float:
+    """The most that different terms are worth together that stand within a window."""
+    inside: Counter[str] = Counter()
+    best = worth = 0.0
+    first = 0
+    for at, term in hits:
+        if term not in weights:
+            continue
+        while hits[first][0] <= at - WINDOW:
+            gone = hits[first][1]
+            first += 1
+            if gone in weights:
+                inside[gone] -= 1
+                worth -= weights[gone] if not inside[gone] else 0.0
+        worth += weights[term] if not inside[term] else 0.0
+        inside[term] += 1
+        best = max(best, worth)
+    return best
 
 
 def _cut(document: Document) -> Iterator[tuple[int | None, int, int]]:

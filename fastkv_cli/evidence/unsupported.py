@@ -16,7 +16,7 @@ _NUMBER_AND_UNIT = re.compile(r"([\d.]*\d)([^\W\d_]+)")
 _BEGINS = re.compile(r"[.!?:;。！？\n*#•|\"“„«‘`]")
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "sir", "jr"))
 _OUR_OWN = frozenset(keys_of("question answer document summary part note"))  # words of the prompt
-_MIN_STEM = 4
+_MIN_STEM, _MIN_BEGINNING = 4, 3  # letters of a name that may have another ending
 
 
 def not_in_document(answer: str, question: str, index: Index) -> list[str]:
@@ -120,11 +120,12 @@ def _holds_number(index: Index, key: str, follower: str, known: set[str]) -> boo
 
 
 def _holds_name(index: Index, key: str, known: set[str]) -> bool:
-    """Whether a name is known, maybe with another ending (America, American)."""
+    """Whether a name is known, maybe with another ending (America, American; SSL, SSLv3)."""
     if key in known or index.holds(key):
         return True
     stems = [key[:-cut] for cut in (1, 2, 3) if len(key) - cut >= _MIN_STEM]
-    return any(stem in known or index.holds(stem) for stem in stems) or index.begins(key)
+    longer = len(key) >= _MIN_BEGINNING and index.begins(key)
+    return longer or any(stem in known or index.holds(stem) for stem in stems)
 
 
 def _capitalizes_nouns(index: Index) -> bool:

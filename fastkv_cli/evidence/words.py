@@ -14,11 +14,12 @@ _WORD = re.compile(
     rf"[{_HAN}]"
     r"|(?:[^\W\d_]\.){2,}"  # U.S.
     rf"|\d+(?:[.,'’\u00a0\u202f]\d+)*(?:(?![{_HAN}])[^\W_])*"  # 65,535 and 3.3.3 and 32K
-    rf"|(?:(?![{_HAN}])[^\W_])+(?:['’][^\W\d_]+)*"  # LZ77, Traveller’s
+    rf"|(?:(?![{_HAN}])[^\W_])+(?:(?<=\d)\.\d+|['’][^\W\d_]+)*"  # LZ77, V3.4.2, Traveller’s
 )
 _THOUSANDS = re.compile(r"(\d{1,3}(?:[,'’\u00a0\u202f ]\d{3})+)(?!\d)")
 _NOT_DIGIT = re.compile(r"\D")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)|(\d{4})s")
+_VERSION = re.compile(r"v(?=\d)")
 _POSSESSIVE = re.compile(r"['’]s?$")
 
 _CARDINALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
@@ -75,6 +76,7 @@ def key_of(word: str) -> str:
     plain = unicodedata.normalize("NFKC", word).casefold()
     if any(c.isdigit() for c in plain):
         plain = _THOUSANDS.sub(lambda match: _NOT_DIGIT.sub("", match[1]), plain)
+        plain = _VERSION.sub("", plain, count=1) if plain.startswith("v") else plain
         ordinal = _ORDINAL.fullmatch(plain)
         plain = (ordinal[1] or ordinal[2]) if ordinal else plain.replace(",", ".")
         return plain.lstrip("0") or "0" if plain.isdecimal() else plain

@@ -4,9 +4,19 @@ Free of torch: the engine is handed in.
 """
 
 from .ask import ask
+from .evidence import gather_evidence
 from .forecast import forecast_ask, forecast_summary
 from .parts import PartStore
 from .run import Outcome, Work
 from .summarize import summarize
 
-__all__ = ["Outcome", "PartStore", "Work", "ask", "forecast_ask", "forecast_summary", "summarize"]
+__all__ = [
+    "Outcome",
+    "PartStore",
+    "Work",
+    "ask",
+    "forecast_ask",
+    "forecast_summary",
+    "gather_evidence",
+    "summarize",
+]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from statistics import fmean
 
 from ..events import Piece
@@ -15,6 +16,7 @@ from .corpus import Corpus
 from .overlap import word_overlap
 from .parts import open_parts
 from .run import Outcome, Work
+from .withheld import Withheld
 
 # A part is scored at once. Short parts cost less attention, and their scores, each a share of the
 # attention of its own part, compare well because all parts are about equally long.
@@ -45,7 +47,8 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
     A text beyond the window is read up to the TSP layer, and answered from the passages that the
-    question looks at most.
+    question looks at most. Where the work is to be checked, the answer is held back until its first
+    sentence is there, and for good where no document can hold that.
 
     Raises:
         ContextError: when the question leaves no room for text.
@@ -53,23 +56,44 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
     corpus, task = work.corpus, ask_task(question)
     room = work.room(task)
     if corpus.num_tokens <= room:
+        sources: Sequence[int] = range(corpus.num_tokens)
+        token_ids, label = corpus.token_ids, "reading"
         reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
-        yield from work.answer(corpus.token_ids, task, "reading", reading)
-        return
+    else:
+        gap = tokenize_text(work.tokenizer, _GAP).token_ids
+        best, reading = _find_passages(work, question, room, len(gap))
+        sources = _join(best, len(gap))
+        marks = cycle(gap)
+        token_ids = [corpus.token_ids[at] if at >= 0 else next(marks) for at in sources]
+        label = "reading the best passages"
+    withheld = Withheld(question, corpus.documents, enabled=work.check)
+    events = work.answer(
+        token_ids, task, label, reading, until=lambda: withheld.is_refused, sources=sources
+    )
+    for event in events:
+        shown = withheld.push(event.text) if isinstance(event, Piece) else withheld.end()
+        if shown:
+            yield Piece(shown)
+        if isinstance(event, Outcome):
+            yield withheld.conclude(event)
+
+
+def _find_passages(
+    work: Work, question: str, room: int, gap_tokens: int
+) -> tuple[list[Passage], ReadingStats]:
+    """The passages of a long text that the question looks at most, in the order of the text."""
     started = time.perf_counter()
-    parts = split_to_score(corpus, room)
+    parts = split_to_score(work.corpus, room)
     passages = rank_passages(work, question, score_passages(work, question, parts))
-    gap = tokenize_text(work.tokenizer, _GAP).token_ids
-    best = choose_passages(passages, answer_tokens(room), len(gap))
+    best = choose_passages(passages, answer_tokens(room), gap_tokens)
     reading = ReadingStats(
         parts=len(parts),
-        tokens_read=corpus.num_tokens,
+        tokens_read=work.corpus.num_tokens,
         tokens_used=sum(passage.num_tokens for passage in best),
         parts_s=time.perf_counter() - started,
         parts_resumed=work.parts.num_resumed,
     )
-    token_ids = _join(best, corpus.token_ids, gap)
-    yield from work.answer(token_ids, task, "reading the best passages", reading)
+    return best, reading
 
 
 def answer_tokens(room: int) -> int:
@@ -141,13 +165,13 @@ def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: in
     return sorted(chosen, key=lambda passage: passage.span.start)
 
 
-def _join(passages: Sequence[Passage], token_ids: list[int], gap: list[int]) -> list[int]:
-    """The passages' tokens, with a mark wherever text between them was left out."""
+def _join(passages: Sequence[Passage], gap_tokens: int) -> list[int]:
+    """The passages' tokens by their places in the text; -1 for a mark where text was left out."""
     joined: list[int] = []
     end = 0
     for passage in passages:
         if passage.span.start != end:
-            joined += gap
-        joined += token_ids[passage.span]
+            joined += [-1] * gap_tokens
+        joined += range(passage.span.start, passage.span.stop)
         end = passage.span.stop
     return joined

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ..config import Sampling
 from ..errors import ContextError
 from ..events import Generation, Piece
+from ..evidence import Index
 from ..prompts import build_prompt
 from ..stats import KVStats, ReadingStats, combine_kv
 from .corpus import Corpus
+from .evidence import most_looked_at
 from .parts import PartStore
 
 if TYPE_CHECKING:
@@ -58,12 +60,31 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The last event of a task: the answer, how the text was read, and the caches of all that."""
+    """The last event of a task: the answer, how the text was read, and the caches of all that.
+
+    Attributes:
+        generation: the answer, and what it took.
+        reading: how the text was read.
+        kv: of all prompts.
+        warnings: one line each.
+        looked_at: the tokens of the corpus that the model looked at most, and their scores.
+        question: what was asked; nothing where a summary was.
+        found: whether the documents can hold the answer; None where that was not looked up.
+        reason: why they cannot.
+        guess: what the model said where they cannot.
+        index: the words of the documents, where it has been made already.
+    """
 
     generation: Generation
     reading: ReadingStats
     kv: KVStats
     warnings: tuple[str, ...] = ()
+    looked_at: tuple[tuple[int, float], ...] = ()
+    question: str = ""
+    found: bool | None = None
+    reason: str = ""
+    guess: str = ""
+    index: Index | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,7 @@ class Work:
         sampling: how tokens are chosen.
         on_progress: told what is being read.
         parts: keeps what was made of the parts of a long text.
+        check: whether to see that the text can hold what an answer says.
     """
 
     engine: Engine
@@ -89,6 +111,7 @@ class Work:
     sampling: Sampling
     on_progress: TokenProgress
     parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
+    check: bool = True
 
     @property
     def tokenizer(self) -> Any:
@@ -112,18 +135,29 @@ class Work:
         reading: ReadingStats,
         parts_kv: Sequence[KVStats] = (),
         until: Callable[[], bool] | None = None,
+        sources: Sequence[int] | None = None,
     ) -> Iterator[Piece | Outcome]:
         """Answer a task from a text that fits the window; the last event is the outcome.
 
-        `parts_kv` are the caches of prompts that went before, on parts of the text; `until` tells
-        when the answer is long enough.
+        Args:
+            token_ids: the text.
+            task: what to do with it.
+            label: what progress is told under.
+            reading: how the text was come by.
+            parts_kv: the caches of prompts that went before, on parts of the text.
+            until: tells when the answer is long enough.
+            sources: which token of the corpus each of the text is, below 0 for none; None where the
+                text is not the documents'.
         """
         for event in self.stream(token_ids, task, self.max_tokens, label, until=until):
             if isinstance(event, Piece):
                 yield event
             else:
                 kv = combine_kv([*parts_kv, event.kv])
-                yield Outcome(event, reading, kv, _end_warnings(event, self.max_tokens))
+                warnings = _end_warnings(event, self.max_tokens)
+                start = build_prompt(self.tokenizer, [], task).document_span.start
+                scores = (event.token_scores or [])[start:]
+                yield Outcome(event, reading, kv, warnings, most_looked_at(scores, sources or ()))
 
     def stream(
         self,

@@ -19,6 +19,7 @@ from fastkv_cli.evidence.words import find_words, is_number, key_of, keys_of, sp
         ["ﬁle", "file", "Files"],  # a ligature
         ["U.S.", "US"],
         ["cities", "city"],
+        ["V3.4.2", "3.4.2", "v3.4.2"],
         ["don’t", "don't", "dont"],
     ],
     ids=lambda same: same[0],

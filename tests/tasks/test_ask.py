@@ -14,6 +14,7 @@ from works import make_work
 from fastkv_cli import Engine
 from fastkv_cli.errors import ContextError, ExitCode
 from fastkv_cli.events import Piece
+from fastkv_cli.prompts import ask_task, build_prompt
 from fastkv_cli.tasks import Outcome, Work, ask
 
 QUESTION = "How often did the committee meet?"
@@ -90,6 +91,28 @@ def test_a_long_text_is_answered_from_its_best_passages(engine: Engine, prompts:
     assert len(done) >= reading.parts
 
 
+@pytest.mark.parametrize("count", [20, 300])
+def test_what_was_looked_at_are_tokens_of_the_text(engine: Engine, count: int) -> None:
+    work = make_work(engine, numbered(count))
+    _, outcome = run(work)
+    assert outcome.generation.token_scores is not None
+    tokens = [token for token, _ in outcome.looked_at]
+    scores = [score for _, score in outcome.looked_at]
+    assert len(set(tokens)) == len(tokens) == 50
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= token < work.corpus.num_tokens for token in tokens)
+    assert set(scores) <= set(outcome.generation.token_scores)
+    if count == 20:  # the whole text stands in the prompt: the same token, at its place
+        best = max(range(work.corpus.num_tokens), key=lambda at: in_text(outcome, work)[at])
+        assert in_text(outcome, work)[tokens[0]] == in_text(outcome, work)[best] == scores[0]
+
+
+def in_text(outcome: Outcome, work: Work) -> list[float]:
+    """The scores of the text's tokens, where the prompt holds it all."""
+    start = build_prompt(work.tokenizer, [], ask_task(QUESTION)).document_span.start
+    return (outcome.generation.token_scores or [])[start : start + work.corpus.num_tokens]
+
+
 def test_the_question_decides_what_is_read(engine: Engine, prompts: list[str]) -> None:
     for question in (QUESTION, "Entry 0042 0043 0044 entry entry?"):
         run(make_work(engine, numbered(300)), question)
@@ -109,4 +132,4 @@ def test_no_room_for_text(engine: Engine, count: int) -> None:
 def test_a_question_is_data(engine: Engine, prompts: list[str]) -> None:
     question = "{question} <|im_end|> {0} %s?"
     run(make_work(engine, numbered(5)), question)
-    assert question in prompts[0]
+    assert question.replace("<|", "‹|") in prompts[0]

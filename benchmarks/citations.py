@@ -1,0 +1,91 @@
+"""Is the page that `fastkv ask` cites the right one?
+
+    python benchmarks/citations.py [--documents FOLDER]
+
+Asks the embedded model the shipped questions on the shipped texts, cut into pages, and those of
+FOLDER's qa.jsonl (doc, question, answer, and page, 1-based) on its documents. Of the answers that
+are right: is the page that is cited the one where the answer stands? Resumable. The last line is
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evidence_cases import (
+    Asker,
+    Case,
+    folder_cases,
+    holds,
+    is_right,
+    open_journal,
+    share,
+    shipped_cases,
+)
+
+
+def figures(asker: Asker, cases: Sequence[Case]) -> dict[str, Any]:
+    """How often the page is right, by what it is chosen by."""
+    asked = [(case, asker.ask(case)) for case in cases]
+    right = [(case, row) for case, row in asked if is_right(case, row["answer"])]
+    wrong = [
+        {
+            "question": case.question,
+            "answer": row["answer"],
+            "page": case.page,
+            "pages": row["pages"],
+        }
+        for case, row in right
+        if row["pages"][:1] != [case.page]
+    ]
+    return {
+        "asked": len(asked),
+        "right": len(right),
+        "cited_page_is_the_listed_one": share([r["pages"][:1] == [c.page] for c, r in right]),
+        "cited_page_holds_the_answer": share(
+            [
+                holds(asker.corpus(case.doc).documents[0], (row["pages"] or [None])[0], case.answer)
+                for case, row in right
+            ]
+        ),
+        "listed_page_is_among_those_cited": share([c.page in r["pages"] for c, r in right]),
+        "by_words_alone": share([r["page_by_words"] == c.page for c, r in right]),
+        "by_attention_alone": share(
+            [r["page_by_attention"] == c.page for c, r in right if r["page_by_attention"]]
+        ),
+        "evidence_s_of_reading_s": round(
+            sum(row["evidence_s"] for _, row in asked) / sum(row["reading_s"] for _, row in asked),
+            5,
+        ),
+        "wrong": wrong,
+        "not_in_document": [
+            {"question": case.question, "answer": row["answer"], "missing": row["missing"]}
+            for case, row in asked
+            if row["missing"]
+        ],
+    }
+
+
+def main() -> None:
+    """Ask all questions."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=Path)
+    parser.add_argument("--samples", type=int, help="of each kind, the first so many")
+    arguments = parser.parse_args()
+    sets = {"shipped": shipped_cases()}
+    if arguments.documents is not None:
+        sets["documents"] = folder_cases(arguments.documents)
+    with open_journal() as journal:
+        asker = Asker(journal, arguments.documents)
+        results = {name: figures(asker, cases[: arguments.samples]) for name, cases in sets.items()}
+        every = [case for cases in sets.values() for case in cases[: arguments.samples]]
+        results["all"] = figures(asker, every)
+    print(json.dumps(results, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

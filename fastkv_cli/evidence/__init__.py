@@ -1,0 +1,11 @@
+"""What documents say of an answer: the pages that carry it, and what stands in none of them.
+
+Pure functions over words; nothing here knows a model.
+"""
+
+from .answered import why_not_found
+from .citations import cite
+from .index import Index, index_documents
+from .unsupported import not_in_document
+
+__all__ = ["Index", "cite", "index_documents", "not_in_document", "why_not_found"]

@@ -1,0 +1,74 @@
+"""Whether documents hold what an answer says: they may not speak of it at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import log
+
+from .index import Index, most_together
+from .unsupported import not_in_document
+from .words import is_number, keys_of
+
+# So much of what question and answer say, by how rare it is, has to stand together somewhere.
+MIN_TOGETHER = 0.25
+_NUMBER = 1.5  # what a number is worth beside a word
+_MAX_COUNTED = 20  # a small number may be counted, not read
+_MIN_KNOWN = 0.2  # of the question's words, else it is in another language
+
+# Words that ask and that join, and those of answers that say no more than that they are one.
+_COMMON = frozenset(
+    keys_of(
+        """a about according also an and answer are as at based be been between by called can could
+        describe detail did do document does explain finding following for from give had has have he
+        her his how i idea if important in into is it its key long main many may me mention much
+        must my no not of on only or our over overview part please point question say shall she
+        should so specifically state story such suggest summarize summary tell text than that the
+        their them then there therefore these they thing this those to topic under us was we were
+        what when where which who whom whose why will with would you your"""
+    )
+)
+
+
+def why_not_found(said: str, question: str, index: Index) -> str:
+    """Why the documents cannot hold what an answer begins with; nothing where they can.
+
+    They cannot where it names what stands nowhere in them, or where the words of question and
+    answer stand nowhere together. Of a question in another language nothing is said.
+
+    Args:
+        said: the first sentence of the answer.
+        question: what was asked.
+        index: of the documents.
+    """
+    asked = keys_of(question)
+    if sum(index.holds(key) for key in asked) < _MIN_KNOWN * len(asked):
+        return ""
+    missing = [
+        item
+        for item in not_in_document(said, question, index)
+        if not item.startswith("“") and not (item.isdigit() and int(item) <= _MAX_COUNTED)
+    ]
+    if missing:
+        return f"not in the document: {', '.join(missing)}"
+    share = share_together(said, question, index)
+    if share < MIN_TOGETHER:
+        return f"no place in it holds more than {share:.0%} of what question and answer say"
+    return ""
+
+
+def share_together(said: str, question: str, index: Index) -> float:
+    """How much of what a question and an answer say stands together in one place, 0 to 1.
+
+    All of it where the question names nothing to look for: "What is it about?"
+    """
+    if not set(keys_of(question)) - _COMMON:
+        return 1.0
+    terms = set(keys_of(f"{question}\n{said}")) - _COMMON
+    hits = [block.find(terms) for block in index.blocks]
+    found = Counter(term for block in hits for term in {term for _, term in block})
+    weights = {
+        term: log((len(hits) + 1) / (found[term] or 0.5)) * (_NUMBER if is_number(term) else 1.0)
+        for term in terms
+    }
+    most = max((most_together(block, weights) for block in hits), default=0.0)
+    return most / sum(weights.values())

@@ -1,0 +1,54 @@
+"""Evidence as marks, as rows of the statistics, and what of it is said at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastkv_cli.render_evidence import cite_mark, evidence_fields, evidence_rows
+from fastkv_cli.stats import Citation, Evidence
+
+
+def cited(page: int | None = None, line: int | None = None, document: str = "a.pdf") -> Citation:
+    return Citation(document, page, line, 0.5, "It says so.")
+
+
+@pytest.mark.parametrize(
+    ("citations", "several", "mark"),
+    [
+        ([], False, ""),
+        ([], True, ""),
+        ([cited(12)], False, " [p. 12]"),
+        ([cited(line=212)], False, " [line 212]"),
+        ([cited(12, document="in/report.pdf")], True, " [report.pdf, p. 12]"),
+        ([cited(line=2, document="-")], True, " [stdin, line 2]"),
+        ([cited(12), cited(3), cited(7)], False, " [p. 3, 7, 12]"),
+        (
+            [cited(12), cited(line=9, document="b.txt"), cited(3)],
+            True,
+            " [a.pdf, p. 3, 12; b.txt, line 9]",
+        ),
+    ],
+)
+def test_marks(citations: list[Citation], several: bool, mark: str) -> None:
+    assert cite_mark(citations, several=several) == mark
+
+
+def test_rows_say_what_there_is_to_say() -> None:
+    assert list(evidence_rows(Evidence(), several=False)) == []
+    assert list(evidence_rows(Evidence(not_in_document=(), found=True), several=False)) == []
+    full = Evidence((cited(12), cited(3)), ("1987", "Dennis Ritchie"))
+    assert list(evidence_rows(full, several=False)) == [
+        ("Carried by", "p. 12 (50%); p. 3 (50%)"),
+        ("Check", "not in the document: 1987, Dennis Ritchie"),
+    ]
+    assert dict(evidence_rows(full, several=True))["Carried by"].startswith("a.pdf, p. 12 (50%); ")
+    refused = Evidence(found=False, reason="not in the document: 1987", guess="In 1987.")
+    assert list(evidence_rows(refused, several=False)) == [("Not found", refused.reason)]
+
+
+def test_programs_are_told_what_was_not_checked() -> None:
+    fields = evidence_fields(Evidence())
+    assert fields["citations"] == []
+    assert fields["not_in_document"] is None
+    assert fields["found"] is None
+    assert evidence_fields(Evidence(not_in_document=()))["not_in_document"] == []
