@@ -76,7 +76,7 @@ class TestFiles:
             pytest.skip("this file system takes UTF-8 only")
         assert run(["summarize", name, *options, "--json", "-o", "out.json"]) == 0
         report = json.loads(Path("out.json").read_text(encoding="utf-8"))
-        assert report["documents"][0]["path"] == "caf?.txt"
+        assert ascii(report["documents"][0]["path"]) == ascii(name)  # a worker cannot send it
         assert run(["summarize", name, *options]) == 0
 
 
