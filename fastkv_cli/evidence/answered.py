@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from math import log
 
 from .index import Index, most_together
 from .unsupported import not_in_document
 from .words import is_number, keys_of
 
-# So much of what question and answer say, by how rare it is, has to stand together somewhere.
-MIN_TOGETHER = 0.25
+# So much of what question and answer say, by how rare it is, has to stand together somewhere, and
+# so much of what the question alone does: a small model may recite what nobody asked for.
+_MIN_TOGETHER, _MIN_ASKED = 0.25, 0.1
 _NUMBER = 1.5  # what a number is worth beside a word
 _MAX_COUNTED = 20  # a small number may be counted, not read
-_MIN_KNOWN = 0.2  # of the question's words, else it is in another language
+_MIN_KNOWN = 0.2  # of the words of a question that has none of English's common ones
 
 # Words that ask and that join, and those of answers that say no more than that they are one.
 _COMMON = frozenset(
@@ -40,8 +42,7 @@ def why_not_found(said: str, question: str, index: Index) -> str:
         question: what was asked.
         index: of the documents.
     """
-    asked = keys_of(question)
-    if sum(index.holds(key) for key in asked) < _MIN_KNOWN * len(asked):
+    if _is_foreign(question, index):
         return ""
     missing = [
         item
@@ -50,20 +51,19 @@ def why_not_found(said: str, question: str, index: Index) -> str:
     ]
     if missing:
         return f"not in the document: {', '.join(missing)}"
-    share = share_together(said, question, index)
-    if share < MIN_TOGETHER:
-        return f"no place in it holds more than {share:.0%} of what question and answer say"
+    asked = set(keys_of(question)) - _COMMON
+    for terms, least, whose in (
+        (asked, _MIN_ASKED, "the question names"),
+        (asked | set(keys_of(said)) - _COMMON, _MIN_TOGETHER, "question and answer say"),
+    ):
+        share = share_together(terms, index)
+        if asked and share < least:  # "What is it about?" names nothing to look for
+            return f"no place in it holds more than {share:.0%} of what {whose}"
     return ""
 
 
-def share_together(said: str, question: str, index: Index) -> float:
-    """How much of what a question and an answer say stands together in one place, 0 to 1.
-
-    All of it where the question names nothing to look for: "What is it about?"
-    """
-    if not set(keys_of(question)) - _COMMON:
-        return 1.0
-    terms = set(keys_of(f"{question}\n{said}")) - _COMMON
+def share_together(terms: Collection[str], index: Index) -> float:
+    """How much of what some words are worth, by how rare they are, stands in one place, 0 to 1."""
     hits = [block.find(terms) for block in index.blocks]
     found = Counter(term for block in hits for term in {term for _, term in block})
     weights = {
@@ -71,4 +71,13 @@ def share_together(said: str, question: str, index: Index) -> float:
         for term in terms
     }
     most = max((most_together(block, weights) for block in hits), default=0.0)
-    return most / sum(weights.values())
+    return min(most / (sum(weights.values()) or 1.0), 1.0)  # sums round
+
+
+def _is_foreign(question: str, index: Index) -> bool:
+    """Whether a question is in another language than the documents."""
+    asked = set(keys_of(question))
+    known = {key for key in asked if index.holds(key)}
+    if asked & _COMMON:
+        return not known & _COMMON
+    return len(known) < _MIN_KNOWN * len(asked)

@@ -48,7 +48,7 @@ def cite(
     left = dict(weights)
     while len(cited) < min(MAX_CITATIONS, len(hits)):
         scores = {
-            at: _score(block, left, total, 0.0 if attention is None else attention[at])
+            at: _score(block, left, total, None if attention is None else attention[at])
             for at, block in enumerate(hits)
             if at not in cited
         }
@@ -82,10 +82,12 @@ def _find_hits(answer: str, question: str, index: Index) -> tuple[list[Hits], di
     return hits, weights
 
 
-def _score(hits: Hits, weights: Mapping[str, float], total: float, attention: float) -> float:
+def _score(
+    hits: Hits, weights: Mapping[str, float], total: float, attention: float | None
+) -> float:
     """What a block is worth, 0 to 1."""
-    words = most_together(hits, weights) / total
-    return (1 - _ATTENTION) * words + _ATTENTION * attention
+    words = min(most_together(hits, weights) / total, 1.0)  # sums round
+    return words if attention is None else (1 - _ATTENTION) * words + _ATTENTION * attention
 
 
 def _citation(

@@ -8,7 +8,7 @@ from pages import make_document, make_text
 from fastkv_cli.evidence import Index, index_documents, why_not_found
 from fastkv_cli.evidence.answered import share_together
 
-FILLER = "The members met again, talked about which is better, and went home. "
+FILLER = "The members met again, talked about which is better and which was. "
 TEXT = [
     FILLER * 5 + "The Time Traveller pocketed two white mallows that Weena gave him. " + FILLER,
     FILLER * 5 + "Passwords shall be at least 8 characters long, their salt 32 bits. " + FILLER,
@@ -64,12 +64,19 @@ def test_what_cannot_be_there_is_refused(
     assert reason in why_not_found(said, question, index)
 
 
+def test_what_nobody_asked_for_is_refused(index: Index) -> None:
+    said = "Filby, an argumentative person with red hair, spoke of Burslem."
+    reason = why_not_found(said, "Which gas do plants breathe?", index)
+    assert reason == "no place in it holds more than 0% of what the question names"
+
+
 def test_the_same_words_far_apart_do_not_count(index: Index) -> None:
-    near = share_together("white mallows", "What did Weena give him?", index)
-    apart = share_together("Burslem", "What did Weena give him?", index)
-    assert 0 < apart < near <= 1
+    near, apart = {"white", "mallow", "weena", "pocketed"}, {"burslem", "mallow", "8", "salt"}
+    assert share_together(near, index) == 1
+    assert 0.4 < share_together(apart, index) < 0.7
+    assert share_together(near | {"xyzzy"}, index) < 1
 
 
 def test_an_empty_index_holds_nothing() -> None:
-    assert share_together("Weena", "Who is Weena?", index_documents([])) == 0
-    assert share_together("Weena", "Who is it?", index_documents([make_text("x")])) == 1
+    assert share_together({"weena"}, index_documents([])) == 0
+    assert why_not_found("It is Weena.", "Who is it?", index_documents([make_text("x")])) == ""
