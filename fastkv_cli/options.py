@@ -149,7 +149,7 @@ CiteOpt = Annotated[
     typer.Option(
         "--cite",
         rich_help_panel=_ANSWER,
-        help="Name the page that carried the answer behind it, as [p. 12]; of a summary all.",
+        help="Name the page that carried the answer behind it, as \\[p. 12]; of a summary all.",
     ),
 ]
 CheckOpt = Annotated[
