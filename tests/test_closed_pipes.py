@@ -19,7 +19,7 @@ class TestClosedPipes:
     """The reader goes before the answer ends."""
 
     def test_stdout(self, endless: list[str]) -> None:
-        child = start(["summarize", "a.txt", *endless])
+        child = start(["ask", "a.txt", "Who met?", "--no-check", *endless])
         assert child.stdout is not None
         assert child.stderr is not None
         os.read(child.stdout.fileno(), 1)  # the answer has begun

@@ -56,7 +56,7 @@ class TestInterrupt:
         assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
 
     def test_while_decoding(self, endless: list[str]) -> None:
-        child = start(["summarize", "a.txt", *endless])
+        child = start(["ask", "a.txt", "Who met?", "--no-check", *endless])
         assert child.stdout is not None
         select.select([child.stdout], [], [], 120)
         child.send_signal(signal.SIGINT)
@@ -68,7 +68,9 @@ class TestInterrupt:
 
     def test_while_decoding_for_a_file(self, endless: list[str]) -> None:
         before = set(Path().iterdir())
-        child, terminal = start_in_terminal(["summarize", "a.txt", *endless, "-o", "out.txt"])
+        # an answer that no limit of sentences ends, and that is shown whatever it says
+        asked = ["ask", "a.txt", "Who met?", "--no-check"]
+        child, terminal = start_in_terminal([*asked, *endless, "-o", "out.txt"])
         terminal.read_until("answering")
         time.sleep(0.3)
         child.send_signal(signal.SIGINT)
