@@ -8,7 +8,7 @@ from math import log
 
 from .index import Index, most_together
 from .unsupported import not_in_document
-from .words import is_number, keys_of
+from .words import COMMON, is_number, keys_of
 
 # So much of what question and answer say, by how rare it is, has to stand together somewhere, and
 # so much of what the question alone does: a small model may recite what nobody asked for.
@@ -16,19 +16,6 @@ _MIN_TOGETHER, _MIN_ASKED = 0.25, 0.1
 _NUMBER = 1.5  # what a number is worth beside a word
 _MAX_COUNTED = 20  # a small number may be counted, not read
 _MIN_KNOWN = 0.2  # of the words of a question that has none of English's common ones
-
-# Words that ask and that join, and those of answers that say no more than that they are one.
-_COMMON = frozenset(
-    keys_of(
-        """a about according also an and answer are as at based be been between by called can could
-        describe detail did do document does explain finding following for from give had has have he
-        her his how i idea if important in into is it its key long main many may me mention much
-        must my no not of on only or our over overview part please point question say shall she
-        should so specifically state story such suggest summarize summary tell text than that the
-        their them then there therefore these they thing this those to topic under us was we were
-        what when where which who whom whose why will with would you your"""
-    )
-)
 
 
 def why_not_found(said: str, question: str, index: Index) -> str:
@@ -51,10 +38,10 @@ def why_not_found(said: str, question: str, index: Index) -> str:
     ]
     if missing:
         return f"not in the document: {', '.join(missing)}"
-    asked = set(keys_of(question)) - _COMMON
+    asked = set(keys_of(question)) - COMMON
     for terms, least, whose in (
         (asked, _MIN_ASKED, "the question names"),
-        (asked | set(keys_of(said)) - _COMMON, _MIN_TOGETHER, "question and answer say"),
+        (asked | set(keys_of(said)) - COMMON, _MIN_TOGETHER, "question and answer say"),
     ):
         share = share_together(terms, index)
         if asked and share < least:  # "What is it about?" names nothing to look for
@@ -78,6 +65,6 @@ def _is_foreign(question: str, index: Index) -> bool:
     """Whether a question is in another language than the documents."""
     asked = set(keys_of(question))
     known = {key for key in asked if index.holds(key)}
-    if asked & _COMMON:
-        return not known & _COMMON
+    if asked & COMMON:
+        return not known & COMMON
     return len(known) < _MIN_KNOWN * len(asked)

@@ -10,7 +10,7 @@ from math import log
 
 from ..stats import Citation
 from .index import Hits, Index, most_together
-from .words import find_words, is_number, keys_of
+from .words import COMMON, find_words, is_number, keys_of
 
 MAX_CITATIONS = 5
 SNIPPET_CHARACTERS = 200
@@ -19,7 +19,7 @@ _MIN_SHARE = 0.1  # of the answer's words, for a further citation
 # has too says less: the question's words only tell apart places that hold the answer's.
 _NUMBER, _QUESTION, _PAIR = 1.5, 0.5, 0.5
 _SAID = 3.0  # in the choice of the sentence to show, what the answer has and the question has not
-_ATTENTION = 0.3  # the model's part in the score; the rest is that of the words
+_ATTENTION = 0.4  # the model's part in the score; the rest is that of the words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=\s*(?:[-*•◦]|\d+[.)])\s)")
 
@@ -63,9 +63,10 @@ def cite(
 
 
 def _terms(text: str) -> list[str]:
-    """The words of a text, and each with the one behind it."""
+    """The words of a text that say something, and pairs of words of which one does."""
     keys = keys_of(text)
-    return keys + [f"{one} {other}" for one, other in pairwise(keys)]
+    pairs = [f"{one} {other}" for one, other in pairwise(keys) if not {one, other} <= COMMON]
+    return [key for key in keys if key not in COMMON] + pairs
 
 
 def _find_hits(answer: str, question: str, index: Index) -> tuple[list[Hits], dict[str, float]]:

@@ -41,13 +41,14 @@ class Block:
 
     def find(self, terms: Collection[str]) -> Hits:
         """Where terms stand, keys of words or of two words that follow each other."""
-        singles = [(at, word) for at, word in enumerate(self.stream.split()) if word in terms]
+        wanted = {word for term in terms for word in term.split()}
+        words = [(at, word) for at, word in enumerate(self.stream.split()) if word in wanted]
         pairs = [
-            (at, pair)
-            for (at, word), (after, other) in pairwise(singles)
-            if after == at + 1 and (pair := f"{word} {other}") in terms
+            (at, f"{word} {other}")
+            for (at, word), (after, other) in pairwise(words)
+            if after == at + 1
         ]
-        return sorted(singles + pairs)
+        return sorted(hit for hit in words + pairs if hit[1] in terms)
 
 
 @dataclass(frozen=True, slots=True)

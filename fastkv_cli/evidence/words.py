@@ -116,3 +116,17 @@ def _singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
+
+
+# Words that ask and that join, and those of answers that say no more than that they are one.
+COMMON = frozenset(
+    keys_of(
+        """a about according also an and answer are as at based be been between by called can could
+        describe detail did do document does explain finding following for from give had has have he
+        her his how i idea if important in into is it its key long main many may me mention much
+        must my no not of on only or our over overview part please point question say shall she
+        should so specifically state story such suggest summarize summary tell text than that the
+        their them then there therefore these they thing this those to topic under us was we were
+        what when where which who whom whose why will with would you your"""
+    )
+)
