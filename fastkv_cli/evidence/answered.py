@@ -17,19 +17,28 @@ _NUMBER = 1.5  # what a number is worth beside a word
 _MAX_COUNTED = 20  # a small number may be counted, not read
 _MIN_KNOWN = 0.2  # of the words of a question that has none of English's common ones
 
+# What a question begins with where it has no question mark.
+_ASKING = frozenset(
+    keys_of(
+        """are can could did do does had has have how in is may must on shall should to was were what
+        when where which who whom whose why will with would"""
+    )
+)
+
 
 def why_not_found(said: str, question: str, index: Index) -> str:
     """Why the documents cannot hold what an answer begins with; nothing where they can.
 
     They cannot where it names what stands nowhere in them, or where the words of question and
-    answer stand nowhere together. Of a question in another language nothing is said.
+    answer stand nowhere together. Of a question in another language nothing is said, nor of what is
+    no question: "Translate it to Welsh."
 
     Args:
         said: the first sentence of the answer.
         question: what was asked.
         index: of the documents.
     """
-    if _is_foreign(question, index):
+    if not _is_question(question) or _is_foreign(question, index):
         return ""
     missing = [
         item
@@ -59,6 +68,11 @@ def share_together(terms: Collection[str], index: Index) -> float:
     }
     most = max((most_together(block, weights) for block in hits), default=0.0)
     return min(most / (sum(weights.values()) or 1.0), 1.0)  # sums round
+
+
+def _is_question(text: str) -> bool:
+    """Whether something is asked, and not a task given."""
+    return "?" in text or "？" in text or (keys_of(text)[:1] or [""])[0] in _ASKING
 
 
 def _is_foreign(question: str, index: Index) -> bool:

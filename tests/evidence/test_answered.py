@@ -34,6 +34,7 @@ def index() -> Index:
         ("What is it about?", "It is about the meetings of a club and its rules."),
         ("Summarize the text, please.", "Members met, and there were rules for passwords."),
         ("Wie lang muss das Salz sein?", "Das Salz muss 32 Bit lang sein."),  # another language
+        ("Translate the rules to Welsh.", "Rhaid i gyfrineiriau Cymru fod yn hir."),
         ("Who?", ""),
     ],
 )
@@ -55,6 +56,7 @@ def test_what_may_be_there_is_let_through(index: Index, question: str, said: str
             "not in the document: Canberra",
         ),
         ("How old was Weena?", "Weena was 214 years old.", "not in the document: 214"),
+        ("Who painted the Mona Lisa", "It was painted by a man.", "no place in it"),
         ("Which spice is yellow?", "The spice that is yellow is turmeric.", "no place in it"),
     ],
 )
