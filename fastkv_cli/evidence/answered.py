@@ -20,8 +20,8 @@ _MIN_KNOWN = 0.2  # of the words of a question that has none of English's common
 # What a question begins with where it has no question mark.
 _ASKING = frozenset(
     keys_of(
-        """are can could did do does had has have how in is may must on shall should to was were what
-        when where which who whom whose why will with would"""
+        """are can could did do does had has have how in is may must on shall should to was were
+        what when where which who whom whose why will with would"""
     )
 )
 
