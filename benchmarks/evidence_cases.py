@@ -58,7 +58,7 @@ class Asker:
         self._indexes: dict[str, Index] = {}
 
     def corpus(self, doc: str) -> Corpus:
-        """A document of the folder as it is, or a shipped one in pages."""
+        """A shipped document in pages, or one of the folder as it is."""
         if doc not in self._corpora:
             document = read(doc, self._folder)
             self._corpora[doc] = join_documents([document], self._engine.tokenizer)
@@ -119,8 +119,8 @@ class Asker:
 
 
 def read(doc: str, folder: Path | None) -> Document:
-    """A document of the folder as it is, or a shipped one in pages."""
-    if folder is not None and (folder / doc).is_file():
+    """A shipped document in pages, else one of the folder as it is."""
+    if folder is not None and not (SHIPPED / doc).is_file():
         return load_document(str(folder / doc))
     text = load_document(str(SHIPPED / doc)).text[STRETCHES.get(doc, slice(None))]
     texts = list(_page_texts(text))
