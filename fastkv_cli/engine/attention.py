@@ -2,6 +2,9 @@
 
 Every function takes query (1, H, T, D) and key and value (1, H_kv, S, D) and gives (1, H, T, D);
 K and V are never copied per query head.
+
+A CPU's library compiles a kernel for every size of product that it meets, and keeps it: 2 to 5 MiB
+for each length of a prompt. So sizes are rounded up to multiples of GRAIN, and lengths share them.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class Kernel(StrEnum):
 # buffer (measured: docs/performance.md); elsewhere only memory sets a bound.
 _CPU_BLOCK = (256, 2**23)
 _BLOCK = (1024, 2**27)
+GRAIN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,23 @@ class Causality:
         return reach is None or int(self.positions[-1] - self.positions[0]) < reach
 
 
+def round_up(count: int) -> int:
+    """The next multiple of GRAIN."""
+    return -(-count // GRAIN) * GRAIN
+
+
 def attend(
     query: Tensor, key: Tensor, value: Tensor, causality: Causality, scaling: float, kernel: Kernel
 ) -> Tensor:
-    """Causal attention of T rows over S keys, (1, H, T, D)."""
-    if kernel is Kernel.BLOCKED or not causality.is_plain:
+    """Causal attention of T rows over the S keys that have a position, (1, H, T, D).
+
+    K and V may be longer: what lies behind is never looked at, but it has to be finite.
+    """
+    if kernel is Kernel.BLOCKED:
+        return _attend_in_blocks(query, key, value, causality, scaling, kernel)
+    num_keys = causality.positions.shape[0]
+    key, value = key[:, :, :num_keys], value[:, :, :num_keys]
+    if not causality.is_plain:
         return _attend_in_blocks(query, key, value, causality, scaling, kernel)
     if kernel is Kernel.FLASH:
         return _attend_flash(query, key, value, scaling)
@@ -124,7 +140,7 @@ def _attend_in_blocks(
     query: Tensor, key: Tensor, value: Tensor, causality: Causality, scaling: float, kernel: Kernel
 ) -> Tensor:
     """Blocks of query rows, each over just the keys that it can see."""
-    num_queries, num_keys = query.shape[2], key.shape[2]
+    num_queries, num_keys = query.shape[2], causality.positions.shape[0]
     rows = causality.rows
     if rows is None:
         rows = torch.arange(num_keys - num_queries, num_keys, device=query.device)
@@ -132,7 +148,7 @@ def _attend_in_blocks(
     block_rows = rows_of_a_block(num_queries, num_keys, group, query.device.type)
     one_block = _attend_block_sdpa
     if kernel is Kernel.BLOCKED:
-        scratch = query.new_empty(group * block_rows * num_keys)
+        scratch = query.new_empty(group * block_rows * key.shape[2])
         one_block = partial(_attend_block, scratch=scratch)
     # a token's heads side by side, as the output projection wants them
     attended = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
@@ -142,6 +158,8 @@ def _attend_in_blocks(
         block = rows[start : start + block_rows]
         first, last = stands_at[start], stands_at[start + len(block) - 1]
         low, high = _first_visible(first, causality), last + 1
+        if kernel is Kernel.BLOCKED:
+            high = min(low + round_up(high - low), key.shape[2])
         attended[:, :, start : start + block_rows] = one_block(
             query[:, :, start : start + block_rows],
             key[:, :, low:high],
@@ -155,7 +173,8 @@ def _attend_in_blocks(
 def rows_of_a_block(num_queries: int, num_keys: int, group: int, device_type: str) -> int:
     """Query rows whose scores are held at once; `group` query heads share a KV head."""
     most_rows, most_scores = _CPU_BLOCK if device_type == "cpu" else _BLOCK
-    return max(1, min(num_queries, most_rows, most_scores // (group * num_keys)))
+    fitting = min(most_rows, most_scores // (group * num_keys))
+    return max(1, min(num_queries, fitting // GRAIN * GRAIN or fitting))
 
 
 def _first_visible(row: int, causality: Causality) -> int:
@@ -179,7 +198,8 @@ def _out_of_sight(
     masked = columns > block.unsqueeze(1)
     if causality.sliding_window is not None:
         reach = causality.positions[block].unsqueeze(1) - causality.sliding_window
-        masked |= causality.positions[first:high] <= reach
+        left_behind = causality.positions[first:high] <= reach
+        masked[:, : left_behind.shape[1]] |= left_behind
     return masked
 
 

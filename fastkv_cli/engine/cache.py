@@ -97,13 +97,13 @@ class CompressedCache:
         """Add the next layer.
 
         Args:
-            key: (1, H_kv, T, D), rotated.
+            key: (1, H_kv, T, D), rotated; there may be padding behind the T rows.
             value: as key.
             positions: (T,), where the T tokens stand in the text.
             kept: the rows to keep of each head, (heads, C), or a list of as many tensors (C_head,);
                 None keeps all. With more heads than H_kv, each has a copy of its group's K and V.
         """
-        num_kv_heads, num_tokens = key.shape[1:3]
+        num_kv_heads, num_tokens = key.shape[1], positions.shape[0]
         if kept is None:
             every = torch.arange(num_tokens, device=key.device)
             kept = every.expand(num_kv_heads, -1)

@@ -175,29 +175,39 @@ class DecoderLayer:
         return LayerMatrices(qkv, Matrix.of(attention.o_proj), gate_up, Matrix.of(mlp.down_proj))
 
     def observe(
-        self, normalized: Tensor, rope: Rope, positions: Tensor, key: Tensor
+        self, normalized: Tensor, rope: Rope, positions: Tensor, key: Tensor, first: int = 0
     ) -> Observation:
-        """What a method may look at; queries are computed only where it asks for them."""
+        """What a method may look at; queries are computed only where it asks for them.
+
+        Args:
+            normalized: (1, T − first, hidden), the input of the attention.
+            rope: for all T positions.
+            positions: (T,), where the tokens stand in the text.
+            key: (1, H_kv, T, D), rotated; there may be padding behind the T rows.
+            first: the row at which `normalized` begins.
+        """
 
         def queries(rows: slice) -> Tensor:
-            return self.queries(normalized[:, rows], rope.at(rows))
+            own = normalized[:, rows.start - first : rows.stop - first]
+            return self.queries(own, rope.at(rows))
 
         return Observation(key, queries, self.scaling, positions, self.sliding_window)
 
-    def flops(self, num_tokens: int, going_on: Tensor | None) -> int:
+    def flops(self, num_tokens: int, going_on: Tensor | None, first: int = 0) -> int:
         """Floating-point operations: K and V of all tokens, the rest of those that go on.
 
         Two for each multiplication and addition of a matrix product; the attention is causal, and
-        counted without a sliding window.
+        counted without a sliding window. Rows before `first` are there already.
         """
         hidden_size = int(self.module.input_layernorm.weight.shape[0])
         matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
         kv = 2 * hidden_size * self.num_kv_heads * self.head_dim
-        rows, pairs = num_tokens, num_tokens * (num_tokens + 1) // 2
+        rows = num_tokens - first
+        pairs = (num_tokens * (num_tokens + 1) - first * (first + 1)) // 2
         if going_on is not None:
             rows, pairs = going_on.shape[0], int((going_on + 1).sum())
         attention = 2 * self.num_heads * self.head_dim * pairs
-        return 2 * (kv * num_tokens + (matrices - kv) * rows + attention)
+        return 2 * (kv * (num_tokens - first) + (matrices - kv) * rows + attention)
 
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
         """(1, T, heads · D); in a fused matrix, `before` heads stand in front of these."""

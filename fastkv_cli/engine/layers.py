@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .attention import Causality, Kernel, attend
+from .attention import Causality, Kernel, attend, round_up
 from .families import Decoder, DecoderLayer
 from .rope import Rope
 
@@ -23,21 +23,33 @@ CHUNK_ROWS = 1024
 class Stream:
     """The tokens on their way through the layers: the hidden states, and where they stand.
 
-    hidden (1, T, hidden) · positions (T,) in the text · rope for those positions.
+    Attributes:
+        hidden: (1, T − first, hidden).
+        positions: (T,) in the text.
+        rope: for those positions.
+        first: tokens at the start whose K and V are known already; only the others are computed.
+        boundary: the first token that other prompts about the same text do not begin with. Those
+            before it pass through a layer apart from those behind, so that each comes out the same,
+            to the last bit, whether it is computed now or was before.
     """
 
     hidden: Tensor
     positions: Tensor
     rope: Rope
+    first: int = 0
+    boundary: int = 0
 
     @property
     def num_tokens(self) -> int:
         """T."""
-        return self.hidden.shape[1]
+        return self.positions.shape[0]
 
 
 class Read(NamedTuple):
-    """What a layer makes of every token it sees: (1, T, hidden), and (1, H_kv, T, D) twice."""
+    """What a layer makes of the tokens it sees: (1, T − first, hidden), and (1, H_kv, T', D) twice.
+
+    T' ≥ T: zeros lie behind, so that sizes come again (see attention.py).
+    """
 
     normalized: Tensor
     key: Tensor
@@ -46,11 +58,15 @@ class Read(NamedTuple):
 
 @dataclass(slots=True)
 class LayerRunner:
-    """Computes layers, `chunk_rows` tokens at a time; `on_done` is told of each that is done."""
+    """Computes layers, `chunk_rows` tokens at a time.
+
+    `on_done` is told of each layer that is done; for `boundary` see `Stream`.
+    """
 
     kernel: Kernel
     chunk_rows: int = CHUNK_ROWS
     on_done: Callable[[DecoderLayer], None] | None = None
+    boundary: int = 0
 
     def __post_init__(self) -> None:
         if self.chunk_rows < 1:
@@ -59,57 +75,71 @@ class LayerRunner:
     def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
         """Token ids (T,) at positions 0 to T − 1."""
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
-        return Stream(decoder.embed(token_ids), positions, decoder.rope(positions))
+        rope = decoder.rope(positions)
+        return Stream(decoder.embed(token_ids), positions, rope, boundary=self.boundary)
 
     def read(self, layer: DecoderLayer, stream: Stream) -> Read:
         """Normalized hidden states, K and V of all tokens that the layer sees."""
         normalized = torch.empty_like(stream.hidden)
-        shape = (1, layer.num_kv_heads, stream.num_tokens, layer.head_dim)
+        shape = (1, layer.num_kv_heads, round_up(stream.num_tokens), layer.head_dim)
         key, value = stream.hidden.new_empty(shape), stream.hidden.new_empty(shape)
-        for rows in self._chunks(stream.num_tokens):
-            normalized[:, rows] = layer.normalize(stream.hidden[:, rows])
+        for room in (key, value):
+            room[:, :, stream.num_tokens :] = 0
+        for rows, own in self._rows(stream):
+            normalized[:, own] = layer.normalize(stream.hidden[:, own])
             key[:, :, rows], value[:, :, rows] = layer.keys_values(
-                normalized[:, rows], stream.rope.at(rows)
+                normalized[:, own], stream.rope.at(rows)
             )
         return Read(normalized, key, value)
 
     def advance(
         self, layer: DecoderLayer, stream: Stream, read: Read, going_on: Tensor | None
     ) -> Stream:
-        """Attention and MLP, for the tokens that go on (row indices; None is all of them).
+        """Attention and MLP, for the tokens that go on (row indices; None is all there are).
 
         K and V are needed of every token, the rest only of those that go on: choosing first and
         computing after gives the same result for less work.
         """
         normalized, key, value = read
-        count = stream.num_tokens if going_on is None else going_on.shape[0]
+        count = stream.hidden.shape[1] if going_on is None else going_on.shape[0]
         hidden = stream.hidden.new_empty(1, count, stream.hidden.shape[2])
-        for chunk in self._chunks(count):
-            rows = chunk if going_on is None else going_on[chunk]
-            visible = chunk.stop if going_on is None else stream.num_tokens
+
+        def compute(into: slice, rows: slice | Tensor, own: slice | Tensor, seen: int) -> None:
             causality = Causality(
-                positions=stream.positions[:visible],
-                rows=None if going_on is None else going_on[chunk],
+                positions=stream.positions[:seen],
+                rows=rows if isinstance(rows, Tensor) else None,
                 sliding_window=layer.sliding_window,
             )
-            attended = attend(
-                layer.queries(normalized[:, rows], stream.rope.at(rows)),
-                key[:, :, :visible],
-                value[:, :, :visible],
-                causality,
-                layer.scaling,
-                self.kernel,
-            )
-            hidden[:, chunk] = layer.finish(stream.hidden[:, rows], attended)
+            queries = layer.queries(normalized[:, own], stream.rope.at(rows))
+            attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
+            hidden[:, into] = layer.finish(stream.hidden[:, own], attended)
+
+        if going_on is None:
+            for rows, own in self._rows(stream):
+                compute(own, rows, own, seen=rows.stop)
+            after = replace(stream, hidden=hidden)
+        else:
+            for chunk in self._chunks(0, count):
+                some = going_on[chunk]
+                compute(chunk, some, some - stream.first, seen=stream.num_tokens)
+            after = Stream(hidden, stream.positions[going_on], stream.rope.at(going_on))
         if self.on_done is not None:
             self.on_done(layer)
-        if going_on is None:
-            return Stream(hidden, stream.positions, stream.rope)
-        return Stream(hidden, stream.positions[going_on], stream.rope.at(going_on))
+        return after
 
-    def _chunks(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.chunk_rows):
-            yield slice(start, min(start + self.chunk_rows, count))
+    def _rows(self, stream: Stream) -> Iterator[tuple[slice, slice]]:
+        """The rows to compute, in chunks: where they are in the text, and in the hidden states."""
+        first, boundary, stop = stream.first, stream.boundary, stream.num_tokens
+        for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
+            for rows in self._chunks(*part):
+                yield rows, slice(rows.start - first, rows.stop - first)
+
+    def _chunks(self, start: int, stop: int) -> Iterator[slice]:
+        """Rows in chunks; the last begins among those before it, to be of a size that recurs."""
+        for at in range(start, stop, self.chunk_rows):
+            size = min(round_up(stop - at), self.chunk_rows)
+            end = min(at + size, stop)
+            yield slice(max(end - size, start), end)
 
 
 @dataclass(slots=True)

@@ -83,7 +83,7 @@ def prefill(
 
     cache = CompressedCache(room=room)
     scored: list[Tensor] = []
-    computed: list[tuple[DecoderLayer, int, Tensor | None]] = []
+    computed: list[tuple[DecoderLayer, int, Tensor | None, int]] = []
     stream = runner.enter(decoder, prompt_ids)
     for layer in decoder.layers:
         capacity, num_tokens = plan.capacities[layer.index], stream.num_tokens
@@ -108,7 +108,7 @@ def prefill(
             # only the last token's hidden state meets the LM head, so only it is computed
             going_on = torch.tensor([num_tokens - 1], device=decoder.device)
         tokens_seen[layer.index] = max(tokens_seen[layer.index], num_tokens)
-        computed.append((layer, num_tokens, going_on))
+        computed.append((layer, num_tokens, going_on, stream.first))
         stream = runner.advance(layer, stream, read, going_on)
         del read  # before the next layer's is made
         if on_progress is not None:
@@ -123,7 +123,7 @@ def prefill(
         token_scores=token_scores,
         tokens_seen=tuple(tokens_seen),
         kept_bytes=cache.nbytes,
-        flops=flops + sum(layer.flops(seen, going_on) for layer, seen, going_on in computed),
+        flops=flops + sum(layer.flops(seen, on, first) for layer, seen, on, first in computed),
     )
 
 
@@ -160,8 +160,8 @@ def _score_at(
     """The scores of one layer, with no more computed than they need, and the FLOPs of that."""
     stream, flops = runner.enter(decoder, prompt_ids), 0
     for layer in decoder.layers[:index]:
+        flops += layer.flops(stream.num_tokens, None, stream.first)
         stream = runner.advance(layer, stream, runner.read(layer, stream), None)
-        flops += layer.flops(stream.num_tokens, None)
     layer = decoder.layers[index]
     read = runner.read(layer, stream)
     flops += layer.flops(stream.num_tokens, torch.empty(0, dtype=torch.long))  # K and V only
@@ -169,7 +169,7 @@ def _score_at(
 
 
 def _observe(layer: DecoderLayer, stream: Stream, read: Read) -> Observation:
-    return layer.observe(read.normalized, stream.rope, stream.positions, read.key)
+    return layer.observe(read.normalized, stream.rope, stream.positions, read.key, stream.first)
 
 
 def _share_done(index: int, plan: Plan) -> float:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ...tuning import Tuning
+from ..attention import round_up
 from ..selection import attention_weights, top_positions
 
 # Entries to keep in a layer, window counted in: of every head, or of each.
@@ -105,10 +106,11 @@ class Observation:
     """What a method may look at in a layer.
 
     Attributes:
-        key: (B, H_kv, T, D), the rotated keys of every token that the layer sees.
+        key: (B, H_kv, T, D), the rotated keys of every token that the layer sees; padding may lie
+            behind them where `positions` says how many they are.
         queries: gives the rotated queries of some rows, (B, H, rows, D); computed on demand.
         scaling: what q·k is multiplied by.
-        positions: (T,), where the tokens stand in the text; needed with a sliding window.
+        positions: (T,), where the tokens stand in the text.
         sliding_window: tokens that a query sees, itself counted in; None is all.
     """
 
@@ -118,22 +120,28 @@ class Observation:
     positions: Tensor | None = None
     sliding_window: int | None = None
 
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return self.key.shape[2] if self.positions is None else self.positions.shape[0]
+
     def weights(self, rows: slice) -> Tensor:
         """The attention of rows [start, stop), (B, H, rows, stop) in float32.
 
         Causal, so no key behind `stop` is looked at, and inside the layer's sliding window.
         """
-        index = torch.arange(rows.stop, device=self.key.device)
+        key = self.key[:, :, : round_up(rows.stop)]
+        index = torch.arange(key.shape[2], device=key.device)
         hidden = index > index[rows].unsqueeze(1)
         if self.sliding_window is not None and self.positions is not None:
             reach = self.positions[rows].unsqueeze(1) - self.sliding_window
-            hidden |= self.positions[: rows.stop] <= reach
-        key = self.key[:, :, : rows.stop]
-        return attention_weights(self.queries(rows), key, self.scaling, hidden)
+            hidden[:, : rows.stop] |= self.positions[: rows.stop] <= reach
+        weights = attention_weights(self.queries(rows), key, self.scaling, hidden)
+        return weights[..., : rows.stop]
 
     def window_weights(self, plan: Plan) -> Tensor:
         """What the window's scoring rows pay to each token before it, (B, H, rows, T − W)."""
-        first = self.key.shape[2] - plan.window
+        first = self.num_tokens - plan.window
         num_rows = plan.window if plan.num_rows is None else plan.num_rows
         return self.weights(slice(first, first + num_rows))[..., :first]
 

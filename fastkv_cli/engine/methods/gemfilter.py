@@ -66,7 +66,8 @@ class GemFilter(BudgetedMethod):
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
         """q·k of the last token, no softmax, summed over heads, average-pooled, (B, 1, T − 1)."""
-        last = observed.queries(slice(-1, None))
-        products = query_key_products(last, observed.key)
+        num_tokens = observed.num_tokens
+        last = observed.queries(slice(num_tokens - 1, num_tokens))
+        products = query_key_products(last, observed.key)[..., :num_tokens]
         summed = products.float().sum(dim=1)[..., : -plan.window]
         return pool_scores(summed, self.kernel_size, "avg")

@@ -31,7 +31,7 @@ class H2O(BudgetedMethod):
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
         """Attention mass from all queries, summed over each KV head's group."""
-        num_kv_heads, num_tokens = observed.key.shape[1:3]
+        num_kv_heads, num_tokens = observed.key.shape[1], observed.num_tokens
         received = observed.key.new_zeros(1, num_kv_heads, num_tokens, dtype=torch.float32)
         for start in range(0, num_tokens, _ROWS):
             stop = min(start + _ROWS, num_tokens)

@@ -37,6 +37,6 @@ class StreamingLLM(BudgetedMethod):
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
         """The earlier the higher, (B, H_kv, T − W)."""
-        batch, num_kv_heads, num_tokens, _ = observed.key.shape
-        age = torch.arange(num_tokens - plan.window, 0, -1, device=observed.key.device)
+        batch, num_kv_heads = observed.key.shape[:2]
+        age = torch.arange(observed.num_tokens - plan.window, 0, -1, device=observed.key.device)
         return age.float().expand(batch, num_kv_heads, -1)

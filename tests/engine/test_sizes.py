@@ -1,0 +1,77 @@
+"""Sizes come again: prompts of different lengths multiply matrices of the same shapes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from cases import load_tiny
+from torch import Tensor
+
+from fastkv_cli import Engine
+from fastkv_cli.engine.attention import GRAIN, Causality, Kernel, attend, round_up
+from fastkv_cli.engine.families import DecoderLayer
+from fastkv_cli.engine.layers import LayerRunner
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_models: dict[str, Path]) -> Engine:
+    return load_tiny(tiny_models["llama"])
+
+
+def test_lengths_share_their_sizes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, keys = set(), set()
+    finish, attend_rows = DecoderLayer.finish, attend
+
+    def finished(layer: DecoderLayer, hidden: Tensor, attended: Tensor) -> Tensor:
+        rows.add(hidden.shape[1])
+        return finish(layer, hidden, attended)
+
+    def attended(query: Tensor, key: Tensor, *others: object) -> Tensor:
+        keys.add(key.shape[2])
+        return attend_rows(query, key, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DecoderLayer, "finish", finished)
+    monkeypatch.setattr("fastkv_cli.engine.layers.attend", attended)
+    runner = LayerRunner(Kernel.BLOCKED, chunk_rows=4 * GRAIN)
+    draw = random.Random(0)
+    for _ in range(20):
+        num_tokens = draw.randint(4 * GRAIN, 8 * GRAIN)
+        ids = torch.tensor([draw.randrange(300) for _ in range(num_tokens)])
+        layers_read = runner.enter(engine.decoder, ids)
+        for layer in engine.decoder.layers[:2]:
+            read = runner.read(layer, layers_read)
+            layers_read = runner.advance(layer, layers_read, read, None)
+    assert {count % GRAIN for count in rows | keys} == {0}
+    assert len(rows) <= 4
+
+
+@pytest.mark.parametrize("num_tokens", [1, 63, 64, 65, 200, 257])
+@pytest.mark.parametrize("sliding_window", [None, 50])
+@pytest.mark.parametrize("kernel", [Kernel.BLOCKED, Kernel.SDPA])
+def test_padding_is_never_looked_at(
+    num_tokens: int, sliding_window: int | None, kernel: Kernel
+) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(1, 4, num_tokens, 16)
+    key, value = torch.randn(2, 1, 2, round_up(num_tokens), 16).unbind(0)
+    causality = Causality(torch.arange(num_tokens), sliding_window=sliding_window)
+    exact = attend(query, key[:, :, :num_tokens], value[:, :, :num_tokens], causality, 0.25, kernel)
+    padded = attend(query, key, value, causality, 0.25, kernel)
+    torch.testing.assert_close(padded, exact)
+
+
+@pytest.mark.parametrize(("chunk_rows", "boundary"), [(7, 0), (64, 0), (100, 33), (1024, 150)])
+def test_chunks_cover_every_row_once_or_again(
+    engine: Engine, chunk_rows: int, boundary: int
+) -> None:
+    runner = LayerRunner(Kernel.SDPA, chunk_rows, boundary=boundary)
+    stream = runner.enter(engine.decoder, torch.arange(200))
+    covered = [rows for rows, own in runner._rows(stream) if rows == own]
+    assert sorted({row for rows in covered for row in range(rows.start, rows.stop)}) == list(
+        range(200)
+    )
+    assert all(rows.stop <= boundary or rows.start >= boundary for rows in covered)
+    assert max(rows.stop - rows.start for rows in covered) <= chunk_rows
