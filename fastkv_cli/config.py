@@ -75,6 +75,14 @@ class DecodeWeights(StrEnum):
     FULL = "full"
 
 
+class StoreMode(StrEnum):
+    """How the state of a document that was read is kept on disk for further questions."""
+
+    EXACT = "exact"
+    INT8 = "int8"
+    OFF = "off"
+
+
 class Suite(StrEnum):
     """What an evaluation asks."""
 
@@ -266,12 +274,74 @@ def _decodes_text(encoding: str) -> bool:
 
 
 def cache_dir() -> Path:
-    """Where fastkv keeps converted models: FASTKV_HOME, else the platform's cache folder."""
+    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder."""
     if home := os.environ.get("FASTKV_HOME"):
         return Path(home).expanduser()
     import platformdirs
 
     return platformdirs.user_cache_path("fastkv")
+
+
+DEFAULT_STORE_LIMIT_BYTES = 5_000_000_000
+_STORE_MODES = dict.fromkeys(("0", "false", "no"), StoreMode.OFF) | dict.fromkeys(
+    ("1", "true", "yes", "on"), StoreMode.EXACT
+)
+
+
+def store_mode(option: StoreMode | None = None) -> StoreMode:
+    """How to keep what was read: the option, else FASTKV_STORE, else exact.
+
+    Raises:
+        UsageError: when the variable is none of the modes, nor yes or no.
+    """
+    value = os.environ.get("FASTKV_STORE", "").strip().lower()
+    if option is not None or not value:
+        return option or StoreMode.EXACT
+    try:
+        return _STORE_MODES.get(value) or StoreMode(value)
+    except ValueError:
+        raise UsageError(
+            f"FASTKV_STORE={value} is unknown", f"set it to {', '.join(StoreMode)}"
+        ) from None
+
+
+def store_limit_bytes() -> int:
+    """The most that kept states may take: FASTKV_STORE_LIMIT, else 5 GB.
+
+    Raises:
+        UsageError: when the variable is no size.
+    """
+    value = os.environ.get("FASTKV_STORE_LIMIT", "").strip()
+    if not value:
+        return DEFAULT_STORE_LIMIT_BYTES
+    try:
+        return parse_size(value)
+    except UsageError as error:
+        raise UsageError(f"FASTKV_STORE_LIMIT: {error.message}", error.hint) from None
+
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: `5GB`, `2.5G` or `500 MB` (powers of 1000), `4GiB` (of 1024), `0`.
+
+    Raises:
+        UsageError: when the text is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None or (match[3] and not match[2]):
+        raise UsageError(f"cannot read the size {text!r}", "write it as 5GB, 500MB or 0")
+    unit = (1024 if match[3] else 1000) ** " kmgt".index(match[2].lower() or " ")
+    return int(Decimal(match[1]) * unit)
+
+
+def format_size(num_bytes: int) -> str:
+    """`7.2 GB`: powers of 1000, as disks are sold and `parse_size` reads."""
+    size, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.95 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
 
 
 def is_offline(flag: bool = False) -> bool:

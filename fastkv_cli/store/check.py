@@ -1,0 +1,80 @@
+"""Whether the file of a state is sound."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO
+from zlib import crc32
+
+from .header import StateHeader, StateProblem, read_header
+from .spec import StateSpec
+
+_THREADS = 2  # of checksums, which need no interpreter: they wait for memory
+
+
+def open_state(path: Path) -> tuple[BinaryIO, StateHeader]:
+    """Open a state's file and read its head; links are not followed.
+
+    Raises:
+        StateProblem: when it is not the file of a state.
+        OSError: when it cannot be read.
+    """
+    if not S_ISREG(path.lstat().st_mode):
+        raise StateProblem("is no file")
+    # A link or a pipe that has taken the file's place meanwhile is neither followed nor waited for.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
+    try:
+        return file, read_header(file, os.fstat(file.fileno()).st_size)
+    except BaseException:
+        file.close()
+        raise
+
+
+def check_state(path: Path, spec: StateSpec | None = None) -> None:
+    """Check all of a state's file, tensors too.
+
+    Args:
+        path: of the file.
+        spec: what the state has to be; None takes what the file says.
+
+    Raises:
+        StateProblem: when something is wrong with it.
+        OSError: when it cannot be read.
+    """
+    file, header = open_state(path)
+    with file:
+        if spec is not None:
+            _compare(header, spec)
+        _check_sums(file, header)
+
+
+def _compare(header: StateHeader, spec: StateSpec) -> None:
+    if header.identity != dict(spec.identity):
+        raise StateProblem("is the state of something else")
+    if list(header.tensors.items()) != list(spec.tensors.items()):
+        raise StateProblem("has other tensors than this version of fastkv reads")
+    if header.num_tokens != spec.num_tokens:
+        raise StateProblem("has another number of tokens")
+
+
+def _check_sums(file: BinaryIO, header: StateHeader) -> None:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        sums = _sums_of(mapped, header.spans())
+    damaged = [name for name, value in sums.items() if value != header.sums[name]]
+    if damaged:
+        raise StateProblem(f"is damaged (tensor {damaged[0]})")
+
+
+def _sums_of(mapped: mmap.mmap, spans: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    def sum_of(span: tuple[int, int]) -> int:
+        with memoryview(mapped) as whole, whole[slice(*span)] as tensor:
+            return crc32(tensor)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return dict(zip(spans, threads.map(sum_of, spans.values()), strict=True))
