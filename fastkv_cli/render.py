@@ -131,10 +131,8 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         f"{_seconds(report.ttft_s)} = {parts}prefill {_seconds(stats.prefill_s)} "
         f"+ first token {_seconds(first)}",
     )
-    yield (
-        "Loading",
-        f"documents {_seconds(report.extract_s)}, model {_seconds(report.load_s)}",
-    )
+    loaded = f"documents {_seconds(report.extract_s)}, model {_seconds(report.load_s)}"
+    yield "Loading", loaded if report.extract_s or report.load_s else "none: all was there already"
     speed = stats.decode_tokens_per_s
     yield (
         "Decode",

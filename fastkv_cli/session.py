@@ -1,0 +1,148 @@
+"""Documents and a model, made ready once, and any number of tasks done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from .errors import FastKVError
+from .events import Piece
+from .loading import load_engine
+from .reading import read_documents
+from .render_evidence import cite_mark
+from .request import Request
+from .shown import Shown
+from .stats import ModelStats, RunReport
+from .tasks import Outcome, PartStore, Work, gather_evidence
+from .tuning import load_tuning
+
+Task = Callable[[Work], Iterator[Piece | Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every answer of a run starts from.
+
+    Attributes:
+        command: the command's name, for the reports.
+        work: the loaded model, the text and the settings; a task has its own store of parts.
+        settings: where the method's settings come from; empty where it has none.
+        extract_s: seconds to read the documents from disk.
+        load_s: seconds to load the model.
+        warnings: of reading the documents, one line each.
+    """
+
+    command: str
+    work: Work
+    settings: str
+    extract_s: float
+    load_s: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def has_several(self) -> bool:
+        """Whether the text is several documents, so that each has to be named."""
+        return len(self.work.corpus.documents) > 1
+
+    def again(self) -> Session:
+        """The same for a further answer: nothing is read or loaded for it."""
+        return replace(self, extract_s=0.0, load_s=0.0)
+
+
+def open_session(command: str, request: Request, max_tokens: int, shown: Shown) -> Session:
+    """Read the documents, load the model and tokenize the text.
+
+    Args:
+        command: the command's name.
+        request: what is to be done.
+        max_tokens: the most tokens to answer with.
+        shown: what is seen of it.
+
+    Raises:
+        FastKVError: when a document cannot be read, or the model cannot be had.
+    """
+    documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
+    shown.bars.update("starting")
+    engine = load_engine(request.model, request, shown.bars)
+    from .engine.methods import build_method, build_scoring_method
+
+    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    method = build_method(request.method, tuning)
+    method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
+    engine.reset_peak_memory()
+    shown.bars.update("tokenizing")
+    from .tasks.corpus import join_documents
+
+    work = Work(
+        engine=engine,
+        corpus=join_documents(documents, engine.tokenizer),
+        method=method,
+        scoring_method=lambda window: build_scoring_method(tuning, window),
+        max_tokens=max_tokens,
+        sampling=request.sampling,
+        on_progress=shown.bars.update,
+        check=request.check,
+    )
+    return Session(
+        command=command,
+        work=work,
+        settings=tuning.describe(request.method),
+        extract_s=extract_s,
+        load_s=engine.load_s,
+        warnings=tuple(shown.warnings),
+    )
+
+
+def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunReport:
+    """Do one task, showing its answer as it comes.
+
+    Args:
+        session: what it starts from.
+        task: what to do with the text.
+        shown: what is seen of this answer, warnings of reading the documents left out.
+        parts: keeps what is made of the parts of a long text.
+
+    Raises:
+        FastKVError: whatever went wrong, with its exit code.
+    """
+    work = replace(session.work, parts=parts)
+    outcome = _do(task, work, shown)
+    evidence = gather_evidence(outcome, work.corpus, check=work.check)
+    cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
+    mark = cite_mark(cited, several=session.has_several) if shown.cites else ""
+    shown.end_answer(mark, outcome)
+    loaded = work.engine.loaded
+    return RunReport(
+        command=session.command,
+        answer=outcome.generation.text + mark,
+        model=ModelStats(
+            name=loaded.name,
+            revision=loaded.revision,
+            dtype=str(loaded.dtype).removeprefix("torch."),
+            device=str(loaded.device),
+            attention=str(work.engine.kernel),
+            decode_weights=work.engine.decode_weights,
+        ),
+        documents=work.corpus.stats,
+        reading=outcome.reading,
+        generation=outcome.generation.stats,
+        kv=outcome.kv,
+        extract_s=session.extract_s,
+        load_s=session.load_s,
+        settings=session.settings,
+        warnings=(*session.warnings, *shown.warnings),
+        evidence=evidence,
+    )
+
+
+def _do(task: Task, work: Work, shown: Shown) -> Outcome:
+    """Run the task to its end, showing the answer as it comes."""
+    outcome = None
+    for event in task(work):
+        if isinstance(event, Piece):
+            shown.piece(event)
+        else:
+            outcome = event
+    if outcome is None:
+        raise FastKVError("the task ended without an outcome")
+    return outcome

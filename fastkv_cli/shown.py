@@ -1,0 +1,70 @@
+"""What a person sees while a task is at work: bars, warnings, and the answer as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .console import AnswerWriter, Messages
+from .events import Piece
+from .progress import ProgressBars
+from .tasks import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is seen of one answer, and what was said on the way to it.
+
+    Attributes:
+        bars: shown while nothing else is.
+        messages: where warnings go.
+        writer: where the answer goes as it comes; without one it is not streamed.
+        max_tokens: the most tokens that the answer may have.
+        cites: whether the pages that carried an answer stand behind it.
+        warnings: those that were told so far.
+        pieces: the answer so far.
+    """
+
+    bars: ProgressBars
+    messages: Messages
+    writer: AnswerWriter | None
+    max_tokens: int
+    cites: bool
+    warnings: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+
+    def afresh(self) -> Shown:
+        """The same for the next answer, of which nothing was seen yet."""
+        return replace(self, warnings=[], pieces=[])
+
+    def warn(self, text: str) -> None:
+        """Tell of something that does not end the run."""
+        self.bars.close()
+        self.warnings.append(text)
+        self.messages.warn(text)
+
+    def note(self, text: str) -> None:
+        """Tell of something that is no trouble."""
+        self.bars.close()
+        self.messages.note(text)
+
+    def piece(self, piece: Piece) -> None:
+        """Show some of the answer, or, where it is not seen as it comes, that it grows."""
+        is_seen = self.writer is not None and self.writer.is_streaming
+        if is_seen:
+            self.bars.close()
+        if self.writer is not None:
+            self.writer.write(piece.text)
+        self.pieces.append(piece)
+        if not is_seen:
+            self.bars.update("answering", len(self.pieces), self.max_tokens)
+
+    def end_answer(self, mark: str, outcome: Outcome) -> None:
+        """Close the answer's last line, so that the warnings on stderr stand below it."""
+        self.bars.close()
+        if self.writer is not None:
+            self.writer.write(mark)
+            self.writer.end_line()
+        if not outcome.generation.text.strip():
+            self.warn("the model gave an empty answer")
+        for text in outcome.warnings:
+            self.warn(text)
