@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from .errors import UsageError
+from .sizes import parse_size
 
 EMBEDDED_MODEL = "smollm2-135m"
 LOCAL_REVISION = "local"  # of a folder, which has no other
@@ -318,30 +319,6 @@ def store_limit_bytes() -> int:
         return parse_size(value)
     except UsageError as error:
         raise UsageError(f"FASTKV_STORE_LIMIT: {error.message}", error.hint) from None
-
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII)
-
-
-def parse_size(text: str) -> int:
-    """Read a number of bytes: `5GB`, `2.5G` or `500 MB` (powers of 1000), `4GiB` (of 1024), `0`.
-
-    Raises:
-        UsageError: when the text is no size.
-    """
-    match = _SIZE.fullmatch(text)
-    if match is None or (match[3] and not match[2]):
-        raise UsageError(f"cannot read the size {text!r}", "write it as 5GB, 500MB or 0")
-    unit = (1024 if match[3] else 1000) ** " kmgt".index(match[2].lower() or " ")
-    return int(Decimal(match[1]) * unit)
-
-
-def format_size(num_bytes: int) -> str:
-    """`7.2 GB`: powers of 1000, as disks are sold and `parse_size` reads."""
-    size, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
-    while size >= 999.95 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return f"{size:.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
 
 
 def is_offline(flag: bool = False) -> bool:

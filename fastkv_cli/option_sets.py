@@ -21,6 +21,8 @@ from .config import (
     Preset,
     ReadOptions,
     Sampling,
+    StoreMode,
+    store_mode,
 )
 from .errors import UsageError
 from .options import (
@@ -41,6 +43,7 @@ from .options import (
     MaxTokensOpt,
     MethodOpt,
     ModelOpt,
+    NoStoreOpt,
     OfflineOpt,
     OutputOpt,
     PagesOpt,
@@ -50,6 +53,7 @@ from .options import (
     ResumeOpt,
     SeedOpt,
     StatsOpt,
+    StoreOpt,
     TemperatureOpt,
     TextJsonOpt,
     TSPLayerOpt,
@@ -77,6 +81,8 @@ class RunOptions:
     attention: AttentionOpt = Attention.AUTO
     decode_weights: DecodeWeightsOpt = DecodeWeights.AUTO
     offline: OfflineOpt = False
+    store: StoreOpt = None
+    no_store: NoStoreOpt = False
     max_tokens: MaxTokensOpt = None
     temperature: TemperatureOpt = 0.0
     seed: SeedOpt = 0
@@ -116,6 +122,7 @@ class RunOptions:
             attention=self.attention,
             decode_weights=self.decode_weights,
             offline=self.offline,
+            store=_store(self.store, no_store=self.no_store),
             resume=self.resume,
             check=self.check,
         )
@@ -159,6 +166,12 @@ def read_options(options: RunOptions | ExtractOptions) -> ReadOptions:
         encoding=options.encoding,
         extract_timeout_s=options.extract_timeout,
     )
+
+
+def _store(mode: StoreMode | None, *, no_store: bool) -> StoreMode:
+    if no_store and mode not in {None, StoreMode.OFF}:
+        raise UsageError(f"--no-store and --store {mode} exclude each other", "give one of them")
+    return StoreMode.OFF if no_store else store_mode(mode)
 
 
 def _display(options: RunOptions | ExtractOptions) -> Display:

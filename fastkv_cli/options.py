@@ -14,10 +14,12 @@ from .config import (
     DType,
     MethodName,
     Preset,
+    StoreMode,
 )
 
 _METHOD = "Compression"
 _MODEL = "Model"
+_STORE = "Document state"
 _ANSWER = "Answer"
 _OUTPUT = "Output"
 
@@ -124,6 +126,24 @@ TSPRateOpt = Annotated[
         metavar="RATE",
         rich_help_panel=_METHOD,
         help="The share of the tokens that go on, above 0 and at most 1.",
+    ),
+]
+StoreOpt = Annotated[
+    StoreMode | None,
+    typer.Option(
+        "--store",
+        rich_help_panel=_STORE,
+        help="Keep what the first layers computed of the documents (keys, values and hidden "
+        "states) on disk, so that a further question starts from it; int8 takes half the space.",
+        show_default="FASTKV_STORE, or exact",
+    ),
+]
+NoStoreOpt = Annotated[
+    bool,
+    typer.Option(
+        "--no-store",
+        rich_help_panel=_STORE,
+        help="Keep nothing of the documents on disk, and use nothing that is (as --store off).",
     ),
 ]
 MaxTokensOpt = Annotated[

@@ -13,6 +13,7 @@ from .config import (
     MethodSettings,
     ReadOptions,
     Sampling,
+    StoreMode,
 )
 from .errors import UsageError
 
@@ -33,6 +34,7 @@ class Request:
         attention: kernels to prefill with.
         decode_weights: what decoding reads its weights from.
         offline: open no socket.
+        store: how the state of the documents is kept on disk.
         resume: go on from the parts that an interrupted run kept.
         check: look up in the text what the answer says.
     """
@@ -48,6 +50,7 @@ class Request:
     attention: Attention = Attention.AUTO
     decode_weights: DecodeWeights = DecodeWeights.AUTO
     offline: bool = False
+    store: StoreMode = StoreMode.EXACT
     resume: bool = False
     check: bool = True
 

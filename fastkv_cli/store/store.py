@@ -17,7 +17,8 @@ from errno import EEXIST
 from pathlib import Path
 from stat import S_ISREG
 
-from ..config import cache_dir, format_size
+from ..config import cache_dir
+from ..sizes import format_size
 from .check import check_state, open_state
 from .header import StateHeader, StateProblem, build_header
 from .spec import SUFFIX, StateSpec, name_documents
