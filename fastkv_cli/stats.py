@@ -126,6 +126,43 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
 
 
 @dataclass(frozen=True, slots=True)
+class StateStats:
+    """What was known of the documents, and what is known of them now, for the next question.
+
+    Attributes:
+        mode: how states are kept: exact or int8; off is in memory, for this run alone.
+        tokens_found: tokens of the documents whose state was known already.
+        bytes_found: of their states.
+        tokens_kept: tokens of the documents whose state was made and kept now.
+        bytes_kept: of their states.
+        find_s: seconds to find and check states.
+        stage_one_s: seconds in the layers before the TSP layer, of all tokens that had to be read;
+            None where states could not be used, and nothing is known of it.
+    """
+
+    mode: str = "off"
+    tokens_found: int = 0
+    bytes_found: int = 0
+    tokens_kept: int = 0
+    bytes_kept: int = 0
+    find_s: float = 0.0
+    stage_one_s: float | None = None
+
+    def __add__(self, other: StateStats) -> StateStats:
+        """Those of both; of the same mode."""
+        times = [each.stage_one_s for each in (self, other) if each.stage_one_s is not None]
+        return StateStats(
+            mode=self.mode,
+            tokens_found=self.tokens_found + other.tokens_found,
+            bytes_found=self.bytes_found + other.bytes_found,
+            tokens_kept=self.tokens_kept + other.tokens_kept,
+            bytes_kept=self.bytes_kept + other.bytes_kept,
+            find_s=self.find_s + other.find_s,
+            stage_one_s=sum(times) if times else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingForecast:
     """How a text would go through the model.
 
@@ -239,6 +276,7 @@ class ReadingStats:
             parts, in all parts.
         parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
         parts_resumed: parts that were not read again, because an earlier run had kept them.
+        state: what was known of the text; None where nothing could be.
     """
 
     parts: int
@@ -246,6 +284,7 @@ class ReadingStats:
     tokens_used: int
     parts_s: float | None = None
     parts_resumed: int = 0
+    state: StateStats | None = None
 
     @property
     def tokens_left_out(self) -> int:
@@ -305,6 +344,7 @@ class RunReport:
         settings: where the method's settings come from; empty where it has none.
         warnings: one line each.
         evidence: what the documents say of the answer.
+        question: what was asked; empty for a summary.
     """
 
     command: str
@@ -319,6 +359,7 @@ class RunReport:
     settings: str
     warnings: tuple[str, ...]
     evidence: Evidence = Evidence()
+    question: str = ""
 
     @property
     def ttft_s(self) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -24,10 +25,12 @@ from .layers import CHUNK_ROWS, LayerRunner
 from .loader import LoadedModel, load_model
 from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
-from .methods import FastKV, Method
+from .methods import FastKV, Method, Plan
 from .packed import choose_reader
 from .prefill import PrefillResult, Progress, prefill, score_tokens
+from .resume import DocumentRunner
 from .sampling import LoopGuard, Sampler
+from .states import Reuse
 from .text import TextStream
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -165,6 +168,8 @@ class Engine:
         chunk_rows: int = CHUNK_ROWS,
         on_progress: Progress | None = None,
         until: Callable[[], bool] | None = None,
+        shared: int = 0,
+        reuse: Reuse | None = None,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -180,6 +185,9 @@ class Engine:
             chunk_rows: prompt tokens that pass through a layer at once.
             on_progress: told the share of the prefill that is done, 0 to 1.
             until: asked after each token whether what there is of the answer is enough.
+            shared: tokens with which other prompts about the same text begin as well. What comes of
+                them is the same to the last bit, whether it is computed now or was before.
+            reuse: where their state may be found, and is kept; None for texts that do not return.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -194,15 +202,17 @@ class Engine:
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
-            read = prefill(
-                self.decoder,
-                ids,
-                method,
-                LayerRunner(self.kernel, chunk_rows, self._on_done),
-                question=question,
-                room=limit,
-                on_progress=on_progress,
-            )
+            plan = method.plan(self.decoder.shape(ids.shape[0], question))
+            with self._runner(ids, plan, shared, reuse, chunk_rows) as runner:
+                read = prefill(
+                    self.decoder,
+                    ids,
+                    method,
+                    runner,
+                    question=question,
+                    room=limit,
+                    on_progress=on_progress,
+                )
             answer.read_at = now(self.decoder.device)
             lengths = read.cache.lengths
             ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
@@ -244,10 +254,35 @@ class Engine:
         """Let the peak of the memory count from here, where the system can."""
         reset_peak_memory(self.decoder.device)
 
-    def score(self, prompt_ids: Sequence[int], method: Method) -> list[float]:
+    @contextmanager
+    def _runner(
+        self,
+        ids: Tensor,
+        plan: Plan,
+        shared: int,
+        reuse: Reuse | None,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> Iterator[LayerRunner]:
+        """What computes the layers, the first ones by a state of the shared tokens if it can."""
+        settings = self.kernel, chunk_rows, self._on_done, shared
+        if reuse is None or not reuse.serves(plan, shared, ids.shape[0]):
+            yield LayerRunner(*settings)
+            return
+        make = partial(DocumentRunner, *settings)
+        with reuse.runner(self.loaded, self.decoder, ids[:shared].tolist(), make) as runner:
+            yield runner
+
+    def score(
+        self,
+        prompt_ids: Sequence[int],
+        method: Method,
+        shared: int = 0,
+        reuse: Reuse | None = None,
+    ) -> list[float]:
         """How much each token before the window matters at the method's TSP layer.
 
-        An early-exit pass: layers up to the TSP layer, and no further.
+        An early-exit pass: layers up to the TSP layer, and no further. For `shared` and `reuse` see
+        `stream`.
 
         Raises:
             ContextError: when the prompt does not fit the model's window.
@@ -255,9 +290,9 @@ class Engine:
         """
         ids = self._tensor(prompt_ids)
         with _explained_out_of_memory(ids.shape[0]):
-            scores: list[float] = score_tokens(
-                self.decoder, ids, method, LayerRunner(self.kernel, on_done=self._on_done)
-            ).tolist()
+            plan = method.plan(self.decoder.shape(ids.shape[0]))
+            with self._runner(ids, plan, shared, reuse) as runner:
+                scores: list[float] = score_tokens(self.decoder, ids, method, runner).tolist()
         return scores
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:

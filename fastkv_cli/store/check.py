@@ -57,6 +57,11 @@ def check_state(path: Path, spec: StateSpec | None = None) -> None:
 def _compare(header: StateHeader, spec: StateSpec) -> None:
     if header.identity != dict(spec.identity):
         raise StateProblem("is the state of something else")
+    if header.made_with != dict(spec.made_with):
+        others = [
+            name for name, value in header.made_with.items() if spec.made_with.get(name) != value
+        ]
+        raise StateProblem(f"was made with another version of {' and '.join(others) or 'fastkv'}")
     if list(header.tensors.items()) != list(spec.tensors.items()):
         raise StateProblem("has other tensors than this version of fastkv reads")
     if header.num_tokens != spec.num_tokens:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 from zlib import crc32
 
-from ..version import __version__
 from .spec import FORMAT, StateSpec, TensorSpec
 
 _ALIGNMENT = 64
@@ -34,8 +33,7 @@ class StateHeader:
     """What a file says about its state.
 
     Attributes:
-        identity, tensors, documents, num_tokens: as in StateSpec.
-        version: of fastkv that wrote it.
+        identity, tensors, documents, num_tokens, made_with: as in StateSpec.
         created: when, as ISO 8601 in UTC.
         sums: of the tensors, by name.
         data_start: where the first tensor begins, in bytes from the start of the file.
@@ -45,7 +43,7 @@ class StateHeader:
     tensors: dict[str, TensorSpec]
     documents: tuple[str, ...]
     num_tokens: int
-    version: str
+    made_with: dict[str, str]
     created: str
     sums: dict[str, int]
     data_start: int
@@ -75,7 +73,7 @@ def build_header(spec: StateSpec, created: datetime, sums: Mapping[str, int]) ->
     metadata = {
         "format": FORMAT,
         "header_sum": _NO_SUM,
-        "fastkv": __version__,
+        "made_with": json.dumps(dict(spec.made_with)),
         "identity": json.dumps(dict(spec.identity)),
         "documents": json.dumps(spec.documents),
         "num_tokens": str(spec.num_tokens),
@@ -154,7 +152,7 @@ def _parse(text: bytes, header: Mapping[str, Any], metadata: Mapping[str, Any]) 
         tensors=tensors,
         documents=tuple(map(str, json.loads(metadata["documents"]))),
         num_tokens=int(metadata["num_tokens"]),
-        version=metadata["fastkv"],
+        made_with=dict(json.loads(metadata["made_with"])),
         created=metadata["created"],
         sums={name: int(value, 16) for name, value in json.loads(metadata["sums"]).items()},
         data_start=_LENGTH_BYTES + len(text),

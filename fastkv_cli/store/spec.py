@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ..version import __version__
 
 FORMAT = "fastkv-state/1"  # another one for every change of what files hold
 SUFFIX = ".safetensors"
@@ -50,12 +52,15 @@ class StateSpec:
             those with the widest numbers come first, so that all are aligned.
         documents: their names, for people; the state does not depend on them.
         num_tokens: of the documents.
+        made_with: versions and files that its numbers come from: where they are others now, the
+            state is outdated, and there will not be a second one beside it.
     """
 
     identity: Mapping[str, str | int]
     tensors: Mapping[str, TensorSpec]
     documents: tuple[str, ...]
     num_tokens: int
+    made_with: Mapping[str, str] = field(default_factory=lambda: {"fastkv": __version__})
 
     @property
     def digest(self) -> str:

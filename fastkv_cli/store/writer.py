@@ -102,14 +102,14 @@ class StateWriter:
         except OSError as error:
             self._give_up(error)
 
-    def commit(self) -> None:
-        """Put the file in its place.
+    def commit(self) -> bool:
+        """Put the file in its place; whether it is there.
 
         Raises:
             ValueError: when a tensor is missing.
         """
         if self._descriptor is None:
-            return
+            return False
         missing = [name for name in self._spec.tensors if name not in self._sums]
         if missing:
             raise ValueError(f"tensor {missing[0]!r} was not added")
@@ -121,8 +121,9 @@ class StateWriter:
             self._path.replace(self._place)
         except OSError as error:
             self._give_up(error)
-            return
+            return False
         self._on_commit()
+        return True
 
     def _write(self, data: memoryview) -> int:
         """Write bytes; gives their checksum."""

@@ -1,0 +1,266 @@
+"""Finding what is known of a document, and keeping what is computed: on disk, or in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..config import LOCAL_REVISION, StoreMode
+from ..stats import StateStats
+from ..store import StateSpec, StateStore, StateWriter
+from ..version import __version__
+from .families import Decoder
+from .layers import LayerRunner
+from .loader import LoadedModel
+from .methods import Plan
+from .resume import DocumentRunner
+from .state import DocumentState, Recorder, StateShape, pack_tensor
+
+# Without a store, so much is kept for as long as the program runs.
+_MEMORY_BYTES = 2**30
+_MIN_SHARED = 256  # tokens
+
+
+class States(Protocol):
+    """Where states are."""
+
+    @property
+    def mode(self) -> StoreMode:
+        """How states are kept."""
+
+    def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
+        """A state that is known."""
+
+    def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
+        """Begin to keep one; None where it cannot be kept."""
+
+
+class DiskStates:
+    """States in files, mapped where they are found; the last one found stays open."""
+
+    def __init__(self, store: StateStore, mode: StoreMode) -> None:
+        """Keep in a store, exactly or in 8 bits."""
+        self._store, self.mode = store, mode
+        self._last: tuple[str, DocumentState] | None = None
+
+    def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
+        """A state whose file is sound."""
+        if self._last is not None and self._last[0] == spec.digest:
+            return self._last[1]
+        self._last = None  # before the next one is mapped
+        path = self._store.find(spec)
+        if path is None:
+            return None
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = DocumentState(shape, load_file(path))
+        except (OSError, SafetensorError):  # somebody removed it just now
+            return None
+        self._last = spec.digest, state
+        return state
+
+    def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
+        """Begin to write a file."""
+        writer = self._store.record(spec)
+        return None if writer is None else _FileRecorder(writer, shape)
+
+
+class _FileRecorder(ExitStack):
+    def __init__(self, writer: StateWriter, shape: StateShape) -> None:
+        super().__init__()
+        self.enter_context(writer)
+        self._writer, self._shape, self.is_kept = writer, shape, False
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        for part, packed in pack_tensor(self._shape, name, tensor):
+            self._writer.add(part, memoryview(packed.view(torch.uint8).numpy()))
+
+    def commit(self) -> None:
+        self.is_kept = self._writer.commit()
+
+
+class MemoryStates:
+    """States that the program holds, the least recently used going first."""
+
+    mode = StoreMode.OFF
+
+    def __init__(self, limit_bytes: int = _MEMORY_BYTES) -> None:
+        """Hold so many bytes at most."""
+        self._limit, self._held = limit_bytes, OrderedDict[str, DocumentState]()
+
+    def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
+        """A state that is held."""
+        state = self._held.get(spec.digest)
+        if state is None or state.shape != shape:
+            return None
+        self._held.move_to_end(spec.digest)
+        return state
+
+    def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
+        """Begin to hold one, where the limit allows."""
+        if shape.nbytes > self._limit:
+            return None
+        return _MemoryRecorder(shape, lambda state: self._hold(spec.digest, state))
+
+    def _hold(self, digest: str, state: DocumentState) -> None:
+        self._held[digest] = state
+        while sum(each.shape.nbytes for each in self._held.values()) > self._limit:
+            self._held.popitem(last=False)
+
+
+class _MemoryRecorder(ExitStack):
+    def __init__(self, shape: StateShape, hold: Callable[[DocumentState], None]) -> None:
+        super().__init__()
+        self._shape, self._hold, self.is_kept = shape, hold, False
+        self._tensors: dict[str, Tensor] = {}
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        self._tensors[name] = tensor.clone(memory_format=torch.contiguous_format)
+
+    def commit(self) -> None:
+        self._hold(DocumentState(self._shape, self._tensors))
+        self.is_kept = True
+
+
+@dataclass(slots=True)
+class Reuse:
+    """What a run knows of its documents, and how much that saved it.
+
+    Attributes:
+        states: where states are.
+        layer: ℓ, the first layer that states leave to the question.
+        documents: their names, for people who look into the store.
+        budget_bytes: what states of this run may take: those of a text that is longer than that are
+            kept from its start on, where each new one would else drive out one that is needed next.
+        stats: what was found and kept since `start`; None where nothing could be.
+    """
+
+    states: States
+    layer: int
+    documents: tuple[str, ...] = ()
+    budget_bytes: int = sys.maxsize
+    stats: StateStats | None = None
+
+    def start(self) -> None:
+        """Count anew, for another question."""
+        self.stats = None
+
+    def serves(self, plan: Plan, num_shared: int, num_tokens: int) -> bool:
+        """Whether a state can stand for the shared tokens of a prompt.
+
+        All that is looked at before the state's layer has to be the prompt's own tokens, and the
+        text long enough to be worth a file.
+        """
+        tsp = plan.tsp
+        return (
+            tsp is not None
+            and not tsp.restart
+            and 0 < self.layer <= tsp.layer
+            and _MIN_SHARED <= num_shared <= num_tokens - plan.window
+        )
+
+    @contextmanager
+    def runner(
+        self,
+        loaded: LoadedModel,
+        decoder: Decoder,
+        token_ids: Sequence[int],
+        make: Callable[..., DocumentRunner],
+    ) -> Iterator[DocumentRunner]:
+        """A runner that begins behind the document, or keeps what it computes of it.
+
+        Args:
+            loaded: the model.
+            decoder: a view over it.
+            token_ids: of the template before the document, and the document.
+            make: makes a runner, given what it is to know and to keep.
+        """
+        int8 = self.states.mode is StoreMode.INT8
+        shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            recorder = state = None
+            runner = make(layer=self.layer)
+            spec = state_spec(loaded, runner, token_ids, shape, self.documents)
+            state = self.states.find(spec, shape)
+            find_s = time.perf_counter() - started
+            if state is None and shape.nbytes <= self.budget_bytes:
+                recorder = self.states.record(spec, shape)
+            if recorder is not None:
+                stack.enter_context(recorder)
+            runner.state, runner.recorder = state, recorder
+            yield runner
+        found, kept = state is not None, recorder is not None and recorder.is_kept
+        self.budget_bytes -= shape.nbytes * (found or kept)
+        self._count(
+            StateStats(
+                mode=self.states.mode,
+                tokens_found=shape.num_tokens * found,
+                bytes_found=shape.nbytes * found,
+                tokens_kept=shape.num_tokens * kept,
+                bytes_kept=shape.nbytes * kept,
+                find_s=find_s,
+                stage_one_s=runner.stage_one_s,
+            )
+        )
+
+    def _count(self, stats: StateStats) -> None:
+        self.stats = stats if self.stats is None else self.stats + stats
+
+
+def state_spec(
+    loaded: LoadedModel,
+    runner: LayerRunner,
+    token_ids: Sequence[int],
+    shape: StateShape,
+    documents: tuple[str, ...],
+) -> StateSpec:
+    """What a document's state depends on.
+
+    Args:
+        loaded: the model.
+        runner: what is to read.
+        token_ids: of the template before the document, and the document: with the model they stand
+            for the text and the template.
+        shape: of the state.
+        documents: their names.
+    """
+    return StateSpec(
+        identity={
+            "text": hashlib.sha256(array("q", token_ids).tobytes()).hexdigest(),
+            "model": loaded.name,
+            "revision": loaded.revision,
+            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "device": loaded.device.type,
+            "attention": str(runner.kernel),
+            "chunk_rows": runner.chunk_rows,
+            "layer": shape.layer,
+            "kept as": "int8" if shape.int8 else "exact",
+        },
+        tensors=shape.tensors(),
+        documents=documents,
+        num_tokens=shape.num_tokens,
+        made_with=_made_with(loaded),
+    )
+
+
+def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
+    made_with = {"fastkv": __version__, "torch": version("torch")}
+    if loaded.revision == LOCAL_REVISION:  # nothing else tells when its files are others
+        files = [(path.name, path.stat()) for path in sorted(loaded.folder.iterdir())]
+        seen = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])
+        made_with["the model"] = hashlib.sha256(seen.encode()).hexdigest()[:16]
+    return made_with
