@@ -108,6 +108,14 @@ class InterruptedRunError(FastKVError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class PartlyFailedError(FastKVError):
+    """Some of several things failed, each of which was told; the exit code is that of the first."""
+
+    def __init__(self, message: str, first: FastKVError) -> None:
+        super().__init__(message)
+        self.exit_code = first.exit_code
+
+
 class ClosedPipeError(FastKVError):
     """The reader of stdout has gone; there is nobody to tell."""
 

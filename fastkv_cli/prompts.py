@@ -7,6 +7,7 @@ comes last, as small models need it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from .errors import ModelError
 _SENTINEL = "\u241eTEXT\u241e"  # stands where the text goes while the template is rendered
 _FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
 _MAX_ROUNDS = 8
+_SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
 
 SUMMARY_TASKS: dict[Length, str] = {
     Length.SHORT: "Summarize the document above in two or three sentences.",
@@ -143,6 +145,7 @@ def _disarm(tokenizer: Any, text: str) -> str:
     Tokens that are not marked as special are found in data as well. Where a template begins turns
     with plain words, they are disarmed too.
     """
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     found_anyway = [
         token.content
         for token in tokenizer.added_tokens_decoder.values()

@@ -19,12 +19,18 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PICTURE_COLUMNS = 48
 
 
-def render_json(report: RunReport) -> str:
-    """The report as one JSON object; seconds, bytes and tokens as numbers, unknowns as null."""
+def render_json(report: RunReport, *, indent: int | None = 2) -> str:
+    """The report as one JSON object; without an indent, on one line."""
+    return to_json(report_fields(report), indent=indent)
+
+
+def report_fields(report: RunReport) -> dict[str, Any]:
+    """The report for JSON; seconds, bytes and tokens as numbers, unknowns as null."""
     kv, stats, reading = report.kv, report.generation, report.reading
-    envelope: dict[str, Any] = {
+    return {
         "schema": SCHEMA,
         "command": report.command,
+        "question": report.question or None,
         "answer": report.answer,
         "model": {
             "name": report.model.name,
@@ -87,7 +93,6 @@ def render_json(report: RunReport) -> str:
         **evidence_fields(report.evidence),
         "warnings": list(report.warnings),
     }
-    return to_json(envelope)
 
 
 def render_tables(report: RunReport) -> Iterator[RenderableType]:
@@ -99,7 +104,7 @@ def render_tables(report: RunReport) -> Iterator[RenderableType]:
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(report):
-        table.add_row(name, Text(_printable(value)))  # a Text: names may look like markup
+        table.add_row(name, Text(printable(value)))  # a Text: names may look like markup
     yield ""
     yield table
     yield _budget_picture(report.kv)
@@ -124,14 +129,14 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
     yield "Decodes from", model.decode_weights
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
-    parts = f"parts {_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
+    parts = f"parts {format_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
     first = stats.ttft_s - stats.prefill_s
     yield (
         "TTFT",
-        f"{_seconds(report.ttft_s)} = {parts}prefill {_seconds(stats.prefill_s)} "
-        f"+ first token {_seconds(first)}",
+        f"{format_seconds(report.ttft_s)} = {parts}prefill {format_seconds(stats.prefill_s)} "
+        f"+ first token {format_seconds(first)}",
     )
-    loaded = f"documents {_seconds(report.extract_s)}, model {_seconds(report.load_s)}"
+    loaded = f"documents {format_seconds(report.extract_s)}, model {format_seconds(report.load_s)}"
     yield "Loading", loaded if report.extract_s or report.load_s else "none: all was there already"
     speed = stats.decode_tokens_per_s
     yield (
@@ -221,7 +226,7 @@ def _from_to(first: int, last: int) -> str:
     return f"{first:,}" if first == last else f"{first:,} → {last:,}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without the control characters that a file name may hold and a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
@@ -230,7 +235,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _seconds(value: float | None) -> str:
+def format_seconds(value: float | None) -> str:
+    """Seconds, or milliseconds where it is less than a tenth of one."""
     if value is None:
         return UNKNOWN
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.1f} ms"

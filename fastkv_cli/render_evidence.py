@@ -56,10 +56,15 @@ def cite_mark(citations: Sequence[Citation], *, several: bool) -> str:
         citations: the places to name; nothing is made of none.
         several: whether there are several documents, so that each has to be named.
     """
+    marks = name_places(citations, several=several)
+    return f" [{marks}]" if marks else ""
+
+
+def name_places(citations: Sequence[Citation], *, several: bool) -> str:
+    """`p. 3, 12` or `report.pdf, p. 3; notes.txt, line 9`: the places of each document together."""
     documents = dict.fromkeys(citation.document for citation in citations)
     groups = [[each for each in citations if each.document == name] for name in documents]
-    marks = "; ".join(_places(group, several=several) for group in groups)
-    return f" [{marks}]" if marks else ""
+    return "; ".join(_places(group, several=several) for group in groups)
 
 
 def _places(citations: Sequence[Citation], *, several: bool) -> str:

@@ -80,7 +80,7 @@ def open_session(command: str, request: Request, max_tokens: int, shown: Shown) 
         scoring_method=lambda window: build_scoring_method(tuning, window),
         max_tokens=max_tokens,
         sampling=request.sampling,
-        on_progress=shown.bars.update,
+        on_progress=shown.progress,
         check=request.check,
     )
     return Session(
@@ -105,7 +105,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
     Raises:
         FastKVError: whatever went wrong, with its exit code.
     """
-    work = replace(session.work, parts=parts)
+    work = replace(session.work, parts=parts, on_progress=shown.progress)
     outcome = _do(task, work, shown)
     evidence = gather_evidence(outcome, work.corpus, check=work.check)
     cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
@@ -114,6 +114,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
     loaded = work.engine.loaded
     return RunReport(
         command=session.command,
+        question=outcome.question,
         answer=outcome.generation.text + mark,
         model=ModelStats(
             name=loaded.name,

@@ -20,6 +20,7 @@ class Shown:
         writer: where the answer goes as it comes; without one it is not streamed.
         max_tokens: the most tokens that the answer may have.
         cites: whether the pages that carried an answer stand behind it.
+        prefix: stands before what the bars say is being done.
         warnings: those that were told so far.
         pieces: the answer so far.
     """
@@ -29,12 +30,17 @@ class Shown:
     writer: AnswerWriter | None
     max_tokens: int
     cites: bool
+    prefix: str = ""
     warnings: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
 
-    def afresh(self) -> Shown:
+    def afresh(self, prefix: str = "") -> Shown:
         """The same for the next answer, of which nothing was seen yet."""
-        return replace(self, warnings=[], pieces=[])
+        return replace(self, prefix=prefix, warnings=[], pieces=[])
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Show how many tokens of how many were read."""
+        self.bars.update(f"{self.prefix}{label}", done, total)
 
     def warn(self, text: str) -> None:
         """Tell of something that does not end the run."""
@@ -56,7 +62,7 @@ class Shown:
             self.writer.write(piece.text)
         self.pieces.append(piece)
         if not is_seen:
-            self.bars.update("answering", len(self.pieces), self.max_tokens)
+            self.progress("answering", len(self.pieces), self.max_tokens)
 
     def end_answer(self, mark: str, outcome: Outcome) -> None:
         """Close the answer's last line, so that the warnings on stderr stand below it."""

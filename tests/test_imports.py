@@ -145,6 +145,8 @@ FORBIDDEN = {
     "progress": TORCH | {"engine", "documents", "tasks", "render", "pipeline", "commands", "cli"},
     "commands": TORCH | {"engine", "render", "console", "cli"},
     "pipeline": TORCH | {"commands", "cli", "options", "typer"},
+    "questions": TORCH | {"commands", "cli", "options", "typer", "engine", "pipeline"},
+    "render_questions": TORCH | {"engine", "documents", "tasks", "console", "commands", "cli"},
     "session": TORCH | {"commands", "cli", "options", "typer", "pipeline", "console"},
     "shown": TORCH | {"commands", "cli", "options", "typer", "pipeline", "engine", "documents"},
     "preview": TORCH | {"commands", "cli", "options", "typer"},

@@ -130,6 +130,11 @@ def test_a_template_s_own_control_tokens_stay(tokenizer: Any) -> None:
     assert prompt.document_span == slice(len(prompt.prefix_ids), len(prompt.prefix_ids))
 
 
+def test_bytes_that_are_no_text_are_told_as_such(tokenizer: Any) -> None:
+    tokens = tokenize_text(tokenizer, "caf\udce9 14")
+    assert text_of(tokenizer, tokens.token_ids) == "caf\N{REPLACEMENT CHARACTER} 14"
+
+
 QUESTIONS = [
     "Who met?",
     "When, in 1999 or in 2000, did the committee meet 14 times?",

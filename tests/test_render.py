@@ -78,6 +78,7 @@ def test_json_of_a_report() -> None:
     assert json.loads(render_json(make_report())) == {
         "schema": "fastkv/1",
         "command": "summarize",
+        "question": None,
         "answer": "An answer – in “two” lines.\nYes.",
         "model": {
             "name": "org/model",
@@ -192,6 +193,7 @@ def test_json_of_a_real_run(
     assert shape(report) == {
         "schema": "str",
         "command": "str",
+        "question": "NoneType",
         "answer": "str",
         "model": dict.fromkeys(
             ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
@@ -252,6 +254,7 @@ def test_json_of_a_real_run(
     assert list(report) == [
         "schema",
         "command",
+        "question",
         "answer",
         "model",
         "documents",

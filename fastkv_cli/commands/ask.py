@@ -20,26 +20,76 @@ ArgumentsArg = Annotated[
         help="Documents, folders or patterns (- is stdin), and at the end the question.",
     ),
 ]
+QuestionOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--question",
+        metavar="TEXT",
+        show_default=False,
+        help="One of several questions, each answered with a line of JSON; all arguments are "
+        "documents then.",
+    ),
+]
+QuestionsOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        show_default=False,
+        help="The same for the lines of a file (- is stdin) that are not empty and do not begin "
+        "with #. --dry-run foresees the longest question.",
+    ),
+]
 
 _EXAMPLE = 'as in: fastkv ask report.pdf "Who wrote it?"'
 
 
-def ask(arguments: ArgumentsArg = None, *, options: RunOptions) -> None:
-    """Answer a question from documents of any length."""
+def ask(
+    arguments: ArgumentsArg = None,
+    question: QuestionOpt = None,
+    questions: QuestionsOpt = None,
+    *,
+    options: RunOptions,
+) -> None:
+    """Answer a question, or several, from documents of any length."""
+    if question or questions is not None:
+        _ask_several(arguments or [], question or [], questions, options)
+        return
     from ..documents import names_documents
 
-    *paths, question = arguments or [""]
-    if not question.strip() or question == "-" or names_documents(question):
+    *paths, last = arguments or [""]
+    if not last.strip() or last == "-" or names_documents(last):
         raise UsageError("the question is missing", f"put it last, {_EXAMPLE}")
-    if not paths and sys.stdin.isatty():
-        raise UsageError("no document given", f"name one before the question, {_EXAMPLE}")
+    _check_any(paths)
     request = options.request(paths or ["-"])
     max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
     from .. import pipeline, preview, tasks
 
     if options.dry_run:
-        forecast = partial(tasks.forecast_ask, question=question)
+        forecast = partial(tasks.forecast_ask, questions=[last])
         preview.forecast("ask", request, forecast, max_tokens, options.display())
         return
-    task = partial(tasks.ask, question=question)
+    task = partial(tasks.ask, question=last)
     pipeline.run("ask", request, task, max_tokens, options.display())
+
+
+def _ask_several(paths: list[str], asked: list[str], file: str | None, options: RunOptions) -> None:
+    """Answer the questions of options and of a file."""
+    if file != "-":
+        _check_any(paths)
+    request = options.request(paths or ["-"])
+    max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
+    from .. import preview, questions, tasks
+
+    wanted = questions.read_questions(asked, file, request.sources)
+    if options.dry_run:
+        forecast = partial(tasks.forecast_ask, questions=wanted)
+        preview.forecast("ask", request, forecast, max_tokens, options.display())
+        return
+    questions.run(request, wanted, max_tokens, options.display())
+
+
+def _check_any(paths: list[str]) -> None:
+    """See that there is a document, if only one that comes by a pipe."""
+    if not paths and sys.stdin.isatty():
+        raise UsageError("no document given", f"name one before the question, {_EXAMPLE}")

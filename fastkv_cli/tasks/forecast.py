@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..config import Length
 from ..prompts import PART_TASK, SUMMARY_TASKS, ask_task
 from ..stats import ReadingForecast
@@ -11,13 +13,13 @@ from .run import Window
 from .summarize import split_to_note
 
 
-def forecast_ask(corpus: Corpus, window: Window, question: str) -> ReadingForecast:
-    """Of `ask`.
+def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> ReadingForecast:
+    """Of `ask`, for that of one or more questions that leaves the least room for text.
 
     Raises:
-        ContextError: when the question leaves no room for text.
+        ContextError: when it leaves none.
     """
-    room = window.room(ask_task(question), corpus.num_tokens)
+    room = min(window.room(ask_task(question), corpus.num_tokens) for question in questions)
     if corpus.num_tokens <= room:
         return _at_once(corpus, window, room)
     parts = split_to_score(corpus, room)
