@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .render_evidence import evidence_fields, evidence_rows
-from .stats import DocumentStats, KVStats, LayerStats, RunReport
+from .stats import DocumentStats, KVStats, LayerStats, RunReport, StateStats
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "tokens_used": reading.tokens_used,
             "tokens_left_out": reading.tokens_left_out,
             "parts_s": _rounded(reading.parts_s),
+            "state": None if reading.state is None else _state_fields(reading.state),
         },
         "stats": {
             "extract_s": _rounded(report.extract_s),
@@ -92,6 +93,18 @@ def report_fields(report: RunReport) -> dict[str, Any]:
         },
         **evidence_fields(report.evidence),
         "warnings": list(report.warnings),
+    }
+
+
+def _state_fields(state: StateStats) -> dict[str, Any]:
+    return {
+        "mode": state.mode,
+        "tokens_found": state.tokens_found,
+        "bytes_found": state.bytes_found,
+        "tokens_kept": state.tokens_kept,
+        "bytes_kept": state.bytes_kept,
+        "find_s": _rounded(state.find_s),
+        "stage_one_s": _rounded(state.stage_one_s),
     }
 
 
@@ -129,6 +142,8 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
     yield "Decodes from", model.decode_weights
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
+    if reading.state is not None:
+        yield "Document state", describe_state(reading.state)
     parts = f"parts {format_seconds(reading.parts_s)} + " if reading.parts_s is not None else ""
     first = stats.ttft_s - stats.prefill_s
     yield (
@@ -162,6 +177,21 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             f"{behind:,} of {seen:,} tokens go on",
         )
         yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
+
+
+def describe_state(state: StateStats) -> str:
+    """`6,812 tokens from cache (97 MiB), stage one 0.2 s`."""
+    kept = "kept" if state.mode != "off" else "held for this run"
+    known = [
+        f"{tokens:,} tokens {what} ({format_bytes(taken)})"
+        for tokens, what, taken in (
+            (state.tokens_found, "from cache", state.bytes_found),
+            (state.tokens_kept, kept, state.bytes_kept),
+        )
+        if tokens
+    ]
+    stage_one = f"stage one {format_seconds(state.stage_one_s)}"
+    return ", ".join([*(known or ["not kept"]), stage_one])
 
 
 def describe_document(document: DocumentStats) -> str:

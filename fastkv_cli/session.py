@@ -16,6 +16,7 @@ from .stats import ModelStats, RunReport
 from .tasks import Outcome, PartStore, Work, gather_evidence
 from .tuning import load_tuning
 
+_SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
 
 
@@ -65,6 +66,7 @@ def open_session(command: str, request: Request, max_tokens: int, shown: Shown) 
     shown.bars.update("starting")
     engine = load_engine(request.model, request, shown.bars)
     from .engine.methods import build_method, build_scoring_method
+    from .engine.states import make_reuse
 
     tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
     method = build_method(request.method, tuning)
@@ -82,6 +84,15 @@ def open_session(command: str, request: Request, max_tokens: int, shown: Shown) 
         sampling=request.sampling,
         on_progress=shown.progress,
         check=request.check,
+        reuse=make_reuse(
+            request.store,
+            shown.warn,
+            [
+                reading.plan(engine.decoder.shape(engine.decoder.max_context))
+                for reading in (method, build_scoring_method(tuning, _SCORING_WINDOW))
+            ],
+            tuple(document.path for document in documents),
+        ),
     )
     return Session(
         command=command,
@@ -106,6 +117,8 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         FastKVError: whatever went wrong, with its exit code.
     """
     work = replace(session.work, parts=parts, on_progress=shown.progress)
+    if work.reuse is not None:
+        work.reuse.start()
     outcome = _do(task, work, shown)
     evidence = gather_evidence(outcome, work.corpus, check=work.check)
     cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]

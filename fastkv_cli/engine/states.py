@@ -16,9 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..config import LOCAL_REVISION, StoreMode
+from ..config import LOCAL_REVISION, StoreMode, store_limit_bytes
 from ..stats import StateStats
-from ..store import StateSpec, StateStore, StateWriter
+from ..store import StateSpec, StateStore, StateWriter, default_store_dir
 from ..version import __version__
 from .families import Decoder
 from .layers import LayerRunner
@@ -86,7 +86,7 @@ class _FileRecorder(ExitStack):
 
     def add(self, name: str, tensor: Tensor) -> None:
         for part, packed in pack_tensor(self._shape, name, tensor):
-            self._writer.add(part, memoryview(packed.view(torch.uint8).numpy()))
+            self._writer.add(part, packed.view(torch.uint8).numpy().data)
 
     def commit(self) -> None:
         self.is_kept = self._writer.commit()
@@ -219,6 +219,28 @@ class Reuse:
 
     def _count(self, stats: StateStats) -> None:
         self.stats = stats if self.stats is None else self.stats + stats
+
+
+def make_reuse(
+    mode: StoreMode, warn: Callable[[str], None], plans: Sequence[Plan], documents: tuple[str, ...]
+) -> Reuse | None:
+    """What a run may know of its documents; None where its methods leave nothing to know.
+
+    Args:
+        mode: how states are kept; off is in memory, for this run alone.
+        warn: told, in a line, of states that are damaged and of those that cannot be kept.
+        plans: for long prompts, of all methods that read the documents: a state serves them all, so
+            it ends before the first TSP layer.
+        documents: their names.
+    """
+    layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
+    if len(layers) < len(plans) or not min(layers):
+        return None
+    if mode is StoreMode.OFF:
+        return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
+    limit = store_limit_bytes()
+    states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
+    return Reuse(states, min(layers), documents, limit)
 
 
 def state_spec(

@@ -68,7 +68,13 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         label = "reading the best passages"
     withheld = Withheld(question, corpus.documents, enabled=work.check)
     events = work.answer(
-        token_ids, task, label, reading, until=lambda: withheld.is_refused, sources=sources
+        token_ids,
+        task,
+        label,
+        reading,
+        until=lambda: withheld.is_refused,
+        sources=sources,
+        recurs=reading.parts == 1,
     )
     for event in events:
         shown = withheld.push(event.text) if isinstance(event, Piece) else withheld.end()
@@ -132,7 +138,12 @@ def _score_part(
     """The mean score of the tokens of each span of a part."""
     work.on_progress(label, part.start, work.corpus.num_tokens)
     prompt, window = build_scoring_prompt(work.tokenizer, work.corpus.token_ids[part], question)
-    scores = work.engine.score(prompt.token_ids, work.scoring_method(window))
+    scores = work.engine.score(
+        prompt.token_ids,
+        work.scoring_method(window),
+        shared=prompt.document_span.stop,
+        reuse=work.reuse,
+    )
     scores = scores[prompt.document_span]
     inside = (scores[span.start - part.start : span.stop - part.start] for span in spans)
     return {"scores": [fmean(each) for each in inside]}

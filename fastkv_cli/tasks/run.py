@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..config import Sampling
@@ -19,6 +19,7 @@ from .parts import PartStore
 if TYPE_CHECKING:
     from ..engine.generate import Engine
     from ..engine.methods import Method
+    from ..engine.states import Reuse
 
 # Told what is being read: a label, tokens done, tokens in all.
 TokenProgress = Callable[[str, int, int], None]
@@ -101,6 +102,7 @@ class Work:
         on_progress: told what is being read.
         parts: keeps what was made of the parts of a long text.
         check: whether to see that the text can hold what an answer says.
+        reuse: what is known of the text from earlier questions; None where nothing can be.
     """
 
     engine: Engine
@@ -112,6 +114,7 @@ class Work:
     on_progress: TokenProgress
     parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
     check: bool = True
+    reuse: Reuse | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -136,6 +139,7 @@ class Work:
         parts_kv: Sequence[KVStats] = (),
         until: Callable[[], bool] | None = None,
         sources: Sequence[int] | None = None,
+        recurs: bool = False,
     ) -> Iterator[Piece | Outcome]:
         """Answer a task from a text that fits the window; the last event is the outcome.
 
@@ -148,12 +152,15 @@ class Work:
             until: tells when the answer is long enough.
             sources: which token of the corpus each of the text is, below 0 for none; None where the
                 text is not the documents'.
+            recurs: whether other tasks will have the same text, so that it is worth keeping.
         """
-        for event in self.stream(token_ids, task, self.max_tokens, label, until=until):
+        events = self.stream(token_ids, task, self.max_tokens, label, until=until, recurs=recurs)
+        for event in events:
             if isinstance(event, Piece):
                 yield event
             else:
                 kv = combine_kv([*parts_kv, event.kv])
+                reading = replace(reading, state=None if self.reuse is None else self.reuse.stats)
                 warnings = _end_warnings(event, self.max_tokens)
                 start = build_prompt(self.tokenizer, [], task).document_span.start
                 scores = (event.token_scores or [])[start:]
@@ -168,11 +175,13 @@ class Work:
         before: int = 0,
         total: int | None = None,
         until: Callable[[], bool] | None = None,
+        recurs: bool = False,
     ) -> Iterator[Piece | Generation]:
         """Put a text and a task to the model.
 
         Progress is told under `label`, in tokens; `before` of `total` were read with other parts.
-        `until` is asked after each token whether the answer is long enough.
+        `until` is asked after each token whether the answer is long enough. What the model makes of
+        a text that `recurs` is kept for the next task.
         """
         num_tokens = len(token_ids)
 
@@ -191,6 +200,8 @@ class Work:
             guard_loops=True,
             on_progress=on_progress,
             until=until,
+            shared=prompt.document_span.stop,
+            reuse=self.reuse if recurs else None,
         )
 
 

@@ -105,6 +105,7 @@ def _take_note(work: Work, part: slice, label: str) -> dict[str, Any]:
         before=part.start,
         total=work.corpus.num_tokens,
         until=lambda: sentences.is_full,
+        recurs=True,
     )
     for event in events:
         if isinstance(event, Piece):
@@ -126,7 +127,13 @@ def _write(
     """Let the model summarize a text that fits the window, a sentence at a time."""
     sentences = SentenceFilter(SUMMARY_SENTENCES[length][1])
     events = work.answer(
-        token_ids, SUMMARY_TASKS[length], label, reading, parts_kv, until=lambda: sentences.is_full
+        token_ids,
+        SUMMARY_TASKS[length],
+        label,
+        reading,
+        parts_kv,
+        until=lambda: sentences.is_full,
+        recurs=reading.parts == 1,
     )
     shown = ""
     for event in events:
