@@ -10,6 +10,7 @@ import typer
 
 from .commands.ask import ask
 from .commands.bench import bench
+from .commands.cache import cache
 from .commands.calibrate import calibrate
 from .commands.evaluate import evaluate
 from .commands.extract import extract
@@ -63,8 +64,10 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "profile-heads": profile_heads,
 }
+_CACHE = "cache"  # has commands of its own
 for name, command in _COMMANDS.items():
     app.command(name)(with_options(command))
+app.add_typer(cache, name=_CACHE)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -106,10 +109,12 @@ def _call_app(arguments: Sequence[str]) -> int:
 
 def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """What is wrong with the command line, and where the right form is to be read."""
-    name = next((argument for argument in arguments if argument in _COMMANDS), None)
+    names = [*_COMMANDS, _CACHE]
+    name = next((argument for argument in arguments if argument in names), None)
     path = f"fastkv {name}" if name else "fastkv"
     if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
-        return "no command given: try fastkv summarize FILE"
+        example = "fastkv cache ls" if name == _CACHE else "fastkv summarize FILE"
+        return f"no command given: try {example}"
     message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     return f"{message} (see {path} --help)"
 

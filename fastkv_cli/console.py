@@ -105,6 +105,15 @@ def ask_password(name: str, tries: int) -> str | None:
         raise
 
 
+def ask_yes(question: str) -> bool:
+    """Ask on the terminal; whatever is no yes, Ctrl-D too, is a no."""
+    _write_stderr(f"{_one_line(question)} [y/N] ")
+    answer = sys.stdin.readline()
+    if not answer:
+        _write_stderr("\n")
+    return answer.strip().lower() in {"y", "yes"}
+
+
 class AnswerWriter:
     """Where the answer goes: stdout as it comes, or a file when it is whole.
 

@@ -200,6 +200,14 @@ class MeasureOptions:
     debug: DebugOpt = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainOptions:
+    """The options of the commands that need no model."""
+
+    quiet: QuietOpt = False
+    debug: DebugOpt = False
+
+
 def check_exists(option: str, path: Path | None) -> None:
     """Raise a UsageError where an option names something that is not there."""
     if path is not None and not path.exists():

@@ -38,7 +38,16 @@ def modules_of(path: Path, arguments: list[str], **changes: object) -> tuple[set
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["summarize", "--help"], ["ask", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["summarize", "--help"],
+        ["ask", "--help"],
+        ["cache", "ls", "--help"],
+        ["cache", "path"],
+        ["cache", "ls", "--json"],
+        ["cache", "verify", "--json"],
+    ],
     ids=" ".join,
 )
 def test_help_imports_neither_torch_nor_transformers(tmp_path: Path, arguments: list[str]) -> None:
@@ -149,6 +158,8 @@ FORBIDDEN = {
     "render_questions": TORCH | {"engine", "documents", "tasks", "console", "commands", "cli"},
     "session": TORCH | {"commands", "cli", "options", "typer", "pipeline", "console"},
     "shown": TORCH | {"commands", "cli", "options", "typer", "pipeline", "engine", "documents"},
+    "inventory": UPWARDS - {"render"} | TORCH | {"engine", "tasks", "models", "prompts"},
+    "housekeeping": TORCH | {"commands", "cli", "options", "typer", "engine", "tasks", "models"},
     "preview": TORCH | {"commands", "cli", "options", "typer"},
     "reading": TORCH | {"commands", "cli", "options", "typer", "engine", "tasks", "pipeline"},
     "extraction": TORCH | {"commands", "cli", "options", "typer", "engine", "tasks", "console"},
