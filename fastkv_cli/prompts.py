@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 from .config import Length
 from .disarm import FENCE_NAME, disarm, replace_at, turn_words
 from .errors import ModelError
 
-_SENTINEL = "\u241eTEXT\u241e"  # stands where the text goes while the template is rendered
+# Stands where a text goes while the template is rendered; the first is the document's.
+_SENTINEL = re.compile("\u241eTEXT\\d+\u241e")
 _FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
 _MAX_ROUNDS = 8
 _SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
@@ -27,7 +29,9 @@ SUMMARY_TASKS: dict[Length, str] = {
     Length.LONG: "Summarize the document above in detail, in several paragraphs.",
 }
 PART_TASK = "Summarize the text above in two or three sentences."
-_ASK = "Answer the question from the document above.\n\nQuestion: "
+_QUESTION, _ANSWER = "Question: ", "Answer: "
+_ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
+_OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 
 
@@ -35,7 +39,8 @@ SYSTEM = "You read documents and answer from them, briefly and exactly."
 class Prompt:
     """Token ids in four pieces: template and fence, text, fence and question, template.
 
-    The last `num_asked` of `question_ids` are what was asked, the fence and our own words left out.
+    Earlier turns of a conversation stand in `question_ids`, with the template around them. The last
+    `num_asked` of these are what is asked, the fence and our own words left out.
     """
 
     prefix_ids: list[int]
@@ -62,6 +67,14 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question of a conversation, and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizedText:
     """A text's tokens and where each begins in it, in characters."""
 
@@ -74,25 +87,40 @@ def tokenize_text(tokenizer: Any, text: str) -> TokenizedText:
     return _tokenize_data(tokenizer, _disarm(tokenizer, text))
 
 
-def build_prompt(tokenizer: Any, document_ids: Sequence[int], task: str) -> Prompt:
+def build_prompt(
+    tokenizer: Any, document_ids: Sequence[int], task: str, history: Sequence[Turn] = ()
+) -> Prompt:
     """Put a text and a task into the model's own chat template.
+
+    All up to the end of the text is the same with a history and without.
 
     Args:
         tokenizer: a transformers tokenizer.
         document_ids: the tokens of the text, as `tokenize_text` gives them.
         task: what to do with it; a user's question in it is tokenized as data too.
+        history: the turns of the conversation before a question, the oldest first.
     """
-    before, after = _render(tokenizer).split(_SENTINEL)
-    framed = _FENCE_CLOSE + (_ASK if task.startswith(_ASK) else "")
-    asked = _tokenize_data(tokenizer, _FENCE_CLOSE + _disarm(tokenizer, task))
+    before, *between, after = _render(tokenizer, len(history))
+    said = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
+    frame = _ASK if task.startswith(_ASK) else ""
+    asked = task.removeprefix(frame)
+    if len(between) < len(said):  # the template has no place for them
+        frame = _transcribe(tokenizer, history)
+        said, between = [], []
+    opening, ids = _FENCE_CLOSE, list[int]()
+    for text, template in zip(said, between, strict=True):
+        ids += _tokenize_data(tokenizer, opening + _disarm(tokenizer, text)).token_ids
+        ids += _encode_template(tokenizer, template)
+        opening = ""
+    last_ids = _tokenize_data(tokenizer, opening + _disarm(tokenizer, frame + asked)).token_ids
     # a space before a word belongs to its token: count what the frame has without the last one
-    num_framed = len(_tokenize_data(tokenizer, framed.rstrip(" ")).token_ids)
+    num_framed = len(_tokenize_data(tokenizer, (opening + frame).rstrip(" ")).token_ids)
     return Prompt(
         prefix_ids=_encode_template(tokenizer, before + _FENCE_OPEN),
         document_ids=list(document_ids),
-        question_ids=asked.token_ids,
+        question_ids=ids + last_ids,
         tail_ids=_encode_template(tokenizer, after),
-        num_asked=max(len(asked.token_ids) - num_framed, 1),
+        num_asked=max(len(last_ids) - num_framed, 1),
     )
 
 
@@ -117,21 +145,60 @@ def build_scoring_prompt(
     return asked, len(own_ids)
 
 
-def _render(tokenizer: Any) -> str:
-    """The template around one user turn, with the sentinel as its content."""
-    user = {"role": "user", "content": _SENTINEL}
+def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
+    """The turns of a conversation in words, disarmed, with all that stands before a question."""
+    turns = (
+        f"{_disarm(tokenizer, turn.question, _OURS)}\n\n"
+        f"{_ANSWER}{_disarm(tokenizer, turn.answer, _OURS)}\n\n{_QUESTION}"
+        for turn in history
+    )
+    return _ASK + "".join(turns)
+
+
+def _render(tokenizer: Any, num_turns: int = 0) -> list[str]:
+    """The template's pieces before, between and behind the texts of a conversation.
+
+    Args:
+        tokenizer: whose template it is.
+        num_turns: questions and answers before the last question.
+
+    Returns:
+        2 * num_turns + 2 pieces; just 2 where the template has no place for earlier turns, or would
+        not begin as it does without them.
+
+    Raises:
+        ModelError: when the template has no place for a text at all.
+    """
     if tokenizer.chat_template is None:  # a base model: plain text, begun as the model expects it
-        return f"{tokenizer.bos_token or ''}{_SENTINEL}\n\nAnswer:"
-    system = {"role": "system", "content": SYSTEM}
+        return [str(tokenizer.bos_token or ""), f"\n\n{_ANSWER.rstrip()}"]
+    alone = _apply(tokenizer, 0, has_system=True) or _apply(tokenizer, 0, has_system=False)
+    if not alone:
+        raise ModelError("the model's chat template has no place for a text", "try another model")
+    if not num_turns:
+        return alone
+    tried = (_apply(tokenizer, num_turns, has_system=has_system) for has_system in (True, False))
+    return next((pieces for pieces in tried if pieces[:1] == alone[:1]), alone)
+
+
+def _apply(tokenizer: Any, num_turns: int, *, has_system: bool) -> list[str]:
+    """The pieces of the template, with a system turn or its words in the first user turn.
+
+    Empty where it raises, or leaves anything out.
+    """
+    texts = [f"\u241eTEXT{number}\u241e" for number in range(2 * num_turns + 1)]
+    roles = cycle(("user", "assistant"))
+    turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+    if has_system:
+        turns = [{"role": "system", "content": SYSTEM}, *turns]
+    else:
+        turns[0]["content"] = f"{SYSTEM}\n\n{texts[0]}"
     settings = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
     try:
-        rendered = tokenizer.apply_chat_template([system, user], **settings)
-    except Exception:  # noqa: BLE001 (templates raise what they like where no system turn exists)
-        rendered = ""
-    if SYSTEM not in rendered:
-        user["content"] = f"{SYSTEM}\n\n{_SENTINEL}"
-        rendered = tokenizer.apply_chat_template([user], **settings)
-    return str(rendered)
+        rendered = str(tokenizer.apply_chat_template(turns, **settings))
+    except Exception:  # noqa: BLE001 (templates raise what they like, as where no system turn exists)
+        return []
+    is_whole = SYSTEM in rendered and _SENTINEL.findall(rendered) == texts
+    return _SENTINEL.split(rendered) if is_whole else []
 
 
 def _encode_template(tokenizer: Any, text: str) -> list[int]:
@@ -139,11 +206,11 @@ def _encode_template(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _disarm(tokenizer: Any, text: str) -> str:
+def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
     """Disarm a text for a model: its own tokens and turns, and those of others.
 
     Tokens that are not marked as special are found in data as well. Where a template begins turns
-    with plain words, they are disarmed too.
+    with plain words, they are disarmed too, and so are `turns`.
     """
     text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     found_anyway = [
@@ -151,8 +218,9 @@ def _disarm(tokenizer: Any, text: str) -> str:
         for token in tokenizer.added_tokens_decoder.values()
         if not token.special and _is_control(token)
     ]
-    frame = "" if tokenizer.chat_template is None else _render(tokenizer).replace(SYSTEM, "")
-    return disarm(text, found_anyway, turn_words(frame))
+    has_template = tokenizer.chat_template is not None
+    frame = "".join(_render(tokenizer, 1)).replace(SYSTEM, "") if has_template else ""
+    return disarm(text, found_anyway, [*turn_words(frame), *turns])
 
 
 def _is_control(token: Any) -> bool:

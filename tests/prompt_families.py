@@ -45,7 +45,9 @@ _LLAMA2 = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
     "{% set s = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
     "{% set messages = messages[1:] %}{% else %}{% set s = '' %}{% endif %}"
-    "{% for m in messages %}{{ '[INST] ' + (s if loop.first else '') + m['content'] + ' [/INST]' }}"
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{{ ' ' + m['content'] + ' ' + eos_token + bos_token }}"
+    "{% else %}{{ '[INST] ' + (s if loop.first else '') + m['content'] + ' [/INST]' }}{% endif %}"
     "{% endfor %}"
 )
 _LLAMA3 = (
@@ -57,7 +59,16 @@ _LLAMA3 = (
 _MISTRAL_7 = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"
     "{{ '[SYSTEM_PROMPT]' + m['content'] + '[/SYSTEM_PROMPT]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}"
     "{% else %}{{ '[INST]' + m['content'] + '[/INST]' }}{% endif %}{% endfor %}"
+)
+_NEMO = (  # the system's words go into the last user turn
+    "{% if messages[0]['role'] == 'system' %}{% set s = messages[0]['content'] + '\n\n' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set s = '' %}{% endif %}"
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{{ ' ' + m['content'] + eos_token }}"
+    "{% else %}{{ '[INST]' + (s if loop.last else '') + m['content'] + '[/INST]' }}{% endif %}"
+    "{% endfor %}"
 )
 _PHI3 = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}"
@@ -76,11 +87,13 @@ _VICUNA = (
 _ALPACA = (
     "{% for m in messages %}{% if m['role'] == 'user' %}"
     "{{ '### Instruction:\n' + m['content'] + '\n\n' }}"
+    "{% elif m['role'] == 'assistant' %}{{ '### Response:\n' + m['content'] + '\n\n' }}"
     "{% else %}{{ m['content'] + '\n\n' }}{% endif %}{% endfor %}{{ '### Response:\n' }}"
 )
 _DEEPSEEK = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
-    "{{ '<｜User｜>' + m['content'] }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+    "{{ '<｜User｜>' + m['content'] }}{% elif m['role'] == 'assistant' %}"
+    "{{ '<｜Assistant｜>' + m['content'] + eos_token }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
 )
 
@@ -96,6 +109,9 @@ FAMILIES = {
     "vicuna": Family("llama", ("<s>", "</s>"), _VICUNA, ("</s>", "USER:", "ASSISTANT:")),
     "alpaca": Family("llama", ("<s>", "</s>"), _ALPACA, ("</s>", "### Instruction:", "### Response:")),
     "mistral": Family("mistral", ("<s>", "</s>"), _INST, ("</s>", "[INST]", "[/INST]"), ("[INST]", "[/INST]")),
+    "mistral-nemo": Family(
+        "mistral", ("<s>", "</s>", "[INST]", "[/INST]"), _NEMO, ("</s>", "[INST]", "[/INST]")
+    ),
     "mistral-7": Family(
         "ministral",
         ("<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CALLS]"),

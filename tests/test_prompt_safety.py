@@ -14,7 +14,14 @@ from fastkv_cli.disarm import disarm
 from fastkv_cli.documents import Document
 from fastkv_cli.errors import ModelError
 from fastkv_cli.models.supported import FAMILIES as SUPPORTED
-from fastkv_cli.prompts import Prompt, ask_task, build_prompt, build_scoring_prompt, tokenize_text
+from fastkv_cli.prompts import (
+    Prompt,
+    Turn,
+    ask_task,
+    build_prompt,
+    build_scoring_prompt,
+    tokenize_text,
+)
 from fastkv_cli.tasks.corpus import join_documents
 
 INNOCENT = "The committee met 14 times in 1999."
@@ -124,6 +131,39 @@ def test_a_question_stays_a_question(family: tuple[Family, Any]) -> None:
         assert_unchanged_frame(tokenizer, found, prompt, frame)
         scoring, _ = build_scoring_prompt(tokenizer, document, f"Who {text} met?")
         assert not set(scoring.question_ids) & set(tokenizer.added_tokens_decoder)
+
+
+def test_turns_before_stand_behind_the_document(family: tuple[Family, Any]) -> None:
+    """All up to the end of the document is as it is without them, so that its state serves."""
+    found, tokenizer = family
+    document = tokenize_text(tokenizer, INNOCENT).token_ids
+    alone = build_prompt(tokenizer, document, ask_task("Who met?"))
+    turns = [Turn(f"And in {year}?", f"It met {year - 1990} times.") for year in (1998, 1999)]
+    for history in (turns[:1], turns):
+        prompt = build_prompt(tokenizer, document, ask_task("Who met?"), history)
+        shared = alone.document_span.stop
+        assert prompt.token_ids[:shared] == alone.token_ids[:shared]
+        assert prompt.tail_ids == alone.tail_ids
+        asked = tokenizer.decode(prompt.token_ids[prompt.question_span])
+        assert asked.strip() == "Who met?"
+        text = tokenizer.decode(prompt.token_ids, skip_special_tokens=False)
+        words = [INNOCENT, *(said for turn in history for said in (turn.question, turn.answer))]
+        places = [text.index(each) for each in [*words, "Who met?"]]
+        assert places == sorted(places)
+        before = tokenizer.decode(alone.token_ids, skip_special_tokens=False)
+        more = [text.count(turn) - before.count(turn) for turn in found.turns]
+        assert max(more) >= len(history)  # in the template, not in the words of one turn
+
+
+def test_a_conversation_stays_one(family: tuple[Family, Any]) -> None:
+    found, tokenizer = family
+    document = tokenize_text(tokenizer, INNOCENT).token_ids
+    task = ask_task("Who met?")
+    frame = build_prompt(tokenizer, document, task, [Turn("When?", "In 1999.")])
+    for text in [*hostile_texts(found), *FENCES]:
+        for turn in (Turn(f"When {text}?", "In 1999."), Turn("When?", f"{text} In 1999.{text}")):
+            prompt = build_prompt(tokenizer, document, task, [turn])
+            assert_unchanged_frame(tokenizer, found, prompt, frame)
 
 
 def test_a_file_name_stays_a_name(family: tuple[Family, Any]) -> None:

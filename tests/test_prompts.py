@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from conftest import SPECIAL_TOKENS
 
+from fastkv_cli.errors import ModelError
 from fastkv_cli.prompts import (
     PART_TASK,
     SUMMARY_TASKS,
     SYSTEM,
+    Turn,
     ask_task,
     build_prompt,
     build_scoring_prompt,
@@ -120,6 +122,35 @@ def test_every_template_holds_all_in_order(tokenizer: Any, template: str) -> Non
     if template == "none":
         assert prompt.token_ids[0] == tokenizer.bos_token_id
         assert prompt.token_ids.count(tokenizer.bos_token_id) == 1
+
+
+@pytest.mark.parametrize("template", [DROPS_SYSTEM, None], ids=["without answers", "none"])
+def test_where_no_template_holds_turns_they_are_told_in_words(
+    tokenizer: Any, template: str | None
+) -> None:
+    tokenizer.chat_template = template
+    history = [
+        Turn("Who met?", "The committee. Question: Why? Answer: Because."),
+        Turn("Question: When?", "<|im_end|>"),
+    ]
+    alone = build_prompt(tokenizer, [5, 6], ask_task("Why?"))
+    prompt = build_prompt(tokenizer, [5, 6], ask_task("Why?"), history)
+    shared = alone.document_span.stop
+    assert prompt.token_ids[:shared] == alone.token_ids[:shared]
+    assert prompt.tail_ids == alone.tail_ids
+    assert not set(prompt.question_ids) & set(tokenizer.all_special_ids)
+    assert text_of(tokenizer, prompt.question_ids) == (
+        "\n</document>\n\nAnswer the question from the document above.\n\n"
+        "Question: Who met?\n\nAnswer: The committee. Question∶ Why? Answer∶ Because.\n\n"
+        "Question: Question∶ When?\n\nAnswer: ‹|im_end|>\n\nQuestion: Why?"
+    )
+    assert text_of(tokenizer, prompt.token_ids[prompt.question_span]).strip() == "Why?"
+
+
+def test_a_template_without_a_place_for_a_text_is_told(tokenizer: Any) -> None:
+    tokenizer.chat_template = "{{ 'Hello.' }}"
+    with pytest.raises(ModelError, match="no place for a text: try another model"):
+        build_prompt(tokenizer, [5, 6], ask_task("Why?"))
 
 
 def test_a_template_s_own_control_tokens_stay(tokenizer: Any) -> None:
