@@ -199,16 +199,12 @@ class StateStore:
                 yield entry
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The files that are named as states are; no folders and no links."""
+        """The files that are named as states are."""
         return self._matching(_STATE)
 
-    def _strangers(self) -> Iterator[Path]:
+    def _strangers(self) -> list[Path]:
         """What is in the folder and is no state, not even one that is being written."""
-        with contextlib.suppress(OSError):
-            for path in sorted(self.folder.iterdir()):
-                is_ours = any(name.fullmatch(path.name) for name in (_STATE, _TEMPORARY))
-                if not (is_ours and _is_file(path)):
-                    yield path
+        return sorted(path for path, status in self._listed() if not _is_ours(path, status))
 
     def _remove_stale(self) -> None:
         oldest = time.time() - _STALE_S
@@ -217,12 +213,22 @@ class StateStore:
                 _remove(path)
 
     def _matching(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
+        """Files by the pattern of their names; no folders and no links."""
+        for path, status in self._listed():
+            if S_ISREG(status.st_mode) and pattern.fullmatch(path.name):
+                yield path, status
+
+    def _listed(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """All that is in the folder, less what vanishes meanwhile."""
         with contextlib.suppress(OSError):
             for path in self.folder.iterdir():
                 with contextlib.suppress(OSError):
-                    status = path.lstat()
-                    if pattern.fullmatch(path.name) and S_ISREG(status.st_mode):
-                        yield path, status
+                    yield path, path.lstat()
+
+
+def _is_ours(path: Path, status: os.stat_result) -> bool:
+    names = (_STATE, _TEMPORARY)
+    return S_ISREG(status.st_mode) and any(name.fullmatch(path.name) for name in names)
 
 
 def _read_entry(path: Path, status: os.stat_result) -> StateEntry | None:

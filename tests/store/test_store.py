@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,135 +100,105 @@ def test_it_lies_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert default_store_dir() == tmp_path / "states"
 
 
-def flip(at: int, bit: int = 2) -> Callable[[bytes], bytes]:
-    """Turn one bit of a byte; from the end where `at` is below 0."""
-
-    def turned(data: bytes) -> bytes:
-        changed = bytearray(data)
-        changed[at] ^= 1 << bit
-        return bytes(changed)
-
-    return turned
-
-
-def other_version(data: bytes) -> bytes:
-    return data.replace(b"fastkv-state/1", b"fastkv-state/9")
-
-
-def another_state(data: bytes) -> bytes:
-    """What a sound file of another text would be."""
-    store = StateStore(Path("elsewhere"), LIMIT)
-    return write(store, make_spec("b")).read_bytes()
+def test_the_least_recently_used_goes_first(store: StateStore, warnings: list[str]) -> None:
+    """Finding is using, and what was just written stays."""
+    for name, used_s_ago in (("a", 300), ("b", 200), ("c", 100)):
+        write(store, make_spec(name), used_s_ago)
+    assert names(store) == ["c.txt", "b.txt", "a.txt"]
+    assert store.find(make_spec("a")) is not None
+    assert names(store) == ["a.txt", "c.txt", "b.txt"]
+    store.limit_bytes = store.total_bytes
+    write(store, make_spec("d"))
+    assert names(store) == ["d.txt", "a.txt", "c.txt"]
+    store.limit_bytes = store.total_bytes // 3
+    path = write(store, make_spec("e"))
+    assert [entry.path for entry in store.entries()] == [path]
+    assert warnings == []
 
 
-def another_shape(data: bytes) -> bytes:
-    tensors = TENSORS | {"hidden": TensorSpec("F32", (4, 10))}
-    return write(StateStore(Path("elsewhere"), LIMIT), make_spec(tensors=tensors)).read_bytes()
-
-
-def another_length(data: bytes) -> bytes:
-    return write(StateStore(Path("elsewhere"), LIMIT), make_spec(num_tokens=6)).read_bytes()
-
-
-def foreign(data: bytes) -> bytes:
-    import torch
-    from safetensors.torch import save
-
-    return bytes(save({"weight": torch.zeros(3)}, {"format": "pt"}))
-
-
-DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "empty": (lambda data: b"", "is empty"),
-    "7 bytes": (lambda data: data[:7], "is cut short"),
-    "cut in its header": (lambda data: data[:300], "is cut short"),
-    "cut in its data": (lambda data: data[:-1], "is cut short"),
-    "longer": (lambda data: data + b"\0", "is longer than it says"),
-    "a bit of the first tensor": (flip(-320), r"is damaged \(tensor hidden\)"),
-    "the last bit": (flip(-1), r"is damaged \(tensor scale.0\)"),
-    "a bit of the braces": (flip(8), "is no document state of fastkv|has a damaged header"),
-    "a bit of the identity": (
-        lambda data: data.replace(b"tiny", b"tinx"),
-        "has a damaged header",
-    ),
-    "a bit of a shape": (
-        lambda data: data.replace(b'"shape": [5, 8]', b'"shape": [4, 8]'),
-        "has a damaged header",
-    ),
-    "a bit of a checksum": (
-        lambda data: data.replace(b'"sums": "{\\"hidden\\": \\"', b'"sums": "{\\"hiddem\\": \\"'),
-        "has a damaged header",
-    ),
-    "other version": (other_version, r"was made by another version of fastkv \(fastkv-state/9\)"),
-    "another text's": (another_state, "is the state of something else"),
-    "another shape": (another_shape, "has other tensors than this version of fastkv reads"),
-    "another length": (another_length, "has another number of tokens"),
-    "foreign": (foreign, "is no document state of fastkv"),
-    "text": (lambda data: b"Dear diary, " * 40, "is no document state of fastkv"),
-    "JSON": (
-        lambda data: (2).to_bytes(8, "little") + b"[]" + data,
-        "is no document state of fastkv",
-    ),
-    "deep JSON": (
-        lambda data: (90_000).to_bytes(8, "little") + b"[" * 90_000,
-        "is no document state of fastkv",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_told_removed_and_mended(
-    store: StateStore,
-    warnings: list[str],
-    kind: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    damage, words = DAMAGE[kind]
-    path = write(store, make_spec())
-    data = path.read_bytes()
-    path.write_bytes(damage(data))
-    assert path.read_bytes() != data
-    assert store.find(make_spec()) is None
-    assert len(warnings) == 1
-    assert not path.exists()
-    end = "it is removed and the text is read again"
-    assert re.fullmatch(f"the kept state of a.txt ({words}): {end}", warnings[0])
+def test_writing_again_replaces(store: StateStore) -> None:
     write(store, make_spec())
-    assert store.find(make_spec()) == path
-    assert len(warnings) == 1
+    size = store.total_bytes
+    assert write(store, make_spec()) == store.find(make_spec())
+    assert store.total_bytes == size
 
 
-def test_no_bit_of_a_header_can_turn(store: StateStore, warnings: list[str]) -> None:
+def test_prune_and_remove_say_what_is_gone(store: StateStore) -> None:
+    for name, used_s_ago in (("a", 300), ("b", 200), ("c", 100)):
+        write(store, make_spec(name), used_s_ago)
+    write(store, make_spec("d"), used_s_ago=50).write_bytes(b"")  # damaged ones count as well
+    size = store.entries()[-1].file_bytes
+    assert store.prune(3 * size) == []
+    assert [entry.title for entry in store.prune(3 * size, older_than_s=250)] == ["a.txt"]
+    assert [entry.title for entry in store.prune(size)] == ["b.txt"]
+    gone = store.remove([make_spec("c").digest, make_spec("d").digest, make_spec("z").digest])
+    assert sorted(entry.title for entry in gone) == ["a document", "c.txt"]
+    assert store.entries() == []
+
+
+def test_a_state_above_the_limit_is_not_kept(store: StateStore, warnings: list[str]) -> None:
+    write(store, make_spec())
+    store.limit_bytes = store.total_bytes - 1
+    assert store.record(make_spec("b", documents=("b.txt", "c.txt"))) is None
+    [told] = warnings
+    assert re.fullmatch(
+        r"the state of b.txt and 1 more, 1\.\d kB, is above the limit of 1\.\d kB: not kept .*",
+        told,
+    )
+    assert names(store) == ["a.txt"]
+
+
+def test_a_state_that_the_disk_cannot_hold_is_not_begun(
+    store: StateStore, warnings: list[str], tmp_path: Path
+) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    store.limit_bytes = 10 * free
+    assert store.record(make_spec(tensors={"large": TensorSpec("I8", (2 * free,))})) is None
+    assert re.fullmatch("the state of a.txt, .*B, does not fit the disk, .* free: .*", warnings[0])
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("I am a file.")
+    warnings: list[str] = []
+    store = StateStore(tmp_path / place, LIMIT, warnings.append)
+    assert store.record(make_spec()) is None
+    assert re.fullmatch(r"cannot keep the state of a.txt in .*file.* \(.*\)", warnings[0])
+    assert (store.entries(), store.verify(), store.prune(0)) == ([], [], [])
+
+
+def test_a_folder_that_is_not_there(store: StateStore) -> None:
+    assert (store.entries(), store.verify(), store.prune(0)) == ([], [], [])
+    assert store.remove(["a"]) == []
+    assert store.total_bytes == 0
+    assert not store.folder.exists()
+
+
+def test_verify_checks_all(store: StateStore) -> None:
+    sound = write(store, make_spec("a"), used_s_ago=10)
+    broken = write(store, make_spec("b"))
+    broken.write_bytes(broken.read_bytes()[:-1] + b"?")
+    (store.folder / "model.safetensors").write_bytes(sound.read_bytes())
+    (store.folder / "folder").mkdir()
+    found = [
+        (each.name if isinstance(each, Path) else each.path, problem)
+        for each, problem in store.verify()
+    ]
+    assert found == [
+        (broken, "is damaged (tensor scale.0)"),
+        (sound, ""),
+        ("folder", "is no document state of fastkv"),
+        ("model.safetensors", "is no document state of fastkv"),
+    ]
+    assert len(store.prune(0)) == 2
+    left = sorted(path.name for path in store.folder.iterdir())
+    assert left == ["folder", "model.safetensors"]
+
+
+def test_a_state_that_is_read_can_be_removed(store: StateStore) -> None:
     path = write(store, make_spec())
     data = path.read_bytes()
-    num_bytes = 8 + int.from_bytes(data[:8], "little")
-    for at in range(num_bytes):
-        path.write_bytes(flip(at, at % 8)(data))
-        assert store.find(make_spec()) is None, at
-    assert len(warnings) == num_bytes
-
-
-@pytest.mark.parametrize("kind", ["folder", "link", "dangling link"])
-def test_what_is_no_file_is_left_alone(
-    store: StateStore, warnings: list[str], kind: str, tmp_path: Path
-) -> None:
-    path = write(store, make_spec())
-    if kind == "folder":
-        path.unlink()
-        path.mkdir()
-    else:
-        moved = path.rename(tmp_path / "moved")
-        path.symlink_to(moved if kind == "link" else tmp_path / "nowhere")
-    for _ in range(2):
-        assert store.find(make_spec()) is None
-        assert store.record(make_spec()) is None
-    told, refused = warnings[:2]
-    assert (
-        told == f"the kept state of a.txt is no file: remove {path} by hand; the text is read again"
-    )
-    assert refused == f"cannot keep the state of a.txt in {store.folder} ({path.name} is no file)"
-    assert store.entries() == store.prune(0) == store.remove([make_spec().digest]) == []
-    assert store.verify() == [(path, "is no document state of fastkv")]
-    assert os.path.lexists(path)
-    assert kind != "link" or (tmp_path / "moved").stat().st_size > 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert len(store.prune(0)) == 1
+        assert bytes(mapped) == data
