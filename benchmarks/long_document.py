@@ -47,13 +47,15 @@ from fastkv_cli.config import (
     PageRange,
     Preset,
     ReadOptions,
+    store_mode,
 )
 from fastkv_cli.engine.methods import build_method, build_scoring_method
+from fastkv_cli.engine.states import make_reuse
 from fastkv_cli.evaluation.scoring import contains
 from fastkv_cli.evaluation.summaries import check_summary
 from fastkv_cli.events import Piece
 from fastkv_cli.journal import Journal
-from fastkv_cli.tasks import Outcome, Work, ask, summarize
+from fastkv_cli.tasks import Outcome, Work, ask, gather_evidence, summarize
 from fastkv_cli.tasks.corpus import join_documents
 from fastkv_cli.tuning import load_tuning
 
@@ -64,20 +66,37 @@ Once = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 def make_work(engine: Engine, document: Document, preset: Preset, max_tokens: int) -> Work:
     """A task's work as the command line sets it up."""
     tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    method = build_method(MethodSettings(usual_preset=preset), tuning)
+    long = engine.decoder.shape(engine.decoder.max_context)
+    plans = [method.plan(long), build_scoring_method(tuning, 8).plan(long)]
     return Work(
         engine=engine,
         corpus=join_documents([document], engine.tokenizer),
-        method=build_method(MethodSettings(usual_preset=preset), tuning),
+        method=method,
         scoring_method=lambda window: build_scoring_method(tuning, window),
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=lambda *_: None,
+        reuse=make_reuse(store_mode(None), tell, plans, (document.path,)),
     )
 
 
-def answer(work: Work, question: str) -> str:
-    """What a user would see."""
-    return "".join(event.text for event in ask(work, question) if isinstance(event, Piece))
+def tell(warning: str) -> None:
+    """Say what went wrong with a state."""
+    print(warning, file=sys.stderr, flush=True)
+
+
+def answer(work: Work, question: str) -> tuple[str, int | None]:
+    """What a user would see, and the page that is cited first."""
+    said, pages = "", []
+    for event in ask(work, question):
+        if isinstance(event, Piece):
+            said += event.text
+        else:
+            pages = [
+                each.page for each in gather_evidence(event, work.corpus, check=True).citations
+            ]
+    return said, (pages or [None])[0]
 
 
 def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once) -> dict[str, Any]:
@@ -92,12 +111,13 @@ def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once
                 engine, load_document(str(pdf), options), Preset.BALANCED, DEFAULT_ANSWER_TOKENS
             )
             started = time.perf_counter()
-            said = answer(whole, each.fact.question)
+            said, cited = answer(whole, each.fact.question)
             seconds = time.perf_counter() - started
-            alone = answer(page, each.fact.question)
+            alone, _ = answer(page, each.fact.question)
             return {
                 **asdict(each.fact),
                 "page": each.page,
+                "cited_page": cited,
                 "whole": contains(said, [each.fact.answer]),
                 "right_page": contains(alone, [each.fact.answer]),
                 "said": said,
@@ -108,12 +128,14 @@ def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once
         rows.append(once(f"fact {each.page} {each.fact.question}", measure))
         print(f"page {each.page}: {rows[-1]['whole']:.0f}", file=sys.stderr, flush=True)
     found, alone = (sum(row[name] for row in rows) for name in ("whole", "right_page"))
+    cited = [row["cited_page"] == row["page"] for row in rows if row["whole"]]
     return {
         "facts": len(rows),
         "tokens": whole.corpus.num_tokens,
         "found_in_the_whole": found / len(rows),
         "found_on_the_right_page": alone / len(rows),
         "ratio": found / alone if alone else None,
+        "cited_page_is_right": {"hits": sum(cited), "of": len(cited)},
         "rows": rows,
     }
 
