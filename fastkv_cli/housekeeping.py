@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from os.path import basename
+from typing import TYPE_CHECKING
 
 from . import inventory
 from .config import store_limit_bytes
@@ -14,7 +17,11 @@ from .sizes import format_size
 from .store import StateEntry, StateStore, default_store_dir
 from .workbench import render
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 _MIN_KEY_DIGITS = 4
+_NO_WIDTH = 100_000
 _MANY = 10  # keys are too much for a line
 
 
@@ -30,7 +37,7 @@ def list_states(*, json: bool, quiet: bool) -> None:
     if json:
         _write(inventory.list_json(entries, store.folder, store.limit_bytes))
     elif entries:
-        _write(render(*inventory.list_tables(entries, store.limit_bytes)))
+        _write_tables(*inventory.list_tables(entries, store.limit_bytes))
     else:
         _messages(quiet).note(f"nothing is kept in {store.folder}")
 
@@ -46,7 +53,7 @@ def verify_states(*, json: bool, quiet: bool) -> None:
     if json:
         _write(inventory.verify_json(verdicts, store.folder))
     elif verdicts:
-        _write(render(inventory.verify_table(verdicts)))
+        _write_tables(inventory.verify_table(verdicts))
     else:
         _messages(quiet).note(f"nothing is kept in {store.folder}")
     states = [(entry, problem) for entry, problem in verdicts if isinstance(entry, StateEntry)]
@@ -126,9 +133,18 @@ def _write(text: str) -> None:
     writer.finish()
 
 
+def _write_tables(*tables: Table | str) -> None:
+    """As wide as the terminal is; in a pipe no line is broken."""
+    is_seen = sys.stdout is not None and sys.stdout.isatty()
+    text = render(*tables, columns=shutil.get_terminal_size().columns if is_seen else _NO_WIDTH)
+    _write("\n".join(line.rstrip() for line in text.splitlines()))
+
+
 def _named(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:
-    """The states of a document, or the one that a key begins."""
-    found = [entry for entry in entries if entry.header and name in entry.header.documents]
+    """The states of a document, by its path or its name, or the one that a key begins."""
+    found = [entry for entry in entries if name in _documents(entry)] or [
+        entry for entry in entries if name in map(basename, _documents(entry))
+    ]
     if not found and len(name) >= _MIN_KEY_DIGITS:
         found = [entry for entry in entries if entry.digest.startswith(name.lower())]
         if len(found) > 1:
@@ -139,6 +155,10 @@ def _named(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:
             f"no state has the key or the document {name!r}", "fastkv cache ls shows all"
         )
     return found
+
+
+def _documents(entry: StateEntry) -> tuple[str, ...]:
+    return () if entry.header is None else entry.header.documents
 
 
 def _remove(store: StateStore, digests: set[str], messages: Messages) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from processes import Capture, finish, start, start_at_terminal
+from conftest import environment
+from processes import Capture, Terminal, finish, start, start_at_terminal
 
 from fastkv_cli.cli import run
 from fastkv_cli.errors import ExitCode
@@ -147,6 +150,33 @@ def test_removing_by_key_and_by_document(store: StateStore, capfd: Capture) -> N
     assert set(kept(store)) == {"c.txt", "c.txt and 1 more"}
     assert outcome("rm c.txt -q", capfd) == (0, "", "")
     assert kept(store) == []
+
+
+def test_a_document_is_named_by_its_path_or_its_name(store: StateStore, capfd: Capture) -> None:
+    for name in ("a.txt", "old/a.txt", "old/b.txt", "new/b.txt"):
+        keep(store, name)
+    assert outcome("rm a.txt", capfd)[0] == 0
+    assert sorted(kept(store)) == ["new/b.txt", "old/a.txt", "old/b.txt"]
+    assert outcome("rm a.txt old/b.txt", capfd)[0] == 0
+    assert kept(store) == ["new/b.txt"]
+
+
+def test_lines_are_broken_for_terminals_only(store: StateStore, capfd: Capture) -> None:
+    name = f"{'long/' * 40}a.txt"
+    keep(store, name)
+    assert name in outcome("ls", capfd)[1]
+    terminal = Terminal()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "fastkv_cli", "cache", "ls"],
+        env=environment(FASTKV_HOME=store.folder.parent, COLUMNS="80"),
+        stdout=terminal.theirs,
+    )
+    os.close(terminal.theirs)
+    shown = terminal.read_until()
+    os.close(terminal.ours)
+    assert child.wait(timeout=60) == 0
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count("long/") > 20
 
 
 @pytest.mark.parametrize(
