@@ -128,6 +128,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
     return RunReport(
         command=session.command,
         question=outcome.question,
+        turns_left_out=outcome.turns_left_out,
         answer=outcome.generation.text + mark,
         model=ModelStats(
             name=loaded.name,

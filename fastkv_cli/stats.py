@@ -345,6 +345,7 @@ class RunReport:
         warnings: one line each.
         evidence: what the documents say of the answer.
         question: what was asked; empty for a summary.
+        turns_left_out: turns of a conversation that no longer fit the window, the oldest.
     """
 
     command: str
@@ -360,6 +361,7 @@ class RunReport:
     warnings: tuple[str, ...]
     evidence: Evidence = Evidence()
     question: str = ""
+    turns_left_out: int = 0
 
     @property
     def ttft_s(self) -> float:

@@ -10,7 +10,7 @@ from itertools import cycle
 from statistics import fmean
 
 from ..events import Piece
-from ..prompts import ask_task, build_scoring_prompt, tokenize_text
+from ..prompts import Turn, ask_task, build_scoring_prompt, tokenize_text
 from ..stats import ReadingStats
 from .corpus import Corpus
 from .overlap import word_overlap
@@ -43,12 +43,13 @@ class Passage:
         return int(self.span.stop - self.span.start)
 
 
-def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
+def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
     A text beyond the window is read up to the TSP layer, and answered from the passages that the
     question looks at most. Where the work is to be checked, the answer is held back until its first
-    sentence is there, and for good where no document can hold that.
+    sentence is there, and for good where no document can hold that. Passages are chosen by the
+    question alone. Of a conversation, the oldest turns are left out where the window is too small.
 
     Raises:
         ContextError: when the question leaves no room for text.
@@ -66,6 +67,7 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         marks = cycle(gap)
         token_ids = [corpus.token_ids[at] if at >= 0 else next(marks) for at in sources]
         label = "reading the best passages"
+    kept = work.window.keep_turns(task, history, len(token_ids))
     withheld = Withheld(question, corpus.documents, enabled=work.check)
     events = work.answer(
         token_ids,
@@ -75,13 +77,24 @@ def ask(work: Work, question: str) -> Iterator[Piece | Outcome]:
         until=lambda: withheld.is_refused,
         sources=sources,
         recurs=reading.parts == 1,
+        history=kept,
     )
     for event in events:
         shown = withheld.push(event.text) if isinstance(event, Piece) else withheld.end()
         if shown:
             yield Piece(shown)
         if isinstance(event, Outcome):
-            yield withheld.conclude(event)
+            yield _tell_left_out(withheld.conclude(event), len(history) - len(kept))
+
+
+def _tell_left_out(outcome: Outcome, num_turns: int) -> Outcome:
+    """The outcome with a warning of turns that are left out, if any are."""
+    if not num_turns:
+        return outcome
+    turns = "turn no longer fits" if num_turns == 1 else f"{num_turns} turns no longer fit"
+    left = "is" if num_turns == 1 else "are"
+    warning = f"the oldest {turns} the window and {left} left out"
+    return replace(outcome, turns_left_out=num_turns, warnings=(warning, *outcome.warnings))
 
 
 def _find_passages(

@@ -10,7 +10,7 @@ from ..config import Sampling
 from ..errors import ContextError
 from ..events import Generation, Piece
 from ..evidence import Index
-from ..prompts import build_prompt
+from ..prompts import Turn, build_prompt
 from ..stats import KVStats, ReadingStats, combine_kv
 from .corpus import Corpus
 from .evidence import most_looked_at
@@ -48,15 +48,26 @@ class Window:
         Raises:
             ContextError: when hardly any do.
         """
-        frame = len(build_prompt(self.tokenizer, [], task).token_ids)
-        room = self.size - frame - self.max_tokens
+        room = self._room(task)
         if room < min(_MIN_PART_TOKENS, num_tokens):
             raise ContextError(
                 f"no room for text: the model's window of {self.size:,} tokens holds the question "
-                f"({frame:,}) and the answer ({self.max_tokens:,})",
+                f"({self.size - room - self.max_tokens:,}) and the answer ({self.max_tokens:,})",
                 "shorten the question or give a smaller --max-tokens",
             )
         return room
+
+    def keep_turns(self, task: str, history: Sequence[Turn], num_tokens: int) -> Sequence[Turn]:
+        """The latest turns of a conversation that fit beside a task and `num_tokens` of a text."""
+        for oldest in range(len(history)):
+            if self._room(task, history[oldest:]) >= num_tokens:
+                return history[oldest:]
+        return ()
+
+    def _room(self, task: str, history: Sequence[Turn] = ()) -> int:
+        """Tokens that are left for a text; below 0 where not even the rest fits."""
+        frame = len(build_prompt(self.tokenizer, [], task, history).token_ids)
+        return self.size - frame - self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Outcome:
         reason: why they cannot.
         guess: what the model said where they cannot.
         index: the words of the documents, where it has been made already.
+        turns_left_out: turns of a conversation that no longer fit the window, the oldest.
     """
 
     generation: Generation
@@ -86,6 +98,7 @@ class Outcome:
     reason: str = ""
     guess: str = ""
     index: Index | None = None
+    turns_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +134,18 @@ class Work:
         """The model's tokenizer."""
         return self.engine.tokenizer
 
+    @property
+    def window(self) -> Window:
+        """What the model can read at once."""
+        return Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
+
     def room(self, task: str) -> int:
         """Tokens of text that fit the window beside a task and its answer.
 
         Raises:
             ContextError: when hardly any do.
         """
-        window = Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
-        return window.room(task, self.corpus.num_tokens)
+        return self.window.room(task, self.corpus.num_tokens)
 
     def answer(
         self,
@@ -140,6 +157,7 @@ class Work:
         until: Callable[[], bool] | None = None,
         sources: Sequence[int] | None = None,
         recurs: bool = False,
+        history: Sequence[Turn] = (),
     ) -> Iterator[Piece | Outcome]:
         """Answer a task from a text that fits the window; the last event is the outcome.
 
@@ -153,8 +171,17 @@ class Work:
             sources: which token of the corpus each of the text is, below 0 for none; None where the
                 text is not the documents'.
             recurs: whether other tasks will have the same text, so that it is worth keeping.
+            history: turns of a conversation before the task.
         """
-        events = self.stream(token_ids, task, self.max_tokens, label, until=until, recurs=recurs)
+        events = self.stream(
+            token_ids,
+            task,
+            self.max_tokens,
+            label,
+            until=until,
+            recurs=recurs,
+            history=history,
+        )
         for event in events:
             if isinstance(event, Piece):
                 yield event
@@ -176,8 +203,9 @@ class Work:
         total: int | None = None,
         until: Callable[[], bool] | None = None,
         recurs: bool = False,
+        history: Sequence[Turn] = (),
     ) -> Iterator[Piece | Generation]:
-        """Put a text and a task to the model.
+        """Put a text and a task to the model, in a conversation behind the turns before.
 
         Progress is told under `label`, in tokens; `before` of `total` were read with other parts.
         `until` is asked after each token whether the answer is long enough. What the model makes of
@@ -190,7 +218,7 @@ class Work:
             self.on_progress(label, read, num_tokens if total is None else total)
 
         on_progress(0.0)
-        prompt = build_prompt(self.tokenizer, token_ids, task)
+        prompt = build_prompt(self.tokenizer, token_ids, task, history)
         return self.engine.stream(
             prompt.token_ids,
             self.method,
