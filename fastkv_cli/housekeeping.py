@@ -57,7 +57,7 @@ def verify_states(*, json: bool, quiet: bool) -> None:
     else:
         _messages(quiet).note(f"nothing is kept in {store.folder}")
     states = [(entry, problem) for entry, problem in verdicts if isinstance(entry, StateEntry)]
-    broken = [inventory.short_key(entry) for entry, problem in states if problem]
+    broken = [entry.key for entry, problem in states if problem]
     if broken:
         keys = " ".join(broken) if len(broken) <= _MANY else "KEY…"
         raise FastKVError(
@@ -142,8 +142,8 @@ def _write_tables(*tables: Table | str) -> None:
 
 def _named(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:
     """The states of a document, by its path or its name, or the one that a key begins."""
-    found = [entry for entry in entries if name in _documents(entry)] or [
-        entry for entry in entries if name in map(basename, _documents(entry))
+    found = [entry for entry in entries if name in entry.documents] or [
+        entry for entry in entries if name in map(basename, entry.documents)
     ]
     if not found and len(name) >= _MIN_KEY_DIGITS:
         found = [entry for entry in entries if entry.digest.startswith(name.lower())]
@@ -155,10 +155,6 @@ def _named(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:
             f"no state has the key or the document {name!r}", "fastkv cache ls shows all"
         )
     return found
-
-
-def _documents(entry: StateEntry) -> tuple[str, ...]:
-    return () if entry.header is None else entry.header.documents
 
 
 def _remove(store: StateStore, digests: set[str], messages: Messages) -> None:

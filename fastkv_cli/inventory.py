@@ -16,18 +16,12 @@ from .to_json import to_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-KEY_DIGITS = 12  # that are shown, and enough to tell states apart
 Verdicts = Sequence[tuple[StateEntry | Path, str]]
-
-
-def short_key(entry: StateEntry) -> str:
-    """What a state is called by."""
-    return entry.digest[:KEY_DIGITS]
 
 
 def describe_entry(entry: StateEntry) -> str:
     """`0123456789ab report.pdf, 142.0 MB`."""
-    return f"{short_key(entry)} {_documents(entry)}, {format_size(entry.file_bytes)}"
+    return f"{entry.key} {_documents(entry)}, {format_size(entry.file_bytes)}"
 
 
 def list_json(entries: Sequence[StateEntry], folder: Path, limit_bytes: int) -> str:
@@ -52,7 +46,7 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
         used = datetime.fromtimestamp(entry.last_used).astimezone()
         _add_row(
             table,
-            short_key(entry),
+            entry.key,
             _documents(entry),
             UNKNOWN if header is None else f"{header.num_tokens:,}",
             format_size(entry.file_bytes),
@@ -89,7 +83,7 @@ def verify_table(verdicts: Verdicts) -> Table:
         if isinstance(found, Path):
             _add_row(table, UNKNOWN, label(found.name), UNKNOWN, problem)
         else:
-            cells = short_key(found), _documents(found), format_size(found.file_bytes)
+            cells = found.key, _documents(found), format_size(found.file_bytes)
             _add_row(table, *cells, problem or "sound")
     return table
 
@@ -132,9 +126,7 @@ def _add_row(table: Table, *cells: str) -> None:
 
 def _documents(entry: StateEntry) -> str:
     """All names, printable."""
-    if entry.header is None:
-        return UNKNOWN
-    return ", ".join(map(label, entry.header.documents)) or UNKNOWN
+    return ", ".join(map(label, entry.documents)) or UNKNOWN
 
 
 def _model(entry: StateEntry) -> str | None:

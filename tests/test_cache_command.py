@@ -161,6 +161,33 @@ def test_a_document_is_named_by_its_path_or_its_name(store: StateStore, capfd: C
     assert kept(store) == ["new/b.txt"]
 
 
+def test_keys_and_documents_complete(store: StateStore) -> None:
+    key = keep(store, "a.txt").name[:12]
+    keep(store, "b.txt", "evil\n.txt")
+    keep(store, "a.txt", "c.txt").write_bytes(b"")
+    for begun, expected in (
+        ("", {"a.txt", "b.txt"}),
+        ("a.", {"a.txt"}),
+        (key, {key}),
+        ("e", set()),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "fastkv_cli"],
+            env=environment(
+                FASTKV_HOME=store.folder.parent,
+                _FASTKV_COMPLETE="complete_bash",
+                COMP_WORDS=f"fastkv cache rm {begun}",
+                COMP_CWORD=3,
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        found = set(done.stdout.split())
+        assert {name for name in found if begun or "." in name} == expected
+
+
 def test_lines_are_broken_for_terminals_only(store: StateStore, capfd: Capture) -> None:
     name = f"{'long/' * 40}a.txt"
     keep(store, name)

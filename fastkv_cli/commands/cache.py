@@ -18,11 +18,22 @@ cache = typer.Typer(
     rich_markup_mode="rich",
 )
 
+
+def complete_states(incomplete: str) -> list[str]:
+    """Keys and documents of what is kept, for TAB."""
+    from ..store import StateStore, default_store_dir
+
+    entries = StateStore(default_store_dir(), limit_bytes=0).entries()
+    names = dict.fromkeys(name for entry in entries for name in (entry.key, *entry.documents))
+    return [name for name in names if name.startswith(incomplete) and name.isprintable()]
+
+
 NamesArg = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY|DOCUMENT…]",
         show_default=False,
+        autocompletion=complete_states,
         help="Keys, or as much of them as tells them apart, or documents as ls names them.",
     ),
 ]

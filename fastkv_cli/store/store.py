@@ -58,9 +58,19 @@ class StateEntry:
         return self.path.stem
 
     @property
+    def key(self) -> str:
+        """12 hex digits, which people tell it from others by."""
+        return self.digest[:12]
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Their names, where the header can be read."""
+        return self.header.documents if self.header else ()
+
+    @property
     def title(self) -> str:
         """The documents, for a message."""
-        return name_documents(self.header.documents if self.header else ())
+        return name_documents(self.documents)
 
 
 class StateStore:

@@ -116,6 +116,13 @@ def test_the_least_recently_used_goes_first(store: StateStore, warnings: list[st
     assert warnings == []
 
 
+def test_what_was_just_written_stays_whatever_the_clock_says(store: StateStore) -> None:
+    write(store, make_spec("a"), used_s_ago=-1000)
+    store.limit_bytes = store.total_bytes
+    write(store, make_spec("b"))
+    assert names(store) == ["b.txt"]
+
+
 def test_writing_again_replaces(store: StateStore) -> None:
     write(store, make_spec())
     size = store.total_bytes
