@@ -35,6 +35,11 @@ class Clock:
         self._times.append(time.perf_counter())
         self.token_ids.append(token_id)
 
+    @property
+    def seconds(self) -> float:
+        """Until the last token."""
+        return self._times[-1] - self._times[0]
+
     def figures(self, kept_bytes: int | None) -> Figures:
         """What was measured; `kept_bytes` are of the prompt's keys and values, None if unknown."""
         started, first, *_, last = self._times

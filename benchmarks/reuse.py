@@ -1,0 +1,207 @@
+"""The second question about a document: fastkv's stored state against llama.cpp's prompt cache.
+
+    python benchmarks/reuse.py [--environments DIR] [--tokens 7000] [--repetitions 3]
+
+A text of that many tokens is asked two questions, each by a `fastkv ask` of its own, with an empty
+store at first; then once more in one process (`--questions`, which chat shares its way with). Then
+with `--store int8`. llama.cpp (DIR as `make peers` makes it) reads the same tokens, saves its
+prompt-cache file, and answers the second question from it in a process of its own, for each kind of
+weights and with and without flash attention; the best counts. Times are those from the loaded model
+to the first token, finding and checking what was stored counted in. They take turns, round after
+round; nothing else should run beside them. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from evidence_cases import SHIPPED
+from peer_weights import FILE_TYPES, gguf_file
+from peer_weights import SHIPPED as SHIPPED_WEIGHTS
+from peers import machine
+
+from fastkv_cli import Engine
+from fastkv_cli.config import EMBEDDED_MODEL, cache_dir
+from fastkv_cli.prompts import ask_task, build_prompt, tokenize_text
+from fastkv_cli.version import __version__
+
+HERE = Path(__file__).resolve().parent
+TEXT = SHIPPED / "time-machine.txt"
+QUESTIONS = (
+    "What does the Time Traveller say about the fourth dimension?",
+    "What happens to the little machine when the lever is pressed?",
+)
+Figures = dict[str, Any]
+
+
+class Contest:
+    """A document, two questions, and a folder for all that is kept."""
+
+    def __init__(self, folder: Path, num_tokens: int, new_tokens: int) -> None:
+        """Cut the text to so many tokens."""
+        tokenizer = Engine.load(EMBEDDED_MODEL).tokenizer
+        tokens = tokenize_text(tokenizer, TEXT.read_text("utf-8"))
+        self.folder, self.new_tokens = folder, new_tokens
+        self.document = folder / "document.txt"
+        text = TEXT.read_text("utf-8")[: tokens.starts[num_tokens]].strip()
+        self.document.write_text(text, encoding="utf-8")
+        ids = tokenize_text(tokenizer, text).token_ids
+        prompt = build_prompt(tokenizer, ids, ask_task(QUESTIONS[1]))
+        self.request: dict[str, Any] = {
+            "document_ids": prompt.prefix_ids + prompt.document_ids,
+            "question_ids": prompt.question_ids + prompt.tail_ids,
+            "new_tokens": new_tokens,
+        }
+
+    def fastkv(self, home: Path, questions: Sequence[str], *options: str) -> list[Figures]:
+        """Ask in one process; gives what each question took."""
+        home.mkdir(exist_ok=True)
+        if not (home / "models").exists():
+            (home / "models").symlink_to(cache_dir() / "models", target_is_directory=True)
+        named = [f"--question={question}" for question in questions]
+        command = [sys.executable, "-m", "fastkv_cli", "ask", str(self.document), *named]
+        command += ["--json", "-q", "--no-check", f"--max-tokens={self.new_tokens}", *options]
+        environment = os.environ | {"FASTKV_HOME": str(home), "PYTHONPATH": str(HERE.parent)}
+        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
+        return [_figures(json.loads(line)) for line in done.stdout.splitlines()]
+
+    def llama(self, python: Path, gguf: Path, flash: str, cache: Path) -> Figures:
+        """Read and save, or load and answer."""
+        script = str(HERE / "reuse_llama.py")
+        command = [str(python), script, str(gguf), "--flash", flash, "--cache", str(cache)]
+        done = subprocess.run(
+            command,
+            input=json.dumps(self.request).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        reply: Figures = json.loads(done.stdout.splitlines()[-1])
+        return reply
+
+
+def _figures(report: dict[str, Any]) -> Figures:
+    """What of a report is compared."""
+    return {
+        "ttft_s": report["stats"]["ttft_s"],
+        "decode_tokens_per_s": report["stats"]["decode_tokens_per_s"],
+        "output_tokens": report["stats"]["output_tokens"],
+        "peak_memory_bytes": report["stats"]["peak_memory_bytes"],
+        "state": report["reading"]["state"],
+        "answer": report["answer"],
+    }
+
+
+def one_round(contest: Contest, number: int, llamas: dict[str, tuple[Path, Path, str]]) -> Figures:
+    """Everyone once."""
+    first, second = QUESTIONS
+    rows: Figures = {}
+    for mode in ("exact", "int8"):
+        home, option = contest.folder / f"{mode}-{number}", f"--store={mode}"
+        rows[f"{mode}, first"] = contest.fastkv(home, [first], option)[0]
+        rows[f"{mode}, second, own process"] = contest.fastkv(home, [second], option)[0]
+    afresh = contest.fastkv(contest.folder / "none", [second], "--no-store")[0]
+    rows["second, afresh"] = afresh
+    home = contest.folder / f"several-{number}"
+    rows["first of two"], rows["second of two"] = contest.fastkv(home, [first, second])
+    for name, (python, gguf, flash) in llamas.items():
+        cache = contest.folder / f"{number}-{name}.cache"
+        rows[f"{name}, read"] = contest.llama(python, gguf, flash, cache)
+        rows[f"{name}, cached"] = contest.llama(python, gguf, flash, cache)
+        cache.unlink()
+    for name, row in rows.items():
+        print(f"{number}: {name}: {row.get('ttft_s', row.get('read_s')):.3f} s", file=sys.stderr)
+    return rows
+
+
+def summarize(rounds: Sequence[Figures]) -> Figures:
+    """Medians, and the ratios that the targets name."""
+
+    def middle(name: str, figure: str) -> float:
+        return float(median([row[name][figure] for row in rounds]))
+
+    def ratio(name: str, other: str, figure: str = "ttft_s") -> float:
+        return float(round(median([row[name][figure] / row[other][figure] for row in rounds]), 3))
+
+    own, again = "exact, second, own process", "second of two"
+    cached = [name for name in rounds[0] if name.endswith(", cached")]
+    found: Figures = {
+        "ttft_s": {
+            name: round(middle(name, "ttft_s"), 3)
+            for name in rounds[0]
+            if "ttft_s" in rounds[0][name]
+        },
+        "decode_tokens_per_s": {
+            name: round(middle(name, "decode_tokens_per_s"), 1) for name in [own, *cached]
+        },
+        "second_of_first, own process": ratio(own, "exact, first"),
+        "second_of_first, one process": ratio(again, "first of two"),
+        "second_of_first, int8": ratio("int8, second, own process", "int8, first"),
+        "same_answer_as_afresh": all(
+            row[name]["answer"] == row["second, afresh"]["answer"]
+            for row in rounds
+            for name in (own, again)
+        ),
+        "int8_answer_as_afresh": all(
+            row["int8, second, own process"]["answer"] == row["second, afresh"]["answer"]
+            for row in rounds
+        ),
+    }
+    if cached:
+        soonest = min(cached, key=lambda name: middle(name, "ttft_s"))
+        fastest = max(cached, key=lambda name: middle(name, "decode_tokens_per_s"))
+        found["llama, soonest"], found["llama, fastest"] = soonest, fastest
+        found["ttft_of_llama"] = ratio(own, soonest)
+        found["decode_time_of_llama"] = ratio(fastest, own, "decode_tokens_per_s")
+    return found
+
+
+def main() -> None:
+    """Measure, and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environments", type=Path, default=HERE.parent / "build" / "peers")
+    parser.add_argument("--tokens", type=int, default=7000)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="without llama.cpp")
+    arguments = parser.parse_args()
+    llamas = {}
+    if not arguments.alone:
+        python = arguments.environments / "llama" / "bin" / "python"
+        llamas = {
+            f"llama {weights}, FA {flash}": (
+                python,
+                gguf_file(weights, arguments.environments),
+                flash,
+            )
+            for weights in (SHIPPED_WEIGHTS, *FILE_TYPES)
+            for flash in ("on", "off")
+        }
+    with tempfile.TemporaryDirectory() as temporary:
+        contest = Contest(Path(temporary), arguments.tokens, arguments.new_tokens)
+        rounds = [one_round(contest, at, llamas) for at in range(arguments.repetitions)]
+        report = {
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "machine": machine(),
+            "fastkv": __version__,
+            "model": EMBEDDED_MODEL,
+            "document_tokens": len(contest.request["document_ids"]),
+            "question_tokens": len(contest.request["question_ids"]),
+            **summarize(rounds),
+            "rounds": rounds,
+        }
+    print(json.dumps(report, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
