@@ -104,7 +104,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
     results: list[RunReport | FastKVError] = []
     try:
         with bars:
-            session = open_session("ask", request, max_tokens, opening)
+            session = open_session("ask", request, max_tokens, opening, asks_again=True)
             for result, line in _answer_all(session, request, questions, opening):
                 bars.close()
                 results.append(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from .config import StoreMode
 from .errors import FastKVError
 from .events import Piece
 from .loading import load_engine
@@ -50,7 +51,9 @@ class Session:
         return replace(self, extract_s=0.0, load_s=0.0)
 
 
-def open_session(command: str, request: Request, max_tokens: int, shown: Shown) -> Session:
+def open_session(
+    command: str, request: Request, max_tokens: int, shown: Shown, *, asks_again: bool = False
+) -> Session:
     """Read the documents, load the model and tokenize the text.
 
     Args:
@@ -58,6 +61,8 @@ def open_session(command: str, request: Request, max_tokens: int, shown: Shown) 
         request: what is to be done.
         max_tokens: the most tokens to answer with.
         shown: what is seen of it.
+        asks_again: whether there may be a further question, so that without a store what is known
+            of the documents has to be held.
 
     Raises:
         FastKVError: when a document cannot be read, or the model cannot be had.
@@ -84,7 +89,9 @@ def open_session(command: str, request: Request, max_tokens: int, shown: Shown) 
         sampling=request.sampling,
         on_progress=shown.progress,
         check=request.check,
-        reuse=make_reuse(
+        reuse=None
+        if request.store is StoreMode.OFF and not asks_again
+        else make_reuse(
             request.store,
             shown.warn,
             [
