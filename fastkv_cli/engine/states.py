@@ -236,9 +236,9 @@ def make_reuse(
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
     if len(layers) < len(plans) or not min(layers):
         return None
-    if mode is StoreMode.OFF:
-        return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     limit = store_limit_bytes()
+    if mode is StoreMode.OFF or not limit:
+        return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
     return Reuse(states, min(layers), documents, limit)
 
