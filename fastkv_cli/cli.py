@@ -12,6 +12,7 @@ from .commands.ask import ask
 from .commands.bench import bench
 from .commands.cache import cache
 from .commands.calibrate import calibrate
+from .commands.chat import chat
 from .commands.evaluate import evaluate
 from .commands.extract import extract
 from .commands.profile_heads import profile_heads
@@ -58,6 +59,7 @@ def _options_of_the_app(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "summarize": summarize,
     "ask": ask,
+    "chat": chat,
     "extract": extract,
     "eval": evaluate,
     "bench": bench,

@@ -28,6 +28,8 @@ from .errors import UsageError
 from .options import (
     AttentionOpt,
     BudgetOpt,
+    ChatJsonOpt,
+    ChatStatsOpt,
     CheckOpt,
     CiteOpt,
     DebugOpt,
@@ -63,8 +65,8 @@ from .request import Display, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """All options of a run, in the order of the help text."""
+class AnswerOptions:
+    """The options of all that answers, in the order of the help text."""
 
     pages: PagesOpt = None
     password: PasswordOpt = None
@@ -88,14 +90,6 @@ class RunOptions:
     seed: SeedOpt = 0
     cite: CiteOpt = False
     check: CheckOpt = True
-    resume: ResumeOpt = False
-    dry_run: DryRunOpt = False
-    json: JsonOpt = False
-    stats: StatsOpt = None
-    quiet: QuietOpt = False
-    output: OutputOpt = None
-    force: ForceOpt = False
-    debug: DebugOpt = False
 
     def request(self, sources: list[str], usual_preset: Preset = Preset.BALANCED) -> Request:
         """What is to be done, checked; `usual_preset` is for users who name none.
@@ -123,13 +117,45 @@ class RunOptions:
             decode_weights=self.decode_weights,
             offline=self.offline,
             store=_store(self.store, no_store=self.no_store),
-            resume=self.resume,
             check=self.check,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(AnswerOptions):
+    """All options of a run."""
+
+    resume: ResumeOpt = False
+    dry_run: DryRunOpt = False
+    json: JsonOpt = False
+    stats: StatsOpt = None
+    quiet: QuietOpt = False
+    output: OutputOpt = None
+    force: ForceOpt = False
+    debug: DebugOpt = False
+
+    def request(self, sources: list[str], usual_preset: Preset = Preset.BALANCED) -> Request:
+        """What is to be done, checked."""
+        request = AnswerOptions.request(self, sources, usual_preset)
+        return replace(request, resume=self.resume)
 
     def display(self) -> Display:
         """How it is to be shown."""
         return replace(_display(self), cite=self.cite)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOptions(AnswerOptions):
+    """All options of a conversation."""
+
+    json: ChatJsonOpt = False
+    stats: ChatStatsOpt = False
+    quiet: QuietOpt = False
+    debug: DebugOpt = False
+
+    def display(self) -> Display:
+        """How it is to be shown."""
+        return Display(json=self.json, stats=self.stats, quiet=self.quiet, cite=self.cite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +180,7 @@ class ExtractOptions:
         return _display(self)
 
 
-def read_options(options: RunOptions | ExtractOptions) -> ReadOptions:
+def read_options(options: AnswerOptions | ExtractOptions) -> ReadOptions:
     """How documents are to be read, checked.
 
     Raises:

@@ -246,6 +246,22 @@ TextJsonOpt = Annotated[
     bool,
     typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object: the pages, counted."),
 ]
+ChatJsonOpt = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        rich_help_panel=_OUTPUT,
+        help="A line of JSON for each answer, with its statistics, in place of the answer.",
+    ),
+]
+ChatStatsOpt = Annotated[
+    bool,
+    typer.Option(
+        "--stats/--no-stats",
+        rich_help_panel=_OUTPUT,
+        help="The statistics after each answer, on stderr, as /stats shows them.",
+    ),
+]
 StatsOpt = Annotated[
     bool | None,
     typer.Option(

@@ -55,12 +55,12 @@ class Shown:
 
     def piece(self, piece: Piece) -> None:
         """Show some of the answer, or, where it is not seen as it comes, that it grows."""
+        self.pieces.append(piece)  # before it is shown: Ctrl-C may come in between
         is_seen = self.writer is not None and self.writer.is_streaming
         if is_seen:
             self.bars.close()
         if self.writer is not None:
             self.writer.write(piece.text)
-        self.pieces.append(piece)
         if not is_seen:
             self.progress("answering", len(self.pieces), self.max_tokens)
 

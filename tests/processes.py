@@ -107,7 +107,7 @@ def start_at_terminal(
     terminal = Terminal()
     child = subprocess.Popen(
         [sys.executable, "-m", "fastkv_cli", *arguments],
-        env=environment(TERM="dumb", **changes),
+        env=environment(**{"TERM": "dumb", **changes}),
         stdin=terminal.theirs,
         stdout=subprocess.PIPE,
         stderr=terminal.theirs,

@@ -43,6 +43,7 @@ def modules_of(path: Path, arguments: list[str], **changes: object) -> tuple[set
         ["--version"],
         ["summarize", "--help"],
         ["ask", "--help"],
+        ["chat", "--help"],
         ["cache", "ls", "--help"],
         ["cache", "path"],
         ["cache", "ls", "--json"],
@@ -53,7 +54,8 @@ def modules_of(path: Path, arguments: list[str], **changes: object) -> tuple[set
 def test_help_imports_neither_torch_nor_transformers(tmp_path: Path, arguments: list[str]) -> None:
     modules, stdout = modules_of(tmp_path / "modules", arguments)
     assert stdout.strip()
-    assert modules.isdisjoint({"torch", "transformers", "numpy", "huggingface_hub", "pypdf"})
+    heavy = {"torch", "transformers", "numpy", "huggingface_hub", "pypdf", "prompt_toolkit"}
+    assert modules.isdisjoint(heavy)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_completion_imports_neither_torch_nor_transformers(
         ("fastkv_cli.models", {"torch", "transformers"}),
         ("fastkv_cli.pipeline", {"torch", "transformers"}),
         ("fastkv_cli.store", {"torch", "transformers", "numpy", "rich", "safetensors"}),
+        ("fastkv_cli.chat.loop", {"torch", "transformers", "prompt_toolkit"}),
         ("fastkv_cli.completions", {"torch", "transformers"}),
         ("fastkv_cli.evaluation.speed", {"torch", "transformers", "rich", "matplotlib"}),
     ],
@@ -154,6 +157,8 @@ FORBIDDEN = {
     "progress": TORCH | {"engine", "documents", "tasks", "render", "pipeline", "commands", "cli"},
     "commands": TORCH | {"engine", "render", "console", "cli"},
     "pipeline": TORCH | {"commands", "cli", "options", "typer"},
+    "chat": TORCH | {"cli", "options", "typer", "engine", "pipeline"},
+    "chat/transcript": TORCH | {"engine", "tasks", "console", "rich", "prompt_toolkit"},
     "questions": TORCH | {"commands", "cli", "options", "typer", "engine", "pipeline"},
     "render_questions": TORCH | {"engine", "documents", "tasks", "console", "commands", "cli"},
     "session": TORCH | {"commands", "cli", "options", "typer", "pipeline", "console"},

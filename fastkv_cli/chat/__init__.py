@@ -1,0 +1,1 @@
+"""`fastkv chat`: a conversation about documents that are read once."""

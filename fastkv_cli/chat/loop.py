@@ -1,0 +1,189 @@
+"""The conversation itself: read, answer, show, until the user leaves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import StoreMode, cache_dir
+from ..console import AnswerWriter, Messages, is_at_terminal, print_error, stderr_console
+from ..errors import (
+    ClosedPipeError,
+    FastKVError,
+    InterruptedRunError,
+    OutputError,
+    PartlyFailedError,
+)
+from ..progress import ProgressBars
+from ..questions import render_failure
+from ..render import describe_document, printable, render_json, render_tables
+from ..session import open_session
+from ..shown import Shown
+from .commands import COMMANDS, LeavingError, as_question, run_command
+from .conversation import Conversation
+from .prompt import Input, PipedInput, TerminalInput
+from .transcript import INTERRUPTED
+
+if TYPE_CHECKING:
+    from ..request import Display, Request
+
+COMMAND = "chat"
+HISTORY_NAME = "chat-history"
+_HINT = "Ctrl-D or /exit leaves"
+
+
+def run(request: Request, max_tokens: int, display: Display) -> None:
+    """Hold a conversation about documents.
+
+    Args:
+        request: the documents, and how to answer.
+        max_tokens: the most tokens to answer each question with.
+        display: how to show it.
+
+    Raises:
+        FastKVError: when it cannot begin; through a pipe also at the end, where a question failed.
+    """
+    console = stderr_console()
+    messages = Messages(console, quiet=display.quiet)
+    at_terminal = is_at_terminal()
+    writer = _Answers()
+    bars = ProgressBars(console, enabled=not display.quiet)
+    opening = Shown(bars, messages, None if display.json else writer, max_tokens, display.cite)
+    try:
+        with bars:
+            session = open_session(COMMAND, request, max_tokens, opening, asks_again=True)
+        history = None if request.store is StoreMode.OFF else cache_dir() / HISTORY_NAME
+        chat = _Chat(
+            Conversation(session, opening),
+            _open_input(history, messages) if at_terminal else PipedInput(),
+            writer,
+            messages,
+            # what a command is to show is asked for
+            Messages(console, quiet=False),
+            display,
+            at_terminal=at_terminal,
+        )
+        chat.greet()
+        chat.hold()
+    except KeyboardInterrupt:
+        bars.close()
+        writer.end_line()
+        raise InterruptedRunError("interrupted") from None
+
+
+def _open_input(history: Path | None, messages: Messages) -> Input:
+    return TerminalInput(history, COMMANDS, messages.warn)
+
+
+class _Answers(AnswerWriter):
+    """Answers on stdout, with an empty line between them where they go elsewhere than a terminal.
+
+    There the prompt stands between them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None, force=False)
+        self._separates = sys.stdout is not None and not sys.stdout.isatty()
+        self._has_written = self._begins = False
+
+    def begin(self) -> None:
+        """What comes next is another answer."""
+        self._begins = self._has_written and self._separates
+
+    def write(self, text: str) -> None:
+        if text and self._begins:
+            self._begins = False
+            super().write("\n")
+        self._has_written = self._has_written or bool(text)
+        super().write(text)
+
+
+class _Chat:
+    """One conversation with its user."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        questions: Input,
+        writer: _Answers,
+        messages: Messages,
+        told: Messages,
+        display: Display,
+        *,
+        at_terminal: bool,
+    ) -> None:
+        self._conversation, self._input = conversation, questions
+        self._writer, self._messages, self._told = writer, messages, told
+        self._display, self._at_terminal = display, at_terminal
+        self._num_asked = 0
+        self._failures: list[FastKVError] = []
+
+    def greet(self) -> None:
+        """Say what the conversation is about, to somebody at a terminal."""
+        if self._at_terminal:
+            for document in self._conversation.documents:
+                self._messages.note(printable(describe_document(document)))
+            self._messages.note("Ask about it. /help lists commands, Ctrl-D leaves.")
+            self._messages.show(iter([""]))
+
+    def hold(self) -> None:
+        """Go on until the user leaves.
+
+        Raises:
+            PartlyFailedError: when a question that came through a pipe has no answer.
+            KeyboardInterrupt: at Ctrl-C, not at a terminal.
+        """
+        while True:
+            try:
+                text = self._input.read().strip()
+                if text:
+                    self._do(text)
+            except (EOFError, LeavingError):
+                break
+            except KeyboardInterrupt:
+                if not self._at_terminal:
+                    raise
+                self._told.note(_HINT)
+        if self._failures and not self._at_terminal:
+            what = f"{len(self._failures)} of {self._num_asked} questions could not be answered"
+            raise PartlyFailedError(what, self._failures[0])
+
+    def _do(self, text: str) -> None:
+        """Obey a command or answer a question, whatever comes of it."""
+        question = as_question(text)
+        try:
+            if question is None:
+                self._told.show(run_command(self._conversation, text))
+            else:
+                self._answer(question)
+        except ClosedPipeError:
+            raise
+        except FastKVError as error:
+            if question is not None and isinstance(error, OutputError):
+                raise
+            print_error(str(error))
+        if self._at_terminal:
+            self._told.show(iter([""]))
+
+    def _answer(self, question: str) -> None:
+        self._num_asked += 1
+        if not self._display.json:
+            self._writer.begin()
+        try:
+            report = self._conversation.ask(question)
+        except KeyboardInterrupt:
+            self._writer.end_line()
+            if not self._at_terminal:
+                raise
+            self._told.note(f"({INTERRUPTED})")
+            return
+        except FastKVError as error:
+            self._failures.append(error)
+            if self._display.json:
+                self._writer.write(f"{render_failure(question, error, COMMAND)}\n")
+            raise
+        if self._display.json:
+            self._writer.write(f"{render_json(report, indent=None)}\n")
+        if self._display.stats:
+            self._messages.show(render_tables(report))
