@@ -336,7 +336,7 @@ class RunReport:
     """One run of a command: the answer and all that was measured.
 
     Attributes:
-        command: "summarize" or "ask".
+        command: "summarize", "ask" or "chat".
         answer: the text on stdout.
         extract_s: seconds to read the documents from disk.
         load_s: seconds to load the model, without imports, downloads and conversion.
