@@ -119,6 +119,7 @@ def test_json_of_a_report() -> None:
             "tokens_used": 900,
             "tokens_left_out": 112,
             "parts_s": 1.25,
+            "state": None,
         },
         "stats": {
             "extract_s": 0.1,
@@ -218,6 +219,15 @@ def test_json_of_a_real_run(
             "tokens_used": "int",
             "tokens_left_out": "int",
             "parts_s": "NoneType",
+            "state": {
+                "mode": "str",
+                "tokens_found": "int",
+                "bytes_found": "int",
+                "tokens_kept": "int",
+                "bytes_kept": "int",
+                "find_s": "float",
+                "stage_one_s": "float",
+            },
         },
         "stats": {
             "extract_s": "float",
