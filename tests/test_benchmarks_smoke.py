@@ -96,3 +96,21 @@ def test_scaling_measures_both_models() -> None:
             else:
                 assert row["predicted_speedup"] == pytest.approx(1)
     assert "smollm2-135m" in stdout
+
+
+def test_reuse_compares_the_second_question_with_the_first(embedded_dir: Path) -> None:
+    script = str(BENCHMARKS / "reuse.py")
+    size = ("--tokens", "700", "--new-tokens", "4", "--repetitions", "1")
+    _, report = run(script, "--alone", *size)
+    assert 0 < report["second_of_first, own process"] < 1
+    assert report["same_answer_as_afresh"] is True
+    found = report["rounds"][0]["exact, second, own process"]["state"]
+    assert found["tokens_found"] == report["document_tokens"] > 690
+    assert report["rounds"][0]["second, afresh"]["state"]["tokens_found"] == 0
+
+
+def test_int8_state_asks_from_both(embedded_dir: Path) -> None:
+    _, report = run(str(BENCHMARKS / "int8_state.py"), "--samples", "1")
+    size = report["bytes_a_token"]
+    assert 0.5 < size["int8"] / size["exact"] < 0.53
+    assert report["questions"] == len(report["rows"]) == 1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .attention import Causality, Kernel, attend, round_up
+from .attention import GRAIN, Causality, Kernel, attend, round_up
 from .families import Decoder, DecoderLayer
 from .rope import Rope
 
@@ -24,9 +24,10 @@ class Stream:
     """The tokens on their way through the layers: the hidden states, and where they stand.
 
     Attributes:
-        hidden: (1, T − first, hidden).
+        hidden: (1, T − first, hidden); copies of the last token may lie behind it, so that sizes
+            come again (see attention.py).
         positions: (T,) in the text.
-        rope: for those positions.
+        rope: for those positions, and the copies.
         first: tokens at the start whose K and V are known already; only the others are computed.
         boundary: the first token that other prompts about the same text do not begin with. Those
             before it pass through a layer apart from those behind, so that each comes out the same,
@@ -48,7 +49,7 @@ class Stream:
 class Read(NamedTuple):
     """What a layer makes of the tokens it sees: (1, T − first, hidden), and (1, H_kv, T', D) twice.
 
-    T' ≥ T: zeros lie behind, so that sizes come again (see attention.py).
+    T' ≥ T: what lies behind is of no token.
     """
 
     normalized: Tensor
@@ -101,38 +102,54 @@ class LayerRunner:
         computing after gives the same result for less work.
         """
         normalized, key, value = read
-        count = stream.hidden.shape[1] if going_on is None else going_on.shape[0]
+        going = None if going_on is None else self._pad(going_on)
+        count = stream.hidden.shape[1] if going is None else going.shape[0]
         hidden = stream.hidden.new_empty(1, count, stream.hidden.shape[2])
 
         def compute(into: slice, rows: slice | Tensor, own: slice | Tensor, seen: int) -> None:
             causality = Causality(
                 positions=stream.positions[:seen],
-                rows=rows if isinstance(rows, Tensor) else None,
+                rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, stream),
                 sliding_window=layer.sliding_window,
             )
             queries = layer.queries(normalized[:, own], stream.rope.at(rows))
             attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
             hidden[:, into] = layer.finish(stream.hidden[:, own], attended)
 
-        if going_on is None:
+        if going is None:
             for rows, own in self._rows(stream):
                 compute(own, rows, own, seen=rows.stop)
             after = replace(stream, hidden=hidden)
         else:
             for chunk in self._chunks(0, count):
-                some = going_on[chunk]
+                some = going[chunk]
                 compute(chunk, some, some - stream.first, seen=stream.num_tokens)
-            after = Stream(hidden, stream.positions[going_on], stream.rope.at(going_on))
+            after = Stream(hidden, stream.positions[going_on], stream.rope.at(going))
         if self.on_done is not None:
             self.on_done(layer)
         return after
 
     def _rows(self, stream: Stream) -> Iterator[tuple[slice, slice]]:
         """The rows to compute, in chunks: where they are in the text, and in the hidden states."""
-        first, boundary, stop = stream.first, stream.boundary, stream.num_tokens
+        first, boundary = stream.first, stream.boundary
+        stop = first + stream.hidden.shape[1]
         for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
             for rows in self._chunks(*part):
                 yield rows, slice(rows.start - first, rows.stop - first)
+
+    def _pad(self, rows: Tensor) -> Tensor:
+        """Row indices, and the last of them again and again, to a number that recurs."""
+        if self.kernel is not Kernel.BLOCKED or rows.shape[0] < GRAIN:
+            return rows
+        return torch.cat((rows, rows[-1:].expand(round_up(rows.shape[0]) - rows.shape[0])))
+
+    @staticmethod
+    def _rows_in_text(rows: slice, stream: Stream) -> Tensor | None:
+        """Where rows stand that may be copies of the last token; None where none is."""
+        if rows.stop <= stream.num_tokens:
+            return None
+        index = torch.arange(rows.start, rows.stop, device=stream.positions.device)
+        return index.clamp_(max=stream.num_tokens - 1)
 
     def _chunks(self, start: int, stop: int) -> Iterator[slice]:
         """Rows in chunks; the last begins among those before it, to be of a size that recurs."""

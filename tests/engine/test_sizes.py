@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import load_tiny
+from cases import load_tiny, make_prompt, read_prompt
+from conftest import tiny_settings
 from torch import Tensor
 
-from fastkv_cli import Engine
+from fastkv_cli import Engine, FastKV
 from fastkv_cli.engine.attention import GRAIN, Causality, Kernel, attend, round_up
 from fastkv_cli.engine.families import DecoderLayer
 from fastkv_cli.engine.layers import LayerRunner
@@ -36,16 +37,29 @@ def test_lengths_share_their_sizes(engine: Engine, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(DecoderLayer, "finish", finished)
     monkeypatch.setattr("fastkv_cli.engine.layers.attend", attended)
     runner = LayerRunner(Kernel.BLOCKED, chunk_rows=4 * GRAIN)
+    method = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.2)
     draw = random.Random(0)
     for _ in range(20):
         num_tokens = draw.randint(4 * GRAIN, 8 * GRAIN)
-        ids = torch.tensor([draw.randrange(300) for _ in range(num_tokens)])
-        layers_read = runner.enter(engine.decoder, ids)
-        for layer in engine.decoder.layers[:2]:
-            read = runner.read(layer, layers_read)
-            layers_read = runner.advance(layer, layers_read, read, None)
+        read_prompt(engine, make_prompt(num_tokens), method, runner)
+    rows.discard(1)  # the last layer computes the last token alone
     assert {count % GRAIN for count in rows | keys} == {0}
     assert len(rows) <= 4
+
+
+@pytest.mark.parametrize("family", tiny_settings())
+def test_copies_of_the_last_token_change_nothing(tiny_models: dict[str, Path], family: str) -> None:
+    engine = load_tiny(tiny_models[family])
+    method = FastKV(tsp_layer=1, tsp_rate=0.6, retention_rate=0.2)
+    for num_tokens in (150, 201, 320):
+        prompt = make_prompt(num_tokens)
+        plain, padded = (
+            read_prompt(engine, prompt, method, LayerRunner(kernel, chunk_rows=100))
+            for kernel in (Kernel.SDPA, Kernel.BLOCKED)
+        )
+        torch.testing.assert_close(padded.logits, plain.logits, rtol=1e-4, atol=1e-4)
+        assert padded.cache.lengths == plain.cache.lengths
+        assert padded.tokens_seen == plain.tokens_seen
 
 
 @pytest.mark.parametrize("num_tokens", [1, 63, 64, 65, 200, 257])
