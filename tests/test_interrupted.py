@@ -25,6 +25,7 @@ COMMANDS = {
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FASTKV_STORE", "off")  # only the journal of parts is looked at here
     return tmp_path / "home"
 
 
