@@ -24,13 +24,16 @@ def attention_weights(query: Tensor, key: Tensor, scaling: float, out_of_sight: 
         query: (B, H, R, D), rotated.
         key: (B, H_kv, T, D), rotated.
         scaling: what q·k is multiplied by, usually 1/√D.
-        out_of_sight: (R, T), True where a row must not look.
+        out_of_sight: (R, c), True where a row must not look, among the last c keys; it sees all
+            before them.
 
     Returns:
         (B, H, R, T), float32.
     """
     logits = query_key_products(query, key).float().mul_(scaling)
-    logits.masked_fill_(out_of_sight, float("-inf"))
+    logits[..., logits.shape[-1] - out_of_sight.shape[1] :].masked_fill_(
+        out_of_sight, float("-inf")
+    )
     return torch.softmax(logits, dim=-1, out=logits)  # in place: there are H · R · T of them
 
 

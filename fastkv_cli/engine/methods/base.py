@@ -131,8 +131,10 @@ class Observation:
         Causal, so no key behind `stop` is looked at, and inside the layer's sliding window.
         """
         key = self.key[:, :, : round_up(rows.stop)]
-        index = torch.arange(key.shape[2], device=key.device)
-        hidden = index > index[rows].unsqueeze(1)
+        has_window = self.sliding_window is not None and self.positions is not None
+        first = 0 if has_window else rows.start  # the keys before it are seen by every row
+        index = torch.arange(first, key.shape[2], device=key.device)
+        hidden = index > torch.arange(rows.start, rows.stop, device=key.device).unsqueeze(1)
         if self.sliding_window is not None and self.positions is not None:
             reach = self.positions[rows].unsqueeze(1) - self.sliding_window
             hidden[:, : rows.stop] |= self.positions[: rows.stop] <= reach
