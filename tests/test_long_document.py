@@ -83,4 +83,4 @@ def test_what_is_reported_of_memory(tmp_path: Path, tiny_models: dict[str, Path]
     assert [(row["pages"], row["command"]) for row in report["memory"]] == [
         (pages, command) for pages in (1, 2) for command in ("summarize", "ask")
     ]
-    assert all(row["peak_rss_bytes"] > 2**26 and row["tokens"] > 100 for row in report["memory"])
+    assert all(row["peak_memory_bytes"] > 2**26 and row["tokens"] > 100 for row in report["memory"])
