@@ -13,6 +13,7 @@ from . import inventory
 from .config import store_limit_bytes
 from .console import AnswerWriter, Messages, ask_yes, is_at_terminal, stderr_console
 from .errors import FastKVError, OutputError, UsageError
+from .inventory import count_states
 from .sizes import format_size
 from .store import StateEntry, StateStore, default_store_dir
 from .workbench import render
@@ -61,7 +62,7 @@ def verify_states(*, json: bool, quiet: bool) -> None:
     if broken:
         keys = " ".join(broken) if len(broken) <= _MANY else "KEY…"
         raise FastKVError(
-            f"{len(broken)} of {_count(len(states))} cannot be used",
+            f"{len(broken)} of {count_states(len(states))} cannot be used",
             f"remove with fastkv cache rm {keys}; the texts are then read again",
         )
 
@@ -94,7 +95,9 @@ def remove_all(*, yes: bool, quiet: bool) -> None:
         raise UsageError("nobody can be asked about --all", "give --yes as well")
     store, messages = _open_store(), _messages(quiet)
     entries = store.entries()
-    what = f"{_count(len(entries))}, {format_size(sum(entry.file_bytes for entry in entries))}"
+    what = (
+        f"{count_states(len(entries))}, {format_size(sum(entry.file_bytes for entry in entries))}"
+    )
     if entries and not yes and not ask_yes(f"Remove {what}?"):
         messages.note("nothing was removed")
         return
@@ -149,7 +152,9 @@ def _named(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:
         found = [entry for entry in entries if entry.digest.startswith(name.lower())]
         if len(found) > 1:
             keys = " and ".join(entry.digest for entry in found[:2])
-            raise UsageError(f"key {name} begins {_count(len(found))}", f"give more of it: {keys}")
+            raise UsageError(
+                f"key {name} begins {count_states(len(found))}", f"give more of it: {keys}"
+            )
     if not found:
         raise UsageError(
             f"no state has the key or the document {name!r}", "fastkv cache ls shows all"
@@ -167,15 +172,11 @@ def _tell_removed(store: StateStore, removed: Sequence[StateEntry], messages: Me
     for entry in removed:
         messages.note(f"removed {inventory.describe_entry(entry)}")
     size = format_size(sum(entry.file_bytes for entry in removed))
-    kept = f"{_count(len(store.entries()))} left, {format_size(store.total_bytes)}"
+    kept = f"{count_states(len(store.entries()))} left, {format_size(store.total_bytes)}"
     with suppress(OSError):  # a folder that was never made
         kept += f"; {format_size(shutil.disk_usage(store.folder).free)} free on the disk"
-    messages.note(f"{_count(len(removed))} removed, {size}; {kept}")
+    messages.note(f"{count_states(len(removed))} removed, {size}; {kept}")
 
 
 def _cannot_remove(store: StateStore) -> OutputError:
     return OutputError(f"cannot remove all of it from {store.folder}", "check its permissions")
-
-
-def _count(number: int) -> str:
-    return f"{number:,} state{'s' * (number != 1)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .documents.source import label
-from .render import SCHEMA, UNKNOWN
+from .render import SCHEMA, UNKNOWN, format_count
 from .sizes import format_size
 from .store import StateEntry
 from .to_json import to_json
@@ -22,6 +22,11 @@ Verdicts = Sequence[tuple[StateEntry | Path, str]]
 def describe_entry(entry: StateEntry) -> str:
     """`0123456789ab report.pdf, 142.0 MB`."""
     return f"{entry.key} {_documents(entry)}, {format_size(entry.file_bytes)}"
+
+
+def count_states(number: int) -> str:
+    """`1 state`, `12 states`."""
+    return format_count(number, "state")
 
 
 def list_json(entries: Sequence[StateEntry], folder: Path, limit_bytes: int) -> str:
@@ -55,7 +60,7 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
             used.strftime("%Y-%m-%d %H:%M"),
         )
     yield table
-    states = f"{len(entries):,} state{'s' * (len(entries) != 1)}"
+    states = count_states(len(entries))
     yield f"{states}, {format_size(_total(entries))} of at most {format_size(limit_bytes)}"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .render_evidence import evidence_fields, evidence_rows
-from .stats import DocumentStats, KVStats, LayerStats, RunReport, StateStats
+from .stats import DocumentStats, KVStats, LayerStats, ModelStats, RunReport, StateStats
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -110,17 +110,22 @@ def _state_fields(state: StateStats) -> dict[str, Any]:
 
 def render_tables(report: RunReport) -> Iterator[RenderableType]:
     """The statistics table, and the picture of the budget layer by layer; 80 columns hold both."""
+    yield ""
+    yield facts_table(_rows(report))
+    yield _budget_picture(report.kv)
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names in bold, and what there is to say of each."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _rows(report):
+    for name, value in rows:
         table.add_row(name, Text(printable(value)))  # a Text: names may look like markup
-    yield ""
-    yield table
-    yield _budget_picture(report.kv)
+    return table
 
 
 def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
@@ -138,9 +143,8 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         )
         yield "Read", f"{reading.parts} parts{kept}, {reading.tokens_read:,} tokens: {used}"
     yield from evidence_rows(report.evidence, several=len(report.documents) > 1)
-    model = report.model
-    yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
-    yield "Decodes from", model.decode_weights
+    yield "Model", describe_model(report.model)
+    yield "Decodes from", report.model.decode_weights
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
     if reading.state is not None:
         yield "Document state", describe_state(reading.state)
@@ -156,7 +160,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
     speed = stats.decode_tokens_per_s
     yield (
         "Decode",
-        f"{_count(stats.output_tokens, 'token')}, "
+        f"{format_count(stats.output_tokens, 'token')}, "
         + (UNKNOWN if speed is None else f"{speed:.1f} tokens/s"),
     )
     yield "Peak memory", format_bytes(stats.peak_memory_bytes)
@@ -194,6 +198,11 @@ def describe_state(state: StateStats) -> str:
     return ", ".join([*(known or ["not kept"]), stage_one])
 
 
+def describe_model(model: ModelStats) -> str:
+    """`smollm2-135m, bfloat16 on cpu, blocked attention`."""
+    return f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+
+
 def describe_document(document: DocumentStats) -> str:
     """`report.pdf: 117 pages, 34,000 tokens`."""
     return f"{document.path}: {_pages(document)}{document.tokens:,} tokens"
@@ -204,7 +213,7 @@ def _pages(document: DocumentStats) -> str:
     if document.pages is None:
         return ""
     if document.num_pages in {None, document.pages}:
-        return f"{_count(document.pages, 'page')}, "
+        return f"{format_count(document.pages, 'page')}, "
     missing = [
         f"{number:,} {what}"
         for number, what in (
@@ -215,7 +224,7 @@ def _pages(document: DocumentStats) -> str:
         if number
     ]
     why = f" ({', '.join(missing)})" if missing else ""
-    return f"{document.pages:,} of {_count(document.num_pages or 0, 'page')}{why}, "
+    return f"{document.pages:,} of {format_count(document.num_pages or 0, 'page')}{why}, "
 
 
 def _budget_picture(kv: KVStats) -> Table:
@@ -261,7 +270,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
+    """`1 page`, `1,200 pages`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import FastKVError
-from .render import UNKNOWN, describe_document, format_seconds, printable
+from .render import (
+    UNKNOWN,
+    describe_document,
+    describe_model,
+    facts_table,
+    format_seconds,
+    printable,
+)
 from .render_evidence import name_places
 from .stats import RunReport
 
@@ -28,11 +35,6 @@ def render_tables(
     from rich.table import Table
     from rich.text import Text
 
-    shared = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    shared.add_column(style="bold cyan", no_wrap=True)
-    shared.add_column(overflow="fold")
-    for name, value in _shared_rows(results):
-        shared.add_row(name, Text(printable(value)))
     style, padding = "bold cyan", (0, 2, 0, 0)
     table = Table(box=None, header_style=style, padding=padding, pad_edge=False, expand=True)
     table.add_column("#", justify="right", no_wrap=True)
@@ -45,7 +47,7 @@ def render_tables(
     for number, (question, result) in enumerate(zip(questions, results, strict=True), start=1):
         table.add_row(str(number), *map(Text, (printable(question), *_cells(result))))
     yield ""
-    yield shared
+    yield facts_table(_shared_rows(results))
     yield ""
     yield table
 
@@ -57,8 +59,7 @@ def _shared_rows(results: Sequence[RunReport | FastKVError]) -> Iterator[tuple[s
     first = reports[0]
     for document in first.documents:
         yield "Document", describe_document(document)
-    model = first.model
-    yield "Model", f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+    yield "Model", describe_model(first.model)
     yield "Method", f"{first.kv.method}, budget {first.kv.budget}"
     yield (
         "Loading",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -25,7 +24,7 @@ from .layers import CHUNK_ROWS, LayerRunner
 from .loader import LoadedModel, load_model
 from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
-from .methods import FastKV, Method, Plan
+from .methods import FastKV, Method
 from .packed import choose_reader
 from .prefill import PrefillResult, Progress, prefill, score_tokens
 from .resume import DocumentRunner
@@ -202,8 +201,7 @@ class Engine:
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
-            plan = method.plan(self.decoder.shape(ids.shape[0], question))
-            with self._runner(ids, plan, shared, reuse, chunk_rows) as runner:
+            with self._runner(ids, method, question, shared, reuse, chunk_rows) as runner:
                 read = prefill(
                     self.decoder,
                     ids,
@@ -258,18 +256,22 @@ class Engine:
     def _runner(
         self,
         ids: Tensor,
-        plan: Plan,
+        method: Method,
+        question: slice | None,
         shared: int,
         reuse: Reuse | None,
-        chunk_rows: int = CHUNK_ROWS,
+        chunk_rows: int,
     ) -> Iterator[LayerRunner]:
         """What computes the layers, the first ones by a state of the shared tokens if it can."""
         settings = self.kernel, chunk_rows, self._on_done, shared
-        if reuse is None or not reuse.serves(plan, shared, ids.shape[0]):
+        num_tokens = ids.shape[0]
+        if reuse is None or not reuse.serves(
+            method.plan(self.decoder.shape(num_tokens, question)), shared, num_tokens
+        ):
             yield LayerRunner(*settings)
             return
-        make = partial(DocumentRunner, *settings)
-        with reuse.runner(self.loaded, self.decoder, ids[:shared].tolist(), make) as runner:
+        runner = DocumentRunner(*settings, layer=reuse.layer)
+        with reuse.lend(runner, self.loaded, self.decoder, ids[:shared].tolist()):
             yield runner
 
     def score(
@@ -289,10 +291,11 @@ class Engine:
             OutOfMemoryError: when memory runs out.
         """
         ids = self._tensor(prompt_ids)
-        with _explained_out_of_memory(ids.shape[0]):
-            plan = method.plan(self.decoder.shape(ids.shape[0]))
-            with self._runner(ids, plan, shared, reuse) as runner:
-                scores: list[float] = score_tokens(self.decoder, ids, method, runner).tolist()
+        with (
+            _explained_out_of_memory(ids.shape[0]),
+            self._runner(ids, method, None, shared, reuse, CHUNK_ROWS) as runner,
+        ):
+            scores: list[float] = score_tokens(self.decoder, ids, method, runner).tolist()
         return scores
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from .families import Decoder, DecoderLayer
 from .layers import LayerRunner, Read, Stream
+from .measure import now
 from .state import DocumentState, Recorder, key_of, value_of
 
 
@@ -36,7 +36,7 @@ class DocumentRunner(LayerRunner):
 
     def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
         """Token ids (T,); only those that no state holds are embedded."""
-        self._started = time.perf_counter()
+        self._started = now(decoder.device)
         if self.state is None:
             return LayerRunner.enter(self, decoder, token_ids)
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
@@ -68,5 +68,5 @@ class DocumentRunner(LayerRunner):
         elif self.recorder is not None:
             self.recorder.add("hidden", after.hidden[0, : self.boundary])
             self.recorder.commit()
-        self.stage_one_s = time.perf_counter() - self._started
+        self.stage_one_s = now(after.hidden.device) - self._started
         return after

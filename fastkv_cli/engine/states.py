@@ -8,9 +8,8 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Protocol
 
 import torch
@@ -173,51 +172,44 @@ class Reuse:
         )
 
     @contextmanager
-    def runner(
+    def lend(
         self,
+        runner: DocumentRunner,
         loaded: LoadedModel,
         decoder: Decoder,
         token_ids: Sequence[int],
-        make: Callable[..., DocumentRunner],
-    ) -> Iterator[DocumentRunner]:
-        """A runner that begins behind the document, or keeps what it computes of it.
+    ) -> Iterator[None]:
+        """Let a runner begin behind the document, or keep what it computes of it.
 
         Args:
+            runner: of this layer; it is given the state, or what takes one.
             loaded: the model.
             decoder: a view over it.
             token_ids: of the template before the document, and the document.
-            make: makes a runner, given what it is to know and to keep.
         """
         int8 = self.states.mode is StoreMode.INT8
         shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
         started = time.perf_counter()
-        with ExitStack() as stack:
-            recorder = state = None
-            runner = make(layer=self.layer)
-            spec = state_spec(loaded, runner, token_ids, shape, self.documents)
-            state = self.states.find(spec, shape)
-            find_s = time.perf_counter() - started
-            if state is None and shape.nbytes <= self.budget_bytes:
-                recorder = self.states.record(spec, shape)
-            if recorder is not None:
-                stack.enter_context(recorder)
-            runner.state, runner.recorder = state, recorder
-            yield runner
+        spec = state_spec(loaded, runner, token_ids, shape, self.documents)
+        runner.state = state = self.states.find(spec, shape)
+        find_s = time.perf_counter() - started
+        recorder = None
+        if state is None and shape.nbytes <= self.budget_bytes:
+            recorder = self.states.record(spec, shape)
+        runner.recorder = recorder
+        with recorder or nullcontext():
+            yield
         found, kept = state is not None, recorder is not None and recorder.is_kept
         self.budget_bytes -= shape.nbytes * (found or kept)
-        self._count(
-            StateStats(
-                mode=self.states.mode,
-                tokens_found=shape.num_tokens * found,
-                bytes_found=shape.nbytes * found,
-                tokens_kept=shape.num_tokens * kept,
-                bytes_kept=shape.nbytes * kept,
-                find_s=find_s,
-                stage_one_s=runner.stage_one_s,
-            )
+        stats = StateStats(
+            mode=self.states.mode,
+            tokens_found=shape.num_tokens * found,
+            bytes_found=shape.nbytes * found,
+            tokens_kept=shape.num_tokens * kept,
+            bytes_kept=shape.nbytes * kept,
+            find_s=find_s,
+            stage_one_s=runner.stage_one_s,
         )
-
-    def _count(self, stats: StateStats) -> None:
         self.stats = stats if self.stats is None else self.stats + stats
 
 
@@ -280,7 +272,7 @@ def state_spec(
 
 
 def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
-    made_with = {"fastkv": __version__, "torch": version("torch")}
+    made_with = {"fastkv": __version__, "torch": torch.__version__}
     if loaded.revision == LOCAL_REVISION:  # nothing else tells when its files are others
         files = [(path.name, path.stat()) for path in sorted(loaded.folder.iterdir())]
         seen = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])

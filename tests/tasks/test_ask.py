@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from works import make_work
+from works import listen_to, make_work
 
 from fastkv_cli import Engine
 from fastkv_cli.errors import ContextError, ExitCode
@@ -40,16 +38,7 @@ def run(work: Work, question: str = QUESTION) -> tuple[str, Outcome]:
 
 @pytest.fixture
 def prompts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The prompts that were answered from, as text; the engine does its work as ever."""
-    seen: list[str] = []
-    stream = engine.stream
-
-    def listen(prompt_ids: Sequence[int] | str, *others: Any, **settings: Any) -> Any:
-        seen.append(engine.tokenizer.decode(prompt_ids))
-        return stream(prompt_ids, *others, **settings)
-
-    monkeypatch.setattr(engine, "stream", listen)
-    return seen
+    return listen_to(engine, monkeypatch)
 
 
 def test_a_short_text_is_answered_from_whole(engine: Engine, prompts: list[str]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from works import make_work
+from works import listen_to, make_work
 
 from fastkv_cli import Engine
 from fastkv_cli.prompts import Turn, ask_task
@@ -26,16 +25,7 @@ def engine(tiny_models: dict[str, Path]) -> Engine:
 
 @pytest.fixture
 def prompts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The prompts that were answered from, as text; the engine does its work as ever."""
-    seen: list[str] = []
-    stream = engine.stream
-
-    def listen(prompt_ids: Sequence[int] | str, *others: Any, **settings: Any) -> Any:
-        seen.append(engine.tokenizer.decode(prompt_ids))
-        return stream(prompt_ids, *others, **settings)
-
-    monkeypatch.setattr(engine, "stream", listen)
-    return seen
+    return listen_to(engine, monkeypatch)
 
 
 def outcome_of(work: Work, history: Sequence[Turn]) -> Outcome:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import pytest
 
 from fastkv_cli import Document, Engine, FastKV
 from fastkv_cli.config import GREEDY
@@ -10,6 +13,19 @@ from fastkv_cli.engine.methods import build_scoring_method
 from fastkv_cli.tasks import PartStore, Work
 from fastkv_cli.tasks.corpus import join_documents
 from fastkv_cli.tuning import Tuning
+
+
+def listen_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prompts that are answered from, as text; the engine does its work as ever."""
+    seen: list[str] = []
+    stream = engine.stream
+
+    def listen(prompt_ids: Sequence[int] | str, *others: Any, **settings: Any) -> Any:
+        seen.append(engine.tokenizer.decode(prompt_ids))
+        return stream(prompt_ids, *others, **settings)
+
+    monkeypatch.setattr(engine, "stream", listen)
+    return seen
 
 
 def make_work(
