@@ -188,8 +188,8 @@ class DecoderLayer:
         """
 
         def queries(rows: slice) -> Tensor:
-            own = normalized[:, rows.start - first : rows.stop - first]
-            return self.queries(own, rope.at(rows))
+            own = slice(rows.start - first, rows.stop - first)
+            return self.queries(take_rows(normalized, own), rope.at(rows))
 
         return Observation(key, queries, self.scaling, positions, self.sliding_window)
 
@@ -301,6 +301,15 @@ class Decoder:
         steps = torch.floor(positions / rope["original_max_position_embeddings"])
         scale: Tensor = 1 + rope["llama_4_scaling_beta"] * torch.log1p(steps)
         return scale.to(self.dtype).view(1, 1, -1, 1)
+
+
+def take_rows(hidden: Tensor, rows: slice | Tensor) -> Tensor:
+    """Some rows of (1, T, hidden), (1, len(rows), hidden), that look like no part of anything.
+
+    Torch multiplies what has the strides of a larger batch by another routine, which rounds
+    otherwise; and rows have to come out the same whatever is beside them.
+    """
+    return hidden[0, rows].unsqueeze(0)
 
 
 def _rms_norm(hidden: Tensor, module: Any) -> Tensor:

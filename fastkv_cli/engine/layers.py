@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .attention import GRAIN, Causality, Kernel, attend, round_up
-from .families import Decoder, DecoderLayer
+from .families import Decoder, DecoderLayer, take_rows
 from .rope import Rope
 
 # Rows that pass through a layer at once: activations of the MLP stay this small however long the
@@ -87,9 +87,9 @@ class LayerRunner:
         for room in (key, value):
             room[:, :, stream.num_tokens :] = 0
         for rows, own in self._rows(stream):
-            normalized[:, own] = layer.normalize(stream.hidden[:, own])
+            normalized[:, own] = layer.normalize(take_rows(stream.hidden, own))
             key[:, :, rows], value[:, :, rows] = layer.keys_values(
-                normalized[:, own], stream.rope.at(rows)
+                take_rows(normalized, own), stream.rope.at(rows)
             )
         return Read(normalized, key, value)
 
@@ -112,9 +112,9 @@ class LayerRunner:
                 rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, stream),
                 sliding_window=layer.sliding_window,
             )
-            queries = layer.queries(normalized[:, own], stream.rope.at(rows))
+            queries = layer.queries(take_rows(normalized, own), stream.rope.at(rows))
             attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
-            hidden[:, into] = layer.finish(stream.hidden[:, own], attended)
+            hidden[:, into] = layer.finish(take_rows(stream.hidden, own), attended)
 
         if going is None:
             for rows, own in self._rows(stream):
