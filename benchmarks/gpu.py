@@ -49,7 +49,7 @@ from fastkv_cli.config import Attention
 from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.families import Decoder, open_decoder
 from fastkv_cli.engine.hardware import choose_attention
-from fastkv_cli.engine.layers import LayerRunner
+from fastkv_cli.engine.layers import LayerRunner, default_chunk_rows
 from fastkv_cli.engine.measure import is_out_of_memory
 from fastkv_cli.engine.methods import FastKV, FastKVProbe, Full, GemFilter, HeadKV, Method, SnapKV
 
@@ -58,7 +58,6 @@ FULL, PAPER, BALANCED, SNAPKV = "full", "FastKV (paper)", "balanced-like", "Snap
 PUBLISHED, AWARE, GEMFILTER = "HeadKV (published)", "HeadKV (GQA-aware)", "GemFilter"
 # The question, as fastkv's own method needs it: 32 tokens, and 16 of a chat template behind them.
 QUESTION_FROM, QUESTION_TO = 48, 16
-CHUNK_ROWS = 16_384  # big enough for whole-GPU kernels; the MLP's activations take 1.4 GB
 UNMEASURED = "not measured: the time was up"
 
 COLUMNS: Columns = {
@@ -341,7 +340,7 @@ def main() -> None:
             output.write_text(json.dumps(report()) + "\n", encoding="utf-8")
 
     deadline = started + 60 * arguments.max_minutes
-    runner = LayerRunner(kernel, CHUNK_ROWS)
+    runner = LayerRunner(kernel, default_chunk_rows(device))
     measure_all(cells, open_decoder(model), runner, size, repetitions, deadline, save)
     save()
     final = report()

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from fastkv_cli.engine.decode import Reader, read_on
+from fastkv_cli.engine.decode import Reader
 from fastkv_cli.engine.families import Decoder
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.measure import now, peak_memory_bytes, reset_peak_memory
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.prefill import prefill
+from fastkv_cli.engine.recorded import choose_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,9 @@ def measure_run(
     read = prefill(decoder, prompt_ids, method, runner, question=question, room=steps)
     token_id = int(read.logits.argmax())
     clock.mark()
+    step = choose_step(reader, read.cache)
     for _ in range(steps):
-        token_id = int(read_on(reader, read.cache, [token_id])[-1].argmax())
+        token_id = int(step(token_id).argmax())
         clock.mark()
     ttft_s, *steps_s = clock.seconds()
     peak = peak_memory_bytes(decoder.device)

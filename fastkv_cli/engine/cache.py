@@ -47,8 +47,12 @@ class HeadGroup:
     @property
     def positions(self) -> Tensor:
         """(heads, length), where in the text each entry stands, ascending."""
+        return self.positions_up_to(self.length)
+
+    def positions_up_to(self, count: int) -> Tensor:
+        """(heads, count), where the entries stand, those to come as well."""
         heads, kept = self.kept_positions.shape
-        appended = torch.arange(self.length - kept, device=self.key.device) + self.appended_from
+        appended = torch.arange(count - kept, device=self.key.device) + self.appended_from
         return torch.cat((self.kept_positions, appended.expand(heads, -1)), dim=1)
 
     @property
@@ -122,19 +126,46 @@ class CompressedCache:
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
         """Write T new tokens' K and V, (1, H_kv, T, D); gives all that the layer holds."""
+        for group, its_key, its_value in self.deal(layer, key, value):
+            group.append(its_key, its_value, self.next_position)
+        return self._layers[layer]
+
+    def deal(
+        self, layer: int, key: Tensor, value: Tensor
+    ) -> list[tuple[HeadGroup, Tensor, Tensor]]:
+        """Each group of a layer with its heads' share of new K and V, (1, H_kv, T, D)."""
         groups = self._layers[layer]
-        if len(groups) == 1 and groups[0].num_heads == key.shape[1]:
-            groups[0].append(key, value, self.next_position)
-            return groups
-        copies = sum(group.num_heads for group in groups) // key.shape[1]
+        counts = [group.num_heads for group in groups]
+        copies = sum(counts) // key.shape[1]
         if copies > 1:
             key, value = (t.repeat_interleave(copies, dim=1) for t in (key, value))
-        first = 0
-        for group in groups:
-            heads = slice(first, first + group.num_heads)
-            group.append(key[:, heads], value[:, heads], self.next_position)
-            first = heads.stop
-        return groups
+        if len(groups) == 1:
+            return [(groups[0], key, value)]
+        return list(
+            zip(
+                groups,
+                torch.split(key, counts, dim=1),
+                torch.split(value, counts, dim=1),
+                strict=True,
+            )
+        )
+
+    @property
+    def left(self) -> int:
+        """Tokens that every layer has room for without growing."""
+        return min(group.key.shape[2] - group.length for group in self._all_groups())
+
+    def clear_room(self) -> None:
+        """Make what is not written yet 0, for readers that weigh it with 0."""
+        for group in self._all_groups():
+            group.key[:, :, group.length :] = 0
+            group.value[:, :, group.length :] = 0
+
+    def extend(self) -> None:
+        """Take up one token whose K and V are written, in every layer."""
+        for group in self._all_groups():
+            group.extend(1, self.next_position)
+        self.next_position += 1
 
     def drop_last(self, num_tokens: int) -> None:
         """Forget the newest tokens of the text, in every layer."""

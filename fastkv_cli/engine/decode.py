@@ -8,9 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .attention import attend_cached
 from .cache import CompressedCache, HeadGroup
+from .lookup import attend_cached
 from .rope import Rope
+
+Step = Callable[[int], Tensor]
+"""Reads one more token: its id → the logits behind it, (vocabulary,) float32."""
 
 
 class ReadingLayer(Protocol):
@@ -73,9 +76,7 @@ class ChoosesTokens(Protocol):
         ...
 
 
-def decode(
-    reader: Reader, cache: CompressedCache, first_logits: Tensor, sampler: ChoosesTokens
-) -> Iterator[int]:
+def decode(step: Step, first_logits: Tensor, sampler: ChoosesTokens) -> Iterator[int]:
     """Yield token ids without end; the caller stops at an end token or a count.
 
     The first id comes from the prefill's logits and costs no pass through the model.
@@ -83,7 +84,7 @@ def decode(
     token_id = sampler.choose(first_logits)
     yield token_id
     while True:
-        token_id = sampler.choose(read_on(reader, cache, [token_id])[-1])
+        token_id = sampler.choose(step(token_id))
         yield token_id
 
 
@@ -109,6 +110,11 @@ def read_on(
     first = cache.next_position
     rope = reader.rope(torch.arange(first, first + len(token_ids), device=reader.device))
     at_once = len(token_ids) == 1 and on_layer is None
+
+    def attend(query: Tensor, group: HeadGroup) -> Tensor:
+        hidden = _out_of_sight(layer, group, first, query.shape[2])
+        return attend_cached(query, group.keys, group.values, layer.scaling, hidden)
+
     for layer in reader.layers:
         if at_once and (passed := layer.read_token(hidden, rope, cache)) is not None:
             hidden = passed
@@ -117,20 +123,15 @@ def read_on(
         groups = cache.append(layer.index, key, value)
         if on_layer is not None:
             on_layer(layer, query, groups)
-        hidden = layer.finish(hidden, _attend_groups(layer, query, groups, first))
+        hidden = layer.finish(hidden, attend_groups(query, groups, attend))
     cache.next_position += len(token_ids)
     return reader.logits(reader.normalize(hidden))
 
 
-def _attend_groups(
-    layer: ReadingLayer, query: Tensor, groups: list[HeadGroup], first_position: int
+def attend_groups(
+    query: Tensor, groups: Sequence[HeadGroup], attend: Callable[[Tensor, HeadGroup], Tensor]
 ) -> Tensor:
-    """Each group of heads over its own entries, (1, H, T, D)."""
-
-    def attend(query: Tensor, group: HeadGroup) -> Tensor:
-        hidden = _out_of_sight(layer, group, first_position, query.shape[2])
-        return attend_cached(query, group.keys, group.values, layer.scaling, hidden)
-
+    """Each group of heads over its own entries, with its share of the queries, (1, H, T, D)."""
     if len(groups) == 1:
         return attend(query, groups[0])
     per_head = query.shape[1] // sum(group.num_heads for group in groups)

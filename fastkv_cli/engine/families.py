@@ -250,6 +250,12 @@ class Decoder:
         sin[..., : sin.shape[-1] // 2].neg_()
         return Rope(cos.unsqueeze(1), sin.unsqueeze(1), self._query_scale(positions))
 
+    @property
+    def rope_is_fixed(self) -> bool:
+        """Whether the embeddings of a position are the same whatever the text's length is."""
+        kind: str = self._model.config.rope_parameters["rope_type"]
+        return kind not in {"dynamic", "longrope"}
+
     def logits(self, hidden: Tensor) -> Tensor:
         """What each position predicts: normalized (1, T, hidden) → (T, vocabulary), float32."""
         logits: Tensor = self._model.lm_head(hidden)

@@ -8,7 +8,7 @@ from ..config import DecodeWeights
 from ..stats import MemoryForecast
 from .attention import rows_of_a_block
 from .families import Decoder
-from .layers import CHUNK_ROWS
+from .layers import default_chunk_rows
 from .loader import LoadedModel
 from .measure import available_memory_bytes, resident_memory_bytes
 from .methods import Plan
@@ -44,7 +44,7 @@ def forecast_memory(
         copies_bytes=decoder.num_weights if packs else 0,
         full_kv_bytes=decoder.kv_bytes(num_tokens),
         kept_kv_bytes=kept_kv_bytes(decoder, plan),
-        working_bytes=_working_bytes(decoder, num_tokens),
+        working_bytes=_working_bytes(decoder, num_tokens, loaded.device),
         program_bytes=resident_memory_bytes() if loaded.device.type == "cpu" else 0,
         available_bytes=_available_bytes(loaded.device),
     )
@@ -59,16 +59,19 @@ def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
     return entries * decoder.dtype.itemsize
 
 
-def _working_bytes(decoder: Decoder, num_tokens: int) -> int:
+def _working_bytes(decoder: Decoder, num_tokens: int, device: torch.device) -> int:
     """The most that prefill holds beside weights and cache: one layer's tensors."""
     layer = decoder.layers[0]
     hidden = int(layer.module.input_layernorm.weight.shape[0])
     inner = int(layer.module.mlp.down_proj.weight.shape[1])
     per_token = 3 * hidden + 2 * layer.num_kv_heads * layer.head_dim  # in, normalized, out, K, V
-    chunk = min(CHUNK_ROWS, num_tokens) * (3 * inner + 3 * hidden)
-    group = layer.num_heads // layer.num_kv_heads
-    scores = rows_of_a_block(num_tokens, num_tokens, group, "cpu") * group * num_tokens
-    return (num_tokens * per_token + chunk + scores) * decoder.dtype.itemsize
+    chunk = min(default_chunk_rows(device), num_tokens) * (3 * inner + 3 * hidden)
+    if device.type == "cuda":  # queries, and what they are answered, of all rows at once
+        attention = 2 * num_tokens * layer.num_heads * layer.head_dim
+    else:
+        group = layer.num_heads // layer.num_kv_heads
+        attention = rows_of_a_block(num_tokens, num_tokens, group, "cpu") * group * num_tokens
+    return (num_tokens * per_token + chunk + attention) * decoder.dtype.itemsize
 
 
 def _available_bytes(device: torch.device) -> int | None:

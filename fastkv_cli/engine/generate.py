@@ -20,13 +20,14 @@ from ..stats import GenerationStats, KVStats, LayerStats
 from .attention import Kernel
 from .decode import decode
 from .families import Decoder, open_decoder
-from .layers import CHUNK_ROWS, LayerRunner
+from .layers import LayerRunner, default_chunk_rows
 from .loader import LoadedModel, load_model
 from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method
 from .packed import choose_reader
 from .prefill import PrefillResult, Progress, prefill, score_tokens
+from .recorded import choose_step
 from .resume import DocumentRunner
 from .sampling import LoopGuard, Sampler
 from .states import Reuse
@@ -164,7 +165,7 @@ class Engine:
         sampling: Sampling = GREEDY,
         guard_loops: bool = False,
         ignore_eos: bool = False,
-        chunk_rows: int = CHUNK_ROWS,
+        chunk_rows: int | None = None,
         on_progress: Progress | None = None,
         until: Callable[[], bool] | None = None,
         shared: int = 0,
@@ -181,7 +182,8 @@ class Engine:
             sampling: greedy by default.
             guard_loops: keep the answer from going round in circles (see `LoopGuard`).
             ignore_eos: go on behind an end token, as a measurement of speed has to.
-            chunk_rows: prompt tokens that pass through a layer at once.
+            chunk_rows: prompt tokens that pass through a layer at once; by default as many as the
+                device does best.
             on_progress: told the share of the prefill that is done, 0 to 1.
             until: asked after each token whether what there is of the answer is enough.
             shared: tokens with which other prompts about the same text begin as well. What comes of
@@ -236,7 +238,8 @@ class Engine:
         until: Callable[[], bool] | None,
     ) -> Iterator[Piece]:
         """Let an answer grow to its end, giving its text as it comes."""
-        for token_id in decode(self.reader, read.cache, read.logits, sampler):
+        step = choose_step(self.reader, read.cache)
+        for token_id in decode(step, read.logits, sampler):
             if piece := answer.take(token_id, now(self.decoder.device)):
                 yield Piece(piece)
             if token_id in ends or (until is not None and until()):
@@ -260,9 +263,11 @@ class Engine:
         question: slice | None,
         shared: int,
         reuse: Reuse | None,
-        chunk_rows: int,
+        chunk_rows: int | None = None,
     ) -> Iterator[LayerRunner]:
         """What computes the layers, the first ones by a state of the shared tokens if it can."""
+        if chunk_rows is None:
+            chunk_rows = default_chunk_rows(self.decoder.device)
         settings = self.kernel, chunk_rows, self._on_done, shared
         num_tokens = ids.shape[0]
         if reuse is None or not reuse.serves(
@@ -293,7 +298,7 @@ class Engine:
         ids = self._tensor(prompt_ids)
         with (
             _explained_out_of_memory(ids.shape[0]),
-            self._runner(ids, method, None, shared, reuse, CHUNK_ROWS) as runner,
+            self._runner(ids, method, None, shared, reuse) as runner,
         ):
             scores: list[float] = score_tokens(self.decoder, ids, method, runner).tolist()
         return scores

@@ -15,8 +15,14 @@ from .families import Decoder, DecoderLayer, take_rows
 from .rope import Rope
 
 # Rows that pass through a layer at once: activations of the MLP stay this small however long the
-# prompt is.
-CHUNK_ROWS = 1024
+# prompt is. A GPU wants many.
+_CHUNK_ROWS = {"cuda": 16_384}
+_FEW_ROWS = 1024
+
+
+def default_chunk_rows(device: torch.device) -> int:
+    """Rows that pass through a layer at once, where nothing else is said."""
+    return _CHUNK_ROWS.get(device.type, _FEW_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class LayerRunner:
     """
 
     kernel: Kernel
-    chunk_rows: int = CHUNK_ROWS
+    chunk_rows: int = _FEW_ROWS
     on_done: Callable[[DecoderLayer], None] | None = None
     boundary: int = 0
 
@@ -86,7 +92,7 @@ class LayerRunner:
         key, value = stream.hidden.new_empty(shape), stream.hidden.new_empty(shape)
         for room in (key, value):
             room[:, :, stream.num_tokens :] = 0
-        for rows, own in self._rows(stream):
+        for rows, own in self._rows(stream, self.chunk_rows):
             normalized[:, own] = layer.normalize(take_rows(stream.hidden, own))
             key[:, :, rows], value[:, :, rows] = layer.keys_values(
                 take_rows(normalized, own), stream.rope.at(rows)
@@ -114,14 +120,16 @@ class LayerRunner:
             )
             queries = layer.queries(take_rows(normalized, own), stream.rope.at(rows))
             attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
-            hidden[:, into] = layer.finish(take_rows(stream.hidden, own), attended)
+            before, after = take_rows(stream.hidden, own), hidden[:, into]
+            for some in self._chunks(0, after.shape[1], self.chunk_rows):
+                after[:, some] = layer.finish(take_rows(before, some), attended[:, :, some])
 
         if going is None:
-            for rows, own in self._rows(stream):
+            for rows, own in self._rows(stream, self._attended_rows(stream)):
                 compute(own, rows, own, seen=rows.stop)
             after = replace(stream, hidden=hidden)
         else:
-            for chunk in self._chunks(0, count):
+            for chunk in self._chunks(0, count, self.chunk_rows):
                 some = going[chunk]
                 compute(chunk, some, some - stream.first, seen=stream.num_tokens)
             after = Stream(hidden, stream.positions[going_on], stream.rope.at(going))
@@ -129,12 +137,20 @@ class LayerRunner:
             self.on_done(layer)
         return after
 
-    def _rows(self, stream: Stream) -> Iterator[tuple[slice, slice]]:
+    def _attended_rows(self, stream: Stream) -> int:
+        """Rows whose attention is computed at once.
+
+        On a GPU all: the fastest of torch's kernels are those of a text over itself.
+        """
+        on_gpu = stream.hidden.device.type == "cuda"
+        return max(stream.num_tokens, 1) if on_gpu else self.chunk_rows
+
+    def _rows(self, stream: Stream, chunk_rows: int) -> Iterator[tuple[slice, slice]]:
         """The rows to compute, in chunks: where they are in the text, and in the hidden states."""
         first, boundary = stream.first, stream.boundary
         stop = first + stream.hidden.shape[1]
         for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
-            for rows in self._chunks(*part):
+            for rows in self._chunks(*part, chunk_rows):
                 yield rows, slice(rows.start - first, rows.stop - first)
 
     def _pad(self, rows: Tensor) -> Tensor:
@@ -151,10 +167,11 @@ class LayerRunner:
         index = torch.arange(rows.start, rows.stop, device=stream.positions.device)
         return index.clamp_(max=stream.num_tokens - 1)
 
-    def _chunks(self, start: int, stop: int) -> Iterator[slice]:
+    @staticmethod
+    def _chunks(start: int, stop: int, chunk_rows: int) -> Iterator[slice]:
         """Rows in chunks; the last begins among those before it, to be of a size that recurs."""
-        for at in range(start, stop, self.chunk_rows):
-            size = min(round_up(stop - at), self.chunk_rows)
+        for at in range(start, stop, chunk_rows):
+            size = min(round_up(stop - at), chunk_rows)
             end = min(at + size, stop)
             yield slice(max(end - size, start), end)
 

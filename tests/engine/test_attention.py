@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fastkv_cli.engine import attention
-from fastkv_cli.engine.attention import Causality, Kernel, attend, attend_cached
+from fastkv_cli.engine.attention import Causality, Kernel, attend
+from fastkv_cli.engine.lookup import attend_cached, attend_room
 
 HEADS, KV_HEADS, DIM = 6, 2, 16
 SCALING = DIM**-0.5
@@ -142,3 +143,18 @@ def test_the_newest_rows_in_bfloat16(num_rows: int) -> None:
     expected = reference(query, key, value, newest_rows(num_rows, 40))
     assert attended.dtype == torch.bfloat16
     assert (attended.float() - expected).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("per_head", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_row_over_what_a_tensor_shows(dtype: torch.dtype, per_head: bool) -> None:
+    query, key, value = make_qkv(1, 70, dtype)
+    hidden = torch.rand(KV_HEADS if per_head else 1, 70, generator=torch.Generator()) < 0.5
+    hidden[:, 0] = False
+    key[:, :, -1], hidden[:, -1] = float("nan"), True  # not written yet
+    seen = ~hidden.expand(KV_HEADS, -1).repeat_interleave(HEADS // KV_HEADS, dim=0).unsqueeze(1)
+    expected = reference(query, key.nan_to_num(), value, seen)
+    attended = attend_room(query, key, value, SCALING, hidden)
+    assert attended.dtype is dtype
+    tolerance = 1e-5 if dtype is torch.float32 else 0.02
+    torch.testing.assert_close(attended.float(), expected, atol=tolerance, rtol=tolerance)

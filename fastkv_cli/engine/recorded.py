@@ -1,0 +1,151 @@
+"""Decoding on a GPU: one step recorded as a CUDA graph, and played for every token.
+
+A step is more than a thousand small pieces of work, and Python takes several times as long to hand
+them to a GPU as the GPU to do them. Recorded, they are handed over as one. A recording knows its
+tensors by their addresses and sizes, so attention looks at all the room that the cache has, with
+what is not written yet out of sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .cache import CompressedCache, HeadGroup
+from .decode import Reader, Step, attend_groups, read_on
+from .families import Decoder
+from .lookup import attend_room, attend_written, has_flash
+from .rope import Rope
+
+
+def choose_step(reader: Reader, cache: CompressedCache) -> Step:
+    """What reads one more token: its id → the logits behind it, (vocabulary,) float32.
+
+    The cache holds the token then. The logits are overwritten by the next step.
+    """
+    if isinstance(reader, Decoder) and reader.device.type == "cuda" and reader.rope_is_fixed:
+        return RecordedStep(reader, cache)
+    return partial(_read_singly, reader, cache)
+
+
+def _read_singly(reader: Reader, cache: CompressedCache, token_id: int) -> Tensor:
+    return read_on(reader, cache, [token_id])[-1]
+
+
+@dataclass(slots=True)
+class RecordedStep:
+    """Reads tokens one by one, the first as ever and the others from a recording."""
+
+    decoder: Decoder
+    cache: CompressedCache
+    _moment: Moment | None = None
+    _graph: torch.cuda.CUDAGraph = field(default_factory=torch.cuda.CUDAGraph)
+    _logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    _is_warm: bool = False
+
+    @torch.inference_mode()
+    def __call__(self, token_id: int) -> Tensor:
+        """See `choose_step`."""
+        if not self._is_warm or self.cache.left == 0:
+            # Kernels are loaded as they are first met, which cannot be recorded; and where the
+            # cache has to grow, it moves.
+            self._is_warm, self._moment = True, None
+            return _read_singly(self.decoder, self.cache, token_id)
+        if self._moment is None:
+            self._moment = Moment.of(self.decoder, self.cache)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._logits = read_in_place(self.decoder, self.cache, self._moment)
+        self._moment.set(token_id, self.cache)
+        self._graph.replay()
+        self.cache.extend()
+        return self._logits
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where decoding is, in tensors that a recording looks at.
+
+    Attributes:
+        token_id: (1,), to be read.
+        number: (1,), tokens that were read since the recording.
+        one: (1,), the number of queries.
+        ropes: of all positions that there is room for.
+        first_position: of the first token that is read from the recording.
+    """
+
+    token_id: Tensor
+    number: Tensor
+    one: Tensor
+    ropes: Rope
+    first_position: int
+
+    @classmethod
+    def of(cls, decoder: Decoder, cache: CompressedCache) -> Moment:
+        """From here on."""
+        cache.clear_room()
+        first = cache.next_position
+        positions = torch.arange(first, first + cache.left, device=decoder.device)
+        return cls(
+            token_id=torch.zeros(1, dtype=torch.long, device=decoder.device),
+            number=torch.zeros(1, dtype=torch.long, device=decoder.device),
+            one=torch.ones(1, dtype=torch.long, device=decoder.device),
+            ropes=decoder.rope(positions),
+            first_position=first,
+        )
+
+    def set(self, token_id: int, cache: CompressedCache) -> None:
+        """A token is to be read."""
+        self.token_id.fill_(token_id)
+        self.number.fill_(cache.next_position - self.first_position)
+
+    def bounds(self, group: HeadGroup) -> Tensor:
+        """Of the query, and of the entries up to the token's: (2, 2) int32 (see lookup.py)."""
+        ends = torch.stack((self.one, group.length + self.number + self.one))
+        return torch.cat((torch.zeros_like(ends), ends), dim=1).int()
+
+    def unseen(self, group: HeadGroup, sliding_window: int | None) -> Tensor:
+        """True for entries behind the token's, and for those that its window has passed.
+
+        (heads | 1, room).
+        """
+        entries = torch.arange(group.key.shape[2], device=group.key.device)
+        unwritten = (entries > group.length + self.number).unsqueeze(0)
+        if sliding_window is None:
+            return unwritten
+        oldest = self.first_position + self.number - sliding_window + 1
+        return unwritten | (group.positions_up_to(group.key.shape[2]) < oldest)
+
+
+def read_in_place(decoder: Decoder, cache: CompressedCache, moment: Moment) -> Tensor:
+    """Read the moment's token: write its K and V into the room of the cache, give the logits.
+
+    What the cache says of its lengths stays as it is.
+
+    Returns:
+        (vocabulary,) float32.
+    """
+    hidden = decoder.embed(moment.token_id)
+    rope = moment.ropes.at(moment.number)
+    bounds: dict[int, Tensor] = {}  # most groups are of the same length
+
+    def attend(query: Tensor, group: HeadGroup) -> Tensor:
+        seen = query, group.key, group.value, layer.scaling
+        if layer.sliding_window is not None or not has_flash(query):
+            return attend_room(*seen, moment.unseen(group, layer.sliding_window))
+        if group.length not in bounds:
+            bounds[group.length] = moment.bounds(group)
+        return attend_written(*seen, bounds[group.length])
+
+    for layer in decoder.layers:
+        query, *fresh = layer.project(hidden, rope)
+        for group, key, value in cache.deal(layer.index, *fresh):
+            slot = group.length + moment.number
+            group.key.index_copy_(2, slot, key)
+            group.value.index_copy_(2, slot, value)
+        attended = attend_groups(query, cache.groups(layer.index), attend)
+        hidden = layer.finish(hidden, attended)
+    return decoder.logits(decoder.normalize(hidden))[-1]
