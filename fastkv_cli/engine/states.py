@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..config import LOCAL_REVISION, StoreMode, store_limit_bytes
+from ..fingerprint import fingerprint_tokens
 from ..stats import StateStats
 from ..store import StateSpec, StateStore, StateWriter, default_store_dir
 from ..version import __version__
@@ -254,7 +254,7 @@ def state_spec(
     """
     return StateSpec(
         identity={
-            "text": hashlib.sha256(array("q", token_ids).tobytes()).hexdigest(),
+            "text": fingerprint_tokens(token_ids),
             "model": loaded.name,
             "revision": loaded.revision,
             "dtype": str(loaded.dtype).removeprefix("torch."),
@@ -274,7 +274,6 @@ def state_spec(
 def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
     made_with = {"fastkv": __version__, "torch": torch.__version__}
     if loaded.revision == LOCAL_REVISION:  # nothing else tells when its files are others
-        files = [(path.name, path.stat()) for path in sorted(loaded.folder.iterdir())]
-        seen = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])
-        made_with["the model"] = hashlib.sha256(seen.encode()).hexdigest()[:16]
+        seen = repr(loaded.stamp_files()).encode()
+        made_with["the model"] = hashlib.sha256(seen).hexdigest()[:16]
     return made_with
