@@ -23,7 +23,7 @@ from .render_questions import render_tables
 from .request import Display, Request
 from .session import Session, answer, open_session
 from .shown import Shown
-from .tasks import PartStore, ask
+from .tasks import NOTHING_TO_RESUME, PartStore, ask
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
         messages.show(render_tables(questions, results))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
-        message = f"{len(failed)} of {len(questions)} questions could not be answered"
-        raise PartlyFailedError(message, failed[0])
+        raise PartlyFailedError(failed, len(questions))
 
 
 def _answer_all(
@@ -148,7 +147,7 @@ def _answer_all(
             yield report, render_json(report, indent=None)
         needs_resuming &= not parts.is_open
     if needs_resuming:
-        opening.note("the text was read in one go: there was nothing to resume")
+        opening.note(NOTHING_TO_RESUME)
 
 
 def render_failure(question: str, error: FastKVError, command: str = "ask") -> str:

@@ -146,8 +146,7 @@ class _Chat:
                     raise
                 self._told.note(_HINT)
         if self._failures and not self._at_terminal:
-            what = f"{len(self._failures)} of {self._num_asked} questions could not be answered"
-            raise PartlyFailedError(what, self._failures[0])
+            raise PartlyFailedError(self._failures, self._num_asked)
 
     def _do(self, text: str) -> None:
         """Obey a command or answer a question, whatever comes of it."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KIND = "parts"  # of their journals
 MAX_AGE_S = 30 * 24 * 3600.0
 NOTHING_KEPT = "nothing is kept of an earlier run with this text and these settings: a fresh start"
+NOTHING_TO_RESUME = "the text was read in one go: there was nothing to resume"
 Tell = Callable[[str], None]
 
 
