@@ -214,9 +214,14 @@ class Reuse:
 
 
 def make_reuse(
-    mode: StoreMode, warn: Callable[[str], None], plans: Sequence[Plan], documents: tuple[str, ...]
+    mode: StoreMode,
+    warn: Callable[[str], None],
+    plans: Sequence[Plan],
+    documents: tuple[str, ...],
+    *,
+    asks_again: bool = True,
 ) -> Reuse | None:
-    """What a run may know of its documents; None where its methods leave nothing to know.
+    """What a run may know of its documents; None where there is nothing to know, or to gain by it.
 
     Args:
         mode: how states are kept; off is in memory, for this run alone.
@@ -224,9 +229,13 @@ def make_reuse(
         plans: for long prompts, of all methods that read the documents: a state serves them all, so
             it ends before the first TSP layer.
         documents: their names.
+        asks_again: whether the run may read the documents again, so that holding what is known of
+            them is of use without a store.
     """
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
     if len(layers) < len(plans) or not min(layers):
+        return None
+    if mode is StoreMode.OFF and not asks_again:
         return None
     limit = store_limit_bytes()
     if mode is StoreMode.OFF or not limit:
