@@ -224,7 +224,7 @@ def make_reuse(
     """What a run may know of its documents; None where there is nothing to know, or to gain by it.
 
     Args:
-        mode: how states are kept; off is in memory, for this run alone.
+        mode: how states are kept; off, or a limit of nothing, is in memory, for this run alone.
         warn: told, in a line, of states that are damaged and of those that cannot be kept.
         plans: for long prompts, of all methods that read the documents: a state serves them all, so
             it ends before the first TSP layer.
@@ -235,13 +235,13 @@ def make_reuse(
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
     if len(layers) < len(plans) or not min(layers):
         return None
-    if mode is StoreMode.OFF and not asks_again:
-        return None
-    limit = store_limit_bytes()
-    if mode is StoreMode.OFF or not limit:
+    limit = 0 if mode is StoreMode.OFF else store_limit_bytes()
+    if limit:
+        states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
+        return Reuse(states, min(layers), documents, limit)
+    if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
-    states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
-    return Reuse(states, min(layers), documents, limit)
+    return None
 
 
 def state_spec(
