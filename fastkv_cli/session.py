@@ -138,7 +138,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         model=ModelStats(
             name=loaded.name,
             revision=loaded.revision,
-            dtype=str(loaded.dtype).removeprefix("torch."),
+            dtype=loaded.dtype_name,
             device=str(loaded.device),
             attention=str(work.engine.kernel),
             decode_weights=work.engine.decode_weights,

@@ -44,6 +44,11 @@ class LoadedModel:
     load_s: float
     folder: Path
 
+    @property
+    def dtype_name(self) -> str:
+        """`bfloat16`."""
+        return str(self.dtype).removeprefix("torch.")
+
     def stamp_files(self) -> list[tuple[str, int, int]]:
         """The files' names, sizes in bytes and times of change in ns: others once they change.
 

@@ -266,7 +266,7 @@ def state_spec(
             "text": fingerprint_tokens(token_ids),
             "model": loaded.name,
             "revision": loaded.revision,
-            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "dtype": loaded.dtype_name,
             "device": loaded.device.type,
             "attention": str(runner.kernel),
             "chunk_rows": runner.chunk_rows,
