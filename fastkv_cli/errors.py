@@ -6,6 +6,7 @@ Every error says what is wrong (`message`) and what to do next (`hint`); the bou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -109,11 +110,11 @@ class InterruptedRunError(FastKVError):
 
 
 class PartlyFailedError(FastKVError):
-    """Some of several things failed, each of which was told; the exit code is that of the first."""
+    """Questions without an answer, each of which was told; the exit code is that of the first."""
 
-    def __init__(self, message: str, first: FastKVError) -> None:
-        super().__init__(message)
-        self.exit_code = first.exit_code
+    def __init__(self, failures: Sequence[FastKVError], num_asked: int) -> None:
+        super().__init__(f"{len(failures)} of {num_asked} questions could not be answered")
+        self.exit_code = failures[0].exit_code
 
 
 class ClosedPipeError(FastKVError):

@@ -11,7 +11,7 @@ from .render import render_json, render_tables
 from .request import Display, Request
 from .session import Task, answer, open_session
 from .shown import Shown
-from .tasks import PartStore
+from .tasks import NOTHING_TO_RESUME, PartStore
 
 
 def run(command: str, request: Request, task: Task, max_tokens: int, display: Display) -> None:
@@ -41,7 +41,7 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
                 session = open_session(command, request, max_tokens, opening)
                 report = answer(session, task, shown, parts)
                 if request.resume and not parts.is_open:
-                    shown.note("the text was read in one go: there was nothing to resume")
+                    shown.note(NOTHING_TO_RESUME)
         except Exception:
             writer.give_up()
             raise

@@ -92,7 +92,7 @@ def forecast(
         run = dry_run.DryRun(
             command=command,
             model=loaded.name,
-            dtype=str(loaded.dtype).removeprefix("torch."),
+            dtype=loaded.dtype_name,
             device=str(loaded.device),
             max_context=decoder.max_context,
             documents=corpus.stats,

@@ -18,13 +18,12 @@ from .errors import (
     UsageError,
 )
 from .progress import ProgressBars
-from .render import SCHEMA, render_json
+from .render import render_failure, render_json
 from .render_questions import render_tables
 from .request import Display, Request
 from .session import Session, answer, open_session
 from .shown import Shown
-from .tasks import PartStore, ask
-from .to_json import to_json
+from .tasks import NOTHING_TO_RESUME, PartStore, ask
 
 if TYPE_CHECKING:
     from .stats import RunReport
@@ -122,8 +121,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
         messages.show(render_tables(questions, results))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
-        message = f"{len(failed)} of {len(questions)} questions could not be answered"
-        raise PartlyFailedError(message, failed[0])
+        raise PartlyFailedError(failed, len(questions))
 
 
 def _answer_all(
@@ -142,23 +140,10 @@ def _answer_all(
             raise
         except FastKVError as error:
             shown.warn(f"question {number}: {error}")
-            yield error, render_failure(question, error)
+            yield error, render_failure("ask", question, error)
         else:
             session = session.again()
             yield report, render_json(report, indent=None)
         needs_resuming &= not parts.is_open
     if needs_resuming:
-        opening.note("the text was read in one go: there was nothing to resume")
-
-
-def render_failure(question: str, error: FastKVError, command: str = "ask") -> str:
-    """A question that has no answer, as one line of JSON."""
-    fields = {
-        "schema": SCHEMA,
-        "command": command,
-        "question": question,
-        "answer": None,
-        "error": str(error),
-        "exit_code": error.exit_code.value,
-    }
-    return to_json(fields, indent=None)
+        opening.note(NOTHING_TO_RESUME)

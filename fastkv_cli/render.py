@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .errors import FastKVError
+from .render_budget import budget_picture
 from .render_evidence import evidence_fields, evidence_rows
-from .stats import DocumentStats, KVStats, LayerStats, ModelStats, RunReport, StateStats
+from .stats import DocumentStats, ModelStats, RunReport, StateStats
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -15,13 +17,24 @@ if TYPE_CHECKING:
 
 SCHEMA = "fastkv/1"
 UNKNOWN = "–"
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_PICTURE_COLUMNS = 48
 
 
 def render_json(report: RunReport, *, indent: int | None = 2) -> str:
     """The report as one JSON object; without an indent, on one line."""
     return to_json(report_fields(report), indent=indent)
+
+
+def render_failure(command: str, question: str, error: FastKVError) -> str:
+    """A question that has no answer, as one JSON object on one line."""
+    fields = {
+        "schema": SCHEMA,
+        "command": command,
+        "question": question,
+        "answer": None,
+        "error": str(error),
+        "exit_code": error.exit_code.value,
+    }
+    return to_json(fields, indent=None)
 
 
 def report_fields(report: RunReport) -> dict[str, Any]:
@@ -112,7 +125,7 @@ def render_tables(report: RunReport) -> Iterator[RenderableType]:
     """The statistics table, and the picture of the budget layer by layer; 80 columns hold both."""
     yield ""
     yield facts_table(_rows(report))
-    yield _budget_picture(report.kv)
+    yield budget_picture(report.kv)
 
 
 def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
@@ -225,44 +238,6 @@ def _pages(document: DocumentStats) -> str:
     ]
     why = f" ({', '.join(missing)})" if missing else ""
     return f"{document.pages:,} of {format_count(document.num_pages or 0, 'page')}{why}, "
-
-
-def _budget_picture(kv: KVStats) -> Table:
-    """Two rows of columns, one column a layer (or a few): tokens seen, and tokens kept."""
-    from rich.table import Table
-
-    groups = _grouped(kv.layers, _PICTURE_COLUMNS)
-    most = kv.layers[0].tokens_seen
-    seen = "".join(_block(max(layer.tokens_seen for layer in group) / most) for group in groups)
-    kept = "".join(_block(max(layer.tokens_kept for layer in group) / most) for group in groups)
-    first, last = kv.layers[0], kv.layers[-1]
-    deepest = str(len(kv.layers) - 1)
-    axis = deepest if len(groups) <= len(deepest) else "0" + deepest.rjust(len(groups) - 1)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="bold cyan", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_row("Tokens seen", f"[green]{seen}[/]", _from_to(first.tokens_seen, last.tokens_seen))
-    table.add_row(
-        "Tokens kept", f"[magenta]{kept}[/]", _from_to(first.tokens_kept, last.tokens_kept)
-    )
-    table.add_row("Layer", f"[dim]{axis}[/]", "")
-    return table
-
-
-def _grouped(layers: Sequence[LayerStats], columns: int) -> list[Sequence[LayerStats]]:
-    per_column = -(-len(layers) // columns)
-    return [layers[at : at + per_column] for at in range(0, len(layers), per_column)]
-
-
-def _block(share: float) -> str:
-    """A column of a height; what is above nothing is seen to be."""
-    eighths = round(share * 8)
-    return _BLOCKS[max(eighths, 1) if share > 0 else 0]
-
-
-def _from_to(first: int, last: int) -> str:
-    return f"{first:,}" if first == last else f"{first:,} → {last:,}"
 
 
 def printable(text: str) -> str:

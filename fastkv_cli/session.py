@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from .config import StoreMode
 from .errors import FastKVError
 from .events import Piece
 from .loading import load_engine
@@ -75,6 +75,8 @@ def open_session(
 
     tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
     method = build_method(request.method, tuning)
+    scoring_method = partial(build_scoring_method, tuning)
+    longest = engine.decoder.shape(engine.decoder.max_context)
     method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
     engine.reset_peak_memory()
     shown.bars.update("tokenizing")
@@ -84,21 +86,17 @@ def open_session(
         engine=engine,
         corpus=join_documents(documents, engine.tokenizer),
         method=method,
-        scoring_method=lambda window: build_scoring_method(tuning, window),
+        scoring_method=scoring_method,
         max_tokens=max_tokens,
         sampling=request.sampling,
         on_progress=shown.progress,
         check=request.check,
-        reuse=None
-        if request.store is StoreMode.OFF and not asks_again
-        else make_reuse(
+        reuse=make_reuse(
             request.store,
             shown.warn,
-            [
-                reading.plan(engine.decoder.shape(engine.decoder.max_context))
-                for reading in (method, build_scoring_method(tuning, _SCORING_WINDOW))
-            ],
+            [reading.plan(longest) for reading in (method, scoring_method(_SCORING_WINDOW))],
             tuple(document.path for document in documents),
+            asks_again=asks_again,
         ),
     )
     return Session(
@@ -140,7 +138,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         model=ModelStats(
             name=loaded.name,
             revision=loaded.revision,
-            dtype=str(loaded.dtype).removeprefix("torch."),
+            dtype=loaded.dtype_name,
             device=str(loaded.device),
             attention=str(work.engine.kernel),
             decode_weights=work.engine.decode_weights,

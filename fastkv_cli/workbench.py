@@ -50,7 +50,7 @@ class Bench:
             "transformers": version("transformers"),
             "model": loaded.name,
             "revision": loaded.revision,
-            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "dtype": loaded.dtype_name,
             "device": str(loaded.device),
             "attention": str(self.engine.kernel),
             "decode_weights": self.engine.decode_weights,

@@ -83,23 +83,36 @@ def test_another_text_is_another_state(document: str, capfd: pytest.CaptureFixtu
     assert len(states()) == 2
 
 
-@pytest.mark.parametrize("way", ["option", "variable"])
-def test_without_a_store_nothing_is_written(
-    document: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+# What leaves a run without a store: an option, and variables.
+STORELESS = [
+    (["--no-store"], {}),
+    ([], {"FASTKV_STORE": "off"}),
+    ([], {"FASTKV_STORE_LIMIT": "0"}),
+]
+
+
+@pytest.fixture(params=STORELESS, ids=["option", "variable", "limit"])
+def storeless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options of a run without a store; its variables are set."""
+    options, variables = request.param
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return list(options)
+
+
+def test_without_a_store_a_single_question_holds_nothing(
+    document: str, capfd: pytest.CaptureFixture[str], storeless: list[str]
 ) -> None:
-    if way == "variable":
-        monkeypatch.setenv("FASTKV_STORE", "off")
-    options = ["--no-store"] if way == "option" else []
-    report, _ = ask(capfd, document, QUESTIONS[0], *options)
+    report, _ = ask(capfd, document, QUESTIONS[0], *storeless)
     assert report["reading"]["state"] is None
     assert not (Path(os.environ["FASTKV_HOME"]) / "states").exists()
 
 
-def test_several_questions_share_a_state_in_memory(
-    document: str, capfd: pytest.CaptureFixture[str]
+def test_without_a_store_several_questions_share_a_state_in_memory(
+    document: str, capfd: pytest.CaptureFixture[str], storeless: list[str]
 ) -> None:
     named = [f"--question={question}" for question in QUESTIONS]
-    assert run(["ask", document, *named, "-q", "--no-store", "--max-tokens", "12"]) == 0
+    assert run(["ask", document, *named, "-q", *storeless, "--max-tokens", "12"]) == 0
     reports = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [known(report) for report in reports] == [(False, True), (True, False)]
     assert not (Path(os.environ["FASTKV_HOME"]) / "states").exists()

@@ -16,8 +16,7 @@ from ..errors import (
     PartlyFailedError,
 )
 from ..progress import ProgressBars
-from ..questions import render_failure
-from ..render import describe_document, printable, render_json, render_tables
+from ..render import describe_document, printable, render_failure, render_json, render_tables
 from ..session import open_session
 from ..shown import Shown
 from .commands import COMMANDS, LeavingError, as_question, run_command
@@ -146,8 +145,7 @@ class _Chat:
                     raise
                 self._told.note(_HINT)
         if self._failures and not self._at_terminal:
-            what = f"{len(self._failures)} of {self._num_asked} questions could not be answered"
-            raise PartlyFailedError(what, self._failures[0])
+            raise PartlyFailedError(self._failures, self._num_asked)
 
     def _do(self, text: str) -> None:
         """Obey a command or answer a question, whatever comes of it."""
@@ -181,7 +179,7 @@ class _Chat:
         except FastKVError as error:
             self._failures.append(error)
             if self._display.json:
-                self._writer.write(f"{render_failure(question, error, COMMAND)}\n")
+                self._writer.write(f"{render_failure(COMMAND, question, error)}\n")
             raise
         if self._display.json:
             self._writer.write(f"{render_json(report, indent=None)}\n")

@@ -44,6 +44,20 @@ class LoadedModel:
     load_s: float
     folder: Path
 
+    @property
+    def dtype_name(self) -> str:
+        """`bfloat16`."""
+        return str(self.dtype).removeprefix("torch.")
+
+    def stamp_files(self) -> list[tuple[str, int, int]]:
+        """The files' names, sizes in bytes and times of change in ns: others once they change.
+
+        Raises:
+            OSError: when they are no longer there.
+        """
+        found = [(path.name, path.stat()) for path in sorted(self.folder.iterdir())]
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
 
 def load_model(
     name: str,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..config import LOCAL_REVISION, StoreMode, store_limit_bytes
+from ..fingerprint import fingerprint_tokens
 from ..stats import StateStats
 from ..store import StateSpec, StateStore, StateWriter, default_store_dir
 from ..version import __version__
@@ -214,25 +214,34 @@ class Reuse:
 
 
 def make_reuse(
-    mode: StoreMode, warn: Callable[[str], None], plans: Sequence[Plan], documents: tuple[str, ...]
+    mode: StoreMode,
+    warn: Callable[[str], None],
+    plans: Sequence[Plan],
+    documents: tuple[str, ...],
+    *,
+    asks_again: bool = True,
 ) -> Reuse | None:
-    """What a run may know of its documents; None where its methods leave nothing to know.
+    """What a run may know of its documents; None where there is nothing to know, or to gain by it.
 
     Args:
-        mode: how states are kept; off is in memory, for this run alone.
+        mode: how states are kept; off, or a limit of nothing, is in memory, for this run alone.
         warn: told, in a line, of states that are damaged and of those that cannot be kept.
         plans: for long prompts, of all methods that read the documents: a state serves them all, so
             it ends before the first TSP layer.
         documents: their names.
+        asks_again: whether the run may read the documents again, so that holding what is known of
+            them is of use without a store.
     """
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
     if len(layers) < len(plans) or not min(layers):
         return None
-    limit = store_limit_bytes()
-    if mode is StoreMode.OFF or not limit:
+    limit = 0 if mode is StoreMode.OFF else store_limit_bytes()
+    if limit:
+        states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
+        return Reuse(states, min(layers), documents, limit)
+    if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
-    states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
-    return Reuse(states, min(layers), documents, limit)
+    return None
 
 
 def state_spec(
@@ -254,10 +263,10 @@ def state_spec(
     """
     return StateSpec(
         identity={
-            "text": hashlib.sha256(array("q", token_ids).tobytes()).hexdigest(),
+            "text": fingerprint_tokens(token_ids),
             "model": loaded.name,
             "revision": loaded.revision,
-            "dtype": str(loaded.dtype).removeprefix("torch."),
+            "dtype": loaded.dtype_name,
             "device": loaded.device.type,
             "attention": str(runner.kernel),
             "chunk_rows": runner.chunk_rows,
@@ -274,7 +283,6 @@ def state_spec(
 def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
     made_with = {"fastkv": __version__, "torch": torch.__version__}
     if loaded.revision == LOCAL_REVISION:  # nothing else tells when its files are others
-        files = [(path.name, path.stat()) for path in sorted(loaded.folder.iterdir())]
-        seen = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in files])
-        made_with["the model"] = hashlib.sha256(seen.encode()).hexdigest()[:16]
+        seen = repr(loaded.stamp_files()).encode()
+        made_with["the model"] = hashlib.sha256(seen).hexdigest()[:16]
     return made_with

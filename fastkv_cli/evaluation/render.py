@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..config import Preset
+from ..to_csv import to_csv
 from ..to_json import to_json
 from .calibration import Setting
 from .report import SCHEMA, EvaluationReport, Row
@@ -47,13 +46,9 @@ def as_json(report: EvaluationReport) -> str:
 
 def as_csv(report: EvaluationReport) -> str:
     """One line for each method, budget and suite; `all` is every suite together."""
-    text = io.StringIO()
     rows = [{"suite": "all", **_flat(row)} for row in report.rows]
     rows += [{"suite": name, **_flat(row)} for name, found in _suites(report) for row in found]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return to_csv(rows)
 
 
 def as_tables(report: EvaluationReport) -> Iterator[Table | Columns | str]:

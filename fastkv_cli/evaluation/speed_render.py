@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..render import UNKNOWN, format_bytes
 from ..stats import GenerationStats
+from ..to_csv import to_csv
 from ..to_json import to_json
 from .speed_report import SCHEMA, SpeedReport, SpeedRow, Spread
 
@@ -47,12 +46,7 @@ def as_json(report: SpeedReport) -> str:
 
 def as_csv(report: SpeedReport) -> str:
     """One line for each prompt length and method; what was not measured is empty."""
-    text = io.StringIO()
-    rows = [_flat(row) for row in report.rows]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return to_csv([_flat(row) for row in report.rows])
 
 
 def as_markdown(report: SpeedReport) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import version
@@ -11,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import OutputError, UsageError
+from ..fingerprint import fingerprint_tokens
 from ..journal import Journal
 from ..version import __version__
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 KIND = "parts"  # of their journals
 MAX_AGE_S = 30 * 24 * 3600.0
 NOTHING_KEPT = "nothing is kept of an earlier run with this text and these settings: a fresh start"
+NOTHING_TO_RESUME = "the text was read in one go: there was nothing to resume"
 Tell = Callable[[str], None]
 
 
@@ -156,27 +156,22 @@ def open_parts(
     """
     keys = [f"{part.start}-{part.stop}" for part in parts]
     loaded = work.engine.loaded
-    files = [(path.name, path.stat()) for path in sorted(loaded.folder.iterdir())]
     settings = {
         "task": task,
         "fastkv": __version__,
         "torch": version("torch"),
         "model": loaded.name,
         "revision": loaded.revision,
-        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
+        "files": loaded.stamp_files(),
         "dtype": str(loaded.dtype),
         "device": str(loaded.device),
         "attention": str(work.engine.kernel),
         "decode_weights": work.engine.decode_weights,
         "method": repr(method),
         "sampling": repr(work.sampling),
-        "frame": _digest(frame_ids),
-        "text": _digest(work.corpus.token_ids),
+        "frame": fingerprint_tokens(frame_ids),
+        "text": fingerprint_tokens(work.corpus.token_ids),
         "parts": keys,
     }
     work.parts.open(settings, keys)
     return keys
-
-
-def _digest(token_ids: Sequence[int]) -> str:
-    return hashlib.sha256(array("L", token_ids).tobytes()).hexdigest()
