@@ -16,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastkv_cli import Engine, FastKV, Full, load_document
-from fastkv_cli.config import GREEDY, ReadOptions
+from task_work import make_work
+
+from fastkv_cli import Engine, FastKV, load_document
+from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document
 from fastkv_cli.prompts import tokenize_text
-from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.ask import PART_TOKENS, choose_passages, score_passages
 from fastkv_cli.tasks.corpus import join_documents
 
@@ -50,7 +51,7 @@ def main() -> None:
         document = load_document(str(arguments.texts / case["doc"]), ReadOptions())
         corpus = join_documents([document], engine.tokenizer)
         answer = answer_span(document, case, engine.tokenizer)
-        work = Work(engine, corpus, Full(), lambda _: Full(), 1, GREEDY, lambda *_: None)
+        work = make_work(engine, corpus, max_tokens=1)
         for layer in layers:
             passages = score_passages(
                 replace(work, scoring_method=method_at(layer)),
