@@ -68,7 +68,7 @@ class Worker:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         command = [str(python), str(HERE / f"peer_{setting.peer}.py"), *setting.arguments]
         if setting.peer == "llama":
-            command += ["--context", str(context), "--threads", str(CORES)]
+            command += ["--context", str(context)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
