@@ -18,7 +18,6 @@ from typing import Any
 from task_work import make_work
 
 from fastkv_cli import Document, Engine, load_document
-from fastkv_cli.config import EMBEDDED_MODEL
 from fastkv_cli.documents import Page
 from fastkv_cli.evaluation.scoring import Interval, contains, mean_interval
 from fastkv_cli.evidence import Index, cite, index_documents, not_in_document, why_not_found
@@ -49,10 +48,9 @@ class Case:
 class Asker:
     """Asks questions of documents, each once."""
 
-    def __init__(self, journal: Journal, documents: Path | None) -> None:
-        """Load the embedded model."""
-        self._journal, self._folder = journal, documents
-        self._engine = Engine.load(EMBEDDED_MODEL)
+    def __init__(self, engine: Engine, journal: Journal, documents: Path | None) -> None:
+        """Ask a model of the shipped documents, and of those of a folder."""
+        self._engine, self._journal, self._folder = engine, journal, documents
         self._corpora: dict[str, Corpus] = {}
         self._indexes: dict[str, Index] = {}
 
@@ -182,6 +180,15 @@ def _rounded(interval: Interval) -> dict[str, float]:
     return {name: round(value, 3) for name, value in interval._asdict().items()}
 
 
-def open_journal() -> Journal:
-    """Where answers are kept between runs, and for both scripts."""
-    return Journal("evidence", {"fastkv": __version__, "max_tokens": MAX_TOKENS, "round": 1})
+def open_journal(engine: Engine) -> Journal:
+    """Where a model's answers are kept between runs, and for both scripts."""
+    return Journal(
+        "evidence",
+        {
+            "fastkv": __version__,
+            "model": engine.loaded.name,
+            "revision": engine.loaded.revision,
+            "max_tokens": MAX_TOKENS,
+            "round": 1,
+        },
+    )

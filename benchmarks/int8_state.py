@@ -1,10 +1,11 @@
 """What keeping document states in 8 bits does to answers: exact against int8, question by question.
 
-    python benchmarks/int8_state.py [--samples N]
+    python benchmarks/int8_state.py [--samples N] [--model MODEL]
 
 The shipped questions on the shipped texts, each asked from the text's state as it is kept exactly
-and in 8 bits, with the embedded model. How many answers are right, how many are the same, word for
-word, and what a token takes on disk. The last line is JSON.
+and in 8 bits, with the embedded model or the one that is named, whose window has to hold them. How
+many answers are right, how many are the same, word for word, and what a token takes on disk. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def main() -> None:
     """Ask all questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, help="the first so many questions")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
-    engine = Engine.load(EMBEDDED_MODEL)
+    engine = Engine.load(arguments.model)
     cases = shipped_cases()[: arguments.samples]
     works = {}
     for doc in dict.fromkeys(case.doc for case in cases):
