@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
 
+from fastkv_process import run_fastkv
 from long_pdf import FACTS, Planted, make_pages, spread, write_pdf
 from task_work import make_work, tell
 
@@ -143,12 +143,8 @@ def run_command(model: str, arguments: Sequence[str]) -> dict[str, Any]:
 
     The system's account of a child begins with what this process held when it was made.
     """
-    command = [sys.executable, "-m", "fastkv_cli", *arguments, "--model", model, "--json", "-q"]
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise SystemExit(f"fastkv {arguments[0]} ended with {done.returncode}")
-    report = json.loads(done.stdout)
+    report = json.loads(run_fastkv([*arguments, "--model", model]))
     return {
         "tokens": report["reading"]["tokens_read"],
         "parts": report["reading"]["parts"],
