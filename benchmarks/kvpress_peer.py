@@ -5,9 +5,10 @@ kvpress pins transformers, so it has an environment of its own, without fastkv:
     python benchmarks/kvpress_peer.py --export questions.jsonl   # with fastkv
     python benchmarks/kvpress_peer.py --ask questions.jsonl --model FOLDER   # with kvpress
 
-FOLDER is the converted model (in the cache folder, under models/). The prompts are the token ids
-that `fastkv eval` would put; presses prune 80% of the KV cache after the prefill. The last line is
-JSON: accuracy and bytes kept by press.
+FOLDER is the converted model (in the cache folder, under models/); with --export, --model names one
+other than the embedded to take the tokens of. The prompts are those that `fastkv eval` would put;
+presses prune 80% of the KV cache after the prefill. The last line is JSON: accuracy and bytes kept
+by press.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ KEPT = 0.2
 MAX_ANSWER_TOKENS = 32
 
 
-def export(path: Path, samples: int, seed: int) -> None:
+def export(path: Path, model: str | None, samples: int, seed: int) -> None:
     """Write the questions, with their prompts as token ids."""
     from fastkv_cli import Engine
     from fastkv_cli.config import EMBEDDED_MODEL, Suite
     from fastkv_cli.evaluation.suites import Questionnaire
 
-    tokenizer = Engine.load(EMBEDDED_MODEL).tokenizer
+    tokenizer = Engine.load(model or EMBEDDED_MODEL).tokenizer
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), (1000, 2000), samples, seed)
     with path.open("w", encoding="utf-8") as file:
         for question in asked.questions(tokenizer):
@@ -40,7 +41,7 @@ def export(path: Path, samples: int, seed: int) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def ask(path: Path, folder: Path) -> None:
+def ask(path: Path, folder: str) -> None:
     """Answer every question with every press, and without one."""
     import kvpress
     import torch
@@ -117,12 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--export", type=Path)
     parser.add_argument("--ask", type=Path)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model")
     parser.add_argument("--samples", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.export is not None:
-        export(arguments.export, arguments.samples, arguments.seed)
+        export(arguments.export, arguments.model, arguments.samples, arguments.seed)
     elif arguments.ask is not None and arguments.model is not None:
         ask(arguments.ask, arguments.model)
     else:

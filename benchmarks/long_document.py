@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -33,14 +32,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
 
+from fastkv_process import run_fastkv
 from long_pdf import FACTS, Planted, make_pages, spread, write_pdf
+from task_work import make_work, tell
 
 from fastkv_cli import Document, Engine, load_document
 from fastkv_cli.config import (
     DEFAULT_ANSWER_TOKENS,
     DEFAULT_MAX_TOKENS,
     EMBEDDED_MODEL,
-    GREEDY,
     Length,
     MethodSettings,
     PageRange,
@@ -48,7 +48,6 @@ from fastkv_cli.config import (
     ReadOptions,
     store_mode,
 )
-from fastkv_cli.engine.methods import build_method, build_scoring_method
 from fastkv_cli.engine.states import make_reuse
 from fastkv_cli.evaluation.scoring import contains
 from fastkv_cli.evaluation.summaries import check_summary
@@ -56,33 +55,18 @@ from fastkv_cli.events import Piece
 from fastkv_cli.journal import Journal
 from fastkv_cli.tasks import Outcome, Work, ask, gather_evidence, summarize
 from fastkv_cli.tasks.corpus import join_documents
-from fastkv_cli.tuning import load_tuning
 
 CHECK_TOKENS = 2000  # of the parts by which the order of a summary is told
 Once = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
 
-def make_work(engine: Engine, document: Document, preset: Preset, max_tokens: int) -> Work:
-    """A task's work as the command line sets it up."""
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-    method = build_method(MethodSettings(usual_preset=preset), tuning)
+def open_document(engine: Engine, document: Document, preset: Preset, max_tokens: int) -> Work:
+    """The work of a task on a document, with what is known of it from earlier tasks."""
+    corpus = join_documents([document], engine.tokenizer)
+    work = make_work(engine, corpus, max_tokens, MethodSettings(usual_preset=preset))
     long = engine.decoder.shape(engine.decoder.max_context)
-    plans = [method.plan(long), build_scoring_method(tuning, 8).plan(long)]
-    return Work(
-        engine=engine,
-        corpus=join_documents([document], engine.tokenizer),
-        method=method,
-        scoring_method=lambda window: build_scoring_method(tuning, window),
-        max_tokens=max_tokens,
-        sampling=GREEDY,
-        on_progress=lambda *_: None,
-        reuse=make_reuse(store_mode(None), tell, plans, (document.path,)),
-    )
-
-
-def tell(warning: str) -> None:
-    """Say what went wrong with a state."""
-    print(warning, file=sys.stderr, flush=True)
+    plans = [method.plan(long) for method in (work.method, work.scoring_method(8))]
+    return replace(work, reuse=make_reuse(store_mode(None), tell, plans, (document.path,)))
 
 
 def answer(work: Work, question: str) -> tuple[str, int | None]:
@@ -100,13 +84,13 @@ def answer(work: Work, question: str) -> tuple[str, int | None]:
 
 def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once) -> dict[str, Any]:
     """Ask for every fact twice: of the whole, and of the right page."""
-    whole = make_work(engine, load_document(str(pdf)), Preset.BALANCED, DEFAULT_ANSWER_TOKENS)
+    whole = open_document(engine, load_document(str(pdf)), Preset.BALANCED, DEFAULT_ANSWER_TOKENS)
     rows = []
     for each in planted:
 
         def measure(each: Planted = each) -> dict[str, Any]:
             options = ReadOptions(pages=PageRange.parse(str(each.page)))
-            page = make_work(
+            page = open_document(
                 engine, load_document(str(pdf), options), Preset.BALANCED, DEFAULT_ANSWER_TOKENS
             )
             started = time.perf_counter()
@@ -125,7 +109,7 @@ def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once
             }
 
         rows.append(once(f"fact {each.page} {each.fact.question}", measure))
-        print(f"page {each.page}: {rows[-1]['whole']:.0f}", file=sys.stderr, flush=True)
+        tell(f"page {each.page}: {rows[-1]['whole']:.0f}")
     found, alone = (sum(row[name] for row in rows) for name in ("whole", "right_page"))
     cited = [row["cited_page"] == row["page"] for row in rows if row["whole"]]
     return {
@@ -150,7 +134,7 @@ def measure_memory(
         for command in (["summarize", str(pdf)], ["ask", str(pdf), FACTS[0].question]):
             row = once(f"memory {num_pages} {command[0]}", partial(run_command, model, command))
             rows.append({"command": command[0], "pages": num_pages, **row})
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            tell(json.dumps(rows[-1]))
     return rows
 
 
@@ -159,12 +143,8 @@ def run_command(model: str, arguments: Sequence[str]) -> dict[str, Any]:
 
     The system's account of a child begins with what this process held when it was made.
     """
-    command = [sys.executable, "-m", "fastkv_cli", *arguments, "--model", model, "--json", "-q"]
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise SystemExit(f"fastkv {arguments[0]} ended with {done.returncode}")
-    report = json.loads(done.stdout)
+    report = json.loads(run_fastkv([*arguments, "--model", model]))
     return {
         "tokens": report["reading"]["tokens_read"],
         "parts": report["reading"]["parts"],
@@ -181,7 +161,7 @@ def check_summaries(engine: Engine, paths: Sequence[Path], once: Once) -> list[d
         for length in Length:
 
             def measure(length: Length = length, document: Document = document) -> dict[str, Any]:
-                work = make_work(engine, document, Preset.QUALITY, DEFAULT_MAX_TOKENS[length])
+                work = open_document(engine, document, Preset.QUALITY, DEFAULT_MAX_TOKENS[length])
                 started = time.perf_counter()
                 *_, outcome = summarize(work, length)
                 assert isinstance(outcome, Outcome)
@@ -199,7 +179,7 @@ def check_summaries(engine: Engine, paths: Sequence[Path], once: Once) -> list[d
 
             row = once(f"summary {path.name} {length}", measure)
             rows.append({"text": path.name, "length": str(length), **row})
-            print(f"{path.name}, {length}: {rows[-1]['is_sound']}", file=sys.stderr, flush=True)
+            tell(f"{path.name}, {length}: {rows[-1]['is_sound']}")
     return rows
 
 

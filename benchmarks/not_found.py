@@ -1,12 +1,13 @@
 """Does `fastkv ask` say so when nothing in the document answers the question?
 
-    python benchmarks/not_found.py [--documents FOLDER]
+    python benchmarks/not_found.py [--documents FOLDER] [--samples N] [--model MODEL]
 
-Asks the embedded model the questions of not_found.jsonl, which the shipped texts do not answer:
-near ones speak of what the text is about, off ones of something else. The rule was chosen on half
-of them ("choose"); the others ("report") were written afterwards. A question on a document of
-FOLDER is asked where that is given. The other side are the shipped questions, which the texts do
-answer: how many right answers are refused? Resumable. The last line is JSON.
+Asks the embedded model, or the one that is named, the questions of not_found.jsonl, which the
+shipped texts do not answer: near ones speak of what the text is about, off ones of something else.
+The rule was chosen on half of them ("choose"); the others ("report") were written afterwards. A
+question on a document of FOLDER is asked where that is given. The other side are the shipped
+questions, which the texts do answer: how many right answers are refused? Resumable. The last line
+is JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from evidence_cases import (
     shipped_cases,
 )
 
+from fastkv_cli import Engine
+from fastkv_cli.config import EMBEDDED_MODEL
+
 QUESTIONS = Path(__file__).with_name("not_found.jsonl")
 
 
@@ -34,24 +38,28 @@ def main() -> None:
     """Ask all questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=Path)
+    parser.add_argument("--samples", type=int, help="of each kind, the first so many")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in QUESTIONS.read_text("utf-8").splitlines()]
     folder = arguments.documents
     answerable = shipped_cases() + (folder_cases(folder) if folder else [])
-    results: dict[str, Any] = {}
-    with open_journal() as journal:
-        asker = Asker(journal, folder)
+    engine = Engine.load(arguments.model)
+    results: dict[str, Any] = {"model": engine.loaded.name}
+    with open_journal(engine) as journal:
+        asker = Asker(engine, journal, folder)
         for split in ("choose", "report"):
             for kind in ("near", "off"):
+                cases = [
+                    Case(row["doc"], row["question"])
+                    for row in rows
+                    if (row["split"], row["kind"]) == (split, kind)
+                    and any((at / row["doc"]).is_file() for at in (SHIPPED, folder) if at)
+                ]
                 results[f"{split}_{kind}"] = share(
-                    [
-                        bool(asker.ask(Case(row["doc"], row["question"]))["refused"])
-                        for row in rows
-                        if (row["split"], row["kind"]) == (split, kind)
-                        and any((at / row["doc"]).is_file() for at in (SHIPPED, folder) if at)
-                    ]
+                    [bool(asker.ask(case)["refused"]) for case in cases[: arguments.samples]]
                 )
-        asked = [(case, asker.ask(case)) for case in answerable]
+        asked = [(case, asker.ask(case)) for case in answerable[: arguments.samples]]
         right = [bool(row["refused"]) for case, row in asked if is_right(case, row["answer"])]
         wrong = [bool(row["refused"]) for case, row in asked if not is_right(case, row["answer"])]
         results["right_answers_refused"] = share(right)

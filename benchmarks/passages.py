@@ -1,6 +1,6 @@
 """Do the passages that `fastkv ask` chooses from a long text hold the answer?
 
-    python benchmarks/passages.py --texts FOLDER --qa FILE.jsonl [--layers 14,18,20]
+    python benchmarks/passages.py --texts FOLDER --qa FILE.jsonl [--layers 14,18,20] [--model MODEL]
 
 FILE has one object a line: doc (a file in FOLDER), question, answer (verbatim in the text) and page
 (1-based, or null). The last line printed is JSON: per layer, how often the passages within a number
@@ -16,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastkv_cli import Engine, FastKV, Full, load_document
-from fastkv_cli.config import GREEDY, ReadOptions
+from task_work import make_work
+
+from fastkv_cli import Engine, FastKV, load_document
+from fastkv_cli.config import EMBEDDED_MODEL, ReadOptions
 from fastkv_cli.documents import Document
 from fastkv_cli.prompts import tokenize_text
-from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.ask import PART_TOKENS, choose_passages, score_passages
 from fastkv_cli.tasks.corpus import join_documents
 
@@ -41,16 +42,17 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--qa", type=Path, required=True)
     parser.add_argument("--layers", default="14,15,17,18,19,20")
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
     layers = [int(layer) for layer in arguments.layers.split(",")]
-    engine = Engine.load("smollm2-135m")
+    engine = Engine.load(arguments.model)
     found = {layer: dict.fromkeys(TOKENS, 0) for layer in layers}
     cases = [json.loads(line) for line in arguments.qa.read_text("utf-8").splitlines()]
     for case in cases:
         document = load_document(str(arguments.texts / case["doc"]), ReadOptions())
         corpus = join_documents([document], engine.tokenizer)
         answer = answer_span(document, case, engine.tokenizer)
-        work = Work(engine, corpus, Full(), lambda _: Full(), 1, GREEDY, lambda *_: None)
+        work = make_work(engine, corpus, max_tokens=1)
         for layer in layers:
             passages = score_passages(
                 replace(work, scoring_method=method_at(layer)),
@@ -63,7 +65,7 @@ def main() -> None:
                     span.start <= answer.start and answer.stop <= span.stop for span in spans
                 )
         print(case["doc"], case["question"], flush=True)
-    print(json.dumps({"questions": len(cases), "found": found}))
+    print(json.dumps({"model": engine.loaded.name, "questions": len(cases), "found": found}))
 
 
 def method_at(layer: int) -> Any:

@@ -41,6 +41,7 @@ from fastkv_cli.models import embedded
 from fastkv_cli.models.files import silent
 
 HERE = Path(__file__).parent
+ENVIRONMENTS = HERE.parent / "build" / "peers"  # where `make peers` makes them
 CORES = os.cpu_count() or 1
 PEERS = ("fastkv", "transformers", "llama", "kvpress")
 FASTKV_SETTINGS = ("default", "fast", "quality", "full")
@@ -68,7 +69,7 @@ class Worker:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         command = [str(python), str(HERE / f"peer_{setting.peer}.py"), *setting.arguments]
         if setting.peer == "llama":
-            command += ["--context", str(context), "--threads", str(CORES)]
+            command += ["--context", str(context)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
@@ -137,10 +138,8 @@ class Contest:
         return rows
 
     def _start(self, setting: Setting, length: int) -> Worker:
-        environment = self.environments / setting.peer / "bin" / "python"
-        python = Path(sys.executable) if setting.peer == "fastkv" else environment
-        if not python.exists():
-            raise SystemExit(f"{python} is not there: `make peers` makes it")
+        is_ours = setting.peer == "fastkv"
+        python = Path(sys.executable) if is_ours else python_of(setting.peer, self.environments)
         return Worker(setting, python, context=length + self.new_tokens)
 
     def _request(self, length: int) -> dict[str, Any]:
@@ -155,6 +154,14 @@ class Contest:
             }
             assert len(prompt.token_ids) == length
         return self._requests[length]
+
+
+def python_of(peer: str, environments: Path) -> Path:
+    """The interpreter of a peer's environment."""
+    python = environments / peer / "bin" / "python"
+    if not python.exists():
+        raise SystemExit(f"{python} is not there: `make peers` makes it")
+    return python
 
 
 def llama_settings(folder: Path) -> list[Setting]:
@@ -247,15 +254,18 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5, help="of what the targets count")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--environments", type=Path, default=HERE.parent / "build" / "peers")
+    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
     parser.add_argument("--quick", action="store_true", help="1,000 tokens, 2 repetitions")
     arguments = parser.parse_args()
     lengths = sorted(int(length) for length in arguments.lengths.split(","))
     repetitions = arguments.repetitions
     if arguments.quick:
         lengths, repetitions = [1000], 2
+    peers = arguments.peers.split(",")
+    for peer in set(peers) - {"fastkv"}:
+        python_of(peer, arguments.environments)  # what is missing is said before anything is made
     contest = Contest(arguments.environments, arguments.new_tokens)
-    run(contest, lengths, repetitions, arguments.peers.split(","))
+    run(contest, lengths, repetitions, peers)
     print(
         json.dumps(
             {

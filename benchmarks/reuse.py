@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,9 +25,10 @@ from statistics import median
 from typing import Any
 
 from evidence_cases import SHIPPED
+from fastkv_process import run_fastkv
 from peer_weights import FILE_TYPES, gguf_file
 from peer_weights import SHIPPED as SHIPPED_WEIGHTS
-from peers import machine
+from peers import ENVIRONMENTS, machine, python_of
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, cache_dir
@@ -69,11 +69,9 @@ class Contest:
         if not (home / "models").exists():
             (home / "models").symlink_to(cache_dir() / "models", target_is_directory=True)
         named = [f"--question={question}" for question in questions]
-        command = [sys.executable, "-m", "fastkv_cli", "ask", str(self.document), *named]
-        command += ["--json", "-q", "--no-check", f"--max-tokens={self.new_tokens}", *options]
-        environment = os.environ | {"FASTKV_HOME": str(home), "PYTHONPATH": str(HERE.parent)}
-        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
-        return [_figures(json.loads(line)) for line in done.stdout.splitlines()]
+        size = f"--max-tokens={self.new_tokens}"
+        arguments = ["ask", str(self.document), *named, "--no-check", size, *options]
+        return [_figures(json.loads(line)) for line in run_fastkv(arguments, home).splitlines()]
 
     def llama(self, python: Path, gguf: Path, flash: str, cache: Path) -> Figures:
         """Read and save, or load and answer."""
@@ -169,7 +167,7 @@ def summarize(rounds: Sequence[Figures]) -> Figures:
 def main() -> None:
     """Measure, and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--environments", type=Path, default=HERE.parent / "build" / "peers")
+    parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
     parser.add_argument("--tokens", type=int, default=7000)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--repetitions", type=int, default=3)
@@ -177,7 +175,7 @@ def main() -> None:
     arguments = parser.parse_args()
     llamas = {}
     if not arguments.alone:
-        python = arguments.environments / "llama" / "bin" / "python"
+        python = python_of("llama", arguments.environments)
         llamas = {
             f"llama {weights}, FA {flash}": (
                 python,

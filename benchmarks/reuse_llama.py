@@ -9,7 +9,6 @@ request is one JSON object with document_ids, question_ids and new_tokens; so is
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import json
 import os
@@ -17,67 +16,59 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
+from llama_greedy import GreedyLlama, make_parser
 from peer_worker import Clock
 
+BATCH = 512
 
-def main() -> None:
-    """Read and save, or load and answer."""
-    import llama_cpp
-    import numpy as np
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("gguf")
-    parser.add_argument("--flash", choices=["on", "off"], required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--context", type=int, default=8192)
-    arguments = parser.parse_args()
-    request: dict[str, Any] = json.load(sys.stdin)
-    document, question = request["document_ids"], request["question_ids"]
-    threads = os.cpu_count()
-    llama = llama_cpp.Llama(
-        arguments.gguf,
-        n_ctx=arguments.context,
-        n_batch=512,
-        n_ubatch=512,
-        n_threads=threads,
-        n_threads_batch=threads,
-        flash_attn=arguments.flash == "on",
-        verbose=False,
-    )
-    path = os.fsencode(arguments.cache)
+def save(model: GreedyLlama, document: list[int], cache: Path) -> None:
+    """Write the cache of a document that was just read."""
+    ids = (llama_cpp.llama_token * len(document))(*document)
+    path = os.fsencode(cache)
+    if not llama_cpp.llama_state_save_file(model.llama.ctx, path, ids, len(document)):
+        raise SystemExit("llama.cpp could not save its cache")
 
-    def greedy() -> int:
-        logits = llama_cpp.llama_get_logits_ith(llama.ctx, -1)
-        return int(np.ctypeslib.as_array(logits, (llama.n_vocab(),)).argmax())
 
-    llama.eval(document[:64])  # a process that has done nothing yet is slower
-    llama.reset()
-    clock = Clock()
-    if not arguments.cache.exists():
-        llama.eval(document)
-        clock.tick(greedy())
-        ids = (llama_cpp.llama_token * len(document))(*document)
-        if not llama_cpp.llama_state_save_file(llama.ctx, path, ids, len(document)):
-            raise SystemExit("llama.cpp could not save its cache")
-        print(json.dumps({"read_s": clock.seconds}))
-        return
-    ids = (llama_cpp.llama_token * arguments.context)()
+def load(model: GreedyLlama, document: list[int], cache: Path) -> None:
+    """Take over the cache of a document, as if it had just been read."""
+    room = model.llama.n_ctx()
+    ids = (llama_cpp.llama_token * room)()
     count = ctypes.c_size_t()
     if not llama_cpp.llama_state_load_file(
-        llama.ctx, path, ids, arguments.context, ctypes.byref(count)
+        model.llama.ctx, os.fsencode(cache), ids, room, ctypes.byref(count)
     ):
         raise SystemExit("llama.cpp could not load its cache")
     if list(ids[: count.value]) != document:
         raise SystemExit("the cache is that of another document")
-    llama.input_ids[: len(document)] = document
-    llama.n_tokens = len(document)
-    llama.eval(question)
-    clock.tick(greedy())
-    while len(clock.token_ids) < request["new_tokens"]:
-        llama.eval(clock.token_ids[-1:])
-        clock.tick(greedy())
+    model.llama.input_ids[: len(document)] = document
+    model.llama.n_tokens = len(document)
+
+
+def main() -> None:
+    """Read and save, or load and answer."""
+    parser = make_parser(__doc__.splitlines()[0])
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--context", type=int, default=8192)
+    arguments = parser.parse_args()
+    request: dict[str, Any] = json.load(sys.stdin)
+    document, cache = request["document_ids"], arguments.cache
+    model = GreedyLlama(
+        arguments.gguf, flash=arguments.flash == "on", batch=BATCH, context=arguments.context
+    )
+    model.llama.eval(document[:64])  # a process that has done nothing yet is slower
+    model.llama.reset()
+    clock = Clock()
+    if not cache.exists():
+        model.answer(clock, document, new_tokens=1)
+        save(model, document, cache)
+        print(json.dumps({"read_s": clock.seconds}))
+        return
+    load(model, document, cache)
+    model.answer(clock, request["question_ids"], request["new_tokens"])
     figures = clock.figures(kept_bytes=None)
-    print(json.dumps({**figures, "file_bytes": arguments.cache.stat().st_size}))
+    print(json.dumps({**figures, "file_bytes": cache.stat().st_size}))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """How time and memory grow with the prompt, and whether the cost model foretells it.
 
-    python benchmarks/scaling.py [--repetitions 3] [--smoke]
+    python benchmarks/scaling.py [--repetitions 3] [--model MODEL] [--smoke]
 
-The embedded model up to its window, then a small Llama with random weights up to 64k tokens: TTFT,
-decode speed over 32 tokens and peak memory with full, FastKV (the paper's setting: layer L/2 − 1,
-rate 0.2, 10% kept) and SnapKV (10%). Beside the measured speed-up of the TTFT stands the one that
-counting floating-point operations predicts. Medians, the methods taking turns; random token ids.
-Peak memory is the whole process's, `added` what the run came to need beyond what was there. The
-last line is JSON.
+The embedded model, or the one that is named, up to its window, then a small Llama with random
+weights up to 64k tokens: TTFT, decode speed over 32 tokens and peak memory with full, FastKV (the
+paper's setting: layer L/2 − 1, rate 0.2, 10% kept) and SnapKV (10%). Beside the measured speed-up
+of the TTFT stands the one that counting floating-point operations predicts. Medians, the methods
+taking turns; random token ids. Peak memory is the whole process's, `added` what the run came to
+need beyond what was there. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ class Subject:
     lengths: tuple[int, ...]
 
 
-def subjects(size: Size) -> Iterator[Subject]:
+def subjects(model: str, size: Size) -> Iterator[Subject]:
     """One after the other, so that the first is gone when the second is measured."""
-    engine = Engine.load(EMBEDDED_MODEL)
+    engine = Engine.load(model)
     kernel, device, dtype = engine.kernel, engine.decoder.device, engine.decoder.dtype
     most = engine.decoder.max_context - size.steps
     lengths = tuple(min(length, most) for length in size.embedded_lengths)
-    yield Subject(EMBEDDED_MODEL, engine.decoder, engine.reader, kernel, lengths)
+    yield Subject(engine.loaded.name, engine.decoder, engine.reader, kernel, lengths)
     del engine
     geometry = Geometry(
         layers=size.layers,
@@ -143,12 +143,13 @@ def main() -> None:
     """Measure every length of both models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--smoke", action="store_true", help="a few short prompts, once each")
     arguments = parser.parse_args()
     size, repetitions = (SMOKE, 1) if arguments.smoke else (Size(), arguments.repetitions)
     rows: list[dict[str, Any]] = []
     setting: dict[str, Any] = {}
-    for subject in subjects(size):
+    for subject in subjects(arguments.model, size):
         decoder = subject.decoder
         setting = {
             "device": decoder.device.type,

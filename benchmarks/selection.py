@@ -1,9 +1,10 @@
 """Which changes to FastKV's selection help? Each alone, all together, and all but each.
 
-    python benchmarks/selection.py [--samples 20] [--seed 3]
+    python benchmarks/selection.py [--samples 20] [--seed 3] [--model MODEL]
 
-Asks needle, ruler and qa questions of the embedded model with the TSP layer, rate and budget of
-the preset `balanced`. Resumable. Prints a table in Markdown; the last line is JSON.
+Asks needle, ruler and qa questions of the embedded model, or of the one that is named, with the TSP
+layer, rate and budget of the preset `balanced`. Resumable. Prints a table in Markdown; the last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -128,8 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
-    engine = Engine.load(EMBEDDED_MODEL)
+    engine = Engine.load(arguments.model)
     tuned = load_tuning(engine.loaded.name, engine.loaded.revision).presets[Preset.BALANCED]
     fixed = {
         "tsp_layer": tuned.tsp_layer,
@@ -145,6 +147,7 @@ def main() -> None:
     stamp = {
         "fastkv": __version__,
         **vars(arguments),
+        "revision": engine.loaded.revision,
         **{arm.label: str(arm.method) for arm in arms},
     }
     with Journal("evaluations", stamp) as journal:

@@ -1,12 +1,13 @@
-"""How long until fastkv does something: `--help`, the imports, and loading the embedded model.
+"""How long until fastkv does something: `--help`, the imports, and loading a model.
 
-    python benchmarks/startup.py [REPETITIONS]
+    python benchmarks/startup.py [REPETITIONS] [--model MODEL]
 
 Medians in seconds, each in a process of its own; the last line printed is JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from fastkv_cli.config import EMBEDDED_MODEL
+
 IMPORT = "import time; t = time.perf_counter(); from fastkv_cli import Engine; Engine; "
-LOAD = IMPORT + "e = Engine.load('smollm2-135m', dtype='{dtype}'); "
 
 
 def wall(*command: str) -> float:
@@ -33,22 +35,29 @@ def printed(code: str) -> float:
     return float(result.stdout)
 
 
+def load(model: str, dtype: str) -> str:
+    """Python that prints the seconds of loading a model."""
+    return f"{IMPORT}print(Engine.load({model!r}, dtype={dtype!r}).loaded.load_s)"
+
+
 def main() -> None:
     """Measure, and print."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("repetitions", type=int, nargs="?", default=5)
+    parser.add_argument("--model", default=EMBEDDED_MODEL)
+    arguments = parser.parse_args()
+    repetitions = arguments.repetitions
     measures: dict[str, Callable[[], float]] = {
         "help_s": lambda: wall("-m", "fastkv_cli", "--help"),
         "import_s": lambda: printed(IMPORT + "print(time.perf_counter() - t)"),
-        "load_bfloat16_s": lambda: printed(
-            LOAD.format(dtype="bfloat16") + "print(e.loaded.load_s)"
-        ),
-        "load_float32_s": lambda: printed(LOAD.format(dtype="float32") + "print(e.loaded.load_s)"),
+        "load_bfloat16_s": lambda: printed(load(arguments.model, "bfloat16")),
+        "load_float32_s": lambda: printed(load(arguments.model, "float32")),
     }
     medians = {
         name: round(median(measure() for _ in range(repetitions)), 3)
         for name, measure in measures.items()
     }
-    print(json.dumps({"repetitions": repetitions, **medians}))
+    print(json.dumps({"model": arguments.model, "repetitions": repetitions, **medians}))
 
 
 if __name__ == "__main__":

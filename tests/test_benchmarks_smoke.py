@@ -114,3 +114,30 @@ def test_int8_state_asks_from_both(embedded_dir: Path) -> None:
     size = report["bytes_a_token"]
     assert 0.5 < size["int8"] / size["exact"] < 0.53
     assert report["questions"] == len(report["rows"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("citations.py", ("--samples", "1")),
+        ("passages.py", ("--texts", ".", "--qa", "qa.jsonl", "--layers", "1")),
+        ("startup.py", ("1",)),
+    ],
+)
+def test_the_model_that_is_named_is_the_only_one(
+    script: str,
+    options: tuple[str, ...],
+    tmp_path: Path,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTKV_HOME", str(home))
+    Path("a.txt").write_text("The committee met in 1998. " * 40, encoding="utf-8")
+    row = {"doc": "a.txt", "question": "When did it meet?", "answer": "1998", "page": None}
+    Path("qa.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    model = str(tiny_models["llama"])
+    _, report = run(str(BENCHMARKS / script), *options, "--model", model)
+    assert report["model"] == model
+    assert not (home / "models").exists()  # where the embedded one would be converted to
