@@ -143,7 +143,7 @@ class LayerRunner:
         On a GPU all: the fastest of torch's kernels are those of a text over itself.
         """
         on_gpu = stream.hidden.device.type == "cuda"
-        return max(stream.num_tokens, 1) if on_gpu else self.chunk_rows
+        return stream.num_tokens if on_gpu else self.chunk_rows
 
     def _rows(self, stream: Stream, chunk_rows: int) -> Iterator[tuple[slice, slice]]:
         """The rows to compute, in chunks: where they are in the text, and in the hidden states."""
