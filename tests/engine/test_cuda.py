@@ -17,7 +17,8 @@ from fastkv_cli.engine.attention import Causality, Kernel, attend
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.states import MemoryStates, Reuse
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+if not torch.cuda.is_available():
+    pytest.skip("needs CUDA", allow_module_level=True)
 
 # Pooling makes neighbours equal, and which of equal tokens is chosen is the device's business.
 PROBE = FastKVProbe(tsp_layer=2, tsp_rate=0.3, retention_rate=0.2, full_below=64, kernel_size=1)
