@@ -14,7 +14,7 @@ from ..errors import DocumentError, FastKVError, UsageError
 from .document import Document
 from .formats import PDF_SUFFIX, SUFFIXES
 from .load import AskPassword, OnPage, load_document
-from .source import STDIN, check_source, label
+from .source import STDIN, check_found, check_source, label
 
 MAX_DOCUMENTS = 1000
 _MAX_ENTRIES = 100_000  # files and folders looked at in one folder
@@ -139,6 +139,8 @@ def load_all(
     failures: list[FastKVError] = []
     for each in found:
         try:
+            if not each.is_named:
+                check_found(each.path)
             documents.append(
                 load_document(each.path, options, on_page=on_page, ask_password=ask_password)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -60,6 +61,19 @@ def check_source(source: str) -> None:
         raise _too_large(source, MAX_PDF_BYTES)
     if not os.access(source, os.R_OK):
         raise _cannot_open(source, PermissionError(13, "Permission denied"))
+
+
+def check_found(source: str) -> None:
+    """See that what was found in a folder, not named, is a file: of a pipe nobody may write to.
+
+    Raises:
+        DocumentError: when it is a pipe, a device or a socket.
+    """
+    with contextlib.suppress(OSError):  # what cannot be looked at cannot be opened either
+        if not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116 (as in check_source)
+            raise DocumentError(
+                f"{label(source)} is a pipe, a device or a socket", "name it to have it read"
+            )
 
 
 class Source:

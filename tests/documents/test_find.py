@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,16 @@ class TestLoadAll:
         assert [each.path for each in documents] == [f"docs/{name}" for name in IN_DOCS]
         assert warnings[1].startswith("left out: docs/broken.pdf is not a PDF: ")
         assert warnings[2].startswith("left out: docs/empty.txt is empty: ")
+
+    def test_a_pipe_is_read_only_where_it_is_named(self, tree: Path) -> None:
+        pipe = Path("docs/pipe.txt")
+        os.mkfifo(pipe)
+        threading.Thread(target=pipe.write_text, args=("words",), daemon=True).start()
+        for source in ("docs", "docs/*"):
+            documents, warnings = load_all([source])
+            assert [each.path for each in documents] == [f"docs/{name}" for name in IN_DOCS]
+            assert warnings[1].startswith("left out: docs/pipe.txt is a pipe, a device or a socket")
+        assert [each.text for each in load_all([str(pipe)])[0]] == ["words"]
 
     def test_one_that_was_named_is_an_error(self, tree: Path) -> None:
         Path("docs/empty.txt").touch()
