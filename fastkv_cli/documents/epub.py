@@ -19,10 +19,11 @@ _PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dt
 
 
 class _Book(NamedTuple):
-    """The title and authors, as lines, and the pages in the order of reading."""
+    """The title and authors, as lines, the pages in the order of reading, and how many it lacks."""
 
     head: str
     pages: list[str]
+    num_missing: int
 
 
 def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -37,7 +38,8 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         The text, and warnings (hidden text, chapters that are missing).
 
     Raises:
-        DocumentError: when it is damaged, too large, or under a copy protection.
+        DocumentError: when it is damaged, too large, or under a copy protection, or holds no text
+            but its title.
     """
     with open_archive(data, name) as archive:
         with refusing_damage(name):
@@ -49,7 +51,8 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
                 "read a copy without it",
             )
         parts = [book.head]
-        num_hidden = num_missing = num_characters = 0
+        num_missing = book.num_missing
+        num_hidden = num_characters = 0
         for page in book.pages:
             try:
                 source, _ = decode_html(archive.read(page), name, encoding)
@@ -64,6 +67,11 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
             num_characters += len(text)
             if num_characters > MAX_CHARACTERS:  # an error, but that is for the caller to say
                 break
+    if not num_characters:
+        lost = f" ({num_missing:,} missing or damaged)" if num_missing else ""
+        raise DocumentError(
+            f"{name} holds no text in its chapters{lost}", "check it in a program for books"
+        )
     warnings = []
     if num_missing:
         subject = "1 chapter is" if num_missing == 1 else f"{num_missing:,} chapters are"
@@ -86,6 +94,7 @@ def _open_book(archive: zipfile.ZipFile) -> _Book:
     titles: list[str] = []
     authors: list[str] = []
     pages: dict[str, str] = {}
+    others: set[str] = set()
     spine: list[str] = []
     for element in parse_xml(archive.read(package_path)).iter():
         kind, text = local_name(element), " ".join((element.text or "").split())
@@ -93,16 +102,22 @@ def _open_book(archive: zipfile.ZipFile) -> _Book:
             titles.append(text)
         elif kind == "creator" and text:
             authors.append(text)
-        elif kind == "item" and element.get("media-type") in _PAGE_TYPES:
-            if "nav" not in (element.get("properties") or "").split():
-                path = posixpath.join(folder, unquote(element.attrib["href"]))
-                pages[element.attrib["id"]] = posixpath.normpath(path)
+        elif kind == "item":
+            is_nav = "nav" in (element.get("properties") or "").split()
+            if is_nav or element.get("media-type") not in _PAGE_TYPES:
+                others.add(element.attrib["id"])
+                continue
+            path = posixpath.join(folder, unquote(element.attrib["href"]))
+            pages[element.attrib["id"]] = posixpath.normpath(path)
         elif kind == "itemref":
             spine.append(element.attrib["idref"])
     head = "\n\n".join(
         [*(f"# {title}" for title in titles[:1]), *filter(None, [", ".join(authors)])]
     )
-    return _Book(head, [pages[page] for page in dict.fromkeys(spine) if page in pages])
+    read = [pages[page] for page in dict.fromkeys(spine) if page in pages]
+    if not read:  # nothing says in which order: mostly that of the list
+        return _Book(head, list(pages.values()), 0)
+    return _Book(head, read, len(set(spine) - pages.keys() - others))
 
 
 def _encrypted(archive: zipfile.ZipFile) -> set[str]:

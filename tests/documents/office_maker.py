@@ -85,20 +85,27 @@ def make_epub(
     *,
     metadata: str = "<dc:title>The Book</dc:title><dc:creator>A. Person</dc:creator>",
     folder: str = "OEBPS/",
+    spine: str | None = None,
     **more: str,
 ) -> bytes:
-    """A book of these pages, in this order; `more` are further members of META-INF."""
+    """A book of these pages; `more` are further members of META-INF.
+
+    The order of reading is that of the pages, unless a spine says otherwise.
+    """
     manifest = "".join(
         f'<item id="p{at}" href="{name}" media-type="application/xhtml+xml"/>'
         for at, name in enumerate(pages)
     )
-    spine = "".join(f'<itemref idref="p{at}"/>' for at, _ in enumerate(pages))
+    if spine is None:
+        spine = '<itemref idref="n"/>' + "".join(
+            f'<itemref idref="p{at}"/>' for at, _ in enumerate(pages)
+        )
     package = (
         '<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/">'
         f"<metadata>{metadata}</metadata><manifest>{manifest}"
         '<item id="n" href="nav.xhtml" properties="nav" media-type="application/xhtml+xml"/>'
         '<item id="c" href="a.css" media-type="text/css"/></manifest>'
-        f'<spine><itemref idref="n"/>{spine}</spine></package>'
+        f"<spine>{spine}</spine></package>"
     )
     container = (
         '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'

@@ -176,6 +176,30 @@ class TestBooks:
         assert text.endswith("text")
         assert warnings == ("2 chapters are missing or damaged and left out",)
 
+    @pytest.mark.parametrize(
+        ("spine", "expected", "num_missing"),
+        [
+            ("", "one\n\ntwo", 0),
+            ('<itemref idref="x"/>', "one\n\ntwo", 0),
+            ('<itemref idref="p1"/><itemref idref="x"/><itemref idref="c"/>', "two", 1),
+        ],
+    )
+    def test_chapters_that_the_order_of_reading_lacks(
+        self, spine: str, expected: str, num_missing: int
+    ) -> None:
+        pages = {"a.xhtml": "<p>one", "b.xhtml": "<p>two"}
+        text, warnings = read_epub(make_epub(pages, metadata="", spine=spine), "a")
+        assert text == expected
+        assert warnings == ("1 chapter is missing or damaged and left out",) * num_missing
+
+    def test_a_title_alone_is_no_text(self) -> None:
+        with pytest.raises(DocumentError, match=r"a holds no text in its chapters: check it"):
+            read_epub(make_epub({"a.xhtml": "<img src='scan.png'>"}), "a")
+        with pytest.raises(
+            DocumentError, match=r"no text in its chapters \(1 missing or damaged\)"
+        ):
+            read_epub(make_epub({"../../a.xhtml": "outside"}), "a")
+
     def test_copy_protection(self) -> None:
         encryption = '<encryption><CipherReference URI="OEBPS/{}"/></encryption>'
         pages = {"a.xhtml": b"\x01\x02" * 50}
