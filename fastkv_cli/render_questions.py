@@ -79,4 +79,5 @@ def _cells(result: RunReport | FastKVError) -> Iterator[str]:
     yield f"{result.generation.output_tokens:,}"
     yield UNKNOWN if speed is None else f"{speed:.1f}"
     yield _FOUND[result.evidence.found]
-    yield printable(name_places(result.evidence.citations, several=len(result.documents) > 1))
+    paths = [document.path for document in result.documents]
+    yield printable(name_places(result.evidence.citations, paths=paths))

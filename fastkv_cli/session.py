@@ -42,9 +42,9 @@ class Session:
     warnings: tuple[str, ...] = ()
 
     @property
-    def has_several(self) -> bool:
-        """Whether the text is several documents, so that each has to be named."""
-        return len(self.work.corpus.documents) > 1
+    def paths(self) -> list[str]:
+        """Those of the documents, in order."""
+        return [document.path for document in self.work.corpus.documents]
 
     def again(self) -> Session:
         """The same for a further answer: nothing is read or loaded for it."""
@@ -127,7 +127,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
     outcome = _do(task, work, shown)
     evidence = gather_evidence(outcome, work.corpus, check=work.check)
     cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
-    mark = cite_mark(cited, several=session.has_several) if shown.cites else ""
+    mark = cite_mark(cited, paths=session.paths) if shown.cites else ""
     shown.end_answer(mark, outcome)
     loaded = work.engine.loaded
     return RunReport(

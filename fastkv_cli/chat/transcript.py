@@ -32,5 +32,5 @@ def _blocks(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -
             continue
         citations = exchange.report.evidence.citations
         if citations:
-            places = name_places(citations, several=len(documents) > 1)
+            places = name_places(citations, paths=[each.path for each in documents])
             yield f"*Carried by {label(places)}.*"
