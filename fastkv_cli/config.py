@@ -268,7 +268,9 @@ class ReadOptions:
 def _decodes_text(encoding: str) -> bool:
     """Whether a name is that of an encoding of texts; Python's codecs do other things as well."""
     try:
-        bytes(4).decode(encoding)  # codecs also has what is no encoding of texts, as hex
+        bytes(4).decode(
+            encoding, "replace"
+        )  # codecs has hex and idna too, which are for other things
     except (LookupError, ValueError):
         return False
     return True

@@ -235,14 +235,8 @@ def decode_html(data: bytes, name: str, encoding: str | None) -> tuple[str, tupl
     if encoding is not None or encoding_of_mark(data) or unmarked_wide_encoding(data):
         return decode_text(data, name, encoding)
     refuse_binary(data, name)
-    declared = _DECLARED.search(data[:_HEAD_BYTES])
-    if declared is None:
-        return decode_text(data, name)
-    try:
-        codec = superset((declared[1] or declared[2]).decode("ascii"))
-    except (LookupError, ValueError):
-        return decode_text(data, name)
-    if codec.startswith("utf"):  # the tag itself was read, so that UTF-16 cannot be true
+    codec = _declared_codec(data)
+    if codec is None or codec.startswith("utf"):  # the tag was read: UTF-16 cannot be true
         return decode_text(data, name)
     if not data.isascii():
         try:
@@ -250,3 +244,16 @@ def decode_html(data: bytes, name: str, encoding: str | None) -> tuple[str, tupl
         except UnicodeDecodeError:
             pass
     return decode_as(data, codec)
+
+
+def _declared_codec(data: bytes) -> str | None:
+    """The codec that a page names; None without one that decodes any bytes to text."""
+    declared = _DECLARED.search(data[:_HEAD_BYTES])
+    if declared is None:
+        return None
+    try:
+        codec = superset((declared[1] or declared[2]).decode("ascii"))
+        bytes(range(256)).decode(codec, "replace")  # which zlib and punycode do not
+    except (LookupError, ValueError):
+        return None
+    return codec

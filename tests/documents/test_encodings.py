@@ -170,7 +170,9 @@ class TestTold:
         with pytest.raises(DocumentError, match="is a PNG image"):
             load_bytes(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(99), "latin-1")
 
-    @pytest.mark.parametrize("name", ["no-such", "hex", "rot13", "undefined", "", "a\0b", "base64"])
+    @pytest.mark.parametrize(
+        "name", ["no-such", "hex", "rot13", "undefined", "", "a\0b", "base64", "idna"]
+    )
     def test_unknown_names(self, name: str) -> None:
         with pytest.raises(
             UsageError, match=r"encoding .* is unknown: name one as utf-8"

@@ -340,7 +340,16 @@ class TestEncodings:
         assert read.text == text
         assert read.warnings == ()
 
-    @pytest.mark.parametrize("head", ["", "<meta charset=utf-8>", "<meta charset=no-such-thing>"])
+    @pytest.mark.parametrize(
+        "head",
+        [
+            "",
+            "<meta charset=utf-8>",
+            "<meta charset=no-such-thing>",
+            "<meta charset=zlib>",
+            "<meta charset=punycode>",
+        ],
+    )
     def test_wrong_or_missing_words_are_guessed(self, tmp_path: Path, head: str) -> None:
         russian = "Все счастливые семьи похожи друг на друга. " * 5
         read = load_bytes(tmp_path, f"{head}<p>{russian}".encode("cp1251"))
