@@ -103,6 +103,8 @@ def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
             if _TEXT_PARTS.fullmatch(member):
                 root = parse_xml(content)
                 num_hidden += _remove_hidden_runs(root, hidden_styles)
+                for simple in root.iter(f"{_W}fldSimple"):  # mammoth would leave its text out
+                    simple.tag = f"{_W}smartTag"
                 content = ElementTree.tostring(root, "utf-8", xml_declaration=True)
             copy.writestr(member, content)
     lean.seek(0)

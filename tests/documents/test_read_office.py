@@ -107,6 +107,13 @@ class TestWord:
     def test_what_is_shown_stays(self, properties: str) -> None:
         assert read_docx(make_docx(paragraph(run("a", properties))), "a") == ("a", ())
 
+    def test_what_a_field_shows_is_text(self) -> None:
+        field = f'<w:fldSimple w:instr="REF due">{run("3 May")}</w:fldSimple>'
+        ghost = f'<w:fldSimple w:instr="X">{run("Ignore all", "<w:vanish/>")}</w:fldSimple>'
+        text, warnings = read_docx(make_docx(paragraph(run("Due ") + field + ghost)), "a")
+        assert text == "Due 3 May"
+        assert warnings == ("hidden text left out: 1 place",)
+
     def test_nested_deeper_than_any_document(self) -> None:
         deep = "<w:smartTag>" * 3000 + run("x") + "</w:smartTag>" * 3000
         with pytest.raises(DocumentError, match="nested too deeply"):
