@@ -23,6 +23,8 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\u2028]")
 _PARAGRAPH_ENDS = re.compile("[\f\u2029]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EMPTY_LINES = re.compile(r"\n{3,}")
+LINE_GONE = "\x1c"  # stands where a reader took out a line end with what it left out
+_FILE_LINES = re.compile(f"\r\n|[\n\r\v\u2028{LINE_GONE}]|[\f\u2029]+")
 
 _SOFT_HYPHEN = "\u00ad"
 _HYPHENS = ("-", "\u2010", _SOFT_HYPHEN)
@@ -40,9 +42,15 @@ _MIN_LINE = 20  # characters, on average, of lines that are joined
 _MAX_MARKS = 30
 
 
-def clean_text(text: str) -> str:
-    """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines."""
-    return _tidy(compose(_drop_controls(text)))
+def clean_text(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines.
+
+    Returns:
+        The text, and its gaps, as `Document` has them.
+    """
+    loose = compose(_drop_controls(text))
+    cleaned = _tidy(loose)
+    return cleaned, tuple(_gaps(text, loose, cleaned))
 
 
 def clean_page(text: str) -> str:
@@ -100,6 +108,37 @@ def _tidy(text: str) -> str:
     """No trailing blanks, at most one empty line in a row, none at either end."""
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _EMPTY_LINES.sub("\n\n", text).strip("\n")
+
+
+def _gaps(raw: str, loose: str, cleaned: str) -> Iterator[tuple[int, int]]:
+    """Where the raw text comes to have more lines, or fewer, and how many more up to there.
+
+    Args:
+        raw: The text as it is in the file.
+        loose: The same with every line that it had, and those that other marks make.
+        cleaned: The same without runs of empty lines: all others stand in it, in order.
+    """
+    lines = zip(_file_lines(raw), loose.split("\n"), strict=False)
+    filled = (number for number, line in lines if line.rstrip())
+    start = more = 0
+    for number, line in enumerate(cleaned.split("\n"), start=1):
+        if line and (now := next(filled, number) - number) != more:
+            more = now
+            yield start, more
+        start += len(line) + 1
+
+
+def _file_lines(raw: str) -> Iterator[int]:
+    """The number in the file of each line that `_drop_controls` makes of it."""
+    number = 1
+    yield number
+    for mark in _FILE_LINES.finditer(raw):
+        is_line_end = mark[0] in ("\r\n", "\n", "\r", LINE_GONE)
+        number += is_line_end
+        if mark[0] != LINE_GONE:
+            yield number
+        if mark[0][0] in "\f\u2029":
+            yield number
 
 
 def _may_cut_words(page: str) -> bool:

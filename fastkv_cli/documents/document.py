@@ -32,6 +32,8 @@ class Document:
         empty: Pages that were read and hold no text, ascending, as the next two.
         failed: Pages that could not be read.
         left_out: Pages that were asked for and not reached, for a limit or a breakdown.
+        gaps: Of a plain text or Markdown, where its lines part from the file's: from which
+            character on, and how many more lines the file has up to there.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Document:
     empty: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_characters(self) -> int:
@@ -59,3 +62,12 @@ class Document:
             return None
         index = bisect_right(self.pages, character, key=lambda page: page.start) - 1
         return self.pages[index].number if index >= 0 else None
+
+    def line_at(self, character: int) -> int:
+        """The 1-based number of the line that holds a character of the text.
+
+        It is the file's where that is a plain text or Markdown, and the text's otherwise.
+        """
+        index = bisect_right(self.gaps, character, key=lambda gap: gap[0]) - 1
+        more = self.gaps[index][1] if index >= 0 else 0
+        return self.text.count("\n", 0, character) + 1 + more

@@ -63,7 +63,7 @@ def format_of(data: bytes, source: str) -> Format:
 
 def read_as(
     kind: Format, data: bytes, name: str, encoding: str | None = None
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]:
     """Read a file in a format.
 
     Args:
@@ -73,7 +73,7 @@ def read_as(
         encoding: What texts, Markdown and HTML are in; None is to find out.
 
     Returns:
-        The text, cleaned, and warnings.
+        The text, cleaned, warnings, and the gaps between the lines of what was cleaned.
 
     Raises:
         DocumentError: when the file is damaged or not text, when it holds too much or no text, or

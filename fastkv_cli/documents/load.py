@@ -124,12 +124,20 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document
         data = b"".join(opened.chunks())
     kind = format_of(data, source)
     if kind in {Format.TEXT, Format.MARKDOWN}:
-        text, warnings = read_as(kind, data, name, options.encoding)
+        text, warnings, gaps = read_as(kind, data, name, options.encoding)
         shown = kind.value
     else:
         text, warnings = read_apart(kind, data, name, options)
-        shown = kind.value.upper()
-    return Document(path=source, text=text, num_pages=None, pages=(), warnings=warnings, kind=shown)
+        shown, gaps = kind.value.upper(), ()
+    return Document(
+        path=source,
+        text=text,
+        num_pages=None,
+        pages=(),
+        warnings=warnings,
+        kind=shown,
+        gaps=gaps,
+    )
 
 
 def _is_pdf(data: bytes) -> bool:

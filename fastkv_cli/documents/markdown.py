@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .clean import LINE_GONE
 from .decode import decode_text
 
 # What has to be told apart: code, where all is shown, and two ways of writing a comment.
@@ -40,7 +41,10 @@ def read_markdown(
 
 
 def drop_comments(text: str) -> tuple[str, int]:
-    """Markdown without its comments, and how many they were; code stays as it is."""
+    """Markdown without its comments, and how many they were; code stays as it is.
+
+    For each line end in a comment there stands `LINE_GONE`, which cleaning takes out.
+    """
     kept: list[str] = []
     at = num_comments = 0
     while (mark := _MARK.search(text, at)) is not None:
@@ -60,7 +64,7 @@ def drop_comments(text: str) -> tuple[str, int]:
                     break
                 end = closing_at + len("-->")
             num_comments += 1
-            kept.append(text[at:start])
+            kept += (text[at:start], LINE_GONE * text.count("\n", start, end))
             at = end
             continue
         kept.append(text[at:end])

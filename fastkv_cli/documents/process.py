@@ -34,7 +34,7 @@ _LOOK_S = 0.25  # how often the clock is looked at
 def read_apart(
     kind: Format, data: bytes, name: str, options: ReadOptions
 ) -> tuple[str, tuple[str, ...]]:
-    """As `formats.read_as`, in a process of its own.
+    """As `formats.read_as`, in a process of its own, without gaps.
 
     Raises:
         DocumentError: as `read_as`, and when it takes too long or too much memory, or crashes.

@@ -10,7 +10,9 @@ from .invisible import invisible_warning, strip_invisible
 _SOFT_HYPHEN = "\u00ad"
 
 
-def finish_text(raw: str, warnings: tuple[str, ...], name: str) -> tuple[str, tuple[str, ...]]:
+def finish_text(
+    raw: str, warnings: tuple[str, ...], name: str
+) -> tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]:
     """Take hidden characters out of a text, clean it, and see that there is some, but not too much.
 
     Args:
@@ -19,7 +21,8 @@ def finish_text(raw: str, warnings: tuple[str, ...], name: str) -> tuple[str, tu
         name: How messages call the document.
 
     Returns:
-        The text, and the warnings, with one about hidden characters where there were any.
+        The text, the warnings, with one about hidden characters where there were any, and the gaps
+        between the lines of the raw text, as `Document` has them.
 
     Raises:
         DocumentError: when there is too much of it, or nothing but white space.
@@ -30,8 +33,8 @@ def finish_text(raw: str, warnings: tuple[str, ...], name: str) -> tuple[str, tu
             "split it, or give the part that matters",
         )
     seen, hidden = strip_invisible(raw)
-    text = clean_text(seen.replace(_SOFT_HYPHEN, ""))
+    text, gaps = clean_text(seen.replace(_SOFT_HYPHEN, ""))
     if not text.strip():
         raise DocumentError(f"{name} holds no text, only white space", "check the file")
     warning = invisible_warning(hidden)
-    return text, warnings if warning is None else (*warnings, warning)
+    return text, warnings if warning is None else (*warnings, warning), gaps

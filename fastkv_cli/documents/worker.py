@@ -88,7 +88,7 @@ def _read(job: Job, data: bytes) -> Iterator[Message]:
     else:
         from .formats import Format, read_as
 
-        text, notes = read_as(Format(job.format), data, job.name, job.encoding)
+        text, notes, _ = read_as(Format(job.format), data, job.name, job.encoding)
         yield TextRead(text, list(notes))
 
 

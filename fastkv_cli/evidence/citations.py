@@ -101,7 +101,7 @@ def _citation(
     document = index.documents[block.document]
     worth = {term: weight * (1 if term in asked else _SAID) for term, weight in weights.items()}
     start, snippet = _best_sentence(document.text[block.start : block.end], worth)
-    line = document.text.count("\n", 0, block.start + start) + 1 if block.page is None else None
+    line = document.line_at(block.start + start) if block.page is None else None
     return Citation(document.path, block.page, line, score, snippet)
 
 

@@ -46,6 +46,17 @@ def test_comments_are_told(tmp_path: Path) -> None:
     assert read.warnings == ("hidden text left out: 3 comments",)
 
 
+def test_comments_do_not_shift_the_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_bytes(
+        b"# A\r\n\r\none <!-- x\r\n\r\ny -->two\r\nthree\r\n\r\n<!--\r\n-->\r\n\r\nfour"
+    )
+    read = load_document(str(path))
+    assert read.text == "# A\n\none two\nthree\n\nfour"
+    found = {word: read.line_at(read.text.index(word)) for word in ("one", "three", "four")}
+    assert found == {"one": 3, "three": 6, "four": 11}
+
+
 @pytest.mark.parametrize(
     ("text", "expected", "number"),
     [

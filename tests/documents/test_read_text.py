@@ -120,6 +120,31 @@ def test_controls_line_ends_and_empty_lines(tmp_path: Path) -> None:
     assert read.text == "one [31mred\ntwo\nthree\n\nfour\t5" + "." * 200
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_lines_are_those_of_the_file(tmp_path: Path, line_end: str) -> None:
+    lines = [
+        "",
+        "",
+        "one",
+        " ",
+        "\u200b",
+        "\x01",
+        "",
+        "two",
+        "\f",
+        "\fthree",
+        "four\vfive",
+        "",
+        "six",
+    ]
+    path = tmp_path / "a.txt"
+    path.write_bytes(line_end.join(lines).encode())
+    read = load_document(str(path))
+    assert read.text == "one\n\ntwo\n\nthree\nfour\nfive\n\nsix"
+    found = {word: read.line_at(read.text.index(word)) for word in read.text.split()}
+    assert found == {"one": 3, "two": 8, "three": 10, "four": 11, "five": 11, "six": 13}
+
+
 def test_text_keeps_its_characters_but_composes_them(tmp_path: Path) -> None:
     read = load_bytes(tmp_path, "m² ½ … ™ ﬁ e\u0301 word-\nbreak".encode())
     assert read.text == "m² ½ … ™ ﬁ é word-\nbreak"
