@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .documents import Document
 from .documents.source import label
-from .render import SCHEMA, UNKNOWN
+from .render import SCHEMA, UNKNOWN, format_count
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def render_tables(extract: Extract) -> Iterator[RenderableType]:
     from rich.table import Table
     from rich.text import Text
 
-    of_pages = "" if extract.num_pages is None else f", {extract.num_pages:,} pages"
+    of_pages = "" if extract.num_pages is None else f", {format_count(extract.num_pages, 'page')}"
     yield ""
     yield Text(f"{label(extract.path)} ({extract.kind}{of_pages})", style="bold")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold cyan")

@@ -91,3 +91,9 @@ def test_the_table_shows_names_as_they_are(width: int) -> None:
     assert "a [red]report.pdf (PDF, 5 pages)" in text
     assert "could not be read" in text
     assert "–" not in text
+
+
+def test_one_page_is_no_pages() -> None:
+    of_one = Document("a.pdf", "Text.", 1, (Page(1, 0, 5),), (), "PDF")
+    _, name, _ = render_tables(extract(of_one))
+    assert str(name) == "a.pdf (PDF, 1 page)"

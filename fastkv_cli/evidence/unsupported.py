@@ -10,7 +10,9 @@ from .words import Word, find_words, keys_of, spellings
 
 _QUOTED = re.compile(r"“([^“”\n]+)”|„([^“”„\n]+)[“”]|«([^«»\n]+)»|\"([^\"\n]+)\"|`([^`\n]+)`")
 _ELLIPSIS = re.compile(r"\.\.\.|…|\[|\]")
-_LIST_NUMBER = re.compile(r"^[ \t]*[(*#]*\d{1,3}[.):]", re.MULTILINE)
+_LIST_NUMBER = re.compile(  # of an item: in 4.5 and 14:30, and in an answer of "47.", is none
+    r"^[ \t]*[(*#]*\d{1,3}[.):](?=[ \t]+\S|[^\s\d])", re.MULTILINE
+)
 _NUMBER_AND_UNIT = re.compile(r"([\d.]*\d)([^\W\d_]+)")
 # What lies between two words where a sentence, a heading or an item of a list begins.
 _BEGINS = re.compile(r"[.!?:;。！？\n*#•|\"“„«‘`]")
