@@ -1,5 +1,19 @@
-"""`python -m fastkv_cli`."""
+"""`fastkv`, and `python -m fastkv_cli`."""
 
-from .cli import main
+import sys
 
-main()
+from .errors import ExitCode
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C is one line on stderr from the first import on."""
+    try:
+        from .cli import main as run
+    except KeyboardInterrupt:
+        print("fastkv: interrupted", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -179,7 +179,7 @@ class AnswerWriter:
 def _write_stdout(text: str) -> None:
     stream = sys.stdout
     if stream is None:
-        raise OutputError("stdout is closed", "give -o FILE, or leave stdout open")
+        raise OutputError("stdout is closed", "leave it open")
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "replace").decode(encoding))
@@ -189,9 +189,8 @@ def _write_stdout(text: str) -> None:
         raise ClosedPipeError("the reader of stdout closed the pipe") from None
     except OSError as error:
         close_stdout()
-        raise OutputError(
-            f"cannot write to stdout ({error.strerror})", "send it elsewhere, or give -o FILE"
-        ) from error
+        message = f"cannot write to stdout ({error.strerror})"
+        raise OutputError(message, "send it elsewhere") from error
 
 
 def close_stdout() -> None:

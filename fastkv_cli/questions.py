@@ -62,6 +62,8 @@ def _lines_of(file: str) -> list[str]:
     """The questions in a file."""
     try:
         if file == STDIN:
+            if sys.stdin is None:
+                raise UsageError("standard input is closed", "name a file of questions")
             data = sys.stdin.buffer.read(_MAX_BYTES + 1)
         else:
             with Path(file).open("rb") as opened:

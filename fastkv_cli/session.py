@@ -125,6 +125,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
     if work.reuse is not None:
         work.reuse.start()
     outcome = _do(task, work, shown)
+    of_states = [] if work.reuse is None else work.reuse.warnings
     evidence = gather_evidence(outcome, work.corpus, check=work.check)
     cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
     mark = cite_mark(cited, paths=session.paths) if shown.cites else ""
@@ -150,7 +151,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         extract_s=session.extract_s,
         load_s=session.load_s,
         settings=session.settings,
-        warnings=(*session.warnings, *shown.warnings),
+        warnings=(*session.warnings, *of_states, *shown.warnings),
         evidence=evidence,
     )
 

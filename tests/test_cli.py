@@ -198,6 +198,21 @@ def test_a_keyboard_as_stdin_is_an_error_and_no_wait(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [["summarize"], ["extract"], ["ask", QUESTION], ["ask", "good.txt", "--questions", "-"]],
+    ids=" ".join,
+)
+def test_a_closed_stdin_is_told(
+    here: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it after <&-
+    failure(arguments, ExitCode.USAGE, "standard input is closed: name a file", capfd)
+
+
+@pytest.mark.parametrize(
     ("model", "words"),
     [
         ("no-such-model", "unknown model 'no-such-model': give smollm2-135m"),

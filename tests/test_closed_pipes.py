@@ -49,10 +49,12 @@ class TestClosedPipes:
         assert child.wait(timeout=60) == ExitCode.CLOSED_PIPE
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-    def test_a_full_disk_behind_stdout(self, options: list[str]) -> None:
+    @pytest.mark.parametrize("command", ["summarize", "cache"])
+    def test_a_full_disk_behind_stdout(self, options: list[str], command: str) -> None:
+        rest = ["a.txt", *options, "-q"] if command == "summarize" else ["path"]
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
-                [sys.executable, "-m", "fastkv_cli", "summarize", "a.txt", *options, "-q"],
+                [sys.executable, "-m", "fastkv_cli", command, *rest],
                 env=environment(),
                 stdout=full,
                 stderr=subprocess.PIPE,
@@ -61,4 +63,5 @@ class TestClosedPipes:
                 timeout=120,
             )
         assert done.returncode == ExitCode.OUTPUT
-        assert re.fullmatch(r"fastkv: cannot write to stdout \(.*\): .*\n", done.stderr)
+        # not every command has -o
+        assert re.fullmatch(r"fastkv: cannot write to stdout \(.*\): send it \w+\n", done.stderr)

@@ -122,3 +122,11 @@ def test_the_statistics_tell_of_it(long_options: list[str], home: Path, capfd: C
     assert re.search(
         rf"Read +\d+ parts \({kept} kept from an earlier run\)", capfd.readouterr().err
     )
+
+
+def test_ctrl_c_while_modules_are_imported(tmp_path: Path) -> None:
+    interrupts = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / "typer.py").write_text(interrupts)  # it is imported first, and takes the longest
+    with start(["ask", "a.txt", "Who?"], PYTHONPATH=tmp_path) as child:
+        assert child.communicate(timeout=60) == ("", "fastkv: interrupted\n")
+    assert child.returncode == ExitCode.INTERRUPTED

@@ -137,6 +137,10 @@ def _bind_keys() -> KeyBindings:
         else:
             event.app.exit(exception=KeyboardInterrupt())
 
+    @keys.add("<vt100-mouse-event>")
+    def _pass_over(event: KeyPressEvent) -> None:
+        """No mouse is listened to: colours in a text that is pasted look like one that moved."""
+
     return keys
 
 

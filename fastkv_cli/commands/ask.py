@@ -91,5 +91,5 @@ def _ask_several(paths: list[str], asked: list[str], file: str | None, options: 
 
 def _check_any(paths: list[str]) -> None:
     """See that there is a document, if only one that comes by a pipe."""
-    if not paths and sys.stdin.isatty():
+    if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("no document given", f"name one before the question, {_EXAMPLE}")

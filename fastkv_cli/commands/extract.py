@@ -22,7 +22,7 @@ PathsArg = Annotated[
 
 def extract(paths: PathsArg = None, *, options: ExtractOptions) -> None:
     """Show the text that the model would read, page by page, and count it."""
-    if not paths and sys.stdin.isatty():
+    if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("no document given", "name a file, as in: fastkv extract report.pdf")
     read = read_options(options)
     from .. import preview

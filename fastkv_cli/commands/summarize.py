@@ -29,7 +29,7 @@ def summarize(
     paths: PathsArg = None, length: LengthOpt = Length.MEDIUM, *, options: RunOptions
 ) -> None:
     """Summarize documents of any length."""
-    if not paths and sys.stdin.isatty():
+    if not paths and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("no document given", "name a file, as in: fastkv summarize report.pdf")
     request = options.request(paths or ["-"], usual_preset=Preset.QUALITY)
     max_tokens = request.max_tokens or DEFAULT_MAX_TOKENS[length]

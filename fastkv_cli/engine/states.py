@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -142,8 +142,9 @@ class Reuse:
         states: where states are.
         layer: ℓ, the first layer that states leave to the question.
         documents: their names, for people who look into the store.
-        budget_bytes: what states of this run may take: those of a text that is longer than that are
-            kept from its start on, where each new one would else drive out one that is needed next.
+        budget_bytes: what states of a text may take: those of one that is longer than that are kept
+            from its start on, where each new one would else drive out one that is needed next.
+        warnings: what was told since `start` of states that are damaged, or cannot be kept.
         stats: what was found and kept since `start`; None where nothing could be.
     """
 
@@ -151,11 +152,17 @@ class Reuse:
     layer: int
     documents: tuple[str, ...] = ()
     budget_bytes: int = sys.maxsize
+    warnings: list[str] = field(default_factory=list)
     stats: StateStats | None = None
+    _left_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
 
     def start(self) -> None:
         """Count anew, for another question."""
-        self.stats = None
+        self.stats, self._left_bytes = None, self.budget_bytes
+        self.warnings.clear()
 
     def serves(self, plan: Plan, num_shared: int, num_tokens: int) -> bool:
         """Whether a state can stand for the shared tokens of a prompt.
@@ -194,13 +201,13 @@ class Reuse:
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
         recorder = None
-        if state is None and shape.nbytes <= self.budget_bytes:
+        if state is None and shape.nbytes <= self._left_bytes:
             recorder = self.states.record(spec, shape)
         runner.recorder = recorder
         with recorder or nullcontext():
             yield
         found, kept = state is not None, recorder is not None and recorder.is_kept
-        self.budget_bytes -= shape.nbytes * (found or kept)
+        self._left_bytes -= shape.nbytes * (found or kept)
         stats = StateStats(
             mode=self.states.mode,
             tokens_found=shape.num_tokens * found,
@@ -237,8 +244,14 @@ def make_reuse(
         return None
     limit = 0 if mode is StoreMode.OFF else store_limit_bytes()
     if limit:
-        states = DiskStates(StateStore(default_store_dir(), limit, warn), mode)
-        return Reuse(states, min(layers), documents, limit)
+        warnings: list[str] = []
+
+        def tell(text: str) -> None:
+            warnings.append(text)
+            warn(text)
+
+        states = DiskStates(StateStore(default_store_dir(), limit, tell), mode)
+        return Reuse(states, min(layers), documents, limit, warnings)
     if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     return None

@@ -150,3 +150,12 @@ def test_what_is_typed_drives_no_terminal(options: list[str], home: Path) -> Non
     assert "\x07" not in shown
     assert "\x1b[31m" not in shown
     chat.leave()
+
+
+def test_colours_that_are_pasted_into_an_answer_are_passed_over(
+    options: list[str], home: Path
+) -> None:
+    """No brackets stand around what a terminal sends while nobody reads it."""
+    chat = Chat([*ASKED, *options], home)
+    assert "/red is no command" in chat.say("/\x1b[31mred\x1b[0m")
+    assert chat.leave()[0] == 0
