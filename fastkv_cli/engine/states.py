@@ -146,6 +146,7 @@ class Reuse:
             from its start on, where each new one would else drive out one that is needed next.
         warnings: what was told since `start` of states that are damaged, or cannot be kept.
         stats: what was found and kept since `start`; None where nothing could be.
+        spare: takes the place of `states` once they fail to keep one.
     """
 
     states: States
@@ -154,6 +155,7 @@ class Reuse:
     budget_bytes: int = sys.maxsize
     warnings: list[str] = field(default_factory=list)
     stats: StateStats | None = None
+    spare: MemoryStates | None = None
     _left_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -200,10 +202,8 @@ class Reuse:
         spec = state_spec(loaded, runner, token_ids, shape, self.documents)
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
-        recorder = None
-        if state is None and shape.nbytes <= self._left_bytes:
-            recorder = self.states.record(spec, shape)
-        runner.recorder = recorder
+        to_be_kept = state is None and shape.nbytes <= self._left_bytes
+        runner.recorder = recorder = self.states.record(spec, shape) if to_be_kept else None
         with recorder or nullcontext():
             yield
         found, kept = state is not None, recorder is not None and recorder.is_kept
@@ -218,6 +218,8 @@ class Reuse:
             stage_one_s=runner.stage_one_s,
         )
         self.stats = stats if self.stats is None else self.stats + stats
+        if to_be_kept and not kept and self.spare is not None:
+            self.states, self.spare, self.budget_bytes = self.spare, None, _MEMORY_BYTES
 
 
 def make_reuse(
@@ -251,7 +253,8 @@ def make_reuse(
             warn(text)
 
         states = DiskStates(StateStore(default_store_dir(), limit, tell), mode)
-        return Reuse(states, min(layers), documents, limit, warnings)
+        spare = MemoryStates() if asks_again else None
+        return Reuse(states, min(layers), documents, limit, warnings, spare=spare)
     if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     return None

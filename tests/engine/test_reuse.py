@@ -269,3 +269,20 @@ def test_memory_is_bounded(tiny_models: dict[str, Path]) -> None:
         assert reuse.stats is not None
         found.append(reuse.stats.tokens_found > 0)
     assert found == [False, False, True, False, False, False]
+
+
+def test_what_the_disk_cannot_keep_is_held_in_memory(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    engine = load_tiny(tiny_models["llama"])
+    warnings: list[str] = []
+    too_small = DiskStates(StateStore(tmp_path, 1000, warnings.append), StoreMode.EXACT)
+    reuse = Reuse(too_small, layer=2, spare=MemoryStates())
+    found = []
+    for question in [*QUESTIONS, QUESTIONS[0]]:
+        again = ask(engine, METHODS["probe"], question, reuse)
+        assert again.token_ids == ask(engine, METHODS["probe"], question, None).token_ids
+        assert reuse.stats is not None
+        found.append((reuse.stats.tokens_found, reuse.stats.tokens_kept))
+    assert found == [(0, 0), (0, SHARED), (SHARED, 0), (SHARED, 0)]
+    assert len(warnings) == 1
