@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kern
 
 MODELS = [
     *("llama", "mistral", "mistral-sliding", "ministral", "ministral3", "nemo"),
-    *("qwen2", "qwen3", "phi3", "phi3-partial", "llama3-rope"),
+    *("qwen2", "qwen3", "phi3", "phi3-partial", "phi3-longrope", "llama3-rope"),
 ]
 METHODS: list[Method] = [
     Full(),
