@@ -136,6 +136,13 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "mscale_all_dim": 1.0,
         "llama_4_scaling_beta": 0.1,
     }
+    longrope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1 + 0.1 * each for each in range(8)],
+        "long_factor": [2.0 + each for each in range(8)],
+        "original_max_position_embeddings": 100,
+    }
     partial = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
     return {
         "llama": {"model_type": "llama"},
@@ -148,6 +155,11 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "qwen3": {"model_type": "qwen3"},
         "phi3": {"model_type": "phi3"},
         "phi3-partial": {"model_type": "phi3", "rope_parameters": partial},
+        "phi3-longrope": {
+            "model_type": "phi3",
+            "rope_parameters": longrope,
+            "original_max_position_embeddings": 100,
+        },
         "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
     }
 

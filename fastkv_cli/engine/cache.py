@@ -89,9 +89,11 @@ class CompressedCache:
 
     Args:
         room: entries to allocate behind the prompt's, for the tokens to come; it grows when short.
+        text_length: tokens that the text may come to.
     """
 
     room: int = 0
+    text_length: int = 0
     next_position: int = 0
     _layers: list[list[HeadGroup]] = field(default_factory=list)
 

@@ -58,8 +58,8 @@ class Reader(Protocol):
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token ids (T,) → (1, T, hidden)."""
 
-    def rope(self, positions: Tensor) -> Rope:
-        """Rotary embeddings of positions (T,)."""
+    def rope(self, positions: Tensor, length: int) -> Rope:
+        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """What the last layer gave, as the LM head sees it."""
@@ -108,7 +108,8 @@ def read_on(
     """
     hidden = reader.embed(torch.tensor(token_ids, device=reader.device))
     first = cache.next_position
-    rope = reader.rope(torch.arange(first, first + len(token_ids), device=reader.device))
+    positions = torch.arange(first, first + len(token_ids), device=reader.device)
+    rope = reader.rope(positions, cache.text_length)
     at_once = len(token_ids) == 1 and on_layer is None
 
     def attend(query: Tensor, group: HeadGroup) -> Tensor:

@@ -243,10 +243,19 @@ class Decoder:
         embedded: Tensor = self._model.model.embed_tokens(token_ids.unsqueeze(0))
         return embedded
 
-    def rope(self, positions: Tensor) -> Rope:
-        """Rotary embeddings of positions (T,) in the text."""
+    def rope(self, positions: Tensor, length: int = 0) -> Rope:
+        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens.
+
+        With LongRoPE they are others, from the first token on, where a text goes beyond what the
+        model was first trained on. transformers looks for that at the positions it is given, so
+        the text's last one is among them for as long.
+        """
         like = torch.empty((), dtype=self.dtype, device=self.device)
-        cos, sin = self._model.model.rotary_emb(like, positions.unsqueeze(0))
+        looked_at = positions
+        if length and not self.rope_is_fixed:
+            looked_at = torch.cat((positions, positions.new_full((1,), length - 1)))
+        cos, sin = self._model.model.rotary_emb(like, looked_at.unsqueeze(0))
+        cos, sin = cos[:, : len(positions)], sin[:, : len(positions)]
         sin[..., : sin.shape[-1] // 2].neg_()
         return Rope(cos.unsqueeze(1), sin.unsqueeze(1), self._query_scale(positions))
 
@@ -255,6 +264,13 @@ class Decoder:
         """Whether the embeddings of a position are the same whatever the text's length is."""
         kind: str = self._model.config.rope_parameters["rope_type"]
         return kind not in {"dynamic", "longrope"}
+
+    def name_rope(self, length: int) -> str:
+        """Which embeddings a text of so many tokens has; nothing where all texts have the same."""
+        rope = self._model.config.rope_parameters
+        if rope["rope_type"] != "longrope":
+            return ""
+        return "long" if length > rope["original_max_position_embeddings"] else "short"
 
     def logits(self, hidden: Tensor) -> Tensor:
         """What each position predicts: normalized (1, T, hidden) → (T, vocabulary), float32."""

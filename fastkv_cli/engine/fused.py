@@ -97,7 +97,7 @@ def read_token(
     projected = torch.ops.aten._weight_int4pack_mm_for_cpu(
         normalized.to(torch.bfloat16), layer.qkv, group_size, layer.qkv_scales
     )
-    heads = projected.view(1, 1, -1, head_dim).transpose(1, 2)
+    heads = projected.to(cos.dtype).view(1, 1, -1, head_dim).transpose(1, 2)
     num_turned = heads.size(1) - num_kv_heads
     num_heads = num_turned - num_kv_heads
     turned = heads[:, :num_turned]

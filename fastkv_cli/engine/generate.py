@@ -203,7 +203,7 @@ class Engine:
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
-            with self._runner(ids, method, question, shared, reuse, chunk_rows) as runner:
+            with self._runner(ids, method, question, shared, reuse, chunk_rows, limit) as runner:
                 read = prefill(
                     self.decoder,
                     ids,
@@ -264,6 +264,7 @@ class Engine:
         shared: int,
         reuse: Reuse | None,
         chunk_rows: int | None = None,
+        room: int = 0,
     ) -> Iterator[LayerRunner]:
         """What computes the layers, the first ones by a state of the shared tokens if it can."""
         if chunk_rows is None:
@@ -276,7 +277,8 @@ class Engine:
             yield LayerRunner(*settings)
             return
         runner = DocumentRunner(*settings, layer=reuse.layer)
-        with reuse.lend(runner, self.loaded, self.decoder, ids[:shared].tolist()):
+        shared_ids = ids[:shared].tolist()
+        with reuse.lend(runner, self.loaded, self.decoder, shared_ids, num_tokens + room):
             yield runner
 
     def score(

@@ -79,10 +79,10 @@ class LayerRunner:
         if self.chunk_rows < 1:
             raise UsageError(f"chunk_rows {self.chunk_rows} is out of range", "it is 1 or more")
 
-    def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
-        """Token ids (T,) at positions 0 to T − 1."""
+    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> Stream:
+        """Token ids (T,) at positions 0 to T − 1; as many as `room` may follow them."""
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
-        rope = decoder.rope(positions)
+        rope = decoder.rope(positions, len(positions) + room)
         return Stream(decoder.embed(token_ids), positions, rope, boundary=self.boundary)
 
     def read(self, layer: DecoderLayer, stream: Stream) -> Read:
@@ -188,14 +188,14 @@ class RecordingRunner(LayerRunner):
     _streams: list[Stream] = field(default_factory=list)  # what entered each layer
     _reads: dict[int, Read] = field(default_factory=dict)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
+    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> Stream:
         """As ever; for the same prompt what was there before."""
         if self._token_ids is None:
             self._token_ids = token_ids
-            self._streams = [LayerRunner.enter(self, decoder, token_ids)]
+            self._streams = [LayerRunner.enter(self, decoder, token_ids, room)]
         if torch.equal(token_ids, self._token_ids):
             return self._streams[0]
-        return LayerRunner.enter(self, decoder, token_ids)
+        return LayerRunner.enter(self, decoder, token_ids, room)
 
     def read(self, layer: DecoderLayer, stream: Stream) -> Read:
         """As ever, once for each layer and the whole prompt."""

@@ -162,9 +162,9 @@ class PackedDecoder:
         """Token ids (T,) → (1, T, hidden), float32."""
         return self.decoder.embed(token_ids).float()
 
-    def rope(self, positions: Tensor) -> Rope:
-        """Rotary embeddings of positions (T,)."""
-        return self.decoder.rope(positions)
+    def rope(self, positions: Tensor, length: int) -> Rope:
+        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
+        return self.decoder.rope(positions, length)
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """The last layer's output as the LM head sees it, (1, T, hidden)."""

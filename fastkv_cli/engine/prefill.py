@@ -81,10 +81,10 @@ def prefill(
         reread = method.propagate(method.combine([scores]), tsp.length, plan)
         prompt_ids, tsp = prompt_ids[reread], None
 
-    cache = CompressedCache(room=room)
+    cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
     scored: list[Tensor] = []
     computed: list[tuple[DecoderLayer, int, Tensor | None, int]] = []
-    stream = runner.enter(decoder, prompt_ids)
+    stream = runner.enter(decoder, prompt_ids, room)
     for layer in decoder.layers:
         capacity, num_tokens = plan.capacities[layer.index], stream.num_tokens
         propagation = tsp if tsp is not None and tsp.layer == layer.index else None

@@ -8,8 +8,8 @@ what is not written yet out of sight.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def choose_step(reader: Reader, cache: CompressedCache) -> Step:
     """
     if isinstance(reader, Decoder) and reader.device.type == "cuda" and reader.rope_is_fixed:
         return RecordedStep(reader, cache)
-    return partial(_read_singly, reader, cache)
+    return functools.partial(_read_singly, reader, cache)
 
 
 def _read_singly(reader: Reader, cache: CompressedCache, token_id: int) -> Tensor:
@@ -56,13 +56,23 @@ class RecordedStep:
             return _read_singly(self.decoder, self.cache, token_id)
         if self._moment is None:
             self._moment = Moment.of(self.decoder, self.cache)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            self._graph, device = torch.cuda.CUDAGraph(), self.decoder.device
+            recording = torch.cuda.graph(self._graph, stream=_stream_of(device))
+            with torch.cuda.device(device), recording:
                 self._logits = read_in_place(self.decoder, self.cache, self._moment)
         self._moment.set(token_id, self.cache)
         self._graph.replay()
         self.cache.extend()
         return self._logits
+
+
+@functools.cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """Where recordings of a GPU are made: left to itself torch would record the first one's work.
+
+    One for all of them, as CUDA's libraries keep memory for every stream that they meet.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,14 @@ class DocumentRunner(LayerRunner):
     stage_one_s: float | None = None
     _started: float = field(default=0.0)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor) -> Stream:
+    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> Stream:
         """Token ids (T,); only those that no state holds are embedded."""
         self._started = now(decoder.device)
         if self.state is None:
-            return LayerRunner.enter(self, decoder, token_ids)
+            return LayerRunner.enter(self, decoder, token_ids, room)
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
         own = decoder.embed(token_ids[self.boundary :])
-        rope = decoder.rope(positions)
+        rope = decoder.rope(positions, len(positions) + room)
         return Stream(own, positions, rope, first=self.boundary, boundary=self.boundary)
 
     def read(self, layer: DecoderLayer, stream: Stream) -> Read:

@@ -187,6 +187,7 @@ class Reuse:
         loaded: LoadedModel,
         decoder: Decoder,
         token_ids: Sequence[int],
+        text_length: int,
     ) -> Iterator[None]:
         """Let a runner begin behind the document, or keep what it computes of it.
 
@@ -195,11 +196,13 @@ class Reuse:
             loaded: the model.
             decoder: a view over it.
             token_ids: of the template before the document, and the document.
+            text_length: tokens that prompt and answer may come to.
         """
         int8 = self.states.mode is StoreMode.INT8
         shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
         started = time.perf_counter()
-        spec = state_spec(loaded, runner, token_ids, shape, self.documents)
+        rope = decoder.name_rope(text_length)
+        spec = state_spec(loaded, runner, token_ids, shape, self.documents, rope)
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
         to_be_kept = state is None and shape.nbytes <= self._left_bytes
@@ -266,6 +269,7 @@ def state_spec(
     token_ids: Sequence[int],
     shape: StateShape,
     documents: tuple[str, ...],
+    rope: str = "",
 ) -> StateSpec:
     """What a document's state depends on.
 
@@ -276,19 +280,23 @@ def state_spec(
             for the text and the template.
         shape: of the state.
         documents: their names.
+        rope: which rotary embeddings the tokens have, in models that have several.
     """
+    identity: dict[str, str | int] = {
+        "text": fingerprint_tokens(token_ids),
+        "model": loaded.name,
+        "revision": loaded.revision,
+        "dtype": loaded.dtype_name,
+        "device": loaded.device.type,
+        "attention": str(runner.kernel),
+        "chunk_rows": runner.chunk_rows,
+        "layer": shape.layer,
+        "kept as": "int8" if shape.int8 else "exact",
+    }
+    if rope:
+        identity["rope"] = rope
     return StateSpec(
-        identity={
-            "text": fingerprint_tokens(token_ids),
-            "model": loaded.name,
-            "revision": loaded.revision,
-            "dtype": loaded.dtype_name,
-            "device": loaded.device.type,
-            "attention": str(runner.kernel),
-            "chunk_rows": runner.chunk_rows,
-            "layer": shape.layer,
-            "kept as": "int8" if shape.int8 else "exact",
-        },
+        identity=identity,
         tensors=shape.tensors(),
         documents=documents,
         num_tokens=shape.num_tokens,

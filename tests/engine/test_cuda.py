@@ -49,6 +49,17 @@ def test_a_gpu_answers_as_the_cpu_does(tiny_models: dict[str, Path], family: str
             )
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_any_gpu_answers_as_the_first_does(tiny_models: dict[str, Path]) -> None:
+    expected, found = (
+        Engine.load(str(tiny_models["llama"]), dtype="float32", device=device).generate(
+            make_prompt(200), PROBE, 12, ignore_eos=True
+        )
+        for device in ("cuda:0", "cuda:1")
+    )
+    assert found.token_ids == expected.token_ids
+
+
 @every_case
 def test_every_method_runs_as_on_the_cpu(tiny_models: dict[str, Path], method: Method) -> None:
     engines = load_tiny(tiny_models["llama"]), load_on_gpu(tiny_models["llama"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import make_prompt
 from conftest import tiny_settings
 
 from fastkv_cli import Engine, Full
@@ -75,3 +76,18 @@ def test_every_family_that_is_let_in_can_be_run() -> None:
 
     assert set(FAMILIES) == set(LET_IN)
     assert {settings["model_type"] for settings in tiny_settings().values()} == set(FAMILIES)
+
+
+@torch.no_grad()
+def test_long_texts_have_their_own_embeddings_from_the_start(tiny_models: dict[str, Path]) -> None:
+    """LongRoPE has two kinds, and which it is depends on where the answer may end.
+
+    As transformers reads prompt and answer at once, when they are there.
+    """
+    engine = Engine.load(str(tiny_models["phi3-longrope"]), dtype="float32", device="cpu")
+    for length, count in ((79, 21), (79, 60), (99, 12), (100, 1), (100, 2)):
+        prompt_ids = make_prompt(length)
+        answer = engine.generate(prompt_ids, Full(), count, ignore_eos=True).token_ids
+        whole = torch.tensor([prompt_ids + answer])
+        logits = engine.loaded.model(whole, use_cache=False).logits[0, length - 1 : -1]
+        assert answer == logits.argmax(dim=-1).tolist(), (length, count)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kern
 
 MODELS = [
     *("llama", "mistral", "mistral-sliding", "ministral", "ministral3", "nemo"),
-    *("qwen2", "qwen3", "phi3", "phi3-partial", "llama3-rope"),
+    *("qwen2", "qwen3", "phi3", "phi3-partial", "phi3-longrope", "llama3-rope"),
 ]
 METHODS: list[Method] = [
     Full(),
@@ -162,6 +162,24 @@ def test_a_layer_in_one_call_is_the_layer_step_by_step(
         for layer in range(4):
             for one, other in zip(at_once.positions(layer), by_steps.positions(layer), strict=True):
                 assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_layer_in_one_call_is_in_the_models_own_16_bits(
+    tiny_models: dict[str, Path], dtype: str
+) -> None:
+    """The kernel of 4-bit weights gives bfloat16, and the cache holds what the model has."""
+    engine = Engine.load(
+        str(tiny_models["llama"]), device="cpu", dtype=dtype, decode_weights="full"
+    )
+    put_on(engine, 4)
+    reader = PackedDecoder.pack(engine.decoder)
+    assert reader.layers[0].fused is not None
+    at_once, by_steps = (read_prompt(engine, make_prompt(120), METHODS[1]).cache for _ in range(2))
+    for token_id in make_prompt(5, seed=5):
+        found = read_on(reader, at_once, [token_id])
+        expected = read_on(reader, by_steps, [token_id], on_layer=lambda *_: None)
+        assert torch.equal(found, expected)
 
 
 def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) -> None:

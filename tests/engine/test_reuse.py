@@ -231,6 +231,22 @@ def test_an_answer_from_eight_bits_is_close(tiny_models: dict[str, Path], tmp_pa
     assert not torch.equal(again.first_logits, first.first_logits)
 
 
+def test_a_longer_text_with_other_embeddings_is_read_afresh(tiny_models: dict[str, Path]) -> None:
+    """LongRoPE turns a document otherwise where the text with the question is a long one."""
+    engine, reuse = load_tiny(tiny_models["phi3-longrope"]), Reuse(MemoryStates(), 2)
+    config = engine.loaded.model.config
+    config.original_max_position_embeddings = SHARED + 30
+    config.rope_parameters["original_max_position_embeddings"] = SHARED + 30
+    found = []
+    for question in (QUESTIONS[0], QUESTIONS[1], QUESTIONS[1], QUESTIONS[0]):
+        again = ask(engine, METHODS["probe"], question, reuse)
+        afresh = ask(engine, METHODS["probe"], question, None)
+        assert torch.equal(again.first_logits, afresh.first_logits)
+        assert reuse.stats is not None
+        found.append(reuse.stats.tokens_found > 0)
+    assert found == [False, False, True, True]
+
+
 def test_a_text_beyond_the_budget_is_kept_from_its_start(
     tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
