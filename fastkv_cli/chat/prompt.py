@@ -98,6 +98,7 @@ class TerminalInput:
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             reserve_space_for_menu=0,
+            enable_suspend=True,
             output=output,
         )
 
