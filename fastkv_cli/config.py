@@ -268,9 +268,7 @@ class ReadOptions:
 def _decodes_text(encoding: str) -> bool:
     """Whether a name is that of an encoding of texts; Python's codecs do other things as well."""
     try:
-        bytes(4).decode(
-            encoding, "replace"
-        )  # codecs has hex and idna too, which are for other things
+        bytes(4).decode(encoding, "replace")
     except (LookupError, ValueError):
         return False
     return True

@@ -155,7 +155,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
             f" ({reading.parts_resumed} kept from an earlier run)" if reading.parts_resumed else ""
         )
         yield "Read", f"{reading.parts} parts{kept}, {reading.tokens_read:,} tokens: {used}"
-    yield from evidence_rows(report.evidence, paths=[each.path for each in report.documents])
+    yield from evidence_rows(report.evidence, paths=report.paths)
     yield "Model", describe_model(report.model)
     yield "Decodes from", report.model.decode_weights
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"

@@ -79,5 +79,4 @@ def _cells(result: RunReport | FastKVError) -> Iterator[str]:
     yield f"{result.generation.output_tokens:,}"
     yield UNKNOWN if speed is None else f"{speed:.1f}"
     yield _FOUND[result.evidence.found]
-    paths = [document.path for document in result.documents]
-    yield printable(name_places(result.evidence.citations, paths=paths))
+    yield printable(name_places(result.evidence.citations, paths=result.paths))

@@ -364,6 +364,11 @@ class RunReport:
     turns_left_out: int = 0
 
     @property
+    def paths(self) -> list[str]:
+        """Those of the documents, in order."""
+        return [document.path for document in self.documents]
+
+    @property
     def ttft_s(self) -> float:
         """The parts, then the answer's own prefill and first token."""
         return (self.reading.parts_s or 0.0) + self.generation.ttft_s

@@ -96,9 +96,9 @@ def _sources(conversation: Conversation, _: str) -> Iterator[RenderableType]:
     if not citations:
         yield "Nothing in the documents carried the last answer."
         return
-    paths = [document.path for document in report.documents]
     places = (
-        f"{name_places([citation], paths=paths)} ({citation.score:.0%})" for citation in citations
+        f"{name_places([citation], paths=report.paths)} ({citation.score:.0%})"
+        for citation in citations
     )
     snippets = (citation.snippet for citation in citations)
     yield _table(dict(zip(places, snippets, strict=True)))

@@ -32,5 +32,5 @@ def _blocks(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -
             continue
         citations = exchange.report.evidence.citations
         if citations:
-            places = name_places(citations, paths=[each.path for each in documents])
+            places = name_places(citations, paths=exchange.report.paths)
             yield f"*Carried by {label(places)}.*"

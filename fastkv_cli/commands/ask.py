@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from ..config import DEFAULT_ANSWER_TOKENS
 from ..errors import UsageError
 from ..option_sets import RunOptions
+from .sources import check_any
 
 ArgumentsArg = Annotated[
     list[str] | None,
@@ -42,6 +42,7 @@ QuestionsOpt = Annotated[
 ]
 
 _EXAMPLE = 'as in: fastkv ask report.pdf "Who wrote it?"'
+_NO_DOCUMENT = f"name one before the question, {_EXAMPLE}"
 
 
 def ask(
@@ -60,7 +61,7 @@ def ask(
     *paths, last = arguments or [""]
     if not last.strip() or last == "-" or names_documents(last):
         raise UsageError("the question is missing", f"put it last, {_EXAMPLE}")
-    _check_any(paths)
+    check_any(paths, _NO_DOCUMENT)
     request = options.request(paths or ["-"])
     max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
     from .. import pipeline, preview, tasks
@@ -76,7 +77,7 @@ def ask(
 def _ask_several(paths: list[str], asked: list[str], file: str | None, options: RunOptions) -> None:
     """Answer the questions of options and of a file."""
     if file != "-":
-        _check_any(paths)
+        check_any(paths, _NO_DOCUMENT)
     request = options.request(paths or ["-"])
     max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
     from .. import preview, questions, tasks
@@ -87,9 +88,3 @@ def _ask_several(paths: list[str], asked: list[str], file: str | None, options: 
         preview.forecast("ask", request, forecast, max_tokens, options.display())
         return
     questions.run(request, wanted, max_tokens, options.display())
-
-
-def _check_any(paths: list[str]) -> None:
-    """See that there is a document, if only one that comes by a pipe."""
-    if not paths and sys.stdin is not None and sys.stdin.isatty():
-        raise UsageError("no document given", f"name one before the question, {_EXAMPLE}")

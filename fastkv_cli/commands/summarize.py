@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from ..config import DEFAULT_MAX_TOKENS, Length, Preset
-from ..errors import UsageError
 from ..option_sets import RunOptions
+from .sources import PathsArg, check_any
 
-PathsArg = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[PATH…|-]",
-        show_default=False,
-        help="Documents, folders or patterns; - (or nothing, in a pipe) is stdin.",
-    ),
-]
 LengthOpt = Annotated[
     Length, typer.Option("--length", "-l", help="How long the summary should be.")
 ]
@@ -29,8 +20,7 @@ def summarize(
     paths: PathsArg = None, length: LengthOpt = Length.MEDIUM, *, options: RunOptions
 ) -> None:
     """Summarize documents of any length."""
-    if not paths and sys.stdin is not None and sys.stdin.isatty():
-        raise UsageError("no document given", "name a file, as in: fastkv summarize report.pdf")
+    check_any(paths, "name a file, as in: fastkv summarize report.pdf")
     request = options.request(paths or ["-"], usual_preset=Preset.QUALITY)
     max_tokens = request.max_tokens or DEFAULT_MAX_TOKENS[length]
     from .. import pipeline, preview, tasks
