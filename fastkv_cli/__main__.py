@@ -3,11 +3,13 @@
 import sys
 
 from .errors import ExitCode
+from .isolated import forget_current_folder
 
 
 def main() -> None:
     """Run the command line; Ctrl-C is one line on stderr from the first import on."""
     try:
+        forget_current_folder()
         from .cli import main as run
     except KeyboardInterrupt:
         print("fastkv: interrupted", file=sys.stderr)

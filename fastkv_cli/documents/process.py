@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,16 +14,11 @@ from typing import Self
 from .. import errors
 from ..config import ReadOptions
 from ..errors import DocumentError, FastKVError
+from ..isolated import start_module
 from .formats import Format
 from .messages import Done, Job, Message, Refused, Stopped, TextRead, decode, encode
 from .worker import LENGTH_BYTES
 
-# The modules come from where this process has its own, and a file in the current folder that is
-# called like one of them is not run.
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from fastkv_cli.documents.worker import main; main()"
-)
 _ELSEWHERE = "convert it in another program, e.g. to plain text"
 MEMORY_LIMIT_BYTES = 832 * 2**20  # of the process; this one has the rest of a GiB
 _LOOK_S = 0.25  # how often the clock is looked at
@@ -84,14 +77,8 @@ class ReadingProcess:
         self._ends_at = self._spare_s = 0.0
         self._timed_out = False
         self._finished = threading.Event()
-        path = json.dumps([folder for folder in sys.path if isinstance(folder, str)])
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._process = start_module("fastkv_cli.documents.worker", stdin=subprocess.PIPE)
         except OSError as error:
             raise DocumentError(
                 f"no process could be started to read {job.name} ({error.strerror})",

@@ -18,6 +18,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from .. import errors
+from ..isolated import end_with_parent
 from .messages import Done, Job, Message, Refused, Stopped, TextRead, decode_job, encode
 
 LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
@@ -26,6 +27,7 @@ _SPARE_CPU_S = 5
 
 def main() -> None:
     """Read the document of this process's standard input; never returns."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once and without a word
     out = _claim_stdout()
     job = decode_job(sys.stdin.buffer.readline())
@@ -133,3 +135,7 @@ def _end_with_parent(received: threading.Event) -> None:
     received.wait()
     sys.stdin.buffer.read(1)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

