@@ -46,9 +46,8 @@ from speed import (
 from torch import Tensor
 
 from fastkv_cli.config import Attention
-from fastkv_cli.engine.attention import Kernel
-from fastkv_cli.engine.families import Decoder, open_decoder
-from fastkv_cli.engine.hardware import choose_attention
+from fastkv_cli.engine.decoder import Decoder, open_decoder
+from fastkv_cli.engine.hardware import choose_kernel
 from fastkv_cli.engine.layers import LayerRunner, default_chunk_rows
 from fastkv_cli.engine.measure import is_out_of_memory
 from fastkv_cli.engine.methods import FastKV, FastKVProbe, Full, GemFilter, HeadKV, Method, SnapKV
@@ -309,7 +308,7 @@ def main() -> None:
 
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    kernel = Kernel(choose_attention(Attention.AUTO, device, dtype))
+    kernel = choose_kernel(Attention.AUTO, device, dtype)
     model = random_llama(size.geometry, device, dtype)
     limits = find_limits(model, size, device, dtype)
     cells = [

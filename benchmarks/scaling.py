@@ -39,11 +39,11 @@ from speed import (
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, DecodeWeights
 from fastkv_cli.engine.attention import Kernel
-from fastkv_cli.engine.decode import Reader
-from fastkv_cli.engine.families import Decoder, open_decoder
+from fastkv_cli.engine.decode import DecodingModel
+from fastkv_cli.engine.decoder import Decoder, open_decoder
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import FastKV, Full, Method, SnapKV
-from fastkv_cli.engine.packed import choose_reader
+from fastkv_cli.engine.packed import choose_decoding_model
 
 METHODS: dict[str, Method] = {"full": Full(), "fastkv": FastKV(), "snapkv": SnapKV()}
 COLUMNS: Columns = {
@@ -79,7 +79,7 @@ class Subject:
 
     name: str
     decoder: Decoder
-    reader: Reader  # what decodes, as `fastkv` would choose it
+    reader: DecodingModel  # what decodes, as `fastkv` would choose it
     kernel: Kernel
     lengths: tuple[int, ...]
 
@@ -90,7 +90,7 @@ def subjects(model: str, size: Size) -> Iterator[Subject]:
     kernel, device, dtype = engine.kernel, engine.decoder.device, engine.decoder.dtype
     most = engine.decoder.max_context - size.steps
     lengths = tuple(min(length, most) for length in size.embedded_lengths)
-    yield Subject(engine.loaded.name, engine.decoder, engine.reader, kernel, lengths)
+    yield Subject(engine.loaded.name, engine.decoder, engine.decoding_model, kernel, lengths)
     del engine
     geometry = Geometry(
         layers=size.layers,
@@ -103,7 +103,7 @@ def subjects(model: str, size: Size) -> Iterator[Subject]:
         max_tokens=size.random_lengths[-1] + size.steps,
     )
     decoder = open_decoder(random_llama(geometry, device, dtype))
-    reader, _ = choose_reader(decoder, DecodeWeights.AUTO)
+    reader, _ = choose_decoding_model(decoder, DecodeWeights.AUTO)
     name = f"random, {size.layers} layers of 256"
     yield Subject(name, decoder, reader, kernel, size.random_lengths)
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from fastkv_cli.engine.decode import Reader
-from fastkv_cli.engine.families import Decoder
+from fastkv_cli.engine.decode import DecodingModel
+from fastkv_cli.engine.decoder import Decoder
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.measure import now, peak_memory_bytes, reset_peak_memory
 from fastkv_cli.engine.methods import Method
@@ -129,7 +129,7 @@ def measure_run(
     *,
     steps: int,
     question: slice | None = None,
-    reader: Reader | None = None,
+    reader: DecodingModel | None = None,
 ) -> Run:
     """Read a prompt, and decode greedily for that many steps, whatever the tokens are.
 
@@ -140,7 +140,8 @@ def measure_run(
     before = peak_memory_bytes(decoder.device)
     clock = Clock(decoder.device)
     clock.mark()
-    read = prefill(decoder, prompt_ids, method, runner, question=question, room=steps)
+    plan = method.plan(decoder.shape(prompt_ids.shape[0], question))
+    read = prefill(decoder, prompt_ids, method, runner, plan, room=steps)
     token_id = int(read.logits.argmax())
     clock.mark()
     step = choose_step(reader, read.cache)

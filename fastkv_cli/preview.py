@@ -75,7 +75,7 @@ def forecast(
             request.sources, request.read, bars, _warner(messages, bars, warnings)
         )
         loaded = _outline(request.model, request.dtype, request.device, request.offline, bars)
-        from .engine.families import open_decoder
+        from .engine.decoder import open_decoder
         from .engine.forecast import forecast_memory
         from .engine.methods import build_method
         from .tasks.corpus import join_documents

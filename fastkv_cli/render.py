@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import FastKVError
 from .render_budget import budget_picture
 from .render_evidence import evidence_fields, evidence_rows
-from .stats import DocumentStats, ModelStats, RunReport, StateStats
+from .stats import DecodingWeights, DocumentStats, ModelStats, RunReport, StateStats
 from .to_json import to_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "dtype": report.model.dtype,
             "device": report.model.device,
             "attention": report.model.attention,
-            "decode_weights": report.model.decode_weights,
+            "decode_weights": describe_weights(report.model.decode_weights),
         },
         "documents": [
             {
@@ -157,7 +157,7 @@ def _rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "Read", f"{reading.parts} parts{kept}, {reading.tokens_read:,} tokens: {used}"
     yield from evidence_rows(report.evidence, paths=report.paths)
     yield "Model", describe_model(report.model)
-    yield "Decodes from", report.model.decode_weights
+    yield "Decodes from", describe_weights(report.model.decode_weights)
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
     if reading.state is not None:
         yield "Document state", describe_state(reading.state)
@@ -214,6 +214,15 @@ def describe_state(state: StateStats) -> str:
 def describe_model(model: ModelStats) -> str:
     """`smollm2-135m, bfloat16 on cpu, blocked attention`."""
     return f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
+
+
+def describe_weights(weights: DecodingWeights) -> str:
+    """`4-bit weights, 8-bit head (115 MiB of copies)`, or the model's own format."""
+    if weights.bits:
+        bits = " and ".join(f"{width}-bit" for width in weights.bits)
+        size = weights.copies_bytes / 2**20
+        return f"{bits} weights, {weights.head_bits}-bit head ({size:.0f} MiB of copies)"
+    return f"{weights.dtype} ({weights.problem})" if weights.problem else weights.dtype
 
 
 def describe_document(document: DocumentStats) -> str:

@@ -227,15 +227,34 @@ class MemoryForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodingWeights:
+    """What decoding reads of the weights: packed copies, or the model's own.
+
+    Attributes:
+        dtype: the number format of the model's own.
+        bits: widths of the packed matrices in the layers, ascending; empty without copies.
+        head_bits: width of the packed LM head; 0 without copies.
+        copies_bytes: what the copies take.
+        problem: why there are none, where they were wanted.
+    """
+
+    dtype: str
+    bits: tuple[int, ...] = ()
+    head_bits: int = 0
+    copies_bytes: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStats:
-    """What answered; `decode_weights` says what decoding read."""
+    """What answered; `decode_weights` is what decoding read."""
 
     name: str
     revision: str
     dtype: str
     device: str
     attention: str
-    decode_weights: str
+    decode_weights: DecodingWeights
 
 
 @dataclass(frozen=True, slots=True)

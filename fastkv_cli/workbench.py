@@ -15,6 +15,7 @@ from .errors import InterruptedRunError
 from .loading import load_engine
 from .option_sets import MeasureOptions
 from .progress import ProgressBars
+from .render import describe_weights
 from .tuning import Tuning, load_tuning
 from .version import __version__
 
@@ -53,7 +54,7 @@ class Bench:
             "dtype": loaded.dtype_name,
             "device": str(loaded.device),
             "attention": str(self.engine.kernel),
-            "decode_weights": self.engine.decode_weights,
+            "decode_weights": describe_weights(self.engine.decode_weights),
         }
 
     @property

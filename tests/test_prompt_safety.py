@@ -12,8 +12,8 @@ from prompt_families import FAMILIES, Family, make_tokenizer
 
 from fastkv_cli.disarm import disarm
 from fastkv_cli.documents import Document
+from fastkv_cli.engine.families import FAMILIES as SUPPORTED
 from fastkv_cli.errors import ModelError
-from fastkv_cli.models.supported import FAMILIES as SUPPORTED
 from fastkv_cli.prompts import (
     Prompt,
     Turn,

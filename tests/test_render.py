@@ -17,6 +17,7 @@ from fastkv_cli.cli import run
 from fastkv_cli.render import render_json, render_tables
 from fastkv_cli.stats import (
     Citation,
+    DecodingWeights,
     DocumentStats,
     Evidence,
     GenerationStats,
@@ -27,13 +28,15 @@ from fastkv_cli.stats import (
     RunReport,
 )
 
+WEIGHTS = DecodingWeights("bfloat16", (4, 8), 8, 2 * 2**20)
+
 
 def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
     behind = num_layers // 2
     return RunReport(
         command="summarize",
         answer="An answer – in “two” lines.\nYes.",
-        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", "4-bit weights"),
+        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", WEIGHTS),
         documents=(
             DocumentStats(path, 3, 4000, 1000, "PDF", 8, pages_empty=1, pages_failed=4),
             DocumentStats("-", None, 50, 12),
@@ -86,7 +89,7 @@ def test_json_of_a_report() -> None:
             "dtype": "bfloat16",
             "device": "cpu",
             "attention": "blocked",
-            "decode_weights": "4-bit weights",
+            "decode_weights": "4-bit and 8-bit weights, 8-bit head (2 MiB of copies)",
         },
         "documents": [
             {

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .cache import CompressedCache
-from .decode import read_on
+from .decode import extend
 from .generate import Engine
 from .layers import RecordingRunner
 from .methods import Full, Method
@@ -80,14 +80,9 @@ class Comparison:
         return self._compared(read, self._answer_along(read))
 
     def _read(self, method: Method) -> PrefillResult:
-        return prefill(
-            self._engine.decoder,
-            self._ids,
-            method,
-            self._runner,
-            question=self._question,
-            room=self._max_tokens,
-        )
+        decoder = self._engine.decoder
+        plan = method.plan(decoder.shape(self._ids.shape[0], self._question))
+        return prefill(decoder, self._ids, method, self._runner, plan, room=self._max_tokens)
 
     def _compared(self, read: PrefillResult, token_ids: list[int]) -> Compared:
         decoder, num_tokens = self._engine.decoder, self._ids.shape[0]
@@ -108,7 +103,7 @@ class Comparison:
         draft = self._answer
         logits = read.logits.unsqueeze(0)
         if len(draft) > 1:
-            later = read_on(self._engine.reader, read.cache, draft[:-1])
+            later = extend(self._engine.decoding_model, read.cache, draft[:-1])
             logits = torch.cat((logits, later))
         own: list[int] = logits.argmax(dim=-1).tolist()
         same = next((at for at, (a, b) in enumerate(zip(own, draft, strict=True)) if a != b), None)
@@ -124,4 +119,4 @@ class Comparison:
             said.append(int(logits.argmax()))
             if said[-1] in self._engine.loaded.eos_ids or len(said) == self._max_tokens:
                 return said
-            logits = read_on(self._engine.reader, cache, said[-1:])[-1]
+            logits = extend(self._engine.decoding_model, cache, said[-1:])[-1]

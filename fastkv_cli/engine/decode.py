@@ -10,13 +10,13 @@ from torch import Tensor
 
 from .cache import CompressedCache, HeadGroup
 from .lookup import attend_cached
-from .rope import Rope
+from .rope import RopeTable
 
 Step = Callable[[int], Tensor]
 """Reads one more token: its id → the logits behind it, (vocabulary,) float32."""
 
 
-class ReadingLayer(Protocol):
+class DecodingLayer(Protocol):
     """A layer as reading on needs it."""
 
     @property
@@ -31,24 +31,24 @@ class ReadingLayer(Protocol):
     def sliding_window(self) -> int | None:
         """Tokens that a query sees, itself counted in; None is all."""
 
-    def project(self, hidden: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """What entered the layer, (1, T, hidden), to Q (1, H, T, D), K and V (1, H_kv, T, D)."""
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
 
-    def read_token(self, hidden: Tensor, rope: Rope, cache: CompressedCache) -> Tensor | None:
+    def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
         """All of the layer for one token, (1, 1, hidden), at once; None where it has no such way.
 
         Its K and V are added to the cache.
         """
 
 
-class Reader(Protocol):
+class DecodingModel(Protocol):
     """A model as reading on needs it: a `Decoder`, or the faster `PackedDecoder`."""
 
     @property
-    def layers(self) -> Sequence[ReadingLayer]:
+    def layers(self) -> Sequence[DecodingLayer]:
         """All of them, in order."""
 
     @property
@@ -58,7 +58,7 @@ class Reader(Protocol):
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token ids (T,) → (1, T, hidden)."""
 
-    def rope(self, positions: Tensor, length: int) -> Rope:
+    def ropes(self, positions: Tensor, length: int) -> RopeTable:
         """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
 
     def normalize(self, hidden: Tensor) -> Tensor:
@@ -89,16 +89,16 @@ def decode(step: Step, first_logits: Tensor, sampler: ChoosesTokens) -> Iterator
 
 
 @torch.inference_mode()
-def read_on(
-    reader: Reader,
+def extend(
+    model: DecodingModel,
     cache: CompressedCache,
     token_ids: Sequence[int],
-    on_layer: Callable[[ReadingLayer, Tensor, list[HeadGroup]], None] | None = None,
+    on_layer: Callable[[DecodingLayer, Tensor, list[HeadGroup]], None] | None = None,
 ) -> Tensor:
     """Read T tokens that follow what the cache holds; they are added to it.
 
     Args:
-        reader: the model.
+        model: the model.
         cache: what was read before.
         token_ids: T of them.
         on_layer: shown, in each layer, the queries (1, H, T, D) and the entries they look at.
@@ -106,27 +106,27 @@ def read_on(
     Returns:
         (T, vocabulary) float32: the logits after each of them.
     """
-    hidden = reader.embed(torch.tensor(token_ids, device=reader.device))
+    hidden = model.embed(torch.tensor(token_ids, device=model.device))
     first = cache.next_position
-    positions = torch.arange(first, first + len(token_ids), device=reader.device)
-    rope = reader.rope(positions, cache.text_length)
+    positions = torch.arange(first, first + len(token_ids), device=model.device)
+    ropes = model.ropes(positions, cache.text_length)
     at_once = len(token_ids) == 1 and on_layer is None
 
     def attend(query: Tensor, group: HeadGroup) -> Tensor:
         hidden = _out_of_sight(layer, group, first, query.shape[2])
         return attend_cached(query, group.keys, group.values, layer.scaling, hidden)
 
-    for layer in reader.layers:
-        if at_once and (passed := layer.read_token(hidden, rope, cache)) is not None:
+    for layer in model.layers:
+        if at_once and (passed := layer.fused_step(hidden, ropes, cache)) is not None:
             hidden = passed
             continue
-        query, key, value = layer.project(hidden, rope)
+        query, key, value = layer.project(hidden, ropes)
         groups = cache.append(layer.index, key, value)
         if on_layer is not None:
             on_layer(layer, query, groups)
         hidden = layer.finish(hidden, attend_groups(query, groups, attend))
     cache.next_position += len(token_ids)
-    return reader.logits(reader.normalize(hidden))
+    return model.logits(model.normalize(hidden))
 
 
 def attend_groups(
@@ -141,7 +141,7 @@ def attend_groups(
 
 
 def _out_of_sight(
-    layer: ReadingLayer, group: HeadGroup, first_position: int, num_rows: int
+    layer: DecodingLayer, group: HeadGroup, first_position: int, num_rows: int
 ) -> Tensor | None:
     """(heads, T, length), True for entries that left a row's sliding window; None for no window."""
     reach = layer.sliding_window

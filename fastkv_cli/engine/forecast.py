@@ -7,7 +7,7 @@ import torch
 from ..config import DecodeWeights
 from ..stats import MemoryForecast
 from .attention import rows_of_a_block
-from .families import Decoder
+from .decoder import Decoder
 from .layers import default_chunk_rows
 from .loader import LoadedModel
 from .measure import available_memory_bytes, resident_memory_bytes
@@ -62,8 +62,7 @@ def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
 def _working_bytes(decoder: Decoder, num_tokens: int, device: torch.device) -> int:
     """The most that prefill holds beside weights and cache: one layer's tensors."""
     layer = decoder.layers[0]
-    hidden = int(layer.module.input_layernorm.weight.shape[0])
-    inner = int(layer.module.mlp.down_proj.weight.shape[1])
+    hidden, inner = decoder.hidden_size, layer.intermediate_size
     per_token = 3 * hidden + 2 * layer.num_kv_heads * layer.head_dim  # in, normalized, out, K, V
     chunk = min(default_chunk_rows(device), num_tokens) * (3 * inner + 3 * hidden)
     if device.type == "cuda":  # queries, and what they are answered, of all rows at once

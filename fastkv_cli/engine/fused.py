@@ -2,7 +2,7 @@
 
 A decoded token takes some 40 operations a layer, most of them over a few hundred numbers, and
 Python spends longer on asking for one than torch on doing it. TorchScript asks faster: 10 % of a
-token's time. `read_token` is ordinary code and runs as such where TorchScript is not to be had.
+token's time. `fused_step` is ordinary code and runs as such where TorchScript is not to be had.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _one_call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @_one_call
-def read_token(
+def fused_step(
     layer: FusedLayer,
     hidden: Tensor,
     cos: Tensor,

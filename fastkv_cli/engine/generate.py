@@ -19,19 +19,20 @@ from ..models import ProgressCallback
 from ..stats import GenerationStats, KVStats, LayerStats
 from .attention import Kernel
 from .decode import decode
-from .families import Decoder, open_decoder
+from .decoder import Decoder, open_decoder
 from .layers import LayerRunner, default_chunk_rows
 from .loader import LoadedModel, load_model
 from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
-from .methods import FastKV, Method
-from .packed import choose_reader
-from .prefill import PrefillResult, Progress, prefill, score_tokens
+from .methods import FastKV, Method, Plan
+from .packed import choose_decoding_model
+from .prefill import PrefillResult, prefill, score_tokens
 from .recorded import choose_step
 from .resume import DocumentRunner
 from .sampling import LoopGuard, Sampler
 from .states import Reuse
 from .text import TextStream
+from .trace import Progress
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -73,20 +74,19 @@ class Engine:
     def __init__(
         self,
         loaded: LoadedModel,
-        kernel: Kernel,
         decode_weights: DecodeWeights = DecodeWeights.AUTO,
     ) -> None:
         """Wrap a loaded model; use `Engine.load` to get one by name."""
         self.loaded = loaded
-        self.kernel = kernel
+        self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
         started = time.perf_counter()
         mapped = MappedLayers.of(loaded.model, loaded.folder)
-        self.reader, self.decode_weights = choose_reader(
+        self.decoding_model, self.decode_weights = choose_decoding_model(
             self.decoder, decode_weights, mapped.release
         )
         # Decoding from copies, only prefill needs a layer's own weights, and then not for long.
-        self._on_done = None if self.reader is self.decoder else mapped.release
+        self._on_done = None if self.decoding_model is self.decoder else mapped.release
         self.load_s = loaded.load_s + time.perf_counter() - started
 
     @classmethod
@@ -118,20 +118,15 @@ class Engine:
             UsageError: when the device, dtype or attention is not to be had.
             OutOfMemoryError: when the weights do not fit.
         """
-        wanted = _enum(Attention, attention, "attention")
         loaded = load_model(
             model,
             dtype=_enum(DType, dtype, "dtype"),
             device=device,
-            attention=wanted,
+            attention=_enum(Attention, attention, "attention"),
             offline=offline,
             on_progress=on_progress,
         )
-        return cls(
-            loaded,
-            _choose_kernel(wanted, loaded),
-            _enum(DecodeWeights, decode_weights, "decode_weights"),
-        )
+        return cls(loaded, _enum(DecodeWeights, decode_weights, "decode_weights"))
 
     @property
     def tokenizer(self) -> Any:
@@ -203,15 +198,10 @@ class Engine:
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
-            with self._runner(ids, method, question, shared, reuse, chunk_rows, limit) as runner:
+            plan = method.plan(self.decoder.shape(ids.shape[0], question))
+            with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
                 read = prefill(
-                    self.decoder,
-                    ids,
-                    method,
-                    runner,
-                    question=question,
-                    room=limit,
-                    on_progress=on_progress,
+                    self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
                 )
             answer.read_at = now(self.decoder.device)
             lengths = read.cache.lengths
@@ -238,7 +228,7 @@ class Engine:
         until: Callable[[], bool] | None,
     ) -> Iterator[Piece]:
         """Let an answer grow to its end, giving its text as it comes."""
-        step = choose_step(self.reader, read.cache)
+        step = choose_step(self.decoding_model, read.cache)
         for token_id in decode(step, read.logits, sampler):
             if piece := answer.take(token_id, now(self.decoder.device)):
                 yield Piece(piece)
@@ -259,8 +249,7 @@ class Engine:
     def _runner(
         self,
         ids: Tensor,
-        method: Method,
-        question: slice | None,
+        plan: Plan,
         shared: int,
         reuse: Reuse | None,
         chunk_rows: int | None = None,
@@ -271,9 +260,7 @@ class Engine:
             chunk_rows = default_chunk_rows(self.decoder.device)
         settings = self.kernel, chunk_rows, self._on_done, shared
         num_tokens = ids.shape[0]
-        if reuse is None or not reuse.serves(
-            method.plan(self.decoder.shape(num_tokens, question)), shared, num_tokens
-        ):
+        if reuse is None or not reuse.serves(plan, shared, num_tokens):
             yield LayerRunner(*settings)
             return
         runner = DocumentRunner(*settings, layer=reuse.layer)
@@ -298,11 +285,12 @@ class Engine:
             OutOfMemoryError: when memory runs out.
         """
         ids = self._tensor(prompt_ids)
+        plan = method.plan(self.decoder.shape(ids.shape[0]))
         with (
             _explained_out_of_memory(ids.shape[0]),
-            self._runner(ids, method, None, shared, reuse) as runner,
+            self._runner(ids, plan, shared, reuse) as runner,
         ):
-            scores: list[float] = score_tokens(self.decoder, ids, method, runner).tolist()
+            scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
         return scores
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
@@ -349,13 +337,6 @@ def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
     except ValueError:
         names = ", ".join(kind)
         raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None
-
-
-def _choose_kernel(wanted: Attention, loaded: LoadedModel) -> Kernel:
-    if loaded.attention is Attention.FLASH:
-        return Kernel.FLASH
-    on_cpu = loaded.device.type == "cpu" and loaded.dtype is not torch.float32
-    return Kernel.BLOCKED if on_cpu and wanted is Attention.AUTO else Kernel.SDPA
 
 
 @contextmanager

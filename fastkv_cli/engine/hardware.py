@@ -15,6 +15,7 @@ import torch
 
 from ..config import Attention, DType
 from ..errors import UsageError
+from .attention import Kernel
 
 _DTYPES = {
     DType.BFLOAT16: torch.bfloat16,
@@ -71,20 +72,22 @@ def choose_dtype(dtype: DType, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def choose_attention(attention: Attention, device: torch.device, dtype: torch.dtype) -> Attention:
-    """SDPA or FLASH: AUTO is flash where it is installed, on CUDA, in 16 bits.
+def choose_kernel(wanted: Attention, device: torch.device, dtype: torch.dtype) -> Kernel:
+    """The attention kernel to prefill with, for what the user asked for.
+
+    AUTO is flash where it is installed, on CUDA, in 16 bits; blocked on a CPU in 16 bits; else
+    torch's own.
 
     Raises:
         UsageError: when flash is asked for by name and cannot be used.
     """
-    if attention is Attention.SDPA:
-        return attention
     problem = _flash_problem(device, dtype)
-    if problem is None:
-        return Attention.FLASH
-    if attention is Attention.FLASH:
+    if wanted is Attention.FLASH and problem is not None:
         raise UsageError(f"--attention flash {problem}", _WITHOUT_FLASH)
-    return Attention.SDPA
+    if wanted is not Attention.SDPA and problem is None:
+        return Kernel.FLASH
+    on_cpu = device.type == "cpu" and dtype is not torch.float32
+    return Kernel.BLOCKED if on_cpu and wanted is Attention.AUTO else Kernel.SDPA
 
 
 def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .cache import HeadGroup
-from .decode import ReadingLayer, read_on
+from .decode import DecodingLayer, extend
 from .generate import Engine
 from .layers import LayerRunner
 from .methods import Full
@@ -36,11 +36,13 @@ def needle_attention(
     """
     decoder = engine.decoder
     ids = torch.tensor(prompt_ids, device=decoder.device)
-    read = prefill(decoder, ids, Full(), LayerRunner(engine.kernel), room=max_tokens)
+    full = Full()
+    plan = full.plan(decoder.shape(ids.shape[0]))
+    read = prefill(decoder, ids, full, LayerRunner(engine.kernel), plan, room=max_tokens)
     size = needle.stop - needle.start
     scores = torch.zeros(decoder.num_layers, decoder.layers[0].num_heads)
 
-    def watch(layer: ReadingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
+    def watch(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
         (group,) = groups  # full keeps all heads together
         products = query_key_products(query, group.keys).float() * layer.scaling
         top = products[0, :, 0].softmax(dim=-1).topk(size, dim=-1)
@@ -49,6 +51,6 @@ def needle_attention(
 
     answer = [int(read.logits.argmax())]
     while answer[-1] not in engine.loaded.eos_ids and len(answer) < max_tokens:
-        logits = read_on(decoder, read.cache, answer[-1:], watch)
+        logits = extend(decoder, read.cache, answer[-1:], watch)
         answer.append(int(logits[-1].argmax()))
     return scores / max(len(answer) - 1, 1), answer

@@ -13,8 +13,9 @@ import torch
 from ..config import Attention, DType
 from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
+from .attention import Kernel
 from .gguf import convert, quiet
-from .hardware import choose_attention, choose_device, choose_dtype
+from .hardware import choose_device, choose_dtype, choose_kernel
 from .measure import is_out_of_memory
 from .plain import PlainLlama, is_plain
 
@@ -27,7 +28,7 @@ class LoadedModel:
     """A model in memory.
 
     `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode; its weights need no
-    gradient. `attention` is what was chosen, never AUTO. `max_context` is the window in tokens.
+    gradient. `kernel` computes attention. `max_context` is the window in tokens.
     `load_s` is the time that tokenizer and weights took, without imports, downloads and
     conversion. `folder` holds the files.
     """
@@ -38,7 +39,7 @@ class LoadedModel:
     revision: str
     device: torch.device
     dtype: torch.dtype
-    attention: Attention
+    kernel: Kernel
     max_context: int
     eos_ids: frozenset[int]
     load_s: float
@@ -87,7 +88,7 @@ def load_model(
     """
     place = choose_device(device)
     number_format = choose_dtype(dtype, place)
-    kernels = choose_attention(attention, place, number_format)
+    kernel = choose_kernel(attention, place, number_format)
     files = resolve_model(name, offline=offline, on_progress=on_progress)
     folder = prepare_files(files, on_progress)
     if on_progress is not None:
@@ -106,7 +107,7 @@ def load_model(
         revision=files.revision,
         device=place,
         dtype=number_format,
-        attention=kernels,
+        kernel=kernel,
         max_context=int(model.config.max_position_embeddings),
         eos_ids=_eos_ids(model, tokenizer, folder),
         load_s=load_s,

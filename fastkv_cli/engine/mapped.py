@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .families import DecoderLayer
+from .decoder import DecoderLayer
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _LAYER = re.compile(r"\blayers\.(\d+)\.")

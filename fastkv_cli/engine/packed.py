@@ -1,8 +1,8 @@
 """Decoding from packed weights, on CPU: fewer bytes a token, and few calls a layer.
 
 A decoded token costs one reading of all weights, so their bytes set the pace. A `PackedDecoder` is
-a second `Reader` beside `Decoder`: it takes the same steps over the same cache, from copies of the
-matrices in 4 bits where that loses nothing, else in 8. Activations keep 16 bits.
+a second `DecodingModel` beside `Decoder`: it takes the same steps over the same cache, from copies
+of the matrices in 4 bits where that loses nothing, else in 8. Activations keep 16 bits.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..config import DecodeWeights
 from ..errors import UsageError
+from ..stats import DecodingWeights
 from .cache import CompressedCache
-from .decode import Reader
-from .families import Decoder, DecoderLayer
-from .fused import FusedLayer, fuse, read_token
+from .decode import DecodingModel
+from .decoder import Decoder, DecoderLayer, RMSNorm
+from .fused import FusedLayer, fuse, fused_step
 from .measure import available_memory_bytes
 from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
-from .rope import Rope
+from .rope import RopeTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class PackedNorm:
     floor: Tensor  # √(n·ε)
 
     @classmethod
-    def of(cls, module: Any) -> PackedNorm:
-        """Of a module of the model."""
-        size = module.weight.shape[0]
-        floor = math.sqrt(size * module.variance_epsilon)
-        return cls(module.weight.float() * math.sqrt(size), torch.tensor(floor))
+    def of(cls, norm: RMSNorm) -> PackedNorm:
+        """The same norm."""
+        size = norm.gain.shape[0]
+        floor = math.sqrt(size * norm.epsilon)
+        return cls(norm.gain.float() * math.sqrt(size), torch.tensor(floor))
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(T, hidden) → (T, hidden)."""
@@ -79,14 +79,14 @@ class PackedLayer:
         """Tokens that a query sees, itself counted in; None is all."""
         return self.layer.sliding_window
 
-    def project(self, hidden: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """What entered the layer, (1, T, hidden), to queries, keys and values."""
         projected = self.qkv(self.norms[0](hidden[0]))
-        return self.layer.split_heads(projected.to(rope.cos.dtype), rope)
+        return self.layer.split_heads(projected.to(ropes[self.layer.rope_kind].cos.dtype), ropes)
 
-    def read_token(self, hidden: Tensor, rope: Rope, cache: CompressedCache) -> Tensor | None:
+    def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
         """All of the layer for one token, (1, 1, hidden), where its heads keep equally much."""
-        groups = cache.groups(self.index)
+        groups, rope = cache.groups(self.index), ropes[self.layer.rope_kind]
         group, reach = groups[0], self.sliding_window
         if (
             self.fused is None
@@ -97,7 +97,7 @@ class PackedLayer:
             return None
         slot = group.extend(1, cache.next_position)
         cos, sin = rope.cos, rope.sin
-        return read_token(
+        return fused_step(
             self.fused, hidden, cos, sin, group.key, group.value, slot, self.scaling, GROUP
         )
 
@@ -131,11 +131,7 @@ class PackedDecoder:
         layers = []
         for layer in decoder.layers:
             qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
-            module = layer.module
-            norms = (
-                PackedNorm.of(module.input_layernorm),
-                PackedNorm.of(module.post_attention_layernorm),
-            )
+            norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
             fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
             layers.append(
                 PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation, fused)
@@ -145,13 +141,15 @@ class PackedDecoder:
         return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)
 
     @property
-    def description(self) -> str:
+    def weights(self) -> DecodingWeights:
         """How many bits a weight has, and what the copies take."""
-        matrices = [m for layer in self.layers for m in layer.matrices] + [self.head]
-        size = sum(matrix.nbytes for matrix in matrices) / 2**20
-        widths = sorted({matrix.bits for layer in self.layers for matrix in layer.matrices})
-        bits = " and ".join(f"{width}-bit" for width in widths)
-        return f"{bits} weights, {self.head.bits}-bit head ({size:.0f} MiB of copies)"
+        matrices = [matrix for layer in self.layers for matrix in layer.matrices]
+        return DecodingWeights(
+            dtype=_name(self.decoder.dtype),
+            bits=tuple(sorted({matrix.bits for matrix in matrices})),
+            head_bits=self.head.bits,
+            copies_bytes=sum(matrix.nbytes for matrix in [*matrices, self.head]),
+        )
 
     @property
     def device(self) -> torch.device:
@@ -162,9 +160,9 @@ class PackedDecoder:
         """Token ids (T,) → (1, T, hidden), float32."""
         return self.decoder.embed(token_ids).float()
 
-    def rope(self, positions: Tensor, length: int) -> Rope:
+    def ropes(self, positions: Tensor, length: int) -> RopeTable:
         """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
-        return self.decoder.rope(positions, length)
+        return self.decoder.ropes(positions, length)
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """The last layer's output as the LM head sees it, (1, T, hidden)."""
@@ -175,26 +173,29 @@ class PackedDecoder:
         return self.head(hidden[0]).float()
 
 
-def choose_reader(
+def choose_decoding_model(
     decoder: Decoder,
     wanted: DecodeWeights,
     on_done: Callable[[DecoderLayer], None] | None = None,
-) -> tuple[Reader, str]:
-    """What decodes, and a word on what it reads; `on_done` is told of each layer that is packed.
+) -> tuple[DecodingModel, DecodingWeights]:
+    """The model that decodes, and the weights it reads; `on_done` gets each layer that is packed.
 
     Raises:
         UsageError: when packed weights are asked for by name and cannot be had.
     """
-    own = str(decoder.dtype).removeprefix("torch.")
     if wanted is DecodeWeights.FULL:
-        return decoder, own
+        return decoder, DecodingWeights(_name(decoder.dtype))
     problem = _problem(decoder)
     if problem is None:
         packed = PackedDecoder.pack(decoder, on_done)
-        return packed, packed.description
+        return packed, packed.weights
     if wanted is DecodeWeights.PACKED:
         raise UsageError(f"--decode-weights packed is not to be had: {problem}", "leave it to auto")
-    return decoder, f"{own} ({problem})"
+    return decoder, DecodingWeights(_name(decoder.dtype), problem=problem)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _problem(decoder: Decoder) -> str | None:

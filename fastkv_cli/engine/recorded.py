@@ -15,24 +15,24 @@ import torch
 from torch import Tensor
 
 from .cache import CompressedCache, HeadGroup
-from .decode import Reader, Step, attend_groups, read_on
-from .families import Decoder
+from .decode import DecodingModel, Step, attend_groups, extend
+from .decoder import Decoder
 from .lookup import attend_room, attend_written, has_flash
-from .rope import Rope
+from .rope import RopeTable
 
 
-def choose_step(reader: Reader, cache: CompressedCache) -> Step:
+def choose_step(model: DecodingModel, cache: CompressedCache) -> Step:
     """What reads one more token: its id → the logits behind it, (vocabulary,) float32.
 
     The cache holds the token then. The logits are overwritten by the next step.
     """
-    if isinstance(reader, Decoder) and reader.device.type == "cuda" and reader.rope_is_fixed:
-        return RecordedStep(reader, cache)
-    return functools.partial(_read_singly, reader, cache)
+    if isinstance(model, Decoder) and model.device.type == "cuda" and model.rope_is_fixed:
+        return RecordedStep(model, cache)
+    return functools.partial(_step, model, cache)
 
 
-def _read_singly(reader: Reader, cache: CompressedCache, token_id: int) -> Tensor:
-    return read_on(reader, cache, [token_id])[-1]
+def _step(model: DecodingModel, cache: CompressedCache, token_id: int) -> Tensor:
+    return extend(model, cache, [token_id])[-1]
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class RecordedStep:
 
     decoder: Decoder
     cache: CompressedCache
-    _moment: Moment | None = None
+    _inputs: GraphInputs | None = None
     _graph: torch.cuda.CUDAGraph = field(default_factory=torch.cuda.CUDAGraph)
     _logits: Tensor = field(default_factory=lambda: torch.empty(0))
     _is_warm: bool = False
@@ -52,15 +52,15 @@ class RecordedStep:
         if not self._is_warm or self.cache.left == 0:
             # Kernels are loaded as they are first met, which cannot be recorded; and where the
             # cache has to grow, it moves.
-            self._is_warm, self._moment = True, None
-            return _read_singly(self.decoder, self.cache, token_id)
-        if self._moment is None:
-            self._moment = Moment.of(self.decoder, self.cache)
+            self._is_warm, self._inputs = True, None
+            return _step(self.decoder, self.cache, token_id)
+        if self._inputs is None:
+            self._inputs = GraphInputs.of(self.decoder, self.cache)
             self._graph, device = torch.cuda.CUDAGraph(), self.decoder.device
             recording = torch.cuda.graph(self._graph, stream=_stream_of(device))
             with torch.cuda.device(device), recording:
-                self._logits = read_in_place(self.decoder, self.cache, self._moment)
-        self._moment.set(token_id, self.cache)
+                self._logits = decode_in_place(self.decoder, self.cache, self._inputs)
+        self._inputs.set(token_id, self.cache)
         self._graph.replay()
         self.cache.extend()
         return self._logits
@@ -76,7 +76,7 @@ def _stream_of(device: torch.device) -> torch.cuda.Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class GraphInputs:
     """Where decoding is, in tensors that a recording looks at.
 
     Attributes:
@@ -90,11 +90,11 @@ class Moment:
     token_id: Tensor
     number: Tensor
     one: Tensor
-    ropes: Rope
+    ropes: RopeTable
     first_position: int
 
     @classmethod
-    def of(cls, decoder: Decoder, cache: CompressedCache) -> Moment:
+    def of(cls, decoder: Decoder, cache: CompressedCache) -> GraphInputs:
         """From here on."""
         cache.clear_room()
         first = cache.next_position
@@ -103,7 +103,7 @@ class Moment:
             token_id=torch.zeros(1, dtype=torch.long, device=decoder.device),
             number=torch.zeros(1, dtype=torch.long, device=decoder.device),
             one=torch.ones(1, dtype=torch.long, device=decoder.device),
-            ropes=decoder.rope(positions),
+            ropes=decoder.ropes(positions),
             first_position=first,
         )
 
@@ -130,30 +130,30 @@ class Moment:
         return unwritten | (group.positions_up_to(group.key.shape[2]) < oldest)
 
 
-def read_in_place(decoder: Decoder, cache: CompressedCache, moment: Moment) -> Tensor:
-    """Read the moment's token: write its K and V into the room of the cache, give the logits.
+def decode_in_place(decoder: Decoder, cache: CompressedCache, inputs: GraphInputs) -> Tensor:
+    """Decode the token of these inputs: write its K and V into the cache's room, give the logits.
 
     What the cache says of its lengths stays as it is.
 
     Returns:
         (vocabulary,) float32.
     """
-    hidden = decoder.embed(moment.token_id)
-    rope = moment.ropes.at(moment.number)
+    hidden = decoder.embed(inputs.token_id)
+    ropes = inputs.ropes.at(inputs.number)
     bounds: dict[int, Tensor] = {}  # most groups are of the same length
 
     def attend(query: Tensor, group: HeadGroup) -> Tensor:
         seen = query, group.key, group.value, layer.scaling
         if layer.sliding_window is not None or not has_flash(query):
-            return attend_room(*seen, moment.unseen(group, layer.sliding_window))
+            return attend_room(*seen, inputs.unseen(group, layer.sliding_window))
         if group.length not in bounds:
-            bounds[group.length] = moment.bounds(group)
+            bounds[group.length] = inputs.bounds(group)
         return attend_written(*seen, bounds[group.length])
 
     for layer in decoder.layers:
-        query, *fresh = layer.project(hidden, rope)
+        query, *fresh = layer.project(hidden, ropes)
         for group, key, value in cache.deal(layer.index, *fresh):
-            slot = group.length + moment.number
+            slot = group.length + inputs.number
             group.key.index_copy_(2, slot, key)
             group.value.index_copy_(2, slot, value)
         attended = attend_groups(query, cache.groups(layer.index), attend)

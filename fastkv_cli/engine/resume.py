@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from .families import Decoder, DecoderLayer
-from .layers import LayerRunner, Read, Stream
+from .decoder import Decoder, DecoderLayer
+from .layers import ActiveTokens, LayerInputs, LayerRunner
 from .measure import now
 from .state import DocumentState, Recorder, key_of, value_of
 
@@ -19,7 +19,8 @@ class DocumentRunner(LayerRunner):
 
     Up to the state's layer only the tokens behind the document are on their way, with the
     document's K and V beside them; there its hidden states join them. Either way each token passes
-    through the same products of the same sizes (see `Stream.boundary`), so the answer is the same.
+    through the same products of the same sizes (see `ActiveTokens.boundary`), so the answer is the
+    same.
 
     Attributes:
         layer: the first layer that is not in the state, at most the TSP layer.
@@ -34,32 +35,36 @@ class DocumentRunner(LayerRunner):
     stage_one_s: float | None = None
     _started: float = field(default=0.0)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> Stream:
+    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
         """Token ids (T,); only those that no state holds are embedded."""
         self._started = now(decoder.device)
         if self.state is None:
             return LayerRunner.enter(self, decoder, token_ids, room)
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
         own = decoder.embed(token_ids[self.boundary :])
-        rope = decoder.rope(positions, len(positions) + room)
-        return Stream(own, positions, rope, first=self.boundary, boundary=self.boundary)
+        ropes = decoder.ropes(positions, len(positions) + room)
+        return ActiveTokens(own, positions, ropes, first=self.boundary, boundary=self.boundary)
 
-    def read(self, layer: DecoderLayer, stream: Stream) -> Read:
+    def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
         """As ever, with the document's K and V from its state, or put into it."""
-        read = LayerRunner.read(self, layer, stream)
-        key, value = (each[:, :, : self.boundary] for each in (read.key, read.value))
+        inputs = LayerRunner.project(self, layer, tokens)
+        key, value = (each[:, :, : self.boundary] for each in (inputs.key, inputs.value))
         if layer.index < self.layer and self.state is not None:
             self.state.fill(layer.index, key, value)
         elif layer.index < self.layer and self.recorder is not None:
             self.recorder.add(key_of(layer.index), key[0])
             self.recorder.add(value_of(layer.index), value[0])
-        return read
+        return inputs
 
     def advance(
-        self, layer: DecoderLayer, stream: Stream, read: Read, going_on: Tensor | None
-    ) -> Stream:
+        self,
+        layer: DecoderLayer,
+        tokens: ActiveTokens,
+        inputs: LayerInputs,
+        selected_rows: Tensor | None,
+    ) -> ActiveTokens:
         """As ever; behind the last layer of the state, the document's hidden states are there."""
-        after = LayerRunner.advance(self, layer, stream, read, going_on)
+        after = LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
         if layer.index != self.layer - 1:
             return after
         if self.state is not None:

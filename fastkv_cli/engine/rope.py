@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,3 +35,17 @@ class Rope:
             return torch.cat((turned, heads[..., rotary_dim:]), dim=-1)
         # the halves of a head change places, the new first one turned round: so sin has its sign
         return torch.addcmul(heads * self.cos, heads.roll(rotary_dim // 2, dims=-1), self.sin)
+
+
+@dataclass(frozen=True, slots=True)
+class RopeTable:
+    """The rotary embeddings of some positions, for each kind of layer that the model has."""
+
+    by_kind: Mapping[str, Rope]
+
+    def __getitem__(self, kind: str) -> Rope:
+        return self.by_kind[kind]
+
+    def at(self, rows: Tensor | slice) -> RopeTable:
+        """Those of some rows."""
+        return RopeTable({kind: rope.at(rows) for kind, rope in self.by_kind.items()})

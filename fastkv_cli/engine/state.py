@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..store import TensorSpec
-from .families import Decoder
+from .decoder import Decoder
 
 _NAMES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 # In 8 bits, the numbers of a channel share a scale for so many tokens: the first token of a text is
@@ -52,13 +52,12 @@ class StateShape:
     def of(cls, decoder: Decoder, num_tokens: int, layer: int, *, int8: bool = False) -> StateShape:
         """The shape of a model's state."""
         first = decoder.layers[0]
-        hidden_size = int(first.module.input_layernorm.weight.shape[0])
         return cls(
             num_tokens,
             layer,
             first.num_kv_heads,
             first.head_dim,
-            hidden_size,
+            decoder.hidden_size,
             decoder.dtype,
             int8,
         )

@@ -19,7 +19,7 @@ from ..fingerprint import fingerprint_tokens
 from ..stats import StateStats
 from ..store import StateSpec, StateStore, StateWriter, default_store_dir
 from ..version import __version__
-from .families import Decoder
+from .decoder import Decoder
 from .layers import LayerRunner
 from .loader import LoadedModel
 from .methods import Plan

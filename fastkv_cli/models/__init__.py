@@ -12,10 +12,9 @@ from ..config import EMBEDDED_MODEL, is_offline
 from ..errors import ModelError
 from . import embedded, hub, local
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, silent
-from .supported import FAMILIES, check_model_type
+from .supported import check_model_type
 
 __all__ = [
-    "FAMILIES",
     "ModelFiles",
     "ModelKind",
     "Progress",

@@ -1,4 +1,4 @@
-"""The model families that can be run, by the `model_type` of their config.json."""
+"""Whether a model is of a family that can be run, by the `model_type` of its config.json."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..engine.families import FAMILIES
 from ..errors import ModelError
 
-FAMILIES: dict[str, str] = {
-    "llama": "Llama",
-    "mistral": "Mistral",
-    "ministral": "Ministral",
-    "ministral3": "Ministral 3",
-    "qwen2": "Qwen2",
-    "qwen3": "Qwen3",
-    "phi3": "Phi-3",
-}
-
-# What llama.cpp calls them; its Mistral files say "llama".
-GGUF_ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"})
+GGUF_ARCHITECTURES = frozenset(family.gguf for family in FAMILIES.values() if family.gguf)
 
 
 def check_model_type(model_type: object, name: str) -> None:

@@ -155,7 +155,7 @@ def open_parts(
         frame_ids: the prompt around a part.
     """
     keys = [f"{part.start}-{part.stop}" for part in parts]
-    loaded = work.engine.loaded
+    loaded, weights = work.engine.loaded, work.engine.decode_weights
     settings = {
         "task": task,
         "fastkv": __version__,
@@ -166,7 +166,7 @@ def open_parts(
         "dtype": str(loaded.dtype),
         "device": str(loaded.device),
         "attention": str(work.engine.kernel),
-        "decode_weights": work.engine.decode_weights,
+        "decode_weights": [weights.dtype, *weights.bits, weights.head_bits],
         "method": repr(method),
         "sampling": repr(work.sampling),
         "frame": fingerprint_tokens(frame_ids),

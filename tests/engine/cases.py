@@ -50,9 +50,18 @@ def load_tiny(folder: Any) -> Engine:
 
 
 def read_prompt(
-    engine: Engine, ids: list[int], method: Method, runner: LayerRunner | None = None
+    engine: Engine,
+    ids: list[int] | Tensor,
+    method: Method,
+    runner: LayerRunner | None = None,
+    *,
+    question: slice | None = None,
+    room: int = 0,
 ) -> PrefillResult:
-    return prefill(engine.decoder, torch.tensor(ids), method, runner or LayerRunner(Kernel.SDPA))
+    ids = torch.as_tensor(ids)
+    plan = method.plan(engine.decoder.shape(ids.shape[0], question))
+    runner = runner or LayerRunner(Kernel.SDPA)
+    return prefill(engine.decoder, ids, method, runner, plan, room=room)
 
 
 def settings_of(name: MethodName) -> dict[str, MethodSettings]:

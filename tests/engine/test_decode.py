@@ -34,7 +34,7 @@ from fastkv_cli import (
     StreamingLLM,
 )
 from fastkv_cli.engine.cache import CompressedCache
-from fastkv_cli.engine.decode import read_on
+from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.methods import Method
 
 LENGTH = 120  # beyond the sliding window of 48
@@ -60,14 +60,14 @@ def dense_logits(
     """The logits of tokens behind the prompt, every head over the full K and V with a mask."""
     decoder, count = engine.decoder, len(token_ids)
     rows = torch.arange(LENGTH, LENGTH + count)
-    hidden, rope = decoder.embed(torch.tensor(token_ids)), decoder.rope(rows)
+    hidden, ropes = decoder.embed(torch.tensor(token_ids)), decoder.ropes(rows)
     for layer in decoder.layers:
         normalized = layer.normalize(hidden)
         [group] = full.groups(layer.index)
         key, value = (
             torch.cat([old, new], dim=2).repeat_interleave(HEADS // KV_HEADS, dim=1)
             for old, new in zip(
-                (group.keys, group.values), layer.keys_values(normalized, rope), strict=True
+                (group.keys, group.values), layer.keys_values(normalized, ropes), strict=True
             )
         )
         seen = torch.zeros(HEADS, count, LENGTH + count, dtype=torch.bool)
@@ -78,14 +78,14 @@ def dense_logits(
         if layer.sliding_window is not None:
             distance = rows.unsqueeze(1) - torch.arange(LENGTH + count)
             seen &= distance < layer.sliding_window
-        scores = layer.queries(normalized, rope) @ key.transpose(2, 3) * layer.scaling
+        scores = layer.queries(normalized, ropes) @ key.transpose(2, 3) * layer.scaling
         attended = scores.masked_fill(~seen, float("-inf")).softmax(dim=-1) @ value
         hidden = layer.finish(hidden, attended)
     return decoder.logits(decoder.normalize(hidden))
 
 
 def read_singly(engine: Engine, cache: CompressedCache, token_ids: list[int]) -> Tensor:
-    return torch.cat([read_on(engine.decoder, cache, [token_id]) for token_id in token_ids])
+    return torch.cat([extend(engine.decoder, cache, [token_id]) for token_id in token_ids])
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -105,7 +105,7 @@ def test_each_head_attends_to_just_what_it_kept(
             engine, full, [full.positions(layer) for layer in range(LAYERS)], token_ids
         )
     assert (expected - everything).abs().max() > 0.01, "where nothing is missing, nothing is shown"
-    logits = read_on(engine.decoder, cache, token_ids)
+    logits = extend(engine.decoder, cache, token_ids)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
     assert cache.next_position == LENGTH + count
 
@@ -123,7 +123,7 @@ def test_several_tokens_at_once_are_as_one_after_the_other(
     token_ids = make_prompt(5, seed=1)
     at_once = read_prompt(engine, make_prompt(LENGTH), method).cache
     singly = deepcopy(at_once)
-    logits = read_on(engine.decoder, at_once, token_ids)
+    logits = extend(engine.decoder, at_once, token_ids)
     torch.testing.assert_close(logits, read_singly(engine, singly, token_ids), atol=1e-4, rtol=1e-4)
     assert at_once.next_position == singly.next_position
     assert at_once.lengths == singly.lengths
@@ -138,7 +138,7 @@ def test_reading_on_over_a_full_cache_is_reading_the_whole(
 ) -> None:
     engine, ids = engines[family], make_prompt(LENGTH + 5)
     cache = read_prompt(engine, ids[:LENGTH], Full()).cache
-    logits = read_on(engine.decoder, cache, ids[LENGTH:])
+    logits = extend(engine.decoder, cache, ids[LENGTH:])
     for row in range(5):
         whole = read_prompt(engine, ids[: LENGTH + row + 1], Full()).logits
         torch.testing.assert_close(logits[row], whole, atol=1e-4, rtol=1e-4)
@@ -177,6 +177,6 @@ def test_generating_is_reading_on_greedily(engines: dict[str, Engine], method: M
     read = read_prompt(engine, ids, method)
     expected, logits = [int(read.logits.argmax())], read.logits
     while len(expected) < len(generation.token_ids):
-        logits = read_on(engine.decoder, read.cache, expected[-1:])[-1]
+        logits = extend(engine.decoder, read.cache, expected[-1:])[-1]
         expected.append(int(logits.argmax()))
     assert generation.token_ids == expected

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fastkv_cli import H2O, AdaKV, Engine, FastKV, Full, GemFilter, HeadKV
 from fastkv_cli.engine.attention import Kernel
-from fastkv_cli.engine.families import DecoderLayer
+from fastkv_cli.engine.decoder import DecoderLayer
 from fastkv_cli.engine.layers import LayerRunner, RecordingRunner
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.prefill import PrefillResult

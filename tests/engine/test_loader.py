@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from fastkv_cli.config import Attention, DType
-from fastkv_cli.engine.hardware import choose_attention, choose_device, choose_dtype
+from fastkv_cli.engine.attention import Kernel
+from fastkv_cli.engine.hardware import choose_device, choose_dtype, choose_kernel
 from fastkv_cli.engine.loader import load_model
 from fastkv_cli.errors import ModelError, UsageError
 
@@ -52,7 +53,7 @@ def test_every_family_loads_in_silence(
     assert not loaded.model.training
     assert not any(weight.requires_grad for weight in loaded.model.parameters())
     assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
-    assert (loaded.device, loaded.attention) == (CPU, Attention.SDPA)
+    assert (loaded.device, loaded.kernel) == (CPU, Kernel.SDPA)
     assert (loaded.max_context, loaded.eos_ids, loaded.revision) == (2048, frozenset({2}), "local")
     assert 0 < loaded.load_s < 30
 
@@ -185,12 +186,14 @@ def test_dtype_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_attention_auto_and_by_name() -> None:
     gpu = torch.device("cuda", 0)
-    assert choose_attention(Attention.AUTO, CPU, torch.bfloat16) is Attention.SDPA
-    assert choose_attention(Attention.AUTO, gpu, torch.float32) is Attention.SDPA
+    assert choose_kernel(Attention.AUTO, CPU, torch.bfloat16) is Kernel.BLOCKED
+    assert choose_kernel(Attention.AUTO, CPU, torch.float32) is Kernel.SDPA
+    assert choose_kernel(Attention.SDPA, CPU, torch.bfloat16) is Kernel.SDPA
+    assert choose_kernel(Attention.AUTO, gpu, torch.float32) is Kernel.SDPA
     with pytest.raises(UsageError, match=r"CUDA.*pip install 'fastkv-cli\[flash\]'"):
-        choose_attention(Attention.FLASH, CPU, torch.bfloat16)
+        choose_kernel(Attention.FLASH, CPU, torch.bfloat16)
     with pytest.raises(UsageError, match="bfloat16 or float16"):
-        choose_attention(Attention.FLASH, gpu, torch.float32)
+        choose_kernel(Attention.FLASH, gpu, torch.float32)
 
 
 @pytest.mark.skipif(
@@ -199,6 +202,6 @@ def test_attention_auto_and_by_name() -> None:
 )
 def test_flash_without_its_package_names_the_extra() -> None:
     gpu = torch.device("cuda", 0)
-    assert choose_attention(Attention.AUTO, gpu, torch.bfloat16) is Attention.SDPA
+    assert choose_kernel(Attention.AUTO, gpu, torch.bfloat16) is Kernel.SDPA
     with pytest.raises(UsageError, match=r"pip install 'fastkv-cli\[flash\]'"):
-        choose_attention(Attention.FLASH, gpu, torch.bfloat16)
+        choose_kernel(Attention.FLASH, gpu, torch.bfloat16)

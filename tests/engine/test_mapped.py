@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import DType
-from fastkv_cli.engine.families import open_decoder
+from fastkv_cli.engine.decoder import open_decoder
 from fastkv_cli.engine.loader import load_model
 from fastkv_cli.engine.mapped import MappedLayers
 from fastkv_cli.engine.packed_matrix import can_pack

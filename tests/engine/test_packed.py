@@ -13,12 +13,13 @@ from torch import Tensor
 from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
 from fastkv_cli.config import DecodeWeights
 from fastkv_cli.engine import fused, packed, packed_matrix
-from fastkv_cli.engine.decode import Reader, read_on
-from fastkv_cli.engine.families import FAMILIES, DecoderLayer
+from fastkv_cli.engine.decode import DecodingModel, extend
+from fastkv_cli.engine.decoder import DecoderLayer
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.packed import PackedDecoder, choose_reader
+from fastkv_cli.engine.packed import PackedDecoder, choose_decoding_model
 from fastkv_cli.engine.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
 from fastkv_cli.errors import UsageError
+from fastkv_cli.render import describe_weights
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
 
@@ -118,9 +119,11 @@ def put_on(engine: Engine, bits: int) -> None:
             module.weight.data.copy_(weight)
 
 
-def read_along(reader: Reader, engine: Engine, method: Method, groups: list[list[int]]) -> Tensor:
+def read_along(
+    reader: DecodingModel, engine: Engine, method: Method, groups: list[list[int]]
+) -> Tensor:
     cache = read_prompt(engine, make_prompt(120), method).cache
-    return torch.cat([read_on(reader, cache, token_ids) for token_ids in groups])
+    return torch.cat([extend(reader, cache, token_ids) for token_ids in groups])
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -155,8 +158,8 @@ def test_a_layer_in_one_call_is_the_layer_step_by_step(
         ids = make_prompt(120)
         at_once, by_steps = (read_prompt(engine, ids, method).cache for _ in range(2))
         for token_id in make_prompt(40, seed=5):
-            found = read_on(reader, at_once, [token_id])
-            expected = read_on(reader, by_steps, [token_id], on_layer=lambda *_: None)
+            found = extend(reader, at_once, [token_id])
+            expected = extend(reader, by_steps, [token_id], on_layer=lambda *_: None)
             assert torch.equal(found, expected), name_of(method)
         assert at_once.lengths == by_steps.lengths
         for layer in range(4):
@@ -177,8 +180,8 @@ def test_a_layer_in_one_call_is_in_the_models_own_16_bits(
     assert reader.layers[0].fused is not None
     at_once, by_steps = (read_prompt(engine, make_prompt(120), METHODS[1]).cache for _ in range(2))
     for token_id in make_prompt(5, seed=5):
-        found = read_on(reader, at_once, [token_id])
-        expected = read_on(reader, by_steps, [token_id], on_layer=lambda *_: None)
+        found = extend(reader, at_once, [token_id])
+        expected = extend(reader, by_steps, [token_id], on_layer=lambda *_: None)
         assert torch.equal(found, expected)
 
 
@@ -201,11 +204,11 @@ def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) ->
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    assert module.read_token in asked
+    assert module.fused_step in asked
     logits = []
-    for read_token in (fused.read_token, module.read_token):
+    for fused_step in (fused.fused_step, module.fused_step):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(packed, "read_token", read_token)
+            patch.setattr(packed, "fused_step", fused_step)
             logits.append(read_along(reader, engine, Full(), [[5], [6]]))
     assert torch.equal(*logits)
 
@@ -214,13 +217,14 @@ def test_all_families_are_tried() -> None:
     from conftest import tiny_settings
 
     assert set(MODELS) == set(tiny_settings())
-    assert {settings["model_type"] for settings in tiny_settings().values()} == set(FAMILIES)
 
 
 def test_what_is_said_of_it(tiny_models: dict[str, Path]) -> None:
     engine = load_tiny(tiny_models["llama"])
     put_on(engine, 4)
-    assert PackedDecoder.pack(engine.decoder).description.startswith("4-bit weights, ")
+    assert describe_weights(PackedDecoder.pack(engine.decoder).weights).startswith(
+        "4-bit weights, "
+    )
 
 
 @pytest.fixture
@@ -229,8 +233,8 @@ def sixteen_bits(tiny_models: dict[str, Path]) -> Engine:
 
 
 def test_in_16_bits_decoding_is_packed(sixteen_bits: Engine) -> None:
-    assert isinstance(sixteen_bits.reader, PackedDecoder)
-    assert sixteen_bits.decode_weights.startswith("8-bit weights, 8-bit head (")
+    assert isinstance(sixteen_bits.decoding_model, PackedDecoder)
+    assert describe_weights(sixteen_bits.decode_weights).startswith("8-bit weights, 8-bit head (")
     assert sixteen_bits.load_s > sixteen_bits.loaded.load_s
 
 
@@ -238,26 +242,29 @@ def test_the_models_own_weights_on_demand(tiny_models: dict[str, Path]) -> None:
     engine = Engine.load(
         str(tiny_models["llama"]), device="cpu", dtype="bfloat16", decode_weights="full"
     )
-    assert engine.reader is engine.decoder
-    assert engine.decode_weights == "bfloat16"
+    assert engine.decoding_model is engine.decoder
+    assert describe_weights(engine.decode_weights) == "bfloat16"
 
 
 def test_float32_stays_exact(tiny_models: dict[str, Path]) -> None:
     engine = Engine.load(str(tiny_models["llama"]), device="cpu", dtype="float32")
-    assert engine.reader is engine.decoder
-    assert engine.decode_weights == "float32 (in float32 nothing is rounded)"
+    assert engine.decoding_model is engine.decoder
+    assert describe_weights(engine.decode_weights) == "float32 (in float32 nothing is rounded)"
     with pytest.raises(UsageError, match="packed is not to be had: in float32") as caught:
-        choose_reader(engine.decoder, DecodeWeights.PACKED)
+        choose_decoding_model(engine.decoder, DecodeWeights.PACKED)
     assert caught.value.hint
 
 
 def test_short_memory_is_kept_free(sixteen_bits: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed, "available_memory_bytes", lambda: sixteen_bits.decoder.num_weights)
-    reader, words = choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)
+    reader, weights = choose_decoding_model(sixteen_bits.decoder, DecodeWeights.AUTO)
     assert reader is sixteen_bits.decoder
-    assert words.startswith("bfloat16 (packing takes up to ")
+    assert describe_weights(weights).startswith("bfloat16 (packing takes up to ")
     monkeypatch.setattr(packed, "available_memory_bytes", lambda: None)
-    assert choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)[0] is not sixteen_bits.decoder
+    assert (
+        choose_decoding_model(sixteen_bits.decoder, DecodeWeights.AUTO)[0]
+        is not sixteen_bits.decoder
+    )
 
 
 def test_without_the_kernels_the_models_own_weights_are_read(
@@ -269,26 +276,31 @@ def test_without_the_kernels_the_models_own_weights_are_read(
     monkeypatch.setattr(packed_matrix, "_pack_int8", absent)
     can_pack.cache_clear()
     try:
-        reader, words = choose_reader(sixteen_bits.decoder, DecodeWeights.AUTO)
+        reader, weights = choose_decoding_model(sixteen_bits.decoder, DecodeWeights.AUTO)
     finally:
         can_pack.cache_clear()
     assert reader is sixteen_bits.decoder
-    assert words == "bfloat16 (this build of torch has no kernels for packed weights)"
+    assert (
+        describe_weights(weights)
+        == "bfloat16 (this build of torch has no kernels for packed weights)"
+    )
 
 
 def test_the_embedded_model_was_in_4_bits(embedded_dir: Path) -> None:
     """Its file holds 4 bits a weight, and packing finds them again: what it says stays the same."""
     engine = Engine.load("smollm2-135m", device="cpu", dtype="bfloat16", offline=True)
-    assert isinstance(engine.reader, PackedDecoder)
-    assert {matrix.bits for layer in engine.reader.layers for matrix in layer.matrices} == {4}
-    assert engine.reader.head.bits == 8
+    assert isinstance(engine.decoding_model, PackedDecoder)
+    assert {matrix.bits for layer in engine.decoding_model.layers for matrix in layer.matrices} == {
+        4
+    }
+    assert engine.decoding_model.head.bits == 8
     ids = engine.tokenizer("The siege of Vicksburg was a campaign of the American Civil War. " * 9)
     prompt = torch.tensor(ids["input_ids"])
     rest = prompt[-40:].tolist()
     logits = []
-    for reader in (engine.decoder, engine.reader):
+    for reader in (engine.decoder, engine.decoding_model):
         cache = read_prompt(engine, prompt[:-40].tolist(), SnapKV(retention_rate=0.5)).cache
-        logits.append(torch.cat([read_on(reader, cache, [token_id]) for token_id in rest]))
+        logits.append(torch.cat([extend(reader, cache, [token_id]) for token_id in rest]))
     own, ours = (each.log_softmax(dim=-1) for each in logits)
     divergences = (own.exp() * (own - ours)).sum(dim=-1)
     same = int((own.argmax(dim=-1) == ours.argmax(dim=-1)).sum())

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from fastkv_cli import Engine, FastKV
 from fastkv_cli.config import DType
 from fastkv_cli.engine import loader
-from fastkv_cli.engine.families import open_decoder
+from fastkv_cli.engine.decoder import open_decoder
 from fastkv_cli.engine.plain import PlainLlama, is_plain
 from fastkv_cli.errors import ModelError
 
@@ -58,7 +58,7 @@ def test_it_gives_what_transformers_gives(
     assert torch.equal(answers[0].first_logits, answers[1].first_logits)
     assert answers[0].token_ids == answers[1].token_ids
     positions = torch.tensor([0, 3, 8000])
-    ropes = [open_decoder(engine.loaded.model).rope(positions) for engine in (plain, other)]
+    ropes = [open_decoder(engine.loaded.model).ropes(positions)[""] for engine in (plain, other)]
     assert torch.equal(ropes[0].cos, ropes[1].cos)
     assert torch.equal(ropes[0].sin, ropes[1].sin)
 

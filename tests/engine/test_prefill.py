@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from cases import load_tiny, make_prompt, name_of
+from cases import load_tiny, make_prompt, name_of, read_prompt
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastkv_cli import H2O, AdaKV, Engine, FastKV, FastKVProbe, Full, GemFilter
 from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
-from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.prefill import prefill, score_tokens
+from fastkv_cli.engine.methods import Method, PromptShape
+from fastkv_cli.engine.prefill import score_tokens
 from fastkv_cli.errors import ContextError, UsageError
 
 FASTKV = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.25)
@@ -89,7 +89,7 @@ def test_layers_behind_keep_what_they_see_when_that_is_less(engine: Engine) -> N
 
 def test_positions_keep_their_gaps_and_decoding_goes_on_behind_the_prompt(engine: Engine) -> None:
     ids = torch.tensor(make_prompt(400))
-    read = prefill(engine.decoder, ids, FASTKV, LayerRunner(Kernel.SDPA))
+    read = read_prompt(engine, ids, FASTKV, LayerRunner(Kernel.SDPA))
     assert read.cache.next_position == 400
     for layer in range(4):
         for row in read.cache.positions(layer):
@@ -108,7 +108,7 @@ def test_kept_are_the_highest_scores_and_the_window(engine: Engine) -> None:
     mass = weights[:, -8:, :-8].sum(dim=1)
     pooled = torch.nn.functional.max_pool1d(mass[None], 7, stride=1, padding=3)[0]
     expected = pooled.view(2, 2, -1).sum(dim=1)
-    cache = prefill(engine.decoder, ids, FASTKV, LayerRunner(Kernel.SDPA)).cache
+    cache = read_prompt(engine, ids, FASTKV, LayerRunner(Kernel.SDPA)).cache
     for head in range(2):
         kept = set(cache.positions(0)[head].tolist()) - set(range(152, 160))
         lowest = min(expected[head, list(kept)])
@@ -122,7 +122,7 @@ def test_kept_are_the_highest_scores_and_the_window(engine: Engine) -> None:
 )
 def test_the_scores_of_the_tsp_layer_are_given(engine: Engine, method: Any) -> None:
     """What the last layer kept of FastKV are tokens with the highest of them."""
-    read = prefill(engine.decoder, torch.tensor(make_prompt(400)), method, LayerRunner(Kernel.SDPA))
+    read = read_prompt(engine, torch.tensor(make_prompt(400)), method, LayerRunner(Kernel.SDPA))
     assert read.token_scores is not None
     assert read.plan.tsp is not None
     generation = engine.generate(make_prompt(400), method, 2)
@@ -140,7 +140,7 @@ def test_tokens_left_behind_do_not_reach_deeper_layers(engine: Engine) -> None:
     """With TSP at layer 1, layers 2 and 3 give what they give on the propagated tokens alone."""
     ids = torch.tensor(make_prompt(120))
     method = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.5)
-    cache = prefill(engine.decoder, ids, method, LayerRunner(Kernel.SDPA)).cache
+    cache = read_prompt(engine, ids, method, LayerRunner(Kernel.SDPA)).cache
     propagated = cache.positions(2)[0]
     assert propagated.shape == (60,)
     model = engine.loaded.model
@@ -151,16 +151,22 @@ def test_tokens_left_behind_do_not_reach_deeper_layers(engine: Engine) -> None:
         for layer in model.model.layers[2:]:
             hidden = layer(hidden, position_embeddings=rope, attention_mask=None)
         expected = model.lm_head(model.model.norm(hidden[:, -1]))[0]
-    read = prefill(engine.decoder, ids, method, LayerRunner(Kernel.SDPA))
+    read = read_prompt(engine, ids, method, LayerRunner(Kernel.SDPA))
     assert (read.logits - expected).abs().max() < 1e-3
 
 
 def test_scores_of_the_early_exit_choose_the_tokens_that_go_on(engine: Engine) -> None:
     ids = torch.tensor(make_prompt(200))
-    scores = score_tokens(engine.decoder, ids, FASTKV, LayerRunner(Kernel.SDPA))
+    scores = score_tokens(
+        engine.decoder,
+        ids,
+        FASTKV,
+        LayerRunner(Kernel.SDPA),
+        FASTKV.plan(engine.decoder.shape(len(ids))),
+    )
     assert scores.shape == (192,)
     full_width = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.5)
-    cache = prefill(engine.decoder, ids, full_width, LayerRunner(Kernel.SDPA)).cache
+    cache = read_prompt(engine, ids, full_width, LayerRunner(Kernel.SDPA)).cache
     chosen = set(cache.positions(2)[0].tolist()) - set(range(192, 200))
     assert min(scores[list(chosen)]) >= max(scores[list(set(range(192)) - chosen)])
 
@@ -185,7 +191,7 @@ def largest_tensor(engine: Engine, method: Method, kernel: Kernel, length: int) 
     """Bytes of the largest tensor that a prefill makes."""
     ids, results = torch.tensor(make_prompt(length)), Results()
     with results:
-        prefill(engine.decoder, ids, method, LayerRunner(kernel, chunk_rows=64))
+        read_prompt(engine, ids, method, LayerRunner(kernel, chunk_rows=64))
     return max(results.nbytes)
 
 
@@ -205,7 +211,7 @@ def test_memory_grows_with_the_prompt_not_with_its_square(
 def test_only_the_last_position_meets_the_head(engine: Engine) -> None:
     vocabulary = engine.loaded.model.config.vocab_size
     with Results() as results:
-        prefill(engine.decoder, torch.tensor(make_prompt(100)), Full(), LayerRunner(Kernel.SDPA))
+        read_prompt(engine, torch.tensor(make_prompt(100)), Full(), LayerRunner(Kernel.SDPA))
     logits = [shape for shape in results.shapes if shape[-1:] == (vocabulary,)]
     assert logits
     assert {shape.numel() for shape in logits} == {vocabulary}
@@ -217,7 +223,9 @@ def test_progress_ends_at_one_and_never_falls(engine: Engine, method: Method) ->
     engine.generate(make_prompt(300), method, 2, on_progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
-    assert len(shares) == 4
+    plan = method.plan(engine.decoder.shape(300))
+    filtered = plan.tsp.layer + 1 if plan.tsp is not None and plan.tsp.restart else 0
+    assert len(shares) == engine.decoder.num_layers + filtered
 
 
 def test_prompts_that_cannot_be_read_are_refused(engine: Engine) -> None:
@@ -236,8 +244,8 @@ def test_prompts_that_cannot_be_read_are_refused(engine: Engine) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
 def test_room_for_tokens_to_come_is_no_part_of_the_cache(engine: Engine, method: Method) -> None:
     ids, runner = torch.tensor(make_prompt(200)), LayerRunner(Kernel.SDPA)
-    without = prefill(engine.decoder, ids, method, runner).cache
-    with_room = prefill(engine.decoder, ids, method, runner, room=50).cache
+    without = read_prompt(engine, ids, method, runner).cache
+    with_room = read_prompt(engine, ids, method, runner, room=50).cache
     assert with_room.nbytes == without.nbytes
     assert with_room.lengths == without.lengths
     for layer in range(4):
@@ -250,3 +258,11 @@ def test_the_window_of_the_model_ends_the_answer(engine: Engine) -> None:
     generation = engine.generate(make_prompt(2045, seed=3), Full(), 50)
     assert len(generation.token_ids) <= 3
     assert generation.finish_reason in {"length", "stop"}
+
+
+def test_layers_behind_the_tsp_layer_floor_a_second_time() -> None:
+    """As the published code does: 143 up to ℓ*, 142 behind it."""
+    method = FastKV(tsp_layer=1, tsp_rate=0.25, retention_rate=0.15)
+    assert method.plan(PromptShape(955, 4, 4, 2)).capacities == (143, 143, 142, 142)
+    even = FastKV(tsp_layer=1, tsp_rate=0.3, retention_rate=0.3)
+    assert even.plan(PromptShape(104, 4, 4, 2)).capacities == (31, 31, 31, 31)

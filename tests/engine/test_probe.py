@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import HEADS, KV_HEADS, LAYERS, TUNING, eager_weights, load_tiny, make_prompt
+from cases import (
+    HEADS,
+    KV_HEADS,
+    LAYERS,
+    TUNING,
+    eager_weights,
+    load_tiny,
+    make_prompt,
+    read_prompt,
+)
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, FastKVProbe
@@ -14,7 +23,7 @@ from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Plan, PromptShape, build_method
-from fastkv_cli.engine.prefill import PrefillResult, prefill
+from fastkv_cli.engine.prefill import PrefillResult
 from fastkv_cli.tuning import Tuning
 
 LENGTH = 200
@@ -34,7 +43,7 @@ def weights(tiny_models: dict[str, Path]) -> list[Tensor]:
 
 def read(engine: Engine, method: FastKVProbe, question: slice | None = QUESTION) -> PrefillResult:
     ids = torch.tensor(make_prompt(LENGTH))
-    return prefill(engine.decoder, ids, method, LayerRunner(Kernel.SDPA), question=question)
+    return read_prompt(engine, ids, method, LayerRunner(Kernel.SDPA), question=question)
 
 
 def plan_of(method: FastKV, question: slice | None, num_tokens: int = LENGTH) -> Plan:

@@ -7,27 +7,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import every_case, load_tiny, make_prompt
+from cases import every_case, load_tiny, make_prompt, read_prompt
 from conftest import tiny_settings
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKVProbe
 from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.cache import CompressedCache
-from fastkv_cli.engine.decode import read_on
+from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.prefill import prefill
-from fastkv_cli.engine.recorded import Moment, choose_step, read_in_place
+from fastkv_cli.engine.recorded import GraphInputs, choose_step, decode_in_place
 
 LENGTH = 120  # beyond the sliding window of 48
 ANSWER = make_prompt(9, seed=1)
 
 
 @torch.inference_mode()
-def read_prompt(engine: Engine, method: Method, room: int) -> CompressedCache:
+def read_random(engine: Engine, method: Method, room: int) -> CompressedCache:
     ids = torch.tensor(make_prompt(LENGTH))
-    cache = prefill(engine.decoder, ids, method, LayerRunner(Kernel.SDPA), room=room).cache
+    cache = read_prompt(engine, ids, method, LayerRunner(Kernel.SDPA), room=room).cache
     for layer in range(engine.decoder.num_layers):
         for group in cache.groups(layer):  # what is not written yet may hold anything
             group.key[:, :, group.length :] = float("nan")
@@ -37,18 +36,18 @@ def read_prompt(engine: Engine, method: Method, room: int) -> CompressedCache:
 
 @torch.inference_mode()
 def read_all_in_place(engine: Engine, cache: CompressedCache) -> list[Tensor]:
-    logits = [read_on(engine.decoder, cache, ANSWER[:1])[-1]]
-    moment = Moment.of(engine.decoder, cache)
+    logits = [extend(engine.decoder, cache, ANSWER[:1])[-1]]
+    inputs = GraphInputs.of(engine.decoder, cache)
     recorded = deepcopy(cache)  # a recording sees the lengths that were when it was made
     for token_id in ANSWER[1:]:
-        moment.set(token_id, cache)
-        logits.append(read_in_place(engine.decoder, recorded, moment))
+        inputs.set(token_id, cache)
+        logits.append(decode_in_place(engine.decoder, recorded, inputs))
         cache.extend()
     return logits
 
 
 def compare(engine: Engine, method: Method) -> None:
-    cache = read_prompt(engine, method, room=len(ANSWER))
+    cache = read_random(engine, method, room=len(ANSWER))
     usual = deepcopy(cache)
     found = read_all_in_place(engine, cache)
     step = choose_step(engine.decoder, usual)

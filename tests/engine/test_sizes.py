@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastkv_cli import Engine, FastKV
 from fastkv_cli.engine.attention import GRAIN, Causality, Kernel, attend, round_up
-from fastkv_cli.engine.families import DecoderLayer
+from fastkv_cli.engine.decoder import DecoderLayer
 from fastkv_cli.engine.layers import LayerRunner
 
 

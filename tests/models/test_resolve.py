@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from fastkv_cli.engine.families import FAMILIES
 from fastkv_cli.errors import ExitCode, ModelError
-from fastkv_cli.models import FAMILIES, ModelKind, Progress, known_model_names, resolve_model
+from fastkv_cli.models import ModelKind, Progress, known_model_names, resolve_model
 
 NO_TORCH = """
 import sys

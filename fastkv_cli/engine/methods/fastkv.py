@@ -73,7 +73,9 @@ class FastKV(WindowMethod):
     def plan(self, prompt: PromptShape) -> Plan:
         """Budgets for a prompt; one too short to hold the window in its budget runs in full.
 
-        Layers behind ℓ* hold as many entries as those before it, as far as they see so many.
+        Layers behind ℓ* keep retention rate / TSP rate of the tokens they see, floored a second
+        time as in the published code: of 955 tokens at rates 0.15 and 0.25, 143 up to ℓ* and 142
+        behind it.
 
         Raises:
             UsageError: when the model has no such TSP layer.
@@ -87,16 +89,23 @@ class FastKV(WindowMethod):
         prompt.check_layer(layer, "TSP layer")
         capacity = self.even_capacity(num_tokens)
         length = min(self.tsp_length or int(num_tokens * self.tsp_rate), num_tokens)
-        if note := self.why_in_full(num_tokens, min(capacity, length), window):
+        behind = self._capacity_behind(capacity, length)
+        if note := self.why_in_full(num_tokens, min(behind, length), window):
             return Plan.keep_all(prompt, note)
         if length == num_tokens:
             return Plan((capacity,) * prompt.num_layers, window, num_rows)
-        behind = prompt.num_layers - layer - 1
+        num_behind = prompt.num_layers - layer - 1
         return Plan(
-            capacities=(capacity,) * (layer + 1) + (min(capacity, length),) * behind,
+            capacities=(capacity,) * (layer + 1) + (behind,) * num_behind,
             window=window,
             num_rows=num_rows,
             tsp=Propagation(
                 layer, length, length / num_tokens if self.tsp_length else self.tsp_rate
             ),
         )
+
+    def _capacity_behind(self, capacity: int, length: int) -> int:
+        """Entries of a head behind ℓ*, where `length` tokens go on."""
+        if self.capacity is not None or self.tsp_length is not None:
+            return min(capacity, length)
+        return int(length * (self.retention_rate / self.tsp_rate))

@@ -1,0 +1,60 @@
+"""What a prefill did, for the statistics: it listens, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .decoder import DecoderLayer
+from .layers import ActiveTokens
+from .methods import Plan
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0 to 1."""
+
+
+@dataclass(slots=True)
+class PrefillTrace:
+    """Counts tokens and floating-point operations layer by layer, and reports progress.
+
+    Attributes:
+        plan: what the method does with the prompt.
+        on_progress: told the share of the work that is done, 0 to 1.
+    """
+
+    plan: Plan
+    on_progress: Progress | None = None
+    _computed: list[tuple[DecoderLayer, int, Tensor | None, int]] = field(default_factory=list)
+
+    def layer_done(
+        self, layer: DecoderLayer, tokens: ActiveTokens, selected_rows: Tensor | None
+    ) -> None:
+        """Take note of a layer: which rows of what it sees go through all of it (None: all)."""
+        self._computed.append((layer, tokens.num_tokens, selected_rows, tokens.first))
+        if self.on_progress is not None:
+            self.on_progress(self._share_done)
+
+    def tokens_seen(self, num_layers: int) -> tuple[int, ...]:
+        """Per layer, the most tokens that it saw in a pass."""
+        seen = [0] * num_layers
+        for layer, num_tokens, _, _ in self._computed:
+            seen[layer.index] = max(seen[layer.index], num_tokens)
+        return tuple(seen)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the layers; computed here, as it waits for a GPU."""
+        return sum(layer.flops(seen, rows, first) for layer, seen, rows, first in self._computed)
+
+    @property
+    def _share_done(self) -> float:
+        """How much of the work lies behind, counted in layers × tokens."""
+        done, all_layers, tsp = len(self._computed), len(self.plan.capacities), self.plan.tsp
+        if tsp is None:
+            return done / all_layers
+        if tsp.restart:  # the layers up to the TSP layer run once more, over what it selected
+            all_layers += tsp.layer + 1
+        total = tsp.layer + tsp.rate * (all_layers - tsp.layer)
+        return (min(done, tsp.layer) + tsp.rate * max(done - tsp.layer, 0)) / total
