@@ -45,7 +45,7 @@ accuracy: $(READY)
 	$(BIN)/fastkv eval --methods $(PRESETS),$(RIVALS) --budgets 20% --lengths 1k,2k \
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
 	$(call measure,selection.py --samples 6,selection)
-	$(BIN)/python docs/accuracy.py
+	$(BIN)/python benchmarks/accuracy_page.py
 
 # A 300-page PDF made of TEXTS, summarized and asked: about an hour on 2 cores.
 TEXTS ?= examples/siege-of-vicksburg.pdf examples/password-rules.txt

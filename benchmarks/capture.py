@@ -1,6 +1,6 @@
 """Run commands as a person would, in a terminal of 80 columns, and draw what it showed as an SVG.
 
-    python docs/capture.py docs/demo.svg "fastkv summarize a.pdf" "fastkv ask b.txt 'Why?'"
+    python benchmarks/capture.py docs/demo.svg "fastkv summarize a.pdf" "fastkv ask b.txt 'Why?'"
 
 The pictures in the README are made with this, from real runs.
 """

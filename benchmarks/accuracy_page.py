@@ -20,8 +20,9 @@ from fastkv_cli.evaluation.report import Row
 from fastkv_cli.evaluation.scoring import Interval
 from fastkv_cli.tuning import load_measured
 
-HERE = Path(__file__).parent
-RESULTS = HERE.parent / "benchmarks" / "results"
+CLONE = Path(__file__).resolve().parents[1]
+RESULTS = CLONE / "benchmarks" / "results"
+DOCS = CLONE / "docs"
 # What the presets are to reach: share of full's needle and qa answers, of its prefill compute, of
 # its KV bytes.
 TARGETS = {"balanced": (0.95, 0.75, 0.25), "fast": (0.80, 0.60, 0.20)}
@@ -37,8 +38,8 @@ def main() -> None:
     )
     if calibration is None:
         raise SystemExit("the embedded model was not calibrated: fastkv calibrate")
-    draw_frontier(rivals["methods"], HERE / "frontier.png")
-    (HERE / "needles.png").write_bytes(heatmap_png(places(accuracy["needles"])))
+    draw_frontier(rivals["methods"], DOCS / "frontier.png")
+    (DOCS / "needles.png").write_bytes(heatmap_png(places(accuracy["needles"])))
     parts = [
         introduction(accuracy, rivals),
         targets(accuracy),
@@ -49,7 +50,7 @@ def main() -> None:
         selection_part(selection),
         calibration_part(calibration),
     ]
-    (HERE / "accuracy.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (DOCS / "accuracy.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def introduction(accuracy: dict[str, Any], rivals: dict[str, Any]) -> str:
