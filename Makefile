@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test format completions accuracy peers reuse evidence long-document fuzz clean
+.PHONY: demo test format completions reference accuracy peers reuse evidence long-document fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -25,6 +25,9 @@ format: $(READY)
 
 completions: $(READY)
 	$(BIN)/python -m fastkv_cli.completions
+
+reference: $(READY)
+	$(BIN)/python -m fastkv_cli.reference
 
 # Everything in docs/accuracy.md, measured anew: more than an hour on 2 cores.
 PRESETS := fast,balanced,quality
