@@ -33,7 +33,7 @@ class Kernel(StrEnum):
 
 
 # Query rows a block, and scores a block and KV head. On a CPU they stay in the cache and in one
-# buffer (measured: docs/performance.md); elsewhere only memory sets a bound.
+# buffer (measured: docs/decisions.md); elsewhere only memory sets a bound.
 _CPU_BLOCK = (256, 2**23)
 _BLOCK = (1024, 2**27)
 GRAIN = 64
