@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process exits with: the table in the README and in `fastkv --help`."""
+    """What the process exits with: the table in docs/reference.md and in `fastkv --help`."""
 
     OK = 0
     FAILURE = 1
