@@ -140,7 +140,10 @@ def files_of(name: str) -> list[Path]:
 
 
 TORCH = {"torch", "transformers"}
-UPWARDS = {"cli", "commands", "options", "pipeline", "render", "console", "progress", "completions"}
+UPWARDS = {
+    *("cli", "commands", "options", "pipeline", "render", "console", "progress"),
+    *("completions", "reference"),
+}
 FORBIDDEN = {
     "errors": UPWARDS | TORCH | {"engine", "documents", "models", "tasks", "prompts", "config"},
     "to_json": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "stats"},
