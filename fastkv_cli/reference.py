@@ -1,7 +1,7 @@
 """The reference page: `python -m fastkv_cli.reference [FILE]` writes docs/reference.md.
 
 Commands, options, environment variables and exit codes come from the app itself. The meanings of
-the JSON fields are written here; a test compares their names with what the commands print.
+the JSON fields are in json_fields.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from .cli import app
 from .errors import ExitCode
+from .json_fields import ANSWER_FIELDS, DRY_RUN_FIELDS, EXTRACT_FIELDS, FAILURE_FIELDS
 from .render import SCHEMA
 
 _HEADER = """# Reference
@@ -64,136 +65,6 @@ ENVIRONMENT = (
         "2000",
     ),
 )
-
-ANSWER_FIELDS = {
-    "schema": f"`{SCHEMA}`",
-    "command": "`summarize`, `ask` or `chat`",
-    "question": "the question; null for a summary",
-    "answer": "the text on stdout",
-    "model.name": "the model, as it was named",
-    "model.revision": "its revision",
-    "model.dtype": "number format of the weights",
-    "model.device": "where it ran",
-    "model.attention": "attention kernels of the prefill",
-    "model.decode_weights": "the weights that decoding read",
-    "documents[].path": "as it was typed; `-` is stdin",
-    "documents[].kind": "format",
-    "documents[].num_pages": "pages in the file; null where the format has none",
-    "documents[].pages": "pages that were read and hold text; null where the format has none",
-    "documents[].pages_empty": "pages that were read and hold no text",
-    "documents[].pages_failed": "pages that could not be read",
-    "documents[].pages_left_out": "pages that a limit left out",
-    "documents[].characters": "characters of the text",
-    "documents[].tokens": "tokens of the text",
-    "reading.parts": "parts that the text was cut into; 1 when it fits the window",
-    "reading.parts_resumed": "parts taken from an interrupted run",
-    "reading.tokens_read": "tokens of the text that at least the early layers read",
-    "reading.tokens_used": "tokens of the text that the answer was made from",
-    "reading.tokens_left_out": "the difference of the two",
-    "reading.parts_s": "seconds spent on the parts before the answer's own prompt; null with one "
-    "part",
-    "reading.state": "the document state; null where none could be used",
-    "reading.state.mode": "`exact`, `int8`, or `off`: held in memory for this run",
-    "reading.state.tokens_found": "tokens whose state was known already",
-    "reading.state.bytes_found": "bytes of their states",
-    "reading.state.tokens_kept": "tokens whose state was made and kept by this run",
-    "reading.state.bytes_kept": "bytes of their states",
-    "reading.state.find_s": "seconds to find and check states",
-    "reading.state.stage_one_s": "seconds in the layers before the TSP layer",
-    "stats.extract_s": "seconds to read the documents from disk",
-    "stats.load_s": "seconds to load the model, without imports, downloads and conversion",
-    "stats.prefill_s": "seconds of all prefills, parts included",
-    "stats.ttft_s": "seconds from the start of the first prefill to the answer's first token",
-    "stats.decode_tokens_per_s": "tokens a second behind the first; null with fewer than two",
-    "stats.prompt_tokens": "tokens of the answer's prompt",
-    "stats.output_tokens": "tokens generated, an end token included",
-    "stats.peak_memory_bytes": "peak memory, of the GPU where one is used, else of the process; "
-    "null where the system does not tell",
-    "kv.method": "compression method",
-    "kv.budget": "what was asked to be kept",
-    "kv.tsp_layer": "the TSP layer; null without one",
-    "kv.tsp_rate": "share of the tokens that went deeper; null where all did",
-    "kv.full_bytes": "predicted bytes of the full KV cache",
-    "kv.kept_bytes": "measured bytes of the keys and values held right after prefill",
-    "kv.kept_ratio": "kept over full bytes",
-    "kv.full_flops": "floating-point operations of a full prefill, predicted",
-    "kv.prefill_flops": "those of this prefill, without the scoring of tokens",
-    "kv.compute_ratio": "prefill over full operations",
-    "kv.settings": "where the method's settings come from",
-    "kv.note": "why less was compressed than asked for; empty if it was not",
-    "kv.layers[].tokens_seen": "tokens that the layer saw",
-    "kv.layers[].tokens_kept": "entries it kept of each head, on average",
-    "citations[].document": "path of a document that carried the answer, best first",
-    "citations[].page": "its page, from 1; null where the format has none",
-    "citations[].line": "its line, from 1; null where there are pages",
-    "citations[].score": "how much of the answer it carries, 0 to 1",
-    "citations[].snippet": "the words there that support the answer best",
-    "not_in_document": "numbers, names and quotations of the answer that stand in no document; "
-    "null where that was not checked",
-    "found": "whether the documents answer the question; null for a summary, or unchecked",
-    "reason": "why they do not",
-    "guess": "what the model said where they do not",
-    "warnings": "one line each",
-}
-
-FAILURE_FIELDS = {
-    "schema": f"`{SCHEMA}`",
-    "command": "`ask` or `chat`",
-    "question": "the question",
-    "answer": "null",
-    "error": "what is wrong, and what to do",
-    "exit_code": "as in the table above",
-}
-
-EXTRACT_FIELDS = {
-    "schema": f"`{SCHEMA}`",
-    "command": "`extract`",
-    "documents[].path": "as it was typed; `-` is stdin",
-    "documents[].kind": "format",
-    "documents[].num_pages": "pages in the file; null where the format has none",
-    "documents[].characters": "characters of the text",
-    "documents[].tokens": "tokens of the text",
-    "documents[].pages[].number": "page, from 1",
-    "documents[].pages[].status": "`read`, `no text`, `could not be read` or `left out`",
-    "documents[].pages[].characters": "characters of the page",
-    "documents[].pages[].tokens": "tokens of the page",
-    "documents[].pages[].text": "its text",
-    "documents[].text": "the text of a document without pages",
-    "documents[].warnings": "one line each",
-}
-
-DRY_RUN_FIELDS = {
-    "schema": f"`{SCHEMA}`",
-    "dry_run": "true",
-    "command": "`summarize` or `ask`",
-    "model": "the model's name",
-    "dtype": "number format that the weights would be in",
-    "device": "where it would run",
-    "max_context": "the model's window, in tokens",
-    "documents": "as in an answer",
-    "reading.tokens": "tokens of the text",
-    "reading.parts": "parts that the text would be cut into",
-    "reading.longest_prompt": "tokens of the longest prompt",
-    "reading.way": "what would become of the parts; empty where there is one",
-    "reading.fits_window": "whether there is one part",
-    "method": "compression method",
-    "budget": "what it would keep",
-    "settings": "where its settings come from",
-    "note": "why less would be compressed than asked for",
-    "memory.weights_bytes": "all weights of the model",
-    "memory.resident_weights_bytes": "weights in memory at once",
-    "memory.copies_bytes": "packed copies for decoding; 0 where there are none",
-    "memory.full_kv_bytes": "the full KV cache",
-    "memory.kept_kv_bytes": "the KV cache that the method keeps",
-    "memory.working_bytes": "what prefill holds beside them",
-    "memory.program_bytes": "the program and its libraries; null where the system does not tell",
-    "memory.available_bytes": "free memory; null where the system does not tell",
-    "memory.peak_bytes": "predicted peak",
-    "memory.full_peak_bytes": "predicted peak with `--method full`",
-    "memory.fits": "whether the free memory suffices; null where it is not known",
-    "extract_s": "seconds to read the documents",
-    "warnings": "one line each",
-}
 
 
 def reference_page() -> str:

@@ -17,13 +17,13 @@ from test_render import make_report
 from fastkv_cli.cli import run
 from fastkv_cli.errors import UsageError
 from fastkv_cli.extraction import extract, render_json
-from fastkv_cli.reference import (
+from fastkv_cli.json_fields import (
     ANSWER_FIELDS,
     DRY_RUN_FIELDS,
     EXTRACT_FIELDS,
     FAILURE_FIELDS,
-    reference_page,
 )
+from fastkv_cli.reference import reference_page
 from fastkv_cli.render import render_failure, report_fields
 from fastkv_cli.stats import StateStats
 
