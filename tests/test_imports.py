@@ -152,7 +152,9 @@ FORBIDDEN = {
     "disarm": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
     "prompts": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks"},
     "templates": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "jinja2"},
-    "template_worker": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "models"},
+    "template_worker": UPWARDS
+    | TORCH
+    | {"rich", "typer", "engine", "documents", "tasks", "models"},
     "engine": UPWARDS | {"rich", "typer", "documents", "tasks", "prompts"},
     "tasks": UPWARDS | TORCH | {"rich", "typer", "engine"},
     "render": TORCH | {"engine", "documents", "tasks", "console", "pipeline", "commands", "cli"},

@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 from ..config import LOCAL_REVISION, cache_dir
 from ..errors import ModelError
+from .checked import check_files, check_sizes, read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
-from .supported import GGUF_ARCHITECTURES, check_model_type, read_config, unsupported
+from .supported import GGUF_ARCHITECTURES, check_model_type, unsupported
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 _GGUF_STRING = 8
@@ -33,12 +34,15 @@ def resolve_folder(name: str, folder: Path) -> ModelFiles:
 def check_folder(folder: Path, name: str) -> None:
     """Raise a ModelError unless the folder holds a complete model of a supported family."""
     config = folder / "config.json"
-    if not config.is_file():
+    if not config.exists():
         raise ModelError(
             f"{name} has no config.json", "give a model folder as transformers saves it"
         )
-    check_model_type(read_config(config, name).get("model_type"), name)
-    missing = _missing_weights(folder, name)
+    check_files(folder, name)
+    settings = read_object(config, name)
+    check_model_type(settings.get("model_type"), name)
+    check_sizes(settings, name)
+    missing = next((path.name for path in weight_files(folder, name) if not path.is_file()), None)
     if missing:
         raise ModelError(
             f"the weights of {name} are incomplete: {missing} is missing", "fetch the model again"
@@ -49,19 +53,27 @@ def check_folder(folder: Path, name: str) -> None:
         )
 
 
-def _missing_weights(folder: Path, name: str) -> str | None:
-    """The first weight file that is missing, if one is."""
-    if (folder / "model.safetensors").is_file():
-        return None
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return "model.safetensors"
-    shards = read_config(index, name).get("weight_map")
+def weight_files(folder: Path, name: str) -> list[Path]:
+    """The files that hold the weights of a model, which may be missing.
+
+    Raises:
+        ModelError: when the index of several files cannot be read, or names others than those
+            beside it.
+    """
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file() or not index.exists():
+        return [whole]
+    shards = read_object(index, name).get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        return "the list of weights in model.safetensors.index.json"
-    return next(
-        (s for s in sorted(map(str, set(shards.values()))) if not (folder / s).is_file()), None
-    )
+        raise ModelError(f"the {index.name} of {name} lists no weights", "fetch the model again")
+    names = sorted({str(shard) for shard in shards.values()})
+    for shard in names:
+        if shard != Path(shard).name or "\\" in shard or not shard.endswith(".safetensors"):
+            raise ModelError(
+                f"the {index.name} of {name} names {shard[:60]!r}, which is no file beside it",
+                "fetch the model again",
+            )
+    return [folder / shard for shard in names]
 
 
 def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> ModelFiles:
