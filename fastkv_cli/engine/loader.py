@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,12 +100,12 @@ def load_model(
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            model, tokenizer, load_s = _load(folder, name, place, number_format, with_weights)
-            eos_ids = _eos_ids(model, tokenizer, folder, name)
+            loaded = _load(folder, name, place, number_format, with_weights)
     except FastKVError:
         raise
     except Exception as error:
         raise _explain(error, name, place) from error
+    model, tokenizer, eos_ids, load_s = loaded
     return LoadedModel(
         model=model,
         tokenizer=GuardedTokenizer(tokenizer, name, model.config.vocab_size),
@@ -135,8 +136,10 @@ def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None
 
 def _load(
     folder: Path, name: str, device: torch.device, dtype: torch.dtype, with_weights: bool
-) -> tuple[Any, Any, float]:
+) -> tuple[Any, Any, frozenset[int], float]:
     config = read_object(folder / "config.json", name)
+    file = "generation_config.json"
+    stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
     stored = read_headers(folder, name)
     check_num_layers(config, stored, name)
     plain = is_plain(config, _read_json(folder / "tokenizer_config.json", name), device, dtype)
@@ -158,7 +161,7 @@ def _load(
     model = model.to(device).eval().requires_grad_(False)
     if with_weights:
         _check_rope(model, name)
-    return model, tokenizer, load_s
+    return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
 
 
 _Loaded = tuple[Any, Any, list[str], float]
@@ -236,11 +239,10 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
     return read_object(path, name) if path.exists() else {}
 
 
-def _eos_ids(model: Any, tokenizer: Any, folder: Path, name: str) -> frozenset[int]:
+def _eos_ids(stated: Sequence[int], model: Any, tokenizer: Any, name: str) -> frozenset[int]:
     """The tokens that end an answer: what the config files say, and the end of a chat turn."""
-    file = "generation_config.json"
     found = {
-        *check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name),
+        *stated,
         *check_token_ids(getattr(model.config, "eos_token_id", None), "config.json", name),
         *check_token_ids(tokenizer.eos_token_id, "tokenizer_config.json", name),
     }
@@ -250,7 +252,7 @@ def _eos_ids(model: Any, tokenizer: Any, folder: Path, name: str) -> frozenset[i
 
 
 def _explain(error: Exception, name: str, device: torch.device) -> FastKVError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:_MAX_REASON].rstrip(" .")
     if is_out_of_memory(error):
         return OutOfMemoryError(
             f"not enough memory on {device} for the weights of {name}",

@@ -72,16 +72,17 @@ def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> 
         stored: what the files hold.
         name: the model's, for the message.
     """
-    if getattr(config, "quantization_config", None):
-        return  # packed: transformers knows the shapes
+    is_packed = bool(getattr(config, "quantization_config", None))
     # transformers finds the body's weights without their prefix as well
     prefix = "" if "model.embed_tokens.weight" in stored else "model."
     for key, shape in _expected(config):
-        found = stored.get(key) or stored.get(key.removeprefix(prefix))
+        wanted = key if key in stored else key.removeprefix(prefix)
+        if is_packed and key.endswith("_proj.weight"):
+            found = _unpacked(stored, wanted, shape)
+        else:
+            found = stored.get(wanted)
         if found is None:
-            raise ModelError(
-                f"the weights of {name} are incomplete: {key} is missing", "fetch the model again"
-            )
+            raise ModelError(f"the weights of {name} are incomplete: {key} is missing", _AGAIN)
         if found.shape != shape:
             raise ModelError(
                 f"the config.json of {name} does not fit its weights: {key} is of shape "
@@ -93,6 +94,21 @@ def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> 
                 f"{key} of {name} is stored as {found.dtype}, which is no number format of weights",
                 _AGAIN,
             )
+
+
+def _unpacked(
+    stored: Mapping[str, StoredTensor], key: str, shape: tuple[int, ...]
+) -> StoredTensor | None:
+    """A matrix of this shape, provided that what is stored in its place can be one.
+
+    How it is packed is for transformers to know: with 2 bits, 16 numbers are one of the file's.
+    """
+    names = ("weight", "qweight", "weight_packed")
+    places = (stored.get(key.removesuffix("weight") + name) for name in names)
+    packed = next(filter(None, places), None)
+    if packed is None or math.prod(packed.shape) * 16 < math.prod(shape):
+        return packed
+    return StoredTensor("F32", shape)
 
 
 def check_memory(
