@@ -21,7 +21,7 @@ from .guarded import GuardedTokenizer, explained_panics
 from .hardware import choose_attention, choose_device, choose_dtype
 from .measure import is_out_of_memory
 from .plain import PlainLlama, is_plain
-from .stored import check_memory, check_num_layers, check_shapes, read_headers
+from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
 
 _MAX_REASON = 200  # characters
 # The chat templates of the supported families end a turn with one of these.
@@ -146,7 +146,7 @@ def _load(
     settings = SimpleNamespace(**config) if plain else _read_settings(folder)
     check_shapes(settings, stored, name)
     if with_weights and not plain:  # those of a plain model are mapped
-        check_memory(stored, dtype, device, name)
+        check_room(count_bytes(stored, dtype), device, name)
     load = _load_plain if plain else _load_any
     if not with_weights:
         device = torch.device("meta")

@@ -111,11 +111,13 @@ def _unpacked(
     return StoredTensor("F32", shape)
 
 
-def check_memory(
-    stored: Mapping[str, StoredTensor], dtype: torch.dtype, device: torch.device, name: str
-) -> None:
-    """Raise an OutOfMemoryError when the weights need more memory than is free."""
-    needed = sum(math.prod(tensor.shape) for tensor in stored.values()) * dtype.itemsize
+def count_bytes(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> int:
+    """What the weights take in memory, in this number format."""
+    return sum(math.prod(tensor.shape) for tensor in stored.values()) * dtype.itemsize
+
+
+def check_room(needed: int, device: torch.device, name: str) -> None:
+    """Raise an OutOfMemoryError when the weights need more bytes than are free."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory_bytes()
     if free is not None and needed > free:
         raise OutOfMemoryError(
