@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ..errors import FastKVError, ModelError
 _HINT = "fetch the model again, or try another one"
 _STDERR = 2
 _MAX_REASON = 200
+_WORD = re.compile(r"\w")
 _lock = threading.RLock()  # there is one stderr
 
 
@@ -48,11 +50,14 @@ class GuardedTokenizer:
         """Encode a text.
 
         Raises:
-            ModelError: when that fails, or a token is none of the model's.
+            ModelError: when that fails, gives nothing, or a token is none of the model's.
         """
         with explained_panics(self._name):
             encoded = self._tokenizer(text, **settings)
-        largest = max(encoded["input_ids"], default=0)
+        ids = encoded["input_ids"]
+        if not ids and _WORD.search(text):
+            raise ModelError(f"the tokenizer of {self._name} gives no tokens for a text", _HINT)
+        largest = max(ids, default=0)
         if largest >= self._vocab_size:
             raise ModelError(
                 f"the tokenizer of {self._name} gives token {largest:,}, and the model knows "

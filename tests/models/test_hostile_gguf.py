@@ -200,7 +200,8 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
     "base": (entry("llama.rope.freq_base", F32, 0.0), "gives 0.0 for llama.rope.freq_base"),
     "scaling": (entry("llama.rope.scaling.type", U32, 1), "gives 1 for llama.rope.scaling.type"),
     "wide": (entry("llama.feed_forward_length", U32, 2**31 - 1), "contradicts itself"),
-    "no tensor": (without("blk.0.ffn_up.weight"), "1 tensors are missing, as blk.0.ffn_up.weight"),
+    "no tensor": (
+        lambda file: file.tensors.update(other=file.tensors.pop("blk.0.ffn_up.weight")), "1 tensors are missing, as blk.0.ffn_up.weight"),
     # the tokenizer
     "no tokens": (without(TOKENS), "has no tokenizer"),
     "tokens of numbers": (entry(TOKENS, listed(U32, [1] * 8)), f"gives a list for {TOKENS}"),
