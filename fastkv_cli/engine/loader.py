@@ -16,6 +16,7 @@ from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
 from ..models.checked import check_token_ids, read_object
 from ..models.local import weight_files
+from .families import open_decoder
 from .gguf import convert, quiet
 from .guarded import GuardedTokenizer, explained_panics
 from .hardware import choose_attention, choose_device, choose_dtype
@@ -61,7 +62,10 @@ class LoadedModel:
         Raises:
             OSError: when they are no longer there.
         """
-        found = [(path.name, path.stat()) for path in sorted(self.folder.iterdir())]
+        paths = [
+            path for path in sorted(self.folder.iterdir()) if path.exists()
+        ]  # links to nothing
+        found = [(path.name, path.stat()) for path in paths]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
 
@@ -222,16 +226,23 @@ def _load_plain(
 
 
 def _check_rope(model: Any, name: str) -> None:
-    """Raise a ModelError unless the rotary embeddings are numbers, and as many as a head has."""
-    like = torch.empty((), dtype=torch.float32, device=model.lm_head.weight.device)
-    positions = torch.tensor([[0, model.config.max_position_embeddings - 1]], device=like.device)
-    head_dim = model.model.layers[0].self_attn.head_dim
-    for each in model.model.rotary_emb(like, positions):
-        if each.shape[-1] > head_dim or each.shape[-1] % 2 or not each.isfinite().all():
-            raise ModelError(
-                f"the config.json of {name} gives rotary embeddings that cannot be computed with",
-                "fetch the model again",
-            )
+    """Raise a ModelError unless the rotary embeddings are numbers, and as many as a head has.
+
+    Whatever else config.json says of them in words or odd numbers raises here, and not in a run.
+    """
+    decoder = open_decoder(model)
+    last = decoder.max_context - 1
+    decoder.name_rope(last)
+    rope = decoder.rope(torch.tensor([0, last], device=decoder.device), decoder.max_context)
+    scale = () if rope.query_scale is None else (rope.query_scale,)
+    rotated = rope.cos.shape[-1]
+    if not 0 < rotated <= decoder.layers[0].head_dim or not all(
+        each.isfinite().all() for each in (rope.cos, rope.sin, *scale)
+    ):
+        raise ModelError(
+            f"the config.json of {name} gives rotary embeddings that cannot be computed with",
+            "fetch the model again",
+        )
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

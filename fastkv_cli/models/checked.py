@@ -68,6 +68,7 @@ _SIZES = (
     "sliding_window",
 )
 _MAX_SIZE = 2**31 - 1
+_MAX_LABELS = 2**16
 
 
 def check_files(folder: Path, name: str) -> None:
@@ -79,7 +80,8 @@ def check_files(folder: Path, name: str) -> None:
     """
     try:
         present = [folder / file for file in _LIMITS if (folder / file).exists()]
-        present += [*folder.glob("*.safetensors"), *folder.glob(f"{_TEMPLATES}/*.jinja")]
+        for pattern in ("*.safetensors", "tokenizer.*.json", f"{_TEMPLATES}/*.jinja"):
+            present += folder.glob(pattern)
         has_adapter = (folder / _ADAPTER).exists()
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
@@ -164,6 +166,9 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
     for key in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
         if not isinstance(config.get(key), bool | None):
             raise _odd(key, config[key], name)
+    labels = config.get("num_labels")  # transformers makes a text for each
+    if labels is not None and not _is_int(labels, 0, _MAX_LABELS):
+        raise _odd("num_labels", labels, name)
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
         raise _odd("num_key_value_heads", kv_heads, name)
@@ -193,5 +198,6 @@ def _is_positive(value: Any) -> bool:
 
 
 def _odd(key: str, value: Any, name: str, file: str = "config.json") -> ModelError:
-    shown = {dict: "an object", list: "a list"}.get(type(value)) or repr(value)[:60]
+    nested = isinstance(value, dict | list)  # its repr may be too deep for Python
+    shown = "no single value" if nested else repr(value)[:60]
     return ModelError(f"the {file} of {name} gives {shown} for {key}", "fetch the model again")

@@ -45,7 +45,7 @@ class Items(NamedTuple):
     """A list of an entry: what it holds (`str`, `int` or `float`), and how much of it."""
 
     kind: type
-    count: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,11 @@ def _check_tokenizer(facts: dict[str, Any], name: str) -> None:
     for key, kind in _LISTS.items():
         if key in facts and not (isinstance(facts[key], Items) and facts[key].kind is kind):
             raise _odd(key, facts[key], name)
-    num_tokens = facts[_TOKENS].count
+    num_tokens = facts[_TOKENS].size
     for key in ("tokenizer.ggml.scores", "tokenizer.ggml.token_type"):
-        if key in facts and facts[key].count != num_tokens:
+        if key in facts and facts[key].size != num_tokens:
             raise ModelError(
-                f"{name} has {num_tokens:,} tokens, and {facts[key].count:,} of {key}",
+                f"{name} has {num_tokens:,} tokens, and {facts[key].size:,} of {key}",
                 "fetch it again",
             )
     for key, value in facts.items():
@@ -119,7 +119,7 @@ def _check_shapes(header: GGUFHeader, architecture: str, name: str) -> None:
         )
     head_dims = heads * head_dim, kv_heads * head_dim
     expected = _expected(architecture, num_layers, hidden, size("feed_forward_length"), head_dims)
-    num_tokens = header.facts[_TOKENS].count
+    num_tokens = header.facts[_TOKENS].size
     missing = []
     for key, shape in [("token_embd.weight", (hidden, num_tokens)), *expected]:
         found = header.shapes.get(key)

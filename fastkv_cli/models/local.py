@@ -106,7 +106,7 @@ def sha256_of(path: Path, on_progress: ProgressCallback, activity: str) -> str:
     return digest.hexdigest()
 
 
-def _note_of(gguf: Path) -> tuple[Path, dict[str, str | int]]:
+def _note_of(gguf: Path) -> tuple[Path, dict[str, object]]:
     """Where the sha256 of a file is noted, and what of the file it holds for."""
     facts = gguf.stat()
     key = hashlib.sha256(os.fsencode(gguf)).hexdigest()[:32]

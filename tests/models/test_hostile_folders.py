@@ -51,6 +51,16 @@ def replaced(file: str, make: Callable[[Path], Any]) -> Callable[[], None]:
     return spoil
 
 
+def templates(value: Any) -> Callable[[], None]:
+    """The chat template in tokenizer_config.json, as it was before it had a file."""
+
+    def spoil() -> None:
+        Path("model/chat_template.jinja").unlink()
+        set_keys("tokenizer_config.json", chat_template=value)()
+
+    return spoil
+
+
 def sparse(file: str, size: int) -> Callable[[], None]:
     return replaced(file, lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), size))
 
@@ -77,6 +87,14 @@ def weights(change: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
 
 EMBEDDINGS = "model.embed_tokens.weight"
 NESTED = "[" * 100_000 + "]" * 100_000
+NO_JSON: dict[str, str | bytes] = {
+    "nested": NESTED,
+    "empty": "",
+    "list as": "[]",
+    "bytes as": b"\xff\xfe\x00{",
+    "digits in": '{"eos_token_id": ' + "9" * 100_000 + "}",
+    "half of": '{"a": ',
+}
 INDEX = "model.safetensors.index.json"
 
 
@@ -127,14 +145,7 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     **{
         f"{kind} {file}": (text(file, content), "JSON|tokenizer|empty")
         for file in ("config.json", "generation_config.json", "tokenizer_config.json")
-        for kind, content in {
-            "nested": NESTED,
-            "empty": "",
-            "list as": "[]",
-            "bytes as": b"\xff\xfe\x00{",
-            "digits in": '{"eos_token_id": ' + "9" * 100_000 + "}",
-            "half of": '{"a": ',
-        }.items()
+        for kind, content in NO_JSON.items()
     },
     "tokenizer nested": (text("tokenizer.json", NESTED), "tokenizer of ./model breaks down"),
     "tokenizer empty": (text("tokenizer.json", ""), "tokenizer of ./model breaks down"),
@@ -194,6 +205,8 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
         ),
         "rotary embeddings that cannot|rope",
     ),
+    "labels": (set_keys("config.json", num_labels=10**9), "num_labels"),
+    "padding": (set_keys("config.json", pad_token_id=10**6), "./model"),
     "model type": (set_keys("config.json", model_type={"a": 1}), "not supported"),
     "long model type": (set_keys("config.json", model_type="x" * 10**6), "not supported"),
     "quantized": (set_keys("config.json", quantization_config="q"), "quantization_config"),
@@ -212,20 +225,9 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     },
     # the tokenizer's
     "tokenizer class": (set_keys("tokenizer_config.json", tokenizer_class=[1]), "./model"),
-    "template a number": (
-        lambda: (
-            Path("model/chat_template.jinja").unlink(),
-            set_keys("tokenizer_config.json", chat_template=7)(),
-        )[-1],
-        "chat template is no text",
-    ),
-    "templates without names": (
-        lambda: (
-            Path("model/chat_template.jinja").unlink(),
-            set_keys("tokenizer_config.json", chat_template=[1])(),
-        )[-1],
-        "./model",
-    ),
+    "template a number": (templates(7), "chat template is no text"),
+    "templates without names": (templates([1]), "./model"),
+    "template of numbers": (templates([{"name": "default", "template": 7}]), "is no text"),
     # weights
     "empty weights": (text("model.safetensors", b""), "cannot read model.safetensors"),
     "header beyond the file": (
@@ -294,6 +296,34 @@ def test_hostile_folders_end_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("phi3-longrope", {"long_factor": [0.0] * 8}),
+        ("phi3-partial", {"partial_rotary_factor": 9}),
+        ("phi3-partial", {"partial_rotary_factor": 0}),
+        ("ministral3", {"llama_4_scaling_beta": "x"}),
+        ("ministral3", {"llama_4_scaling_beta": float("nan")}),
+        ("ministral3", {"original_max_position_embeddings": 0}),
+        ("ministral3", {"factor": 0}),
+        ("llama3-rope", {"factor": "x"}),
+    ],
+    ids=str,
+)
+def test_rotary_embeddings_of_nonsense_are_told_when_loading(
+    name: str,
+    keys: dict[str, Any],
+    options: list[str],
+    tiny_models: dict[str, Path],
+    capfd: Capture,
+) -> None:
+    shutil.copytree(tiny_models[name], "model")
+    rope = json.loads(Path("model/config.json").read_text())["rope_parameters"]
+    set_keys("config.json", rope_parameters=rope | keys)()
+    assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.MODEL
+    assert re.fullmatch(r"fastkv: .*\./model.*\n", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
     ("file", "keys"),
     [
         ("config.json", {"unknown": float("inf"), "auto_map": {"AutoConfig": "evil.Config"}}),
@@ -310,6 +340,7 @@ def test_what_does_not_matter_may_be_anything(
     set_keys(file, **keys)()
     os.mkfifo("model/pytorch_model.bin")
     os.mkfifo("model/training_args.bin")
+    Path("model/README.md").symlink_to("nowhere")
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.OK
 
 
