@@ -8,6 +8,7 @@ backtracks for ever panics too, after 10,000,000 steps (Oniguruma's limit on a m
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import tempfile
@@ -21,6 +22,7 @@ from ..errors import FastKVError, ModelError
 _HINT = "fetch the model again, or try another one"
 _STDERR = 2
 _MAX_REASON = 200
+_MAX_GROWTH = 1024  # the supported families' replace a blank by one character
 _WORD = re.compile(r"\w")
 _lock = threading.RLock()  # there is one stderr
 
@@ -74,6 +76,30 @@ class GuardedTokenizer:
         """
         with explained_panics(self._name):
             return self._tokenizer.decode(token_ids, **settings)
+
+
+def check_growth(tokenizer: Any, name: str) -> None:
+    """Raise a ModelError where a tokenizer could make a text thousands of times as long.
+
+    40 replacements of `a` by `aa` one after another ask for a TB of memory for a letter, and Rust
+    ends the process then.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        name: of the model.
+    """
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    growth = 1 if normalizer is None else _growth(json.loads(normalizer.__getstate__()))
+    if growth > _MAX_GROWTH:
+        raise ModelError(f"the tokenizer of {name} makes texts {growth:,} times as long", _HINT)
+
+
+def _growth(part: dict[str, Any]) -> int:
+    """The most characters that a normalizer's replacements, all in turn, make of one."""
+    growth = max(1, len(part.get("content", "") + part.get("prepend", "")))
+    for inner in part.get("normalizers", ()):
+        growth = min(growth * _growth(inner), 2**63)
+    return growth
 
 
 @contextlib.contextmanager

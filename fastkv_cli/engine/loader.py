@@ -18,7 +18,7 @@ from ..models.checked import check_token_ids, read_object
 from ..models.local import weight_files
 from .families import open_decoder
 from .gguf import convert, quiet
-from .guarded import GuardedTokenizer, explained_panics
+from .guarded import GuardedTokenizer, check_growth, explained_panics
 from .hardware import choose_attention, choose_device, choose_dtype
 from .measure import is_out_of_memory
 from .plain import PlainLlama, is_plain
@@ -62,9 +62,8 @@ class LoadedModel:
         Raises:
             OSError: when they are no longer there.
         """
-        paths = [
-            path for path in sorted(self.folder.iterdir()) if path.exists()
-        ]  # links to nothing
+        # a link to nothing is no file
+        paths = [path for path in sorted(self.folder.iterdir()) if path.exists()]
         found = [(path.name, path.stat()) for path in paths]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
@@ -162,6 +161,7 @@ def _load(
         )
     if not tokenizer.is_fast:  # it does not know where in a text its tokens stand
         raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
+    check_growth(tokenizer, name)
     model = model.to(device).eval().requires_grad_(False)
     if with_weights:
         _check_rope(model, name)

@@ -57,6 +57,21 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
         lambda t: t.update(pre_tokenizer=split(r"(\w|\w|\w\w| |\s)+\z(?!)")),
         r"breaks down \(Onig: Regex search error: retry-limit-in-match over",
     ),
+    "growing by a long text": (
+        lambda t: t.update(normalizer={"type": "Prepend", "prepend": "a" * 10**6}),
+        "makes texts 1,000,000 times as long",
+    ),
+    "growing step by step": (
+        lambda t: t.update(
+            normalizer={
+                "type": "Sequence",
+                "normalizers": [
+                    {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+                ] * 40,
+            }
+        ),
+        "makes texts 1,099,511,627,776 times as long",
+    ),
     "no expression": (lambda t: t.update(pre_tokenizer=split("((")), r"breaks down \(Oniguruma"),
     "unknown parts": (lambda t: t.update(pre_tokenizer={"type": "Nothing"}), "breaks down"),
     "no model": (lambda t: t.pop("model"), "breaks down"),
