@@ -10,15 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
 from typing import Any
 
 from .config import Length
 from .disarm import FENCE_NAME, disarm, replace_at, turn_words
 from .errors import ModelError
+from .templates import split_template
 
-# Stands where a text goes while the template is rendered; the first is the document's.
-_SENTINEL = re.compile("\u241eTEXT\\d+\u241e")
 _FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
 _MAX_ROUNDS = 8
 _SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
@@ -156,49 +154,10 @@ def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
 
 
 def _render(tokenizer: Any, num_turns: int = 0) -> list[str]:
-    """The template's pieces before, between and behind the texts of a conversation.
-
-    Args:
-        tokenizer: whose template it is.
-        num_turns: questions and answers before the last question.
-
-    Returns:
-        2 * num_turns + 2 pieces; just 2 where the template has no place for earlier turns, or would
-        not begin as it does without them.
-
-    Raises:
-        ModelError: when the template has no place for a text at all.
-    """
+    """The template's pieces around the texts of a conversation, as `split_template` gives them."""
     if tokenizer.chat_template is None:  # a base model: plain text, begun as the model expects it
         return [str(tokenizer.bos_token or ""), f"\n\n{_ANSWER.rstrip()}"]
-    alone = _apply(tokenizer, 0, has_system=True) or _apply(tokenizer, 0, has_system=False)
-    if not alone:
-        raise ModelError("the model's chat template has no place for a text", "try another model")
-    if not num_turns:
-        return alone
-    tried = (_apply(tokenizer, num_turns, has_system=has_system) for has_system in (True, False))
-    return next((pieces for pieces in tried if pieces[:1] == alone[:1]), alone)
-
-
-def _apply(tokenizer: Any, num_turns: int, *, has_system: bool) -> list[str]:
-    """The pieces of the template, with a system turn or its words in the first user turn.
-
-    Empty where it raises, or leaves anything out.
-    """
-    texts = [f"\u241eTEXT{number}\u241e" for number in range(2 * num_turns + 1)]
-    roles = cycle(("user", "assistant"))
-    turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
-    if has_system:
-        turns = [{"role": "system", "content": SYSTEM}, *turns]
-    else:
-        turns[0]["content"] = f"{SYSTEM}\n\n{texts[0]}"
-    settings = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-    try:
-        rendered = str(tokenizer.apply_chat_template(turns, **settings))
-    except Exception:  # noqa: BLE001 (templates raise what they like, as where no system turn exists)
-        return []
-    is_whole = SYSTEM in rendered and _SENTINEL.findall(rendered) == texts
-    return _SENTINEL.split(rendered) if is_whole else []
+    return split_template(tokenizer, SYSTEM, num_turns)
 
 
 def _encode_template(tokenizer: Any, text: str) -> list[int]:

@@ -91,7 +91,8 @@ def test_completion_imports_neither_torch_nor_transformers(
         ("fastkv_cli.render", {"torch", "transformers", "rich"}),
         ("fastkv_cli.console", {"torch", "transformers", "rich"}),
         ("fastkv_cli.tasks", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.prompts", {"torch", "transformers"}),
+        ("fastkv_cli.prompts", {"torch", "transformers", "jinja2"}),
+        ("fastkv_cli.template_worker", {"torch", "transformers", "numpy", "rich"}),
         ("fastkv_cli.models", {"torch", "transformers"}),
         ("fastkv_cli.pipeline", {"torch", "transformers"}),
         ("fastkv_cli.store", {"torch", "transformers", "numpy", "rich", "safetensors"}),
@@ -153,6 +154,10 @@ FORBIDDEN = {
     "models": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
     "disarm": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
     "prompts": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks"},
+    "templates": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "jinja2"},
+    "template_worker": UPWARDS
+    | TORCH
+    | {"rich", "typer", "engine", "documents", "tasks", "models"},
     "engine": UPWARDS | {"rich", "typer", "documents", "tasks", "prompts"},
     "tasks": UPWARDS | TORCH | {"rich", "typer", "engine"},
     "render": TORCH | {"engine", "documents", "tasks", "console", "pipeline", "commands", "cli"},

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, Sampling
-from ..errors import ContextError, OutOfMemoryError, UsageError
+from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
 from ..events import Generation, Piece
 from ..models import ProgressCallback
 from ..stats import GenerationStats, KVStats, LayerStats
@@ -188,6 +188,7 @@ class Engine:
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
             ContextError: when the prompt leaves no room in the model's window.
+            ModelError: when the model's weights give no numbers.
             OutOfMemoryError: when memory runs out.
         """
         ids = self._tensor(prompt_ids)
@@ -204,6 +205,7 @@ class Engine:
                     self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
                 )
             answer.read_at = now(self.decoder.device)
+            self._check_numbers(read.logits)
             lengths = read.cache.lengths
             ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
             yield from self._decode(read, sampler, limit, answer, ends, until)
@@ -240,6 +242,15 @@ class Engine:
                 break
         if piece := answer.text.flush():
             yield Piece(piece)
+
+    def _check_numbers(self, logits: Tensor) -> None:
+        """Raise a ModelError where the first logits, (vocabulary,), are not numbers."""
+        if logits.isnan().any():
+            raise ModelError(
+                f"{self.loaded.name} gives no numbers (its logits are NaN): its weights are "
+                f"damaged, or too large for {self.loaded.dtype_name}",
+                "fetch the model again, or try --dtype float32",
+            )
 
     def reset_peak_memory(self) -> None:
         """Let the peak of the memory count from here, where the system can."""

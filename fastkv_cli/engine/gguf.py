@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,11 @@ from filelock import FileLock, Timeout
 from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import Progress, ProgressCallback, check_model_type
 from ..models.files import silent
+from ..models.gguf_header import read_header
+from ..models.gguf_sizes import check_header
 from .gguf_metadata import complete
+from .guarded import explained_panics
+from .stored import check_room
 
 _STORED_DTYPE = torch.bfloat16
 _MAX_SHARD = "5GB"
@@ -45,7 +49,8 @@ def convert(gguf: Path, target: Path, on_progress: ProgressCallback | None = Non
     behind is removed. A folder that is there already is left as it is.
 
     Raises:
-        ModelError: when transformers cannot read the file, or the folder cannot be written.
+        ModelError: when the file is damaged, transformers cannot read it, or the folder cannot be
+            written.
         OutOfMemoryError: when the dequantized weights do not fit into memory.
     """
     report = on_progress or silent
@@ -116,7 +121,10 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
-    model, tokenizer = _read(gguf, report)
+    header = read_header(gguf, gguf.name)
+    check_header(header, gguf.name)
+    check_room(header.num_weights * _STORED_DTYPE.itemsize, torch.device("cpu"), gguf.name)
+    model, tokenizer = _read(gguf, folder, report)
     weights = _own_weights(model)
     needed = sum(weight.nbytes for weight in weights.values())
     free = shutil.disk_usage(folder).free
@@ -134,43 +142,63 @@ def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
     report(Progress(f"converting {gguf.name}: writing", needed, needed, "bytes"))
 
 
-def _read(gguf: Path, report: ProgressCallback) -> tuple[Any, Any]:
+def _read(gguf: Path, folder: Path, report: ProgressCallback) -> tuple[Any, Any]:
     """The model, rounded, and the tokenizer, as transformers reads them from the GGUF file."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
+    place = _alone(gguf, folder)
     # The reader draws a bar of tqdm's own, which asks nobody: it gets a stderr of its own.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         try:
             report(Progress(f"converting {gguf.name}: reading the tokenizer"))
-            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+            with explained_panics(gguf.name):
+                tokenizer = AutoTokenizer.from_pretrained(place, **source)
             report(Progress(f"converting {gguf.name}: unpacking the weights"))
             model, info = AutoModelForCausalLM.from_pretrained(
-                gguf.parent,
+                place,
                 dtype=_STORED_DTYPE,
                 output_loading_info=True,
                 **_unpacked(),
                 **source,
             )
+            _check_complete(info["missing_keys"], gguf)
+            check_model_type(model.config.model_type, gguf.name)
+            _clean_config(model)
+            complete(gguf, model.config, tokenizer)
         except (FastKVError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            reason = str(error).strip().splitlines()
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise ModelError(
-                f"transformers cannot read {gguf.name} "
-                f"({reason[0] if reason else type(error).__name__})",
+                f"transformers cannot read {gguf.name} ({reason[:200]})",
                 "take the safetensors of the same model, by its Hugging Face id",
             ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
+    if place != gguf.parent:
+        shutil.rmtree(place)
+    return model, tokenizer
+
+
+def _check_complete(missing: Iterable[str], gguf: Path) -> None:
+    if names := sorted(missing):
         raise ModelError(
-            f"{gguf.name} is incomplete: {len(missing)} tensors are missing, as {missing[0]}",
+            f"{gguf.name} is incomplete: {len(names)} tensors are missing, as {names[0]}",
             "fetch the file again, and all parts of it",
         )
-    check_model_type(model.config.model_type, gguf.name)
-    _clean_config(model)
-    complete(gguf, model.config, tokenizer)
-    return model, tokenizer
+
+
+def _alone(gguf: Path, folder: Path) -> Path:
+    """A folder with nothing but a link to the file, where links can be made.
+
+    transformers looks for other files beside it, and a folder of downloads may hold anything.
+    """
+    place = folder / "source"
+    try:
+        place.mkdir()
+        (place / gguf.name).symlink_to(gguf.resolve())
+    except OSError:  # Windows, without the right to make links
+        return gguf.parent
+    return place
 
 
 def _unpacked() -> dict[str, Any]:

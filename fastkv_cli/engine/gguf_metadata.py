@@ -25,6 +25,7 @@ _SPECIAL_TOKENS = {
     "unk_token": "tokenizer.ggml.unknown_token_id",
     "pad_token": "tokenizer.ggml.padding_token_id",
 }
+_NO_TOKEN = 2**32 - 1  # llama.cpp's -1
 _LONG_LISTS = {f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "merges")}
 
 
@@ -49,7 +50,7 @@ def complete(gguf: Path, config: Any, tokenizer: Any) -> None:
         gguf, {k.removeprefix(f"{architecture}."): v for k, v in facts.items()}, factors, config
     )
     for name, key in _SPECIAL_TOKENS.items():
-        if key in facts:
+        if facts.get(key, _NO_TOKEN) != _NO_TOKEN:
             setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(int(facts[key])))
     if facts.get("tokenizer.ggml.pre") == "smollm":
         _split_digits(tokenizer)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,12 +14,18 @@ import torch
 from ..config import Attention, DType
 from ..errors import FastKVError, ModelError, OutOfMemoryError
 from ..models import ModelFiles, Progress, ProgressCallback, resolve_model
+from ..models.checked import check_token_ids, read_object
+from ..models.local import weight_files
 from .attention import Kernel
+from .decoder import open_decoder
 from .gguf import convert, quiet
+from .guarded import GuardedTokenizer, check_growth, explained_panics
 from .hardware import choose_device, choose_dtype, choose_kernel
 from .measure import is_out_of_memory
 from .plain import PlainLlama, is_plain
+from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
 
+_MAX_REASON = 200  # characters
 # The chat templates of the supported families end a turn with one of these.
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
 
@@ -56,7 +63,9 @@ class LoadedModel:
         Raises:
             OSError: when they are no longer there.
         """
-        found = [(path.name, path.stat()) for path in sorted(self.folder.iterdir())]
+        # a link to nothing is no file
+        paths = [path for path in sorted(self.folder.iterdir()) if path.exists()]
+        found = [(path.name, path.stat()) for path in paths]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
 
@@ -95,21 +104,22 @@ def load_model(
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            model, tokenizer, load_s = _load(folder, place, number_format, with_weights)
+            loaded = _load(folder, name, place, number_format, with_weights)
     except FastKVError:
         raise
     except Exception as error:
         raise _explain(error, name, place) from error
+    model, tokenizer, eos_ids, load_s = loaded
     return LoadedModel(
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=GuardedTokenizer(tokenizer, name, model.config.vocab_size),
         name=name,
         revision=files.revision,
         device=place,
         dtype=number_format,
         kernel=kernel,
         max_context=int(model.config.max_position_embeddings),
-        eos_ids=_eos_ids(model, tokenizer, folder),
+        eos_ids=eos_ids,
         load_s=load_s,
         folder=folder,
     )
@@ -129,36 +139,60 @@ def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None
 
 
 def _load(
-    folder: Path, device: torch.device, dtype: torch.dtype, with_weights: bool
-) -> tuple[Any, Any, float]:
-    config, tokenizer = (
-        _read_json(folder / name) for name in ("config.json", "tokenizer_config.json")
-    )
-    load = _load_plain if is_plain(config, tokenizer, device, dtype) else _load_any
+    folder: Path, name: str, device: torch.device, dtype: torch.dtype, with_weights: bool
+) -> tuple[Any, Any, frozenset[int], float]:
+    config = read_object(folder / "config.json", name)
+    file = "generation_config.json"
+    stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
+    stored = read_headers(folder, name)
+    check_num_layers(config, stored, name)
+    plain = is_plain(config, _read_json(folder / "tokenizer_config.json", name), device, dtype)
+    settings = SimpleNamespace(**config) if plain else _read_settings(folder)
+    check_shapes(settings, stored, name)
+    if with_weights and not plain:  # those of a plain model are mapped
+        check_room(count_bytes(stored, dtype), device, name)
+    load = _load_plain if plain else _load_any
     if not with_weights:
         device = torch.device("meta")
-    model, tokenizer, missing, load_s = load(folder, device, dtype)
+    model, tokenizer, missing, load_s = load(folder, name, settings, device, dtype)
     if missing:
         raise ModelError(
-            f"the weights in {folder} are incomplete: {missing[0]} is missing",
+            f"the weights of {name} are incomplete: {missing[0]} is missing",
             "fetch the model again",
         )
-    return model.to(device).eval().requires_grad_(False), tokenizer, load_s
+    if not tokenizer.is_fast:  # it does not know where in a text its tokens stand
+        raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
+    check_growth(tokenizer, name)
+    model = model.to(device).eval().requires_grad_(False)
+    if with_weights:
+        _check_rope(model, name)
+    return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
 
 
 _Loaded = tuple[Any, Any, list[str], float]
 """Model, tokenizer, the names of missing weights, seconds."""
 
 
-def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded:
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
+def _read_settings(folder: Path) -> Any:
+    from transformers import AutoConfig
 
-    ours = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(folder, **ours)
+    settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    settings._attn_implementation = "sdpa"  # the engine computes attention itself
+    return settings
+
+
+def _load_any(
+    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
+) -> _Loaded:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoTokenizer
+
     # Looking the class up imports its module, which is no part of the loading time.
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     started = time.perf_counter()
-    tokenizer = AutoTokenizer.from_pretrained(folder, config=config, **ours)
+    with explained_panics(name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=False
+        )
     if device.type == "meta":
         with device:
             model = model_class(config).to(dtype)
@@ -167,7 +201,7 @@ def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded
         folder,
         config=config,
         dtype=dtype,
-        attn_implementation="sdpa",  # the engine computes attention itself
+        attn_implementation="sdpa",
         device_map={"": device} if device.type == "cuda" else None,
         use_safetensors=True,
         local_files_only=True,
@@ -176,44 +210,61 @@ def _load_any(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded
     return model, tokenizer, sorted(info["missing_keys"]), time.perf_counter() - started
 
 
-def _load_plain(folder: Path, device: torch.device, dtype: torch.dtype) -> _Loaded:
+def _load_plain(
+    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
+) -> _Loaded:
     """As `_load_any`, of a model that `is_plain`, without importing what it does not need."""
     from transformers import PreTrainedTokenizerFast
 
     started = time.perf_counter()
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    model = PlainLlama(_read_json(folder / "config.json"))
+    with explained_panics(name):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    model = PlainLlama(config)
     if device.type == "meta":
         return model.to(dtype), tokenizer, [], time.perf_counter() - started
-    missing = model.load(folder)
+    missing = model.load(weight_files(folder, name))
     return model, tokenizer, missing, time.perf_counter() - started
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _check_rope(model: Any, name: str) -> None:
+    """Raise a ModelError unless the rotary embeddings are numbers, and as many as a head has.
 
-
-def _eos_ids(model: Any, tokenizer: Any, folder: Path) -> frozenset[int]:
-    """The tokens that end an answer: what the config files say, and the end of a chat turn."""
-    found: set[int] = set()
-    for stated in (
-        _read_json(folder / "generation_config.json").get("eos_token_id"),
-        getattr(model.config, "eos_token_id", None),
-        tokenizer.eos_token_id,
+    Whatever else config.json says of them in words or odd numbers raises here, and not in a run.
+    """
+    decoder = open_decoder(model)
+    last = decoder.max_context - 1
+    decoder.name_rope(last)
+    rope = decoder.rope(torch.tensor([0, last], device=decoder.device), decoder.max_context)
+    scale = () if rope.query_scale is None else (rope.query_scale,)
+    rotated = rope.cos.shape[-1]
+    if not 0 < rotated <= decoder.layers[0].head_dim or not all(
+        each.isfinite().all() for each in (rope.cos, rope.sin, *scale)
     ):
-        found.update([stated] if isinstance(stated, int) else stated or ())
+        raise ModelError(
+            f"the config.json of {name} gives rotary embeddings that cannot be computed with",
+            "fetch the model again",
+        )
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    return read_object(path, name) if path.exists() else {}
+
+
+def _eos_ids(stated: Sequence[int], model: Any, tokenizer: Any, name: str) -> frozenset[int]:
+    """The tokens that end an answer: what the config files say, and the end of a chat turn."""
+    found = {
+        *stated,
+        *check_token_ids(getattr(model.config, "eos_token_id", None), "config.json", name),
+        *check_token_ids(tokenizer.eos_token_id, "tokenizer_config.json", name),
+    }
     added = tokenizer.get_added_vocab()
     found.update(added[token] for token in _END_OF_TURN if token in added)
     return frozenset(found)
 
 
 def _explain(error: Exception, name: str, device: torch.device) -> FastKVError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:_MAX_REASON].rstrip(" .")
     if is_out_of_memory(error):
         return OutOfMemoryError(
             f"not enough memory on {device} for the weights of {name}",

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..models.local import weight_files
 from .decoder import DecoderLayer
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
@@ -42,7 +43,7 @@ class MappedLayers:
 
     @classmethod
     def of(cls, model: Any, folder: Path) -> MappedLayers:
-        """Point the layers of a model, on a CPU, at its safetensors files.
+        """Point the layers of a model, on a CPU, at the safetensors files that it comes from.
 
         Weights that a file holds in another format than the model stay where they are. Changes
         made to the others in place are lost when their memory is let go.
@@ -51,7 +52,7 @@ class MappedLayers:
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows
             return cls(spans)
         weights = dict(model.named_parameters())
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in weight_files(folder, folder.name):
             with path.open("rb") as stored:
                 header_size = int.from_bytes(stored.read(8), "little")
                 header = json.loads(stored.read(header_size))

@@ -7,8 +7,8 @@ transformers gives them, so that `families.py` sees no difference; tests hold th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,6 +17,18 @@ from torch.nn import functional
 
 # What tokenizer_config.json calls a tokenizer that is all in its tokenizer.json.
 _PLAIN_TOKENIZERS = {"TokenizersBackend", "PreTrainedTokenizerFast"}
+# What is read of config.json: transformers knows the values of what is left out, we do not.
+_USED = {
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "tie_word_embeddings",
+    "vocab_size",
+}
 
 
 def is_plain(
@@ -36,10 +48,13 @@ def is_plain(
     )
     return (
         config.get("model_type") == "llama"
+        and config.keys() >= _USED
+        and None not in {config[name] for name in _USED}
         and (config.get("dtype"), dtype, device.type) == ("bfloat16", torch.bfloat16, "cpu")
         and (config.get("hidden_act"), rope.get("rope_type")) == ("silu", "default")
         and {"rope_theta", "partial_rotary_factor"} & rope.keys() == {"rope_theta"}
-        and tokenizer.get("tokenizer_class") in _PLAIN_TOKENIZERS
+        and isinstance(rope["rope_theta"], int | float)
+        and str(tokenizer.get("tokenizer_class")) in _PLAIN_TOKENIZERS
         and not has_options
     )
 
@@ -47,16 +62,16 @@ def is_plain(
 class PlainLlama(nn.Module):
     """The weights of a Llama, where transformers has them; `families.py` does the computing."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        """Modules without memory: `load` brings the weights."""
+    def __init__(self, config: Any) -> None:
+        """Modules without memory: `load` brings the weights; `config` has config.json's names."""
         super().__init__()
-        self.config = SimpleNamespace(**config)
-        self.model = _Body(self.config)
-        self.lm_head = _Linear(config["hidden_size"], config["vocab_size"])
+        self.config = config
+        self.model = _Body(config)
+        self.lm_head = _Linear(config.hidden_size, config.vocab_size)
         self._tie()
 
-    def load(self, folder: Path) -> list[str]:
-        """Map the weights of a folder's safetensors files.
+    def load(self, files: Sequence[Path]) -> list[str]:
+        """Map the weights of safetensors files.
 
         Returns:
             The names of weights that no file holds.
@@ -68,9 +83,9 @@ class PlainLlama(nn.Module):
 
         shapes = {name: weight.shape for name, weight in self.state_dict().items()}
         missing = set(shapes)
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in files:
             weights = load_file(path)
-            for name in missing & weights.keys():
+            for name in shapes.keys() & weights.keys():
                 if weights[name].shape != shapes[name]:
                     raise ValueError(f"{name} is of shape {tuple(weights[name].shape)}")
             self.load_state_dict(weights, strict=False, assign=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from .checked import read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
-from .supported import check_model_type, is_supported, read_config
+from .supported import check_model_type, is_supported
 
 # Formats of the same weights, and folders with other exports, are left where they are.
 _WANTED = [
@@ -74,7 +75,7 @@ def _cached(repo: str, revision: str | None) -> Path:
 
 def _is_complete(folder: Path, name: str) -> bool:
     """Whether the snapshot can be used; another family is an error that no download changes."""
-    check_model_type(read_config(folder / "config.json", name).get("model_type"), name)
+    check_model_type(read_object(folder / "config.json", name).get("model_type"), name)
     try:
         check_folder(folder, name)
     except ModelError:
@@ -89,7 +90,7 @@ def _download(name: str, repo: str, revision: str | None, on_progress: ProgressC
     # Without this the client would try for half a minute before it says that nobody answers.
     commit = HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S).sha
     config = Path(hf_hub_download(repo, "config.json", revision=commit))
-    check_model_type(read_config(config, name).get("model_type"), name)
+    check_model_type(read_object(config, name).get("model_type"), name)
     folder = snapshot_download(
         repo,
         revision=revision,
@@ -115,7 +116,7 @@ def cached_names() -> list[str]:
 
 def _has_supported_family(config: Path) -> bool:
     try:
-        return is_supported(read_config(config, config.name).get("model_type"))
+        return is_supported(read_object(config, config.name).get("model_type"))
     except ModelError:
         return False
 

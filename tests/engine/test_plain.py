@@ -27,6 +27,15 @@ CONFIG = {
     "dtype": "bfloat16",
     "hidden_act": "silu",
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "max_position_embeddings": 2048,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+    "vocab_size": 384,
 }
 TOKENIZER = {"tokenizer_class": "TokenizersBackend"}
 
@@ -83,6 +92,8 @@ def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded
         ({"model_type": "qwen3"}, False),
         ({"dtype": "float32"}, False),
         ({"hidden_act": "gelu"}, False),
+        ({"vocab_size": None}, False),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": "1"}}, False),
         ({"attention_bias": True}, False),
         ({"mlp_bias": True}, False),
         ({"quantization_config": {"bits": 4}}, False),

@@ -1,0 +1,203 @@
+"""The files of a model are input like any other: looked at before anything opens them.
+
+Opening a named pipe waits for ever, a Git LFS pointer is a file of three lines in a weight's place,
+and a JSON file of 1 GB becomes 10 GB of objects.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+
+# What transformers opens of a model folder, and the most bytes that are read of it. The largest
+# tokenizer.json of the hub has 35 MB, the largest index 1 MB.
+_SMALL, _LARGE = 16 * 2**20, 256 * 2**20
+_LIMITS = {
+    **dict.fromkeys(
+        (
+            "config.json",
+            "generation_config.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "added_tokens.json",
+            "chat_template.jinja",
+            "chat_template.json",
+            "model.safetensors.index.json",
+        ),
+        _SMALL,
+    ),
+    **dict.fromkeys(
+        (
+            "tokenizer.json",
+            "tokenizer.model",
+            "vocab.json",
+            "vocab.txt",
+            "merges.txt",
+            "tekken.json",
+        ),
+        _LARGE,
+    ),
+}
+_TEMPLATES = "additional_chat_templates"
+_LFS = b"version https://git-lfs"
+_ADAPTER = "adapter_config.json"
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+# The sizes in a config.json; what none of the supported families needs in 31 bits is no size.
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "original_max_position_embeddings",
+    "sliding_window",
+)
+_MAX_SIZE = 2**31 - 1
+_MAX_LABELS = 2**16
+
+
+def check_files(folder: Path, name: str) -> None:
+    """Look at the files of a model folder that will be opened, and open none but small ones.
+
+    Raises:
+        ModelError: when one is no regular file, a Git LFS pointer, or absurdly large; or the folder
+            holds an adapter, for which the weights of another model would be loaded.
+    """
+    try:
+        present = [folder / file for file in _LIMITS if (folder / file).exists()]
+        for pattern in ("*.safetensors", "tokenizer.*.json", f"{_TEMPLATES}/*.jinja"):
+            present += folder.glob(pattern)
+        has_adapter = (folder / _ADAPTER).exists()
+    except OSError as error:
+        raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
+    for path in present:
+        check_file(path, name)
+    if has_adapter:
+        raise ModelError(
+            f"{name} holds an adapter to another model ({_ADAPTER})",
+            "merge it into its model, and give the folder of what comes of that",
+        )
+
+
+def check_file(path: Path, name: str) -> None:
+    """Raise a ModelError unless this is a regular file, no Git LFS pointer, of a usual size."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            kind = next((kind for is_kind, kind in _KINDS if is_kind(facts.st_mode)), "no file")
+            raise ModelError(f"{path.name} of {name} is {kind}, not a file", "fetch it again")
+        limit = _LIMITS.get(path.name, _SMALL if path.suffix == ".jinja" else None)
+        if limit is not None and facts.st_size > limit:
+            raise ModelError(
+                f"{path.name} of {name} has {facts.st_size / 1e6:,.0f} MB, "
+                f"which is more than {limit / 1e6:,.0f} MB",
+                "fetch it again",
+            )
+        if is_lfs_pointer(path):
+            raise ModelError(
+                f"{path.name} of {name} is a Git LFS pointer, not the file itself",
+                "run `git lfs pull` in its folder, or fetch the model again",
+            )
+    except OSError as error:
+        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from error
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a regular file only says where another one lies."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS)) == _LFS
+
+
+def read_object(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object in one of a model's files.
+
+    Args:
+        path: of the file.
+        name: the model's, for the message.
+
+    Raises:
+        ModelError: when it cannot be read, or is not a JSON object.
+    """
+    check_file(path, name)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}", error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"the {path.name} of {name} is not JSON", "fetch the model again"
+        ) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"the {path.name} of {name} is not a JSON object", "fetch it again")
+    return found
+
+
+def check_sizes(config: dict[str, Any], name: str) -> None:
+    """Raise a ModelError unless what a config.json says of sizes can be meant.
+
+    Whether the weights are of these sizes is another question: `engine.stored.check_shapes`.
+    """
+    for key in _SIZES:
+        value = config.get(key)
+        if value is not None and not _is_int(value, 1, _MAX_SIZE):
+            raise _odd(key, value, name)
+    for key in ("rms_norm_eps", "rope_theta"):
+        value = config.get(key)
+        if value is not None and not _is_positive(value):
+            raise _odd(key, value, name)
+    for key in ("rope_parameters", "rope_scaling", "quantization_config"):
+        if not isinstance(config.get(key), dict | None):
+            raise _odd(key, config[key], name)
+    for key in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
+        if not isinstance(config.get(key), bool | None):
+            raise _odd(key, config[key], name)
+    labels = config.get("num_labels")  # transformers makes a text for each
+    if labels is not None and not _is_int(labels, 0, _MAX_LABELS):
+        raise _odd("num_labels", labels, name)
+    heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
+    if heads and kv_heads and heads % kv_heads:
+        raise _odd("num_key_value_heads", kv_heads, name)
+    check_token_ids(config.get("eos_token_id"), "config.json", name)
+
+
+def check_token_ids(stated: Any, file: str, name: str) -> list[int]:
+    """Which tokens an `eos_token_id` means: none, one or a list of some.
+
+    Raises:
+        ModelError: when it is something else.
+    """
+    ids = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    for each in ids:
+        if not _is_int(each, -_MAX_SIZE, _MAX_SIZE):
+            raise _odd("eos_token_id", stated, name, file)
+    return ids
+
+
+def _is_int(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and value > 0 and math.isfinite(value)
+
+
+def _odd(key: str, value: Any, name: str, file: str = "config.json") -> ModelError:
+    nested = isinstance(value, dict | list)  # its repr may be too deep for Python
+    shown = "no single value" if nested else repr(value)[:60]
+    return ModelError(f"the {file} of {name} gives {shown} for {key}", "fetch the model again")

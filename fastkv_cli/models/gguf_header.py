@@ -1,0 +1,200 @@
+"""The header of a GGUF file, read in one pass that its author cannot make long or large.
+
+The reader of the package `gguf` takes counts, lengths and offsets as they stand there. Here each is
+held against the file's size and a limit first, and no list is kept: only what its items are, and
+how many. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ModelError
+from .checked import check_file
+
+_STRING, _ARRAY, _BOOL = 8, 9, 7
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    _BOOL: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+_FLOATS = {6, 12}
+# Llama 3 has 30 entries and 800,000 items in their lists; 405 billion weights are 1,138 tensors.
+_MAX_ENTRIES, _MAX_ITEMS, _MAX_TENSORS = 10_000, 4_000_000, 100_000
+_MAX_NAME, _MAX_STRING = 2**16, 2**24
+_MAX_DIMENSIONS = 4
+_MAX_ALIGNMENT = 2**20
+_MAX_BEHIND = 2**20  # bytes behind the last tensor that say nothing
+
+
+class Items(NamedTuple):
+    """A list of an entry: what it holds (`str`, `int` or `float`), and how much of it."""
+
+    kind: type
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFHeader:
+    """What stands before the weights.
+
+    Attributes:
+        facts: the entries by their keys; of a list, what it holds.
+        shapes: of the tensors by name, with the dimension that is contiguous first.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def num_weights(self) -> int:
+        """In all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+
+def read_header(gguf: Path, name: str) -> GGUFHeader:
+    """Read and check a header.
+
+    Args:
+        gguf: the file.
+        name: what the user calls it, for the messages.
+
+    Raises:
+        ModelError: when the file is not GGUF, or its header asks for more than it holds.
+    """
+    check_file(gguf, name)
+    try:
+        with gguf.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Parser(data).header()
+    except OSError as error:
+        raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
+    except (ValueError, struct.error) as error:
+        # struct.error: cut off within a number; ValueError: mmap's, for an empty file, and ours
+        reason = "it is cut off" if isinstance(error, struct.error) else str(error)
+        raise ModelError(
+            f"{gguf.name} is not a GGUF file that can be read ({reason})", "fetch it again"
+        ) from error
+
+
+class _Parser:
+    """Reads on from a position; raises ValueError or struct.error for what cannot be."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._at = 0
+        self._items = 0
+
+    def header(self) -> GGUFHeader:
+        magic, version = self._data[:4], self._number("<I", at=4)
+        if magic != b"GGUF":
+            raise ValueError("it does not begin like one")
+        if version not in {2, 3}:
+            raise ValueError(f"its version is {version}, and 2 and 3 are known")
+        self._at = 8
+        num_tensors, num_entries = self._number("<Q"), self._number("<Q")
+        if num_tensors > _MAX_TENSORS or num_entries > _MAX_ENTRIES:
+            raise ValueError(f"it names {num_tensors:,} tensors and {num_entries:,} entries")
+        header = GGUFHeader()
+        for _ in range(num_entries):
+            key = self._string(_MAX_NAME)
+            self._set_new(header.facts, key, self._value)
+        spans = [self._tensor(header) for _ in range(num_tensors)]
+        self._check_spans(spans, header.facts.get("general.alignment", 32))
+        return header
+
+    def _set_new(self, entries: dict[str, Any], key: str, read: Callable[[], Any]) -> None:
+        if key in entries:
+            raise ValueError(f"it holds {key[:60]!r} twice")
+        entries[key] = read()
+
+    def _value(self) -> Any:
+        kind = self._number("<I")
+        if kind == _STRING:
+            return self._string(_MAX_STRING)
+        if kind != _ARRAY:
+            return self._number(_form(kind))
+        kind, count = self._number("<I"), self._number("<Q")
+        self._items += count
+        if self._items > _MAX_ITEMS:
+            raise ValueError(f"its lists have {self._items:,} items")
+        if kind == _STRING:
+            for _ in range(count):
+                self._skip(self._number("<Q"))
+            return Items(str, count)
+        self._skip(struct.calcsize(_form(kind)) * count)
+        return Items(float if kind in _FLOATS else int, count)
+
+    def _tensor(self, header: GGUFHeader) -> tuple[int, int]:
+        """Where a tensor's values begin, and their bytes; its shape goes into the header."""
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        name = self._string(_MAX_NAME)
+        num_dimensions = self._number("<I")
+        if not 1 <= num_dimensions <= _MAX_DIMENSIONS:
+            raise ValueError(f"{name[:60]!r} has {num_dimensions:,} dimensions")
+        shape = tuple(self._number("<Q") for _ in range(num_dimensions))
+        kind, offset = self._number("<I"), self._number("<Q")
+        if kind not in set(GGMLQuantizationType):
+            raise ValueError(f"{name[:60]!r} is of type {kind}, which is unknown")
+        block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+        if not all(shape) or shape[0] % block:
+            raise ValueError(f"{name[:60]!r} is of shape {shape}")
+        self._set_new(header.shapes, name, lambda: shape)
+        return offset, math.prod(shape) // block * size
+
+    def _check_spans(self, spans: list[tuple[int, int]], alignment: Any) -> None:
+        """Raise a ValueError unless the tensors lie side by side in the rest of the file."""
+        is_power = isinstance(alignment, int) and alignment > 0 and not alignment & (alignment - 1)
+        if not is_power or alignment > _MAX_ALIGNMENT:
+            raise ValueError(f"its alignment is {alignment}")
+        begin, end = self._at + -self._at % alignment, 0
+        for offset, size in sorted(spans):
+            if offset % alignment or offset < end:
+                raise ValueError("its tensors lie over each other, or out of line")
+            end = offset + size
+        if spans and begin + end > len(self._data):
+            raise ValueError(
+                f"it is cut off: its tensors take {end:,} bytes, and "
+                f"{max(len(self._data) - begin, 0):,} are there"
+            )
+        if len(self._data) - begin - end > _MAX_BEHIND:
+            raise ValueError(f"{len(self._data) - begin - end:,} bytes behind its tensors are none")
+
+    def _string(self, limit: int) -> str:
+        length = self._number("<Q")
+        if length > limit:
+            raise ValueError(f"it holds a text of {length:,} bytes")
+        start = self._at
+        self._skip(length)
+        return self._data[start : self._at].decode("utf-8")
+
+    def _number(self, form: str, at: int | None = None) -> Any:
+        start = self._at if at is None else at
+        (number,) = struct.unpack_from(form, self._data, start)
+        self._at = start + struct.calcsize(form)
+        return number
+
+    def _skip(self, size: int) -> None:
+        if size > len(self._data) - self._at:
+            raise ValueError("it is cut off")
+        self._at += size
+
+
+def _form(kind: int) -> str:
+    if kind not in _SCALARS:
+        raise ValueError(f"it holds a value of type {kind}, which is unknown here")
+    return _SCALARS[kind]
