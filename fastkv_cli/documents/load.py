@@ -27,6 +27,7 @@ AskPassword = Callable[[str, int], str | None]
 """Called with the document's name and the tries so far; None gives up."""
 
 _MAX_TRIES = 3
+_OBJECT = re.compile(rb"\d\s++\d++\s++obj\b")  # of a PDF
 _DEFAULTS = ReadOptions()
 
 
@@ -149,7 +150,7 @@ def _is_pdf(data: bytes) -> bool:
     if not holds_pdf_marker(data):
         return False
     starts_with_it = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n\0").startswith(b"%PDF-")
-    return starts_with_it or re.search(rb"\d\s+\d+\s+obj\b", data) is not None
+    return starts_with_it or _OBJECT.search(data) is not None
 
 
 def _not_a_pdf(data: bytes, name: str) -> DocumentError:
