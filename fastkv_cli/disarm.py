@@ -98,7 +98,8 @@ def disarm_headings(text: str) -> str:
     pieces: list[str] = []
     start = 0
     while start < len(text):
-        end = text.find("\n", start + _PIECE) + 1 or len(text)
+        # Of a line longer than a piece each part is taken for one: no heading is that long.
+        end = text.find("\n", start + _PIECE, start + 2 * _PIECE) + 1 or start + 2 * _PIECE
         piece = text[start:end]
         pieces.append(replace_at(piece, _heading_places(piece)))
         start = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import count, pairwise
 
 from .document import LineGaps
 from .running import drop_running_lines
@@ -137,7 +137,8 @@ def _gaps(raw: str, loose: str, cleaned: str) -> LineGaps:
         loose: The same with every line that it had, and those that other marks make.
         cleaned: The same without runs of empty lines: all others stand in it, in order.
     """
-    lines = zip(_file_lines(raw), _lines(loose), strict=False)
+    has_other_ends = any(mark in raw for mark in (*_LINE_ENDS, *_PARAGRAPH_ENDS, LINE_GONE))
+    lines = zip(_file_lines(raw) if has_other_ends else count(1), _lines(loose), strict=False)
     filled = (number for number, line in lines if line.rstrip())
     gaps = LineGaps()
     start = more = 0

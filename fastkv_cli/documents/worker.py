@@ -24,7 +24,7 @@ from .messages import Done, Job, Message, Refused, Stopped, TextPart, TextRead, 
 
 LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
 _SPARE_CPU_S = 5
-_PART = 2**20  # characters told at once
+_PART = 2**18  # characters told at once
 
 
 def main() -> None:

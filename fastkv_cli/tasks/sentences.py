@@ -137,23 +137,28 @@ class _Cutter:
 
     def __init__(self) -> None:
         self._text = ""
+        self._decided = 0  # up to where it is known what ends a sentence
         self._after_gap = False
 
     def push(self, text: str) -> Iterator[Sentence]:
         """Add text; gives the sentences that are known to have ended."""
-        known = len(self._text)
+        looked_to = max(self._decided, len(self._text) - _LOOK_BACK)
         self._text += text
         start = 0
-        for match in _END.finditer(self._text, max(0, known - _LOOK_BACK)):
-            if match.end() < len(self._text) and _is_end(start, match):
+        for match in _END.finditer(self._text, looked_to):
+            if match.end() == len(self._text):
+                break
+            self._decided = match.end()
+            if _is_end(start, match):
                 yield from self._cut(start, match.end())
                 start = match.end()
         self._text = self._text[start:]
+        self._decided -= min(start, self._decided)
 
     def rest(self) -> list[Sentence]:
         """What has not ended yet."""
         rest = list(self._cut(0, len(self._text)))
-        self._text = ""
+        self._text, self._decided = "", 0
         return rest
 
     def _cut(self, start: int, end: int) -> Iterator[Sentence]:
