@@ -17,6 +17,8 @@ from .sizes import parse_size
 
 EMBEDDED_MODEL = "smollm2-135m"
 LOCAL_REVISION = "local"  # of a folder, which has no other
+_BUDGET = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([%kK]?)\s*+")
+_SPAN = re.compile(r"\s*+(\d++)\s*+(-?)\s*+(\d*+)\s*+")  # of pages
 
 
 class MethodName(StrEnum):
@@ -119,7 +121,7 @@ class Budget:
         Raises:
             UsageError: when the text is none of these, or the value is out of range.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([%kK]?)\s*", text)
+        match = _BUDGET.fullmatch(text)
         if match is None:
             raise UsageError(
                 f"cannot read the budget {text!r}",
@@ -202,7 +204,7 @@ class PageRange:
         """
         spans: list[tuple[int, int | None]] = []
         for part in text.split(","):
-            match = re.fullmatch(r"\s*(\d+)\s*(-?)\s*(\d*)\s*", part)
+            match = _SPAN.fullmatch(part)
             if match is None or (match[3] and not match[2]) or int(match[1]) < 1:
                 raise UsageError(
                     f"cannot read the page range {text!r}",

@@ -2,6 +2,10 @@
 
 Each look-alike loses its first character to one that looks alike, so that a reader (and a model)
 still sees what was written, and every place in the text stays where it was.
+
+A text is taken piece by piece, as one call of a regular expression holds the interpreter, Ctrl-C
+included, until it returns. Each expression takes time in proportion to the text: runs are
+possessive, and the names of tokens are bounded.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ FENCE_NAME = "document"
 
 _FILLER = "\u200b"  # stands for all that is not seen between two letters
 _FILLERS = frozenset({"Mn", "Me", "Cf"})
-_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0")
-_STAND_INS = {"<": "‹", "[": "⟦", "{": "❴", "#": "♯", ":": "∶"}
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_STAND_INS = {"<": "‹", "[": "⟦", "{": "❴", "#": "♯", ":": "∶", "=": "≈", "⩶": "≈"}
 _STAND_IN = "·"
+_PIECE = 2**17  # characters: some 10 ms
+_MAX_NAME = 64  # characters of a control token's name, on each side of an `_of_` in it
 
 _ANGLED = ("s", "bos", "eos", "pad", "unk", "sys", "system", "think", "tool_call", "tool_response")
 _SQUARE = ("inst", "system_prompt", "available_tools", "tool_calls", "tool_results", "think")
@@ -24,7 +30,17 @@ _ROLES = (
     *("system", "user", "human", "assistant", "bot", "gpt", "model", "instruction", "response"),
     *("input", "output"),
 )
-_ROLE = re.compile(rf"(?:#+ ?)?\b(?:{'|'.join(_ROLES)})s?:", re.IGNORECASE)
+_ROLE = re.compile(rf"(?:#{{1,6}} ?)?\b(?:{'|'.join(_ROLES)})s?:", re.IGNORECASE)
+
+# Headings between documents, `=== other.pdf ===`: three signs or more on both sides of a name.
+_LINE_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_LINE_END = re.compile(f"[{_LINE_ENDS}]")
+_GAPS = f" \t\x1f\u1680{_FILLER}"  # what is blank within a line, folded
+_EQUALS = "=⩶"  # the second looks like three of the first
+_OPENING = re.compile(
+    rf"(?<![^{_LINE_ENDS}])[{_GAPS}]*+[{_EQUALS}][{_EQUALS}{_GAPS}]*+(?=[^{_LINE_ENDS}])"
+)
+_MIN_EQUALS = 3
 
 
 class _Folds(dict[int, str]):
@@ -41,6 +57,7 @@ class _Folds(dict[int, str]):
 
 
 _FOLDS = _Folds()
+_HEADING_FOLDS = _Folds({ord("⩶"): "⩶"} | dict.fromkeys(map(ord, "═꞊゠᐀⹀≡≣🟰"), "="))
 
 
 def disarm(text: str, tokens: Iterable[str] = (), turns: Iterable[str] = ()) -> str:
@@ -51,21 +68,49 @@ def disarm(text: str, tokens: Iterable[str] = (), turns: Iterable[str] = ()) -> 
         tokens: The model's own tokens that its tokenizer would find even in data.
         turns: What begins a turn in the model's template, where that is plain words.
     """
-    folded = text.translate(_FOLDS)
-    places = {match.start() for match in _pattern(tokens).finditer(folded)}
-    for turn in turns:
-        # The last character, a colon, and not the first: `User` may be any word of the text.
-        words = rf"[\s{_FILLER}]*".join(map(_spelled, turn.split()))
-        start = r"(?<!\w)" if turn[0].isalpha() else ""
-        places |= {match.end() - 1 for match in re.finditer(start + words, folded)}
-    return replace_at(text, places)
+    tokens, turns = list(tokens), list(turns)
+    first, last = _pattern(tokens), [(_opens(turn), _spaced(turn)) for turn in turns]
+    candidate = re.compile(f"[{''.join({re.escape(c) for c in ('<', '[', *map(_first, tokens))})}]")
+    folded = "".join(piece.translate(_FOLDS) for piece in _pieces(text))
+    pieces: list[str] = []
+    places: set[int] = set()  # also those behind the piece
+    for start in range(0, len(text), _PIECE):
+        end = start + _PIECE
+        for found in candidate.finditer(folded, start, end):
+            if first.match(folded, found.start()):
+                places.add(found.start())
+        for opening, words in last:
+            for found in opening.finditer(folded, start, end):
+                # The last character, a colon, and not the first: `User` may be any word.
+                if turn := words.match(folded, found.start()):
+                    places.add(turn.end() - 1)
+        inside = {place - start for place in places if place < end}
+        pieces.append(replace_at(text[start:end], inside))
+        places = {place for place in places if place >= end}
+    return "".join(pieces)
+
+
+def disarm_headings(text: str) -> str:
+    """The text with the lines disarmed that look like a heading between documents.
+
+    Rules (`=====`), heads of tables (`==== ===`) and comparisons in code (`a === b`) are none.
+    """
+    pieces: list[str] = []
+    start = 0
+    while start < len(text):
+        # Of a line longer than a piece each part is taken for one: no heading is that long.
+        end = text.find("\n", start + _PIECE, start + 2 * _PIECE) + 1 or start + 2 * _PIECE
+        piece = text[start:end]
+        pieces.append(replace_at(piece, _heading_places(piece)))
+        start = end
+    return "".join(pieces)
 
 
 def replace_at(text: str, places: Iterable[int]) -> str:
     """The text with other characters, which look alike where there are some, in these places."""
     pieces, at = [], 0
     for place in sorted(places):
-        pieces += [text[at:place], _STAND_INS.get(_FOLDS[ord(text[place])], _STAND_IN)]
+        pieces += [text[at:place], _STAND_INS.get(_HEADING_FOLDS[ord(text[place])], _STAND_IN)]
         at = place + 1
     return "".join([*pieces, text[at:]])
 
@@ -76,22 +121,62 @@ def turn_words(rendered: str) -> Iterator[str]:
     yield from dict.fromkeys(found)
 
 
+def _pieces(text: str) -> Iterator[str]:
+    return (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
+
+
+def _heading_places(text: str) -> Iterator[int]:
+    """The signs that open each line which looks like a heading."""
+    folded = text.translate(_HEADING_FOLDS)
+    for opening in _OPENING.finditer(folded):
+        found = _LINE_END.search(folded, opening.end())
+        rest = folded[opening.end() : found.start() if found else len(folded)]
+        closing = rest[len(rest.rstrip(_EQUALS + _GAPS)) :]
+        if min(map(_num_equals, (opening[0], closing))) >= _MIN_EQUALS:
+            yield from (at for at in range(*opening.span()) if folded[at] in _EQUALS)
+
+
+def _num_equals(signs: str) -> int:
+    return signs.count("=") + _MIN_EQUALS * signs.count("⩶")
+
+
+def _opens(turn: str) -> re.Pattern[str]:
+    """Matches where the words of a turn may begin in a folded text."""
+    return re.compile((r"(?<!\w)" if turn[0].isalpha() else "") + re.escape(turn[0]))
+
+
+def _spaced(turn: str) -> re.Pattern[str]:
+    return re.compile(rf"[\s{_FILLER}]*+".join(map(_spelled, turn.split())))
+
+
+def _seen(token: str) -> str:
+    """A token folded, without what is not seen; unless it is nothing else."""
+    return token.translate(_FOLDS).replace(_FILLER, "") or _FILLER
+
+
+def _first(token: str) -> str:
+    return _seen(token)[0]
+
+
 def _pattern(tokens: Iterable[str]) -> re.Pattern[str]:
     """Matches the first character of each look-alike in a folded text.
 
     The fence's name, whatever else the tag holds; the forms that chat templates give their tokens,
     of any model, as all of them have been trained on texts with those of others; and `tokens`.
     """
-    blank, pipe = rf"[\s{_FILLER}/]*", rf"{_FILLER}*\|"
+    blank, pipe = rf"[\s{_FILLER}/]*+", rf"{_FILLER}*+\|"
+    letter = rf"{_FILLER}*+\w"
+    of = rf"(?=(?:{letter}){{0,{_MAX_NAME}}}?{_FILLER}*+{_spelled('_of_')})"
     looks = [
         f"<(?={blank}{_spelled(FENCE_NAME)})",
-        rf"<(?={pipe}[\w\s.:/▁-]{{1,64}}{pipe}{_FILLER}*>)",
-        rf"<(?={blank}(?:{_either(_ANGLED)}|\w*_of_\w*){blank}>)",
+        rf"<(?={pipe}(?:{_FILLER}*+[\w\s.:/▁-]){{1,{_MAX_NAME}}}{pipe}{_FILLER}*+>)",
+        rf"<(?={blank}(?:{_either(_ANGLED)}){blank}>)",
+        rf"<(?={blank}{of}(?:{letter}){{4,{2 * _MAX_NAME}}}+{blank}>)",
         rf"\[(?={blank}(?:{_either(_SQUARE)}){blank}\])",
     ]
     for token in tokens:
-        looked_for = token.translate(_FOLDS)
-        rest = f"{_FILLER}*{_spelled(looked_for[1:])}"
+        looked_for = _seen(token)
+        rest = f"{_FILLER}*+{_spelled(looked_for[1:])}" if looked_for[1:] else ""
         looks.append(f"{re.escape(looked_for[0])}(?={rest})")
     return re.compile("|".join(looks))
 
@@ -102,4 +187,4 @@ def _either(words: Iterable[str]) -> str:
 
 def _spelled(word: str) -> str:
     """A pattern for a word with whatever is not seen between its letters."""
-    return f"{_FILLER}*".join(map(re.escape, word))
+    return f"{_FILLER}*+".join(map(re.escape, word))

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from .errors import UsageError
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE | re.ASCII)
-_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mhdw])\s*", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([kmgt]?)(i?)b?\s*+", re.IGNORECASE | re.ASCII)
+_AGE = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([mhdw])\s*+", re.IGNORECASE | re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 

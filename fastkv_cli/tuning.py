@@ -19,6 +19,7 @@ from .config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, 
 from .errors import FastKVError, UsageError
 
 _SCHEMA = "fastkv-tuning/1"
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # in the name of a file
 _Parsed = TypeVar("_Parsed")
 
 
@@ -114,7 +115,7 @@ def _file_name(kind: str, model: str, revision: str) -> str:
         revision == LOCAL_REVISION
     ):  # nothing but its place tells a folder from others of the same name
         revision = hashlib.sha256(str(Path(model).resolve()).encode()).hexdigest()[:12]
-    name = re.sub(r"[^A-Za-z0-9.-]+", "--", f"{Path(model.partition('@')[0]).name}-{revision}")
+    name = _UNSAFE.sub("--", f"{Path(model.partition('@')[0]).name}-{revision}")
     return f"{name}.{kind}.json"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import environment
 from pdf_maker import SLOW_PAGE, make_pdf
-from processes import finish, start_at_terminal
+from processes import finish, start, start_at_terminal
 
 from fastkv_cli.errors import ExitCode
 
@@ -88,3 +88,43 @@ def test_a_limit_out_of_range(slow: list[str]) -> None:
     )
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert "--extract-timeout 0 is out of range" in done.stderr
+
+
+LONG = "a\u200b".encode() * 10_000_000  # its reader computes for 5 s and more
+
+
+def wait_until_it_computes(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    ticks = 0
+    while ticks < os.sysconf("SC_CLK_TCK"):  # 0.3 s are imports
+        assert time.monotonic() < deadline
+        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        ticks = int(user) + int(system)
+        time.sleep(0.02)
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ["long.txt", "long.md"])
+def test_ctrl_c_while_a_long_text_is_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(LONG)
+    with start(["extract", str(path)]) as child:
+        reader = reader_of(child.pid)
+        wait_until_it_computes(reader)
+        child.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        assert child.communicate(timeout=60) == ("", "fastkv: interrupted\n")
+    assert time.monotonic() - sent < 3
+    assert child.returncode == ExitCode.INTERRUPTED
+    assert not Path(f"/proc/{reader}").exists()
+
+
+def test_the_limit_of_time_holds_for_long_texts(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(LONG)
+    with start(["extract", str(path), "--extract-timeout", "1"]) as child:
+        stdout, stderr = child.communicate(timeout=60)
+    assert (child.returncode, stdout) == (ExitCode.INPUT, "")
+    assert stderr == (
+        f"fastkv: {path} gave no text (stopped after 1 s): allow more time with --extract-timeout\n"
+    )

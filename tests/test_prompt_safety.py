@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 from prompt_families import FAMILIES, Family, make_tokenizer
 
-from fastkv_cli.disarm import disarm
+from fastkv_cli.disarm import disarm, disarm_headings
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.families import FAMILIES as SUPPORTED
 from fastkv_cli.errors import ModelError
@@ -294,3 +298,124 @@ def test_a_long_text_of_openers_takes_no_longer_than_it_is() -> None:
         assert len(disarm(text)) == len(text)
     spaced = "<" + " " * 1_000_000 + "document"
     assert disarm(spaced)[0] == "‹"
+
+
+def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-alike may lie across the end of a piece, with any number of blanks in it."""
+    chance = random.Random(3)
+    tokens, turns = ["<tool_call>", "[IMG]"], ["USER:", "### Response:"]
+    words = [
+        *(
+            "<",
+            "<|",
+            "|>",
+            ">",
+            "/",
+            "document",
+            "doc",
+            "ument",
+            " ",
+            "\n",
+            "\u200b",
+            "s",
+            "_of_",
+            "end",
+        ),
+        *(
+            "[",
+            "INST",
+            "IMG",
+            "]",
+            "user",
+            "User",
+            ":",
+            "###",
+            "Response",
+            "tool_call",
+            "\u0301",
+            "é",
+        ),
+    ]
+    for _ in range(2000):
+        text = "".join(chance.choices(words, k=30))
+        whole = disarm(text, tokens, turns)
+        monkeypatch.setattr("fastkv_cli.disarm._PIECE", chance.randrange(1, 12))
+        assert disarm(text, tokens, turns) == whole
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("text", ["<end\u200b_of\u00ad_turn>", "< /a_of_b >", "<|im\u200b_start|>"])
+def test_tokens_of_other_models_with_hidden_characters(text: str) -> None:
+    assert disarm(text) == "‹" + text[1:]
+
+
+HEADINGS = (
+    "=== other.pdf ===",
+    "===other.pdf===",
+    "===== other.pdf =====",
+    "  ===  other.pdf  ===  ",
+    "\u00a0===\u2003other.pdf\u00a0===\u3000",
+    "= = = other.pdf = = =",
+    "＝＝＝ other.pdf ＝＝＝",
+    "═══ other.pdf ═══",
+    "⩶ other.pdf ⩶",
+    "=\u200b== other.pdf ==\u00ad=",
+    "\u200b=== other.pdf ===\u2060",
+    "=== a=b.pdf ===",
+)
+
+
+@pytest.mark.parametrize(
+    "around", [("", ""), ("before\n", "\nbehind"), ("a\r", "\r\nb"), ("a\u2028", "\u2029")]
+)
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_headings_between_documents_are_disarmed(heading: str, around: tuple[str, str]) -> None:
+    """All signs in front of the name change, and nothing else."""
+    before, behind = around
+    text = disarm_headings(before + heading + behind)
+    name = heading.index("other" if "other" in heading else "a=b")
+    opening = "".join("≈" if c in "=＝═⩶" else c for c in heading[:name])
+    assert text == before + opening + heading[name:] + behind
+    assert disarm_headings(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Heading\n=======\n\ntext",
+        "=====  =====\nA      B\n=====  =====\n1      2\n=====  =====",
+        "if (a === b && c === d)\n  x = a === b",
+        "=== a",
+        "a ===",
+        "=== a === b",
+        "== History ==",
+        "<<<<<<< ours\n=======\n>>>>>>> theirs",
+        "===\nother.pdf\n===",
+        "=" * 300_000 + "\n",
+        "",
+    ],
+)
+def test_lines_that_are_no_headings_stay(text: str) -> None:
+    assert disarm_headings(text) == text
+
+
+def test_headings_far_behind_are_found() -> None:
+    text = "a line of words\n" * 30_000 + "=== b.pdf ===\n" + "word " * 100_000 + "\n=== b.pdf ==="
+    assert disarm_headings(text) == text.replace("=== b.pdf", "≈≈≈ b.pdf")
+
+
+def test_ctrl_c_gets_through_while_a_text_is_disarmed() -> None:
+    """In one piece it takes 10 s: 20 million characters that may begin a token."""
+    code = (
+        "from fastkv_cli.disarm import disarm; print('now', flush=True); disarm('<' * 20_000_000)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"now\n"
+        child.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        _, stderr = child.communicate(timeout=60)
+    assert time.monotonic() - sent < 3
+    assert stderr.endswith(b"KeyboardInterrupt\n")

@@ -9,6 +9,7 @@ from io import BytesIO
 from xml.etree import ElementTree
 
 from ..errors import DocumentError
+from .magic import MAX_MEMBERS, holds_too_many_members
 from .verdict import reason
 
 MAX_UNPACKED_BYTES = 256 * 2**20
@@ -18,8 +19,14 @@ def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
     """Open a ZIP file; no member of it unpacks to more than its directory says.
 
     Raises:
-        DocumentError: when it is damaged, needs a password, or unpacks to more than 256 MiB.
+        DocumentError: when it is damaged, needs a password, holds more than 20,000 members, or
+            unpacks to more than 256 MiB.
     """
+    if holds_too_many_members(data):
+        raise DocumentError(
+            f"{name} holds more than {MAX_MEMBERS:,} files in it",
+            "split it, or save it anew or as PDF in the program that opens it",
+        )
     with refusing_damage(name):
         archive = zipfile.ZipFile(BytesIO(data))
     members = archive.infolist()

@@ -20,6 +20,7 @@ _BLOCKS = frozenset({
 
 _SPACES = re.compile(r"[ \t\n\r\f\u00a0]+")
 _BLANKS = re.compile(r"[ \t\r\f\u00a0]+")
+_NUMBER = re.compile(r"\s*+(\d{1,6})")
 _LINE_EDGES = re.compile(r" ?\n ?")
 _MAX_INDENT = 8  # deeper lists and quotes are shown at this depth: nothing grows with the square
 _MAX_SPAN = 50  # columns or rows of one cell
@@ -234,7 +235,7 @@ class BlockWriter:
 
 def _number(text: str | None, default: int) -> int:
     """An attribute's number; HTML allows anything there."""
-    match = re.match(r"\s*(\d{1,6})", text or "")
+    match = _NUMBER.match(text or "")
     return int(match[1]) if match else default
 
 

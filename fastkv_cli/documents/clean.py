@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import count, pairwise
 
+from .document import LineGaps
 from .running import drop_running_lines
 
 # Not NFKC over everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
@@ -19,12 +20,12 @@ _NO_BREAK_SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " ")
 
 # C0 but tab and newline, DEL, C1, and the byte order mark where files were joined.
 _DROPPED = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160), 0xFEFF])
-_LINE_ENDS = re.compile("\r\n|[\r\v\u2028]")
-_PARAGRAPH_ENDS = re.compile("[\f\u2029]+")
+_LINE_ENDS = ("\r\n", "\r", "\v", "\u2028")
+_PARAGRAPH_ENDS = ("\f", "\u2029")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EMPTY_LINES = re.compile(r"\n{3,}")
 LINE_GONE = "\x1c"  # stands where a reader took out a line end with what it left out
-_FILE_LINES = re.compile(f"\r\n|[\n\r\v\u2028{LINE_GONE}]|[\f\u2029]+")
+_FILE_LINES = re.compile(f"\r\n|[\n\r\v\u2028{LINE_GONE}]|[\f\u2029]")
+_PIECE = 2**20  # characters: what is split into lines at once, at 50 bytes a line and more
 
 _SOFT_HYPHEN = "\u00ad"
 _HYPHENS = ("-", "\u2010", _SOFT_HYPHEN)
@@ -42,7 +43,7 @@ _MIN_LINE = 20  # characters, on average, of lines that are joined
 _MAX_MARKS = 30
 
 
-def clean_text(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+def clean_text(text: str) -> tuple[str, LineGaps]:
     """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines.
 
     Returns:
@@ -50,7 +51,7 @@ def clean_text(text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     """
     loose = compose(_drop_controls(text))
     cleaned = _tidy(loose)
-    return cleaned, tuple(_gaps(text, loose, cleaned))
+    return cleaned, _gaps(text, loose, cleaned)
 
 
 def clean_page(text: str) -> str:
@@ -100,17 +101,35 @@ def _drop_controls(text: str) -> str:
     if _SURROGATE.search(text):
         # Pairs become the character they stand for; lone ones go.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    text = _PARAGRAPH_ENDS.sub("\n\n", _LINE_ENDS.sub("\n", text))
+    for mark in _LINE_ENDS:  # replaced, not by expressions, which hold a list of all matches
+        text = text.replace(mark, "\n")
+    for mark in _PARAGRAPH_ENDS:
+        text = text.replace(mark, "\n\n")
     return text.translate(_DROPPED)
 
 
 def _tidy(text: str) -> str:
     """No trailing blanks, at most one empty line in a row, none at either end."""
-    text = "\n".join(line.rstrip() for line in text.split("\n"))
-    return _EMPTY_LINES.sub("\n\n", text).strip("\n")
+    text = "\n".join("\n".join(map(str.rstrip, lines)) for lines in _split(text))
+    while "\n\n\n" in text:  # a third less each time
+        text = text.replace("\n\n\n", "\n\n")
+    return text.strip("\n")
 
 
-def _gaps(raw: str, loose: str, cleaned: str) -> Iterator[tuple[int, int]]:
+def _split(text: str) -> Iterator[list[str]]:
+    """The lines of a text, some at a time."""
+    start = 0
+    while (end := text.find("\n", start + _PIECE)) >= 0:
+        yield text[start:end].split("\n")
+        start = end + 1
+    yield text[start:].split("\n")
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line for lines in _split(text) for line in lines)
+
+
+def _gaps(raw: str, loose: str, cleaned: str) -> LineGaps:
     """Where the raw text comes to have more lines, or fewer, and how many more up to there.
 
     Args:
@@ -118,14 +137,17 @@ def _gaps(raw: str, loose: str, cleaned: str) -> Iterator[tuple[int, int]]:
         loose: The same with every line that it had, and those that other marks make.
         cleaned: The same without runs of empty lines: all others stand in it, in order.
     """
-    lines = zip(_file_lines(raw), loose.split("\n"), strict=False)
+    has_other_ends = any(mark in raw for mark in (*_LINE_ENDS, *_PARAGRAPH_ENDS, LINE_GONE))
+    lines = zip(_file_lines(raw) if has_other_ends else count(1), _lines(loose), strict=False)
     filled = (number for number, line in lines if line.rstrip())
+    gaps = LineGaps()
     start = more = 0
-    for number, line in enumerate(cleaned.split("\n"), start=1):
+    for number, line in enumerate(_lines(cleaned), start=1):
         if line and (now := next(filled, number) - number) != more:
             more = now
-            yield start, more
+            gaps.add(start, more)
         start += len(line) + 1
+    return gaps
 
 
 def _file_lines(raw: str) -> Iterator[int]:

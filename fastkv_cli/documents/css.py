@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
-_ZERO = r"0*\.?0*(?:px|em|rem|pt|%|vh|vw)?(?![\d.])"
+_ZERO = r"0*+\.?0*+(?:px|em|rem|pt|%|vh|vw)?(?![\d.])"
 # Declarations as `_declarations` writes them: lower case, no blanks, each behind a semicolon.
 _HIDING = re.compile(
     r";(?:display:none|visibility:(?:hidden|collapse)|content-visibility:hidden|mso-hide:all"
@@ -24,6 +24,7 @@ _COLOR = re.compile(r";color:([^;]+)")
 _BACKGROUND = re.compile(r";background(?:-color)?:([^;]+)")
 _DISPLAY = re.compile(r";(?:display|visibility):([^;]+)")
 _NOT_DISPLAYED = frozenset({"none", "hidden", "collapse"})
+_BRACE = re.compile(r"[{}]")
 _MAX_SELECTORS = 200  # each is looked for in the whole page
 
 
@@ -93,7 +94,7 @@ def _declarations(style: str) -> str:
 def _rules(sheet: str) -> Iterator[tuple[str, str]]:
     """Selectors and declarations of the rules outside of any `@` block."""
     depth, selectors, at = 0, "", 0
-    for brace in re.finditer(r"[{}]", sheet):
+    for brace in _BRACE.finditer(sheet):
         between, at = sheet[at : brace.start()], brace.end()
         if brace[0] == "{":
             if depth == 0:

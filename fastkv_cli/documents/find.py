@@ -19,6 +19,7 @@ from .source import STDIN, check_found, check_source, label
 MAX_DOCUMENTS = 1000
 _MAX_ENTRIES = 100_000  # files and folders looked at in one folder
 _WILDCARD = re.compile(r"[*?\[]")
+_HIDDEN_PART = re.compile(r"(?:^|[/\\])\.[^./\\]")
 _DIGITS = re.compile(r"([0-9]+)")
 _MAX_SUFFIXES_SHOWN = 5
 _NO_SUFFIX = "without a suffix"
@@ -275,7 +276,7 @@ def _matches(pattern: str) -> Iterator[str]:
     if path.name == "**":  # stands for files as well, which not every Python knows
         path /= "*"
     start, rest = Path(path.anchor), str(path.relative_to(path.anchor))
-    spells_dots = re.search(r"(?:^|[/\\])\.[^./\\]", pattern) is not None
+    spells_dots = _HIDDEN_PART.search(pattern) is not None
     for number, match in enumerate(start.glob(rest)):
         if number > _MAX_ENTRIES:
             raise DocumentError(

@@ -6,6 +6,7 @@ import re
 from enum import StrEnum
 from pathlib import PurePath
 
+from .document import LineGaps
 from .encodings import encoding_of_mark
 from .magic import zip_format
 from .text import finish_text
@@ -39,6 +40,7 @@ SUFFIXES: dict[str, Format] = {
     ".docx": Format.DOCX,
     ".pptx": Format.PPTX,
 }
+HAS_FILE_LINES = frozenset({Format.TEXT, Format.MARKDOWN})  # its lines are those of the file
 # A page begins with its document type or its first element, behind comments and an XML header.
 _PAGE_START = re.compile(
     r"\s*(?>(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*)<(?:!doctype\s+html|html|head|body)[\s>]",
@@ -63,7 +65,7 @@ def format_of(data: bytes, source: str) -> Format:
 
 def read_as(
     kind: Format, data: bytes, name: str, encoding: str | None = None
-) -> tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]:
+) -> tuple[str, tuple[str, ...], LineGaps]:
     """Read a file in a format.
 
     Args:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 16 * 1024
 _DECLARED = re.compile(
-    rb"<meta\s[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})"
-    rb"|<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{2,40})",
+    rb"<meta\s[^>]{0,500}?charset\s*+=\s*+[\"']?\s*+([\w.:-]{2,40})"
+    rb"|<\?xml\s[^>]{0,200}?encoding\s*+=\s*+[\"']([\w.:-]{2,40})",
     re.IGNORECASE,
 )
 _NOT_SHOWN = frozenset({

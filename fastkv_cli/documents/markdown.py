@@ -9,10 +9,12 @@ from .decode import decode_text
 
 # What has to be told apart: code, where all is shown, and two ways of writing a comment.
 _MARK = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<comment><!--)"
+    r"^ {0,3}(?P<fence>`{3,}+|~{3,}+)|(?P<ticks>`++)|(?P<comment><!--)"
     r"|^ {0,3}\[(?://|comment)\]:[^\n]*$",
     re.MULTILINE,
 )
+_FENCES = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[ \t]*+$", re.MULTILINE)  # that may close one
+_TICKS = re.compile("`++")
 _MAX_CODE_SPAN = 2000  # beyond, a backtick stands for itself
 
 
@@ -46,28 +48,40 @@ def drop_comments(text: str) -> tuple[str, int]:
     For each line end in a comment there stands `LINE_GONE`, which cleaning takes out.
     """
     kept: list[str] = []
-    at = num_comments = 0
+    shown_from = at = num_comments = 0
     while (mark := _MARK.search(text, at)) is not None:
-        start, end = mark.span()
+        start, at = mark.span()
         if mark["fence"]:
-            closing = re.compile(rf"^ {{0,3}}{re.escape(mark['fence'])}+[ \t]*$", re.MULTILINE)
-            end = closed.end() if (closed := closing.search(text, end)) else len(text)
+            at = _fence_end(text, at, mark["fence"])
         elif mark["ticks"]:
-            closed = re.compile(rf"(?<!`){mark['ticks']}(?!`)").search(
-                text, end, end + _MAX_CODE_SPAN
-            )
-            end = closed.end() if closed else end
+            at = _span_end(text, at, len(mark["ticks"]))
         else:
             if mark["comment"]:
-                closing_at = text.find("-->", end)
+                closing_at = text.find("-->", at)
                 if closing_at < 0:  # none is closed from here on: all that follows is shown
                     break
-                end = closing_at + len("-->")
+                at = closing_at + len("-->")
             num_comments += 1
-            kept += (text[at:start], LINE_GONE * text.count("\n", start, end))
-            at = end
-            continue
-        kept.append(text[at:end])
-        at = end
-    kept.append(text[at:])
+            kept += (text[shown_from:start], LINE_GONE * text.count("\n", start, at))
+            shown_from = at
+    kept.append(text[shown_from:])
     return "".join(kept), num_comments
+
+
+def _fence_end(text: str, start: int, fence: str) -> int:
+    """Where fenced code ends: with a line of as many marks or more, or with the text.
+
+    Fences are counted, not compiled: an expression of a million backticks takes 100 MB.
+    """
+    for closing in _FENCES.finditer(text, start):
+        if closing[1].startswith(fence):
+            return closing.end()
+    return len(text)
+
+
+def _span_end(text: str, start: int, num_ticks: int) -> int:
+    """Where a code span ends: behind just as many backticks; at `start` where it is none."""
+    for ticks in _TICKS.finditer(text, start, start + _MAX_CODE_SPAN):
+        if ticks.end() - ticks.start() == num_ticks:
+            return ticks.end()
+    return start

@@ -11,7 +11,7 @@ class Job:
     """What the process is to do; the bytes of the document follow.
 
     Attributes:
-        format: "PDF", or the value of a `Format`.
+        format: "PDF", or the value of a `Format`; "" is to find out which of these.
         name: How messages call the document.
         pages: The pages to read, as `PageRange.spans`; None is all.
         password: Of a PDF; None where there is none.
@@ -68,10 +68,27 @@ class PageFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class TextRead:
-    """The whole text of a document without pages, and what is to be said about it."""
+class TextPart:
+    """Some of the text of a document without pages.
+
+    In parts, as decoding one holds the interpreter, Ctrl-C included: 20 million characters for
+    half a second.
+
+    Attributes:
+        text: What follows that of the parts before.
+        gap_starts, gap_more: The gaps that begin in it, as `LineGaps` has them.
+    """
 
     text: str
+    gap_starts: list[int] = field(default_factory=list)
+    gap_more: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TextRead:
+    """All of a document without pages was told: its `Format`, and what is to be said about it."""
+
+    format: str
     warnings: list[str]
 
 
@@ -97,9 +114,10 @@ class Done:
     """All is said."""
 
 
-Message = Opened | PageRead | PageFailed | TextRead | Refused | Stopped | Done
+Message = Opened | PageRead | PageFailed | TextPart | TextRead | Refused | Stopped | Done
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Opened, PageRead, PageFailed, TextRead, Refused, Stopped, Done)
+    kind.__name__: kind
+    for kind in (Opened, PageRead, PageFailed, TextPart, TextRead, Refused, Stopped, Done)
 }
 
 

@@ -15,8 +15,9 @@ from .. import errors
 from ..config import ReadOptions
 from ..errors import DocumentError, FastKVError
 from ..isolated import start_module
+from .document import LineGaps
 from .formats import Format
-from .messages import Done, Job, Message, Refused, Stopped, TextRead, decode, encode
+from .messages import Done, Job, Message, Refused, Stopped, TextPart, TextRead, decode, encode
 from .worker import LENGTH_BYTES
 
 _ELSEWHERE = "convert it in another program, e.g. to plain text"
@@ -25,19 +26,28 @@ _LOOK_S = 0.25  # how often the clock is looked at
 
 
 def read_apart(
-    kind: Format, data: bytes, name: str, options: ReadOptions
-) -> tuple[str, tuple[str, ...]]:
-    """As `formats.read_as`, in a process of its own, without gaps.
+    data: bytes, name: str, options: ReadOptions
+) -> tuple[Format, str, tuple[str, ...], LineGaps]:
+    """As `formats.format_of` and `formats.read_as`, in a process of its own.
+
+    Returns:
+        The format, and what `read_as` gives; gaps only where lines are those of the file.
 
     Raises:
         DocumentError: as `read_as`, and when it takes too long or too much memory, or crashes.
     """
-    with ReadingProcess(make_job(kind.value, name, options)) as process:
+    parts: list[str] = []
+    gaps = LineGaps()
+    with ReadingProcess(make_job("", name, options)) as process:
         process.send([data])
         for message in process.messages():
             match message:
+                case TextPart():
+                    parts.append(message.text)
+                    gaps.starts.extend(message.gap_starts)
+                    gaps.more.extend(message.gap_more)
                 case TextRead():
-                    return message.text, tuple(message.warnings)
+                    return Format(message.format), "".join(parts), tuple(message.warnings), gaps
                 case Refused():
                     raise as_error(message)
                 case Stopped():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import DocumentError
 from .clean import clean_text
-from .document import MAX_CHARACTERS
+from .document import MAX_CHARACTERS, LineGaps
 from .invisible import invisible_warning, strip_invisible
 
 _SOFT_HYPHEN = "\u00ad"
@@ -12,7 +12,7 @@ _SOFT_HYPHEN = "\u00ad"
 
 def finish_text(
     raw: str, warnings: tuple[str, ...], name: str
-) -> tuple[str, tuple[str, ...], tuple[tuple[int, int], ...]]:
+) -> tuple[str, tuple[str, ...], LineGaps]:
     """Take hidden characters out of a text, clean it, and see that there is some, but not too much.
 
     Args:

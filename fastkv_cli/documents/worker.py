@@ -13,16 +13,18 @@ import signal
 import sys
 import threading
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO
 
 from .. import errors
 from ..isolated import end_with_parent
-from .messages import Done, Job, Message, Refused, Stopped, TextRead, decode_job, encode
+from .messages import Done, Job, Message, Refused, Stopped, TextPart, TextRead, decode_job, encode
 
 LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
 _SPARE_CPU_S = 5
+_PART = 2**18  # characters told at once
 
 
 def main() -> None:
@@ -88,10 +90,23 @@ def _read(job: Job, data: bytes) -> Iterator[Message]:
 
         yield from read_pages(data, job)
     else:
-        from .formats import Format, read_as
+        yield from _read_text(job, data)
 
-        text, notes, _ = read_as(Format(job.format), data, job.name, job.encoding)
-        yield TextRead(text, list(notes))
+
+def _read_text(job: Job, data: bytes) -> Iterator[Message]:
+    from .formats import HAS_FILE_LINES, Format, format_of, read_as
+
+    kind = Format(job.format) if job.format else format_of(data, job.name)
+    text, notes, gaps = read_as(kind, data, job.name, job.encoding)
+    first = 0
+    for start in range(0, len(text), _PART):
+        last = first
+        if kind in HAS_FILE_LINES:
+            last = bisect_left(gaps.starts, start + _PART, first)
+        starts, more = list(gaps.starts[first:last]), list(gaps.more[first:last])
+        yield TextPart(text[start : start + _PART], starts, more)
+        first = last
+    yield TextRead(kind.value, list(notes))
 
 
 def _claim_stdout() -> int:

@@ -33,6 +33,8 @@ _INSTRUCTION_SETS = (
     *("neon", "asimd", "fp16_arith", "dot", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
 _CPUINFO = Path("/proc/cpuinfo")
+_MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
+_DEVICE = re.compile(r"cpu|mps|cuda(?::(\d+))?")
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 
@@ -47,7 +49,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda", 0) if num_gpus else torch.device("mps" if has_mps else "cpu")
     there = ["cpu", *(f"cuda:{n}" for n in range(num_gpus)), *(["mps"] if has_mps else [])]
-    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
+    match = _DEVICE.fullmatch(name)
     if match is None:
         raise UsageError(
             f"unknown device {name!r}", f"give auto, or one that is there: {', '.join(there)}"
@@ -125,7 +127,7 @@ def _cpu_name() -> str | None:
     """As the system names it: platform.processor() says hardly anything on Linux and macOS."""
     try:
         if _CPUINFO.exists():
-            found = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE)
+            found = _MODEL_NAME.search(_CPUINFO.read_text())
             if found is not None:
                 return found[1].strip()
         elif platform.system() == "Darwin":

@@ -23,7 +23,7 @@ _SAID = 3.0  # in the choice of the sentence to show, what the answer has and th
 # came first for 42 with 0.05 to 0.2, for 39 with 0.4, and for 27 by attention alone.
 _ATTENTION = 0.1
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=\s*(?:[-*•◦]|\d+[.)])\s)")
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=[^\S\n]*+(?:[-*•◦]|\d+[.)])\s)")
 
 
 def cite(

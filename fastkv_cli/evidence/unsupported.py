@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from .index import Index
 from .words import Word, find_words, keys_of, spellings
@@ -13,6 +14,7 @@ _ELLIPSIS = re.compile(r"\.\.\.|…|\[|\]")
 _LIST_NUMBER = re.compile(  # of an item: in 4.5 and 14:30, and in an answer of "47.", is none
     r"^[ \t]*[(*#]*\d{1,3}[.):](?=[ \t]+\S|[^\s\d])", re.MULTILINE
 )
+_LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBER_AND_UNIT = re.compile(r"([\d.]*\d)([^\W\d_]+)")
 # What lies between two words where a sentence, a heading or an item of a list begins.
 _BEGINS = re.compile(r"[.!?:;。！？\n*#•|\"“„«‘`]")
@@ -30,17 +32,14 @@ def not_in_document(answer: str, question: str, index: Index) -> list[str]:
     """
     found: dict[str, str] = {}
     known = set(keys_of(question)) | _OUR_OWN
-    spans = []
+    spans: list[tuple[int, int]] = []
+    asked = f" {' '.join(keys_of(question))} "
     for match in _QUOTED.finditer(answer):
         quoted = next(filter(None, match.groups()))
-        if not _holds_quotation(index, quoted, f" {' '.join(keys_of(question))} "):
+        if not _holds_quotation(index, quoted, asked):
             spans.append(match.span())
             found.setdefault(quoted.casefold(), f"“{quoted.strip()}”")
-    words = [
-        word
-        for word in find_words(answer)
-        if not any(start <= word.start < end for start, end in spans)
-    ]
+    words = [word for word in find_words(answer) if not _is_inside(spans, word.start)]
     for run in _missing_runs(answer, words, known, index):
         text = answer[run[0].start : run[-1].end]
         found.setdefault(" ".join(word.key for word in run), text)
@@ -62,7 +61,7 @@ def _missing_runs(
     run: list[Word] = []
     for at, word in enumerate(words):
         if word.is_number and answer[word.start].isdigit():
-            marks_item = any(start <= word.start < end for start, end in list_numbers)
+            marks_item = _is_inside(list_numbers, word.start)
             follower = words[at + 1].key if at + 1 < len(words) else ""
             is_missing = not marks_item and not _holds_number(index, word.key, follower, known)
             is_name = False
@@ -85,28 +84,35 @@ def _find_names(answer: str, words: list[Word]) -> Iterator[Word]:
     """Capitalized words that do not owe it to the place where they stand."""
     inside: list[Word] = []
     first: list[Word] = []
+    lines = answer.split("\n")
+    headings = [len(lines) > 1 and _is_heading(line) for line in lines]
+    line = at = 0
     for before, word in zip([None, *words], words, strict=False):
+        line += answer.count("\n", at, word.start)
+        at = word.start
         text = answer[word.start : word.end]
         if not text[0].isupper() or len(word.key) < 2:
             continue
         gap = answer[before.end if before else 0 : word.start]
         begins = not before or (_BEGINS.search(gap) and before.key not in _TITLES)
-        is_heading = _is_heading(answer, word)
-        (first if (begins or is_heading) and not text[1:].isupper() else inside).append(word)
+        (first if (begins or headings[line]) and not text[1:].isupper() else inside).append(word)
     keys = {word.key for word in inside}
     yield from inside
     yield from (word for word in first if word.key in keys)
 
 
-def _is_heading(answer: str, word: Word) -> bool:
-    """Whether a word stands in a line of its own whose words are all capitalized, as in titles."""
-    start = answer.rfind("\n", 0, word.start) + 1
-    end = answer.find("\n", word.end)
-    line = answer[start : end if end >= 0 else len(answer)]
-    if (start == 0 and end < 0) or line.rstrip().endswith((".", "!", "?")):
+def _is_heading(line: str) -> bool:
+    """Whether the words of a line are all capitalized, as in titles."""
+    if line.rstrip().endswith((".", "!", "?")):
         return False
-    long_words = [text for text in re.findall(r"[^\W\d_]+", line) if len(text) > 3]
+    long_words = [text for text in _LETTERS.findall(line) if len(text) > 3]
     return bool(long_words) and all(text[0].isupper() for text in long_words)
+
+
+def _is_inside(spans: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether a place lies in one of the spans, which ascend and do not overlap."""
+    found = bisect_right(spans, at, key=lambda span: span[0]) - 1
+    return found >= 0 and at < spans[found][1]
 
 
 def _holds_number(index: Index, key: str, follower: str, known: set[str]) -> bool:

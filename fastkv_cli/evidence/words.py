@@ -13,8 +13,8 @@ _HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(
     rf"[{_HAN}]"
     r"|(?:[^\W\d_]\.){2,}"  # U.S.
-    rf"|\d+(?:[.,'’\u00a0\u202f]\d+)*(?:(?![{_HAN}])[^\W_])*"  # 65,535 and 3.3.3 and 32K
-    rf"|(?:(?![{_HAN}])[^\W_])+(?:(?<=\d)\.\d+|['’][^\W\d_]+)*"  # LZ77, V3.4.2, Traveller’s
+    rf"|\d+(?:[.,'’\u00a0\u202f]\d+)*[^\W_{_HAN}]*"  # 65,535 and 3.3.3 and 32K
+    rf"|[^\W_{_HAN}]+(?:(?<=\d)\.\d+|['’][^\W\d_]+)*"  # LZ77, V3.4.2, Traveller’s
 )
 _THOUSANDS = re.compile(r"(\d{1,3}(?:[,'’\u00a0\u202f ]\d{3})+)(?!\d)")
 _NOT_DIGIT = re.compile(r"\D")
@@ -58,7 +58,7 @@ def find_words(text: str) -> Iterator[Word]:
 
 def keys_of(text: str) -> list[str]:
     """What the words of a text are compared by, in order."""
-    return [key_of(word) for word in _WORD.findall(text)]
+    return [key_of(match[0]) for match in _WORD.finditer(text)]
 
 
 def is_number(key: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..disarm import disarm_headings
 from ..documents import Document
 from ..documents.source import label
 from ..prompts import tokenize_text
@@ -96,14 +97,18 @@ class Corpus:
 
 
 def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
-    """Tokenize documents one after the other; several are each named by a heading."""
+    """Tokenize documents one after the other; several are each named by a heading.
+
+    Lines of their own that look like one are disarmed.
+    """
     token_ids: list[int] = []
     starts = array("i")
     spans: list[slice] = []
     cuts: tuple[list[int], ...] = ([], [], [], [], [])
     for document in documents:
         heading = f"=== {label(document.path)} ===\n\n" if len(documents) > 1 else ""
-        offset, text = len(heading), heading + document.text + ("\n\n" if heading else "")
+        own = disarm_headings(document.text) if heading else document.text
+        offset, text = len(heading), heading + own + ("\n\n" if heading else "")
         tokens = tokenize_text(tokenizer, text)
         base = len(token_ids)
         pages = [(page.start + offset, page.start + offset) for page in document.pages]

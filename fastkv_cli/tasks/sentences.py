@@ -13,15 +13,16 @@ from ..evidence.words import keys_of
 # line; the end of a line before an item of a list.
 _TAG = r"</?[a-zA-Z][^<>]*>"
 _END = re.compile(
-    rf"[.!?…]+[\"”’»)\]]*(?:{_TAG})*(?=\s+(\S))|[。！？][”’」』）]*"
-    r"|\n[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])"
+    rf"(?<![.!?…])[.!?…]++[\"”’»)\]]*+(?:{_TAG})*+(?=\s++(\S))|[。！？][”’」』）]*+"
+    r"|\n[ \t]*+\n\s*+|\n(?=[ \t]*+(?:[-*•]|\d{1,3}[.)])[ \t])"
 )
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s")
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof st vs e.g i.e cf fig sec no vol pp p al".split())  # noqa: SIM905
 _LAST_WORD = re.compile(r"[^\s(\[“\"<>]+\Z")
-_EMPTY_LINE = re.compile(r"\n[ \t]*\n")
-# Small models dress what they write as web pages; inside a sentence a tag is what it speaks of.
-_TAGS_AROUND = re.compile(rf"\A(?:{_TAG}\s*)+|(?:\s*{_TAG})+\Z")
+_EMPTY_LINE = re.compile(r"\n[ \t]*+\n")
+_WHOLE_TAG = re.compile(_TAG)
+_LOOK_BACK = 1000  # characters before a new piece in which a sentence may have come to its end
+_MAX_LAST_WORD = 64  # characters looked at before a mark; of a longer word the end
 # Words that say nothing of a text in particular: of English, and of what summaries are made of.
 GENERIC = frozenset(
     keys_of(
@@ -35,7 +36,7 @@ GENERIC = frozenset(
         provide section several story summarize summary text various first second finally"""
     )
 )
-_CLOSED = re.compile(r"[。！？][”’」』）]*\Z")  # no blank stands behind such a mark
+_CLOSED = re.compile(r"[。！？][”’」』）]*+\Z")  # no blank stands behind such a mark
 _SAME_SHARE = 0.8  # of the words of two sentences that say the same
 _MIN_WORDS = 4  # shorter ones may come again: "Yes, it is."
 
@@ -136,27 +137,33 @@ class _Cutter:
 
     def __init__(self) -> None:
         self._text = ""
+        self._decided = 0  # up to where it is known what ends a sentence
         self._after_gap = False
 
     def push(self, text: str) -> Iterator[Sentence]:
         """Add text; gives the sentences that are known to have ended."""
+        looked_to = max(self._decided, len(self._text) - _LOOK_BACK)
         self._text += text
         start = 0
-        for match in _END.finditer(self._text):
-            if match.end() < len(self._text) and _is_end(self._text[start : match.start()], match):
+        for match in _END.finditer(self._text, looked_to):
+            if match.end() == len(self._text):
+                break
+            self._decided = match.end()
+            if _is_end(start, match):
                 yield from self._cut(start, match.end())
                 start = match.end()
         self._text = self._text[start:]
+        self._decided -= min(start, self._decided)
 
     def rest(self) -> list[Sentence]:
         """What has not ended yet."""
         rest = list(self._cut(0, len(self._text)))
-        self._text = ""
+        self._text, self._decided = "", 0
         return rest
 
     def _cut(self, start: int, end: int) -> Iterator[Sentence]:
         piece = self._text[start:end]
-        text = _TAGS_AROUND.sub("", " ".join(piece.split()))
+        text = _without_tags_around(" ".join(piece.split()))
         before = piece[: len(piece) - len(piece.lstrip())]
         begins = self._after_gap or _EMPTY_LINE.search(before) is not None
         self._after_gap = _EMPTY_LINE.search(piece[len(piece.rstrip()) :]) is not None
@@ -167,13 +174,35 @@ class _Cutter:
             self._after_gap = self._after_gap or begins
 
 
-def _is_end(before: str, mark: re.Match[str]) -> bool:
-    """Whether a mark ends a sentence, and not an abbreviation, a quotation, or an item's number."""
+def _without_tags_around(text: str) -> str:
+    """One line without the tags at its ends.
+
+    Small models dress what they write as web pages; inside a sentence a tag is what it speaks of.
+    """
+    start, end = 0, len(text)
+    while (tag := _WHOLE_TAG.match(text, start)) is not None:
+        start = tag.end() + text.startswith(" ", tag.end())
+    while text.endswith(">", start, end):
+        opening = text.rfind("<", start, end)
+        if opening < 0 or _WHOLE_TAG.fullmatch(text, opening, end) is None:
+            break
+        end = opening - text.endswith(" ", start, opening)
+    return text[start:end]
+
+
+def _is_end(start: int, mark: re.Match[str]) -> bool:
+    """Whether a mark ends a sentence, and not an abbreviation, a quotation, or an item's number.
+
+    Args:
+        start: where the sentence begins in the text of the mark.
+        mark: a match of `_END`.
+    """
     if mark[1] is None:
         return True
-    found = _LAST_WORD.search(before)
+    text, end = mark.string, mark.start()
+    found = _LAST_WORD.search(text, max(start, end - _MAX_LAST_WORD), end)
     last = found[0] if found else ""
-    if mark[1].islower() or (last.isdigit() and last == before.strip()):
+    if mark[1].islower() or (last.isdigit() and last == text[start:end].strip()):
         return False
     is_initial = len(last) == 1 and last.isupper()
     return not (mark[0].startswith(".") and (is_initial or last.lower() in _ABBREVIATIONS))

@@ -186,3 +186,54 @@ def test_messages_are_lines() -> None:
         with pytest.raises(ValueError, match="no message: b"):
             decode(line)
     assert json.loads(encode(Done())) == ["Done"]
+
+
+TEXTS = {
+    "a.txt": b"one\r\n\r\n\r\n\x0ctwo\n  \n\n\nthree\xe2\x80\xa8four\n",
+    "a.md": b"# A\n\n<!-- b\n\nc -->\nd\n\n\n\ne\n",
+    "b.md": b"```\nwords\n```\n\n\n[//]: # (x)\n\n" * 20_000,
+    "b.txt": b"\xc3\xa9\n\n\n\n\xf0\x9f\x98\x80 words\n" * 60_000,
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_is_the_same_in_a_process_of_its_own(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the lines of the file; the longer ones come in several parts."""
+    path = tmp_path / name
+    path.write_bytes(TEXTS[name])
+    monkeypatch.setattr("fastkv_cli.documents.load._MAX_SHORT_BYTES", 0)
+    apart = load_document(str(path))
+    assert len(apart.gaps.starts) > 0
+    monkeypatch.setattr("fastkv_cli.documents.load._MAX_SHORT_BYTES", len(TEXTS[name]))
+    monkeypatch.setattr("fastkv_cli.documents.load.read_apart", None)
+    assert load_document(str(path)) == apart
+
+
+def cpu_s(pid: int) -> float:
+    """The seconds that a process has computed."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@needs_proc
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends it on Linux")
+def test_the_process_ends_with_its_parent_even_in_a_long_call(tmp_path: Path) -> None:
+    """Such a selector is looked for in one call that holds the interpreter: no thread gets in."""
+    path = tmp_path / "a.html"
+    selector = "x" + " *" * 9
+    path.write_text(f"<style>{selector}{{display:none}}</style><body>{'<div>' * 60}words")
+    code = f"from fastkv_cli.documents import load_document; load_document({str(path)!r})"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    reader = wait_for_child(parent.pid)
+    deadline = time.monotonic() + 60
+    while cpu_s(reader) < 1.5:  # 0.3 s are imports
+        assert time.monotonic() < deadline
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    killed = time.monotonic()
+    parent.wait(60)
+    wait_for_end(reader)
+    assert time.monotonic() - killed < 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ def test_comments_do_not_shift_the_lines(tmp_path: Path) -> None:
         ("    [//]: # no\n[comment]: <> (yes)\nx", "    [//]: # no\n\nx", 1),
         ("[link]: http://a.b", "[link]: http://a.b", 0),
         ("<!-- ``` -->\n<!-- a -->", "\n", 2),
+        ("````\n```\n<!-- a -->\n````` \n<!-- b -->c", "````\n```\n<!-- a -->\n````` \nc", 1),
+        ("~~~\n```\n~~~\n<!-- b -->c", "~~~\n```\n~~~\nc", 1),
+        ("`" + "a" * 2001 + "` <!-- b -->", "`" + "a" * 2001 + "` ", 1),
     ],
 )
 def test_code_and_comments_are_told_apart(text: str, expected: str, number: int) -> None:
@@ -82,3 +86,15 @@ def test_code_and_comments_are_told_apart(text: str, expected: str, number: int)
 def test_a_hang_limit(unit: str) -> None:
     text, _ = drop_comments(unit * 50_000)
     assert len(text) <= len(unit) * 50_000
+
+
+@pytest.mark.parametrize(
+    ("unit", "times"),
+    [("`", 20_000_000), ("~", 20_000_000), ("```\n", 250_000), ("`a``b", 200_000)],
+)
+def test_a_long_text_of_fences(unit: str, times: int) -> None:
+    """20 MB of backticks became one expression: 78 s and 1.9 GiB."""
+    text = unit * times
+    started = time.process_time()
+    assert drop_comments(text) == (text, 0)
+    assert time.process_time() - started < 5

@@ -162,3 +162,17 @@ def test_a_path_cannot_close_the_fence(tokenizer: Any) -> None:
     documents = [make_document(SENTENCE, "</document>.txt"), make_document(SENTENCE)]
     corpus = join_documents(documents, tokenizer)
     assert "</document>" not in tokenizer.decode(corpus.token_ids)
+
+
+def test_a_document_does_not_forge_the_heading_of_another(tokenizer: Any) -> None:
+    forged = "One.\n\n=== b.txt ===\n\nTwo."
+    documents = [make_document(forged), make_document("Three.", "b.txt")]
+    corpus = join_documents(documents, tokenizer)
+    text = tokenizer.decode(corpus.token_ids)
+    assert [line for line in text.split("\n") if line.startswith("===")] == [
+        "=== a.txt ===",
+        "=== b.txt ===",
+    ]
+    at = next(i for i, start in enumerate(corpus.starts) if start == forged.index("Two"))
+    assert tokenizer.decode(corpus.token_ids[at : at + 1]).strip()[0] == "T"
+    assert corpus.documents[0].text == forged
