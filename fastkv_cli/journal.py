@@ -90,7 +90,8 @@ class Journal:
         entry = {"key": key, **result}
         line = json.dumps(entry | {_SUM: _checksum(entry)}, ensure_ascii=False)
         try:
-            _append(self.path, f"\n{line}\n".encode())  # what was cut short stays a line of its own
+            # What was cut short stays a line of its own. `json.loads` takes surrogates as well.
+            _append(self.path, f"\n{line}\n".encode("utf-8", "surrogatepass"))
         except OSError as error:
             raise self._cannot_write(error) from error
         self.results[key] = dict(result)
@@ -118,7 +119,7 @@ class Journal:
                 checksum, key = entry.pop(_SUM), entry["key"]
                 if checksum != _checksum(entry):
                     raise ValueError("not what was written")
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 self.num_damaged += 1  # cut short when the run was killed, or not ours
                 continue
             del entry["key"]

@@ -60,6 +60,8 @@ class PipedInput:
         if not line:
             raise EOFError
         if len(line) > _MAX_BYTES:
+            while line and not line.endswith(b"\n"):  # its rest is no further question
+                line = sys.stdin.buffer.readline(_MAX_BYTES)
             raise UsageError(f"a line is longer than {_MAX_BYTES:,} bytes", "shorten it")
         return line.decode("utf-8-sig", "replace").rstrip("\r\n")
 

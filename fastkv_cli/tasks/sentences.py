@@ -18,7 +18,7 @@ _END = re.compile(
 )
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s")
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof st vs e.g i.e cf fig sec no vol pp p al".split())  # noqa: SIM905
-_LAST_WORD = re.compile(r"[^\s(\[“\"<>]+\Z")
+_BEFORE_WORD = re.compile(r"[\s(\[“\"<>]")
 _EMPTY_LINE = re.compile(r"\n[ \t]*\n")
 # Small models dress what they write as web pages; inside a sentence a tag is what it speaks of.
 _TAGS_AROUND = re.compile(rf"\A(?:{_TAG}\s*)+|(?:\s*{_TAG})+\Z")
@@ -171,8 +171,7 @@ def _is_end(before: str, mark: re.Match[str]) -> bool:
     """Whether a mark ends a sentence, and not an abbreviation, a quotation, or an item's number."""
     if mark[1] is None:
         return True
-    found = _LAST_WORD.search(before)
-    last = found[0] if found else ""
+    last = _BEFORE_WORD.split(before)[-1]
     if mark[1].islower() or (last.isdigit() and last == before.strip()):
         return False
     is_initial = len(last) == 1 and last.isupper()
