@@ -20,6 +20,7 @@ from .commands.summarize import summarize
 from .console import close_stdout, print_error, print_traceback
 from .errors import ExitCode, FastKVError, as_failure
 from .option_sets import with_options
+from .termination import clean_up_at_signals
 from .version import __version__
 
 _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
@@ -128,6 +129,7 @@ def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
 
 def main() -> None:
     """The `fastkv` command."""
+    clean_up_at_signals()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -20,6 +20,7 @@ from typing import IO
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from fastkv_cli.isolated import end_with_parent; end_with_parent(); "
     "import runpy; module = sys.argv[2]; del sys.argv[1:3]; "
     "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 )

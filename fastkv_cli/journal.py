@@ -17,7 +17,9 @@ from filelock import FileLock, Timeout
 
 from .config import cache_dir
 from .errors import OutputError, UsageError
+from .trust import check_trusted
 
+_HINT = "free some space, or set FASTKV_HOME to a folder of your own"
 _SUM = "sum"  # the name of the field that tells a damaged line
 
 
@@ -57,6 +59,7 @@ class Journal:
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_trusted(self.path.parent)
             self._lock.acquire()
         except Timeout:
             raise UsageError("the same run is running already", "wait for it") from None
@@ -101,11 +104,15 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def prune(self, max_age_s: float) -> None:
-        """Remove the files of this kind that nobody wrote to for so many seconds."""
-        oldest = time.time() - max_age_s
+        """Remove the files of this kind that nobody wrote to for so many seconds.
+
+        A date so far in the future is a wrong clock's, and would keep a file for ever.
+        """
+        now = time.time()
         with suppress(OSError):
             for path in self.path.parent.iterdir():
-                if path.name.endswith((".jsonl", ".lock")) and path.lstat().st_mtime < oldest:
+                is_ours = path.name.endswith((".jsonl", ".lock"))
+                if is_ours and abs(now - path.lstat().st_mtime) > max_age_s:
                     path.unlink()
 
     def _read(self) -> None:
@@ -126,7 +133,7 @@ class Journal:
             self.results[key] = entry
 
     def _cannot_write(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error.strerror})", "free some space")
+        return OutputError(f"cannot write {self.path} ({error.strerror})", _HINT)
 
 
 def _checksum(entry: Mapping[str, Any]) -> int:

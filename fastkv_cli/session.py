@@ -15,6 +15,7 @@ from .request import Request
 from .shown import Shown
 from .stats import Evidence, ModelStats, RunReport
 from .tasks import Outcome, PartStore, Work, gather_evidence
+from .trust import cache_warning
 from .tuning import load_tuning
 
 _SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
@@ -69,6 +70,8 @@ def open_session(
     """
     documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
     shown.bars.update("starting")
+    if warning := cache_warning():
+        shown.warn(warning)
     engine = load_engine(request.model, request, shown.bars)
     from .engine.methods import build_method, build_scoring_method
     from .engine.states import make_reuse

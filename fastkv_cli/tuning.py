@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from .config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
 from .errors import FastKVError, UsageError
+from .trust import check_trusted
 
 _SCHEMA = "fastkv-tuning/1"
 _Parsed = TypeVar("_Parsed")
@@ -144,10 +145,13 @@ def _load(
     kind: str, model: str, revision: str, parse: Callable[[dict[str, Any]], _Parsed]
 ) -> _Parsed | None:
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
-    for file in (tuning_path(kind, model, revision), shipped):
+    own = tuning_path(kind, model, revision)
+    for file in (own, shipped):
         if not file.is_file():
             continue
         try:
+            if file is own:
+                check_trusted(own.parent)
             measured = json.loads(file.read_text(encoding="utf-8"))
             if measured["schema"] == _SCHEMA:
                 return parse(measured)

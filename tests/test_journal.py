@@ -194,16 +194,18 @@ def test_what_was_not_written_by_it_is_not_read(replace: Callable[[bytes], bytes
 
 def test_only_old_files_of_its_kind_are_pruned(home: Path) -> None:
     old, new, other = make_journal(seed=1), make_journal(seed=2), Journal("other", {})
-    for journal in (old, new, other):
+    future = make_journal(seed=3)
+    for journal in (old, new, other, future):
         with journal:
             journal.add("one", {"score": 1})
     mine = old.path.with_name("mine.txt")
     mine.write_text("not a journal")
     for path in (old.path, other.path, mine):
         os.utime(path, (0, time.time() - 1000))
+    os.utime(future.path, (0, time.time() + 1000))  # of a clock that was wrong
     make_journal().prune(900)
-    found = [path.exists() for path in (old.path, new.path, other.path, mine)]
-    assert found == [False, True, True, True]
+    found = [path.exists() for path in (old.path, new.path, other.path, mine, future.path)]
+    assert found == [False, True, True, True, False]
 
 
 def test_nothing_is_left_of_a_run_that_ended(home: Path) -> None:
