@@ -4,7 +4,16 @@ The public names load what they need when they are first used, so that importing
 nothing and `fastkv --help` stays quick.
 """
 
-from __future__ import annotations
+import os
+import sys
+
+if sys.argv[:1] == ["-m"] and __name__ in (each.removeprefix("-m") for each in sys.orig_argv):
+    # `python -m fastkv_cli`, about to begin: the current folder is first on the import path, and a
+    # typing.py there would be run in the next lines (a __future__.py too, so none is imported
+    # above). It stays where the package itself lies in it.
+    _root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    if sys.path[0] != _root and not sys.flags.safe_path:
+        del sys.path[0]
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -18,8 +18,9 @@ from .commands.extract import extract
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
 from .console import close_stdout, print_error, print_traceback
-from .errors import ExitCode, FastKVError
+from .errors import ExitCode, FastKVError, as_failure
 from .option_sets import with_options
+from .termination import clean_up_at_signals
 from .version import __version__
 
 _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
@@ -87,12 +88,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         close_stdout()
         code = ExitCode.CLOSED_PIPE
-    except MemoryError:
-        code = _fail("memory ran out: try a smaller document or model", ExitCode.MEMORY, debug)
     except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
-        what = ": ".join(filter(None, (type(error).__name__, str(error))))
-        text = f"unexpected {what}; run again with --debug, and please report it"
-        code = _fail(text, ExitCode.FAILURE, debug)
+        failure = as_failure(error)
+        code = _fail(str(failure), failure.exit_code, debug)
     return int(code)
 
 
@@ -131,6 +129,7 @@ def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
 
 def main() -> None:
     """The `fastkv` command."""
+    clean_up_at_signals()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -121,3 +121,13 @@ class ClosedPipeError(FastKVError):
     """The reader of stdout has gone; there is nobody to tell."""
 
     exit_code = ExitCode.CLOSED_PIPE
+
+
+def as_failure(error: Exception) -> FastKVError:
+    """The error that users are told of: one of ours as it is, any other as unexpected."""
+    if isinstance(error, FastKVError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError("memory ran out", "try a smaller document or model")
+    what = ": ".join(filter(None, (type(error).__name__, str(error))))
+    return FastKVError(f"unexpected {what}; run again with --debug, and please report it")

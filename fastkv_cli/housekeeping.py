@@ -33,14 +33,15 @@ def show_path() -> None:
 
 def list_states(*, json: bool, quiet: bool) -> None:
     """Write what is kept."""
-    store = _open_store()
+    messages = _messages(quiet)
+    store = _open_store(messages)
     entries = store.entries()
     if json:
         _write(inventory.list_json(entries, store.folder, store.limit_bytes))
     elif entries:
         _write_tables(*inventory.list_tables(entries, store.limit_bytes))
     else:
-        _messages(quiet).note(f"nothing is kept in {store.folder}")
+        messages.note(f"nothing is kept in {store.folder}")
 
 
 def verify_states(*, json: bool, quiet: bool) -> None:
@@ -49,14 +50,15 @@ def verify_states(*, json: bool, quiet: bool) -> None:
     Raises:
         FastKVError: when a state is not sound.
     """
-    store = _open_store()
+    messages = _messages(quiet)
+    store = _open_store(messages)
     verdicts = store.verify()
     if json:
         _write(inventory.verify_json(verdicts, store.folder))
     elif verdicts:
         _write_tables(inventory.verify_table(verdicts))
     else:
-        _messages(quiet).note(f"nothing is kept in {store.folder}")
+        messages.note(f"nothing is kept in {store.folder}")
     states = [(entry, problem) for entry, problem in verdicts if isinstance(entry, StateEntry)]
     broken = [entry.key for entry, problem in states if problem]
     if broken:
@@ -74,10 +76,11 @@ def remove_states(names: Sequence[str], *, quiet: bool) -> None:
         UsageError: when a name is that of none, or a key that of several.
         OutputError: when one cannot be removed.
     """
-    store = _open_store()
+    messages = _messages(quiet)
+    store = _open_store(messages)
     entries = store.entries()
     chosen = {entry.digest for name in names for entry in _named(entries, name)}
-    _remove(store, chosen, _messages(quiet))
+    _remove(store, chosen, messages)
 
 
 def remove_all(*, yes: bool, quiet: bool) -> None:
@@ -93,7 +96,8 @@ def remove_all(*, yes: bool, quiet: bool) -> None:
     """
     if not (yes or is_at_terminal()):
         raise UsageError("nobody can be asked about --all", "give --yes as well")
-    store, messages = _open_store(), _messages(quiet)
+    messages = _messages(quiet)
+    store = _open_store(messages)
     entries = store.entries()
     what = (
         f"{count_states(len(entries))}, {format_size(sum(entry.file_bytes for entry in entries))}"
@@ -115,15 +119,18 @@ def prune_states(limit_bytes: int | None, older_than_s: float | None, *, quiet: 
     Raises:
         OutputError: when one cannot be removed.
     """
-    store, messages = _open_store(), _messages(quiet)
+    messages = _messages(quiet)
+    store = _open_store(messages)
     limit = store.limit_bytes if limit_bytes is None else limit_bytes
     _tell_removed(store, store.prune(limit, older_than_s), messages)
     if store.total_bytes > limit:
         raise _cannot_remove(store)
 
 
-def _open_store() -> StateStore:
-    return StateStore(default_store_dir(), store_limit_bytes())
+def _open_store(messages: Messages) -> StateStore:
+    store = StateStore(default_store_dir(), store_limit_bytes(), messages.warn)
+    store.is_trusted()  # which it says where it is not
+    return store
 
 
 def _messages(quiet: bool) -> Messages:

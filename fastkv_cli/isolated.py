@@ -13,13 +13,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from fastkv_cli.isolated import end_with_parent; end_with_parent(); "
     "import runpy; module = sys.argv[2]; del sys.argv[1:3]; "
     "runpy.run_module(module, run_name='__main__', alter_sys=True)"
 )
@@ -61,11 +63,34 @@ def start_module(
 
 
 def forget_current_folder() -> None:
-    """Take the current folder off this process's import path, unless the package lies there.
+    """Let nothing of the current folder be run: no module, and no program that a library starts.
 
-    `python -m fastkv_cli` has it in front.
+    It goes off the import path, where `python -m fastkv_cli` and an empty part of PYTHONPATH put
+    it, unless the package lies there. Libraries look for programs (uname, fc-list, gcc, jbig2dec)
+    on PATH, where a dot or an empty part stands for it too, and tqdm may start a Python by way of
+    multiprocessing. So both variables keep their absolute parts, for all children.
     """
-    sys.path[:] = _safe_path()
+    sys.path[:] = _without_current(sys.path)
+    os.environ["PYTHONSAFEPATH"] = "1"
+    for name, keep in (("PATH", list), ("PYTHONPATH", _without_current)):
+        parts = os.environ.get(name, "").split(os.pathsep)
+        kept = keep([part for part in parts if Path(part).is_absolute()])
+        os.environ.pop(name, None)  # left empty, PATH would be the current folder itself
+        if kept:
+            os.environ[name] = os.pathsep.join(kept)
+
+
+@contextmanager
+def outside_current_folder() -> Iterator[None]:
+    """Work in the root folder for a while, for a library that reads its settings where it is.
+
+    matplotlib takes a file called matplotlibrc from the current folder before all others; it may
+    have TeX run with a preamble of its own.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # deleted: nothing is read there
+            stack.enter_context(chdir(Path.cwd().anchor))
+        yield
 
 
 def end_with_parent() -> None:
@@ -84,15 +109,15 @@ def end_with_parent() -> None:
 
 
 def _path_for_child() -> str:
-    return json.dumps(_safe_path())
+    return json.dumps(_without_current(sys.path))
 
 
-def _safe_path() -> list[str]:
-    """The import path without the current folder; absolute."""
+def _without_current(import_path: Sequence[str]) -> list[str]:
+    """An import path without the current folder, unless the package lies there; absolute."""
     try:
         current = Path.cwd().resolve()
     except OSError:  # it was deleted: nothing can be imported from it
-        return [folder for folder in sys.path if folder]
-    folders = [Path(folder).absolute() for folder in sys.path]
+        return [folder for folder in import_path if Path(folder).is_absolute()]
+    folders = [Path(folder).absolute() for folder in import_path]
     is_ours = current == _PACKAGE_ROOT
     return [str(folder) for folder in folders if is_ours or folder.resolve() != current]

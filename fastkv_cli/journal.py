@@ -17,7 +17,9 @@ from filelock import FileLock, Timeout
 
 from .config import cache_dir
 from .errors import OutputError, UsageError
+from .trust import check_trusted
 
+_HINT = "free some space, or set FASTKV_HOME to a folder of your own"
 _SUM = "sum"  # the name of the field that tells a damaged line
 
 
@@ -57,6 +59,7 @@ class Journal:
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_trusted(self.path.parent)
             self._lock.acquire()
         except Timeout:
             raise UsageError("the same run is running already", "wait for it") from None
@@ -90,7 +93,8 @@ class Journal:
         entry = {"key": key, **result}
         line = json.dumps(entry | {_SUM: _checksum(entry)}, ensure_ascii=False)
         try:
-            _append(self.path, f"\n{line}\n".encode())  # what was cut short stays a line of its own
+            # What was cut short stays a line of its own. `json.loads` takes surrogates as well.
+            _append(self.path, f"\n{line}\n".encode("utf-8", "surrogatepass"))
         except OSError as error:
             raise self._cannot_write(error) from error
         self.results[key] = dict(result)
@@ -100,11 +104,15 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def prune(self, max_age_s: float) -> None:
-        """Remove the files of this kind that nobody wrote to for so many seconds."""
-        oldest = time.time() - max_age_s
+        """Remove the files of this kind that nobody wrote to for so many seconds.
+
+        A date so far in the future is a wrong clock's, and would keep a file for ever.
+        """
+        now = time.time()
         with suppress(OSError):
             for path in self.path.parent.iterdir():
-                if path.name.endswith((".jsonl", ".lock")) and path.lstat().st_mtime < oldest:
+                is_ours = path.name.endswith((".jsonl", ".lock"))
+                if is_ours and abs(now - path.lstat().st_mtime) > max_age_s:
                     path.unlink()
 
     def _read(self) -> None:
@@ -118,14 +126,14 @@ class Journal:
                 checksum, key = entry.pop(_SUM), entry["key"]
                 if checksum != _checksum(entry):
                     raise ValueError("not what was written")
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 self.num_damaged += 1  # cut short when the run was killed, or not ours
                 continue
             del entry["key"]
             self.results[key] = entry
 
     def _cannot_write(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error.strerror})", "free some space")
+        return OutputError(f"cannot write {self.path} ({error.strerror})", _HINT)
 
 
 def _checksum(entry: Mapping[str, Any]) -> int:

@@ -155,7 +155,13 @@ class ChatOptions(AnswerOptions):
 
     def display(self) -> Display:
         """How it is to be shown."""
-        return Display(json=self.json, stats=self.stats, quiet=self.quiet, cite=self.cite)
+        return Display(
+            json=self.json,
+            stats=self.stats,
+            quiet=self.quiet,
+            cite=self.cite,
+            debug=self.debug,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +213,7 @@ def _display(options: RunOptions | ExtractOptions) -> Display:
         quiet=options.quiet,
         output=options.output,
         force=options.force,
+        debug=options.debug,
     )
 
 

@@ -32,7 +32,7 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
     writer = AnswerWriter(display.output, force=display.force)
     bars = ProgressBars(console, enabled=not display.quiet)
     writes = None if display.json else writer
-    opening = Shown(bars, messages, writes, max_tokens, display.cite)
+    opening = Shown(bars, messages, writes, max_tokens, display.cite, display.debug)
     shown = opening.afresh()
     # Whether anything is kept of a run is decided here, and nowhere else.
     with PartStore(enabled=True, resume=request.resume, warn=shown.warn, note=shown.note) as parts:

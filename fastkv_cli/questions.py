@@ -16,6 +16,7 @@ from .errors import (
     OutputError,
     PartlyFailedError,
     UsageError,
+    as_failure,
 )
 from .progress import ProgressBars
 from .render import render_failure, render_json
@@ -101,7 +102,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
     messages = Messages(console, quiet=display.quiet)
     writer = AnswerWriter(display.output, force=display.force)
     bars = ProgressBars(console, enabled=not display.quiet)
-    opening = Shown(bars, messages, None, max_tokens, display.cite)
+    opening = Shown(bars, messages, None, max_tokens, display.cite, display.debug)
     results: list[RunReport | FastKVError] = []
     try:
         with bars:
@@ -138,14 +139,16 @@ def _answer_all(
             with parts:
                 report = answer(session, partial(ask, question=question), shown, parts)
                 parts.finish()
+            line = render_json(report, indent=None)
         except (ClosedPipeError, OutputError):
             raise
-        except FastKVError as error:
-            shown.warn(f"question {number}: {error}")
-            yield error, render_failure("ask", question, error)
+        except Exception as error:  # noqa: BLE001 (the other questions are to be answered)
+            shown.warn_of(error, f"question {number}")
+            failure = as_failure(error)
+            yield failure, render_failure("ask", question, failure)
         else:
             session = session.again()
-            yield report, render_json(report, indent=None)
+            yield report, line
         needs_resuming &= not parts.is_open
     if needs_resuming:
         opening.note(NOTHING_TO_RESUME)

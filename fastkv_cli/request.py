@@ -70,6 +70,7 @@ class Display:
         output: a file in place of stdout.
         force: replace a file that exists.
         cite: name the pages that carried the answer behind it.
+        debug: show the traceback of an error that does not end the run.
     """
 
     json: bool = False
@@ -78,3 +79,4 @@ class Display:
     output: Path | None = None
     force: bool = False
     cite: bool = False
+    debug: bool = False

@@ -13,8 +13,9 @@ from .reading import read_documents
 from .render_evidence import cite_mark
 from .request import Request
 from .shown import Shown
-from .stats import ModelStats, RunReport
+from .stats import Evidence, ModelStats, RunReport
 from .tasks import Outcome, PartStore, Work, gather_evidence
+from .trust import cache_warning
 from .tuning import load_tuning
 
 _SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
@@ -69,6 +70,8 @@ def open_session(
     """
     documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
     shown.bars.update("starting")
+    if warning := cache_warning():
+        shown.warn(warning)
     engine = load_engine(request.model, request, shown.bars)
     from .engine.methods import build_method, build_scoring_method
     from .engine.states import make_reuse
@@ -126,7 +129,7 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         work.reuse.start()
     outcome = _do(task, work, shown)
     of_states = [] if work.reuse is None else work.reuse.warnings
-    evidence = gather_evidence(outcome, work.corpus, check=work.check)
+    evidence = _find_evidence(outcome, work, shown)
     cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
     mark = cite_mark(cited, paths=session.paths) if shown.cites else ""
     shown.end_answer(mark, outcome)
@@ -154,6 +157,20 @@ def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunR
         warnings=(*session.warnings, *of_states, *shown.warnings),
         evidence=evidence,
     )
+
+
+def _find_evidence(outcome: Outcome, work: Work, shown: Shown) -> Evidence:
+    """What the documents say of an answer; a fault in looking it up is a warning.
+
+    The answer has been seen by then, and it may have taken minutes.
+    """
+    try:
+        if outcome.check_failure is not None:
+            raise outcome.check_failure
+        return gather_evidence(outcome, work.corpus, check=work.check)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
+        shown.warn_of(error, "the answer was not looked up in the documents")
+        return Evidence()
 
 
 def _do(task: Task, work: Work, shown: Shown) -> Outcome:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .console import AnswerWriter, Messages
+from .console import AnswerWriter, Messages, print_traceback
+from .errors import as_failure
 from .events import Piece
 from .progress import ProgressBars
 from .tasks import Outcome
@@ -20,6 +21,7 @@ class Shown:
         writer: where the answer goes as it comes; without one it is not streamed.
         max_tokens: the most tokens that the answer may have.
         cites: whether the pages that carried an answer stand behind it.
+        debug: whether tracebacks are shown.
         prefix: stands before what the bars say is being done.
         warnings: those that were told so far.
         pieces: the answer so far.
@@ -30,6 +32,7 @@ class Shown:
     writer: AnswerWriter | None
     max_tokens: int
     cites: bool
+    debug: bool = False
     prefix: str = ""
     warnings: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
@@ -47,6 +50,15 @@ class Shown:
         self.bars.close()
         self.warnings.append(text)
         self.messages.warn(text)
+
+    def warn_of(self, error: Exception, what: str) -> None:
+        """Warn of an exception that is being handled; with its traceback where that is wanted."""
+        self.bars.close()
+        if self.writer is not None:
+            self.writer.end_line()
+        if self.debug:
+            print_traceback()
+        self.warn(f"{what}: {as_failure(error)}")
 
     def note(self, text: str) -> None:
         """Tell of something that is no trouble."""

@@ -12,15 +12,29 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
 from .errors import FastKVError, UsageError
+from .trust import check_trusted
 
 _SCHEMA = "fastkv-tuning/1"
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # in the name of a file
 _Parsed = TypeVar("_Parsed")
+# OverflowError is that of an integer of Infinity, which JSON may hold for Python.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    UsageError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +146,17 @@ def _load(
     kind: str, model: str, revision: str, parse: Callable[[dict[str, Any]], _Parsed]
 ) -> _Parsed | None:
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
-    for file in (tuning_path(kind, model, revision), shipped):
+    own = tuning_path(kind, model, revision)
+    for file in (own, shipped):
         if not file.is_file():
             continue
         try:
+            if file is own:
+                check_trusted(own.parent)
             measured = json.loads(file.read_text(encoding="utf-8"))
             if measured["schema"] == _SCHEMA:
                 return parse(measured)
-        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+        except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise FastKVError(
                 f"cannot read {file} ({reason})", "delete it, and measure again"
@@ -156,12 +173,13 @@ def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _preset(chosen: Mapping[str, Any]) -> PresetSettings:
-    return PresetSettings(
-        tsp_layer=int(chosen["tsp_layer"]),
-        tsp_rate=float(chosen["tsp_rate"]),
-        budget=Budget(rate=float(chosen["budget"])),
-    )
+    layer, rate = int(chosen["tsp_layer"]), float(chosen["tsp_rate"])
+    MethodSettings(tsp_layer=layer, tsp_rate=rate)  # raises where they are out of range
+    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])))
 
 
 def _head_scores(measured: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(score) for score in row) for row in measured["scores"])
+    scores = tuple(tuple(float(score) for score in row) for row in measured["scores"])
+    if not all(map(isfinite, chain.from_iterable(scores))):
+        raise ValueError("a score is no finite number")
+    return scores

@@ -16,6 +16,7 @@ from .loading import load_engine
 from .option_sets import MeasureOptions
 from .progress import ProgressBars
 from .render import describe_weights
+from .trust import cache_warning
 from .tuning import Tuning, load_tuning
 from .version import __version__
 
@@ -113,6 +114,8 @@ def run_prepared(model: str, options: MeasureOptions, prepare: Prepare, hint: st
         with ProgressBars(console, enabled=not options.quiet) as bars:
             measure = prepare(bars, messages)
             bars.update("starting")
+            if warning := cache_warning():
+                messages.warn(warning)
             engine = load_engine(model, options, bars)
             tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
             bench = Bench(engine, tuning, bars, messages)

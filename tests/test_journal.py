@@ -53,6 +53,13 @@ def test_whatever_a_model_says_survives(character: str) -> None:
     assert read_back() == {"one": {"text": f"before{character}behind"}}
 
 
+def test_half_a_surrogate_survives() -> None:
+    """As an argument that is no UTF-8 becomes one."""
+    with make_journal() as journal:
+        journal.add("one", {"question": "Who\udcff?\ud800"})
+    assert read_back() == {"one": {"question": "Who\udcff?\ud800"}}
+
+
 def test_every_result_is_on_disk_at_once() -> None:
     with make_journal() as journal:
         for number in range(3):
@@ -169,8 +176,10 @@ def damage(data: bytes) -> bytes:
         lambda data: b"[1, 2]\n3\nnull\n",
         lambda data: b'{"key": "one", "score": 12345}\n',
         lambda data: b'{"key": ["one"], "sum": 0}\n{"sum": 0}\n',
+        lambda data: b'{"key": ' + b"[" * 90_000 + b"\n",
+        lambda data: b'{"key": "one", "score": ' + b"7" * 5000 + b', "sum": 0}\n',
     ],
-    ids=["bit", "bytes", "JSON", "without a sum", "other fields"],
+    ids=["bit", "bytes", "JSON", "without a sum", "other fields", "deep", "5,000 digits"],
 )
 def test_what_was_not_written_by_it_is_not_read(replace: Callable[[bytes], bytes]) -> None:
     with make_journal() as journal:
@@ -185,16 +194,18 @@ def test_what_was_not_written_by_it_is_not_read(replace: Callable[[bytes], bytes
 
 def test_only_old_files_of_its_kind_are_pruned(home: Path) -> None:
     old, new, other = make_journal(seed=1), make_journal(seed=2), Journal("other", {})
-    for journal in (old, new, other):
+    future = make_journal(seed=3)
+    for journal in (old, new, other, future):
         with journal:
             journal.add("one", {"score": 1})
     mine = old.path.with_name("mine.txt")
     mine.write_text("not a journal")
     for path in (old.path, other.path, mine):
         os.utime(path, (0, time.time() - 1000))
+    os.utime(future.path, (0, time.time() + 1000))  # of a clock that was wrong
     make_journal().prune(900)
-    found = [path.exists() for path in (old.path, new.path, other.path, mine)]
-    assert found == [False, True, True, True]
+    found = [path.exists() for path in (old.path, new.path, other.path, mine, future.path)]
+    assert found == [False, True, True, True, False]
 
 
 def test_nothing_is_left_of_a_run_that_ended(home: Path) -> None:

@@ -187,6 +187,35 @@ class TestBrokenFiles:
         assert "delete" in str(caught.value)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("scoring_layer", "1e999"),
+            ("scoring_layer", "7" * 5000),
+            ("scoring_layer", "[" * 90_000),
+            ("tsp_layer", "Infinity"),
+            ("tsp_layer", "-3"),
+            ("tsp_rate", "NaN"),
+            ("tsp_rate", "1e999"),
+            ("budget", "NaN"),
+            ("scores", "[[NaN, 1]]"),
+            ("scores", "[[1e999]]"),
+        ],
+        ids=lambda text: text[:9],
+    )
+    def test_numbers_that_no_model_has(self, name: str, value: str) -> None:
+        kind = "heads" if name == "scores" else "calibration"
+        path = save(kind, "org/name", "abc", HEADS if name == "scores" else CALIBRATION)
+        text = path.read_text(encoding="utf-8")
+        old = r"\[.*\]" if name == "scores" else r"[\d.]+"
+        changed = re.sub(rf'("{name}": ){old}', lambda match: match[1] + value, text, flags=re.S)
+        assert changed != text
+        path.write_text(changed, encoding="utf-8")
+        with pytest.raises(FastKVError, match="delete it, and measure again") as caught:
+            load_tuning("org/name", "abc")
+        assert str(path) in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
     def test_a_folder_in_its_place(self) -> None:
         tuning_path("heads", "org/name", "abc").mkdir(parents=True)
         assert load_tuning("org/name", "abc").head_scores is None

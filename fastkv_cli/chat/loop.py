@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import StoreMode, cache_dir
-from ..console import AnswerWriter, Messages, is_at_terminal, print_error, stderr_console
+from ..console import (
+    AnswerWriter,
+    Messages,
+    is_at_terminal,
+    print_error,
+    print_traceback,
+    stderr_console,
+)
 from ..errors import (
     ClosedPipeError,
     FastKVError,
     InterruptedRunError,
     OutputError,
     PartlyFailedError,
+    UsageError,
+    as_failure,
 )
 from ..progress import ProgressBars
 from ..render import describe_document, printable, render_failure, render_json, render_tables
@@ -48,7 +57,8 @@ def run(request: Request, max_tokens: int, display: Display) -> None:
     at_terminal = is_at_terminal()
     writer = _Answers()
     bars = ProgressBars(console, enabled=not display.quiet)
-    opening = Shown(bars, messages, None if display.json else writer, max_tokens, display.cite)
+    writes = None if display.json else writer
+    opening = Shown(bars, messages, writes, max_tokens, display.cite, display.debug)
     try:
         with bars:
             session = open_session(COMMAND, request, max_tokens, opening, asks_again=True)
@@ -140,6 +150,9 @@ class _Chat:
                     self._do(text)
             except (EOFError, LeavingError):
                 break
+            except UsageError as error:  # of a line that is too long to be a question
+                self._num_asked += 1
+                self._fail("", error)
             except KeyboardInterrupt:
                 if not self._at_terminal:
                     raise
@@ -155,12 +168,12 @@ class _Chat:
                 self._told.show(run_command(self._conversation, text))
             else:
                 self._answer(question)
-        except ClosedPipeError:
+        except (ClosedPipeError, LeavingError):
             raise
-        except FastKVError as error:
+        except Exception as error:
             if question is not None and isinstance(error, OutputError):
                 raise
-            print_error(str(error))
+            self._tell(error)
         if self._at_terminal:
             self._told.show(iter([""]))
 
@@ -170,18 +183,34 @@ class _Chat:
             self._writer.begin()
         try:
             report = self._conversation.ask(question)
+            line = render_json(report, indent=None) if self._display.json else ""
         except KeyboardInterrupt:
             self._writer.end_line()
             if not self._at_terminal:
                 raise
             self._told.note(f"({INTERRUPTED})")
             return
-        except FastKVError as error:
-            self._failures.append(error)
-            if self._display.json:
-                self._writer.write(f"{render_failure(COMMAND, question, error)}\n")
+        except (ClosedPipeError, OutputError):
             raise
-        if self._display.json:
-            self._writer.write(f"{render_json(report, indent=None)}\n")
+        except Exception as error:  # noqa: BLE001 (the conversation goes on)
+            self._writer.end_line()
+            self._fail(question, error)
+            return
+        if line:
+            self._writer.write(f"{line}\n")
         if self._display.stats:
             self._messages.show(render_tables(report))
+
+    def _fail(self, question: str, error: Exception) -> None:
+        """Note that a question has no answer, and tell why."""
+        failure = as_failure(error)
+        self._failures.append(failure)
+        if self._display.json:
+            self._writer.write(f"{render_failure(COMMAND, question, failure)}\n")
+        self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """A line about what is being handled; with its traceback where that is wanted."""
+        if self._display.debug:
+            print_traceback()
+        print_error(str(as_failure(error)))

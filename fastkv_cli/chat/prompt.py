@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import UsageError
+from ..trust import check_trusted, open_private
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -60,6 +61,8 @@ class PipedInput:
         if not line:
             raise EOFError
         if len(line) > _MAX_BYTES:
+            while line and not line.endswith(b"\n"):  # its rest is no further question
+                line = sys.stdin.buffer.readline(_MAX_BYTES)
             raise UsageError(f"a line is longer than {_MAX_BYTES:,} bytes", "shorten it")
         return line.decode("utf-8-sig", "replace").rstrip("\r\n")
 
@@ -160,8 +163,8 @@ def _open_history(path: Path | None, warn: Callable[[str], None]) -> History:
         return InMemoryHistory()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)  # also where another umask made it
+        check_trusted(path.parent)
+        os.close(open_private(path))
         return PrivateHistory(str(path))
     except OSError as error:
         warn(f"cannot write {path} ({error.strerror}): what is typed is not kept")

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path, PurePath
 
 from ..config import ReadOptions
@@ -14,70 +14,25 @@ from ..errors import DocumentError, FastKVError, UsageError
 from .document import Document
 from .formats import PDF_SUFFIX, SUFFIXES
 from .load import AskPassword, OnPage, load_document
+from .search import MAX_SUFFIXES_SHOWN, Found, Search
 from .source import STDIN, check_found, check_source, label
 
-MAX_DOCUMENTS = 1000
 _MAX_ENTRIES = 100_000  # files and folders looked at in one folder
 _WILDCARD = re.compile(r"[*?\[]")
 _HIDDEN_PART = re.compile(r"(?:^|[/\\])\.[^./\\]")
 _DIGITS = re.compile(r"([0-9]+)")
-_MAX_SUFFIXES_SHOWN = 5
 _NO_SUFFIX = "without a suffix"
 _DEFAULTS = ReadOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A document to read, and whether it was named itself or found in a folder or by a pattern."""
-
-    path: str
-    is_named: bool
-
-
-@dataclass(slots=True)
-class _Search:
-    """What was found so far."""
-
-    found: dict[str, Found] = field(default_factory=dict)  # by the real path, in order
-    skipped: Counter[str] = field(default_factory=Counter)  # suffixes of files that are none
-    num_again: int = 0
-    num_closed: int = 0
-
-    def add(self, path: str, *, is_named: bool) -> None:
-        key = path if path == STDIN else os.path.realpath(path)
-        if key in self.found:
-            self.num_again += 1
-        self.found.setdefault(key, Found(path, is_named))
-        if len(self.found) > MAX_DOCUMENTS:
-            raise DocumentError(
-                f"these are more than {MAX_DOCUMENTS:,} documents, the most that are read at once",
-                "name fewer, for example one folder at a time",
-            )
-
-    def notes(self) -> list[str]:
-        """What the user should know of it, one line each."""
-        notes = []
-        if self.num_again:
-            what = "1 file" if self.num_again == 1 else f"{self.num_again:,} files"
-            notes.append(f"{what} given more than once: read once")
-        if self.skipped:
-            number = self.skipped.total()
-            suffixes = [suffix for suffix, _ in self.skipped.most_common(_MAX_SUFFIXES_SHOWN)]
-            more = ", …" if len(self.skipped) > len(suffixes) else ""
-            what = "1 other file" if number == 1 else f"{number:,} other files"
-            notes.append(f"{what} skipped: {label(', '.join(suffixes))}{more}")
-        if self.num_closed:
-            what = "1 folder" if self.num_closed == 1 else f"{self.num_closed:,} folders"
-            notes.append(f"{what} could not be opened and left out")
-        return notes
 
 
 def find_documents(sources: Sequence[str]) -> tuple[list[Found], list[str]]:
     """The documents that are meant, each once.
 
     A folder stands for the documents in it and below it, told by their suffixes, in natural order
-    and without hidden ones; links to folders are not followed. A name with `*`, `?` or `[…]` that
-    is no file's stands for the files that it matches (`**` for any folders).
+    and without hidden ones. Links to folders are not followed, and links to files only where they
+    stay inside the folder: one that somebody else sent could name any file of the user's. A name
+    with `*`, `?` or `[…]` that is no file's stands for the files that it matches (`**` for any
+    folders).
 
     Args:
         sources: Files, folders and patterns; "-" is standard input.
@@ -89,7 +44,7 @@ def find_documents(sources: Sequence[str]) -> tuple[list[Found], list[str]]:
         DocumentError: when a folder holds no document, a pattern matches none, or they are more
             than 1,000.
     """
-    search = _Search()
+    search = Search()
     for source in sources:
         if source == STDIN:
             search.add(source, is_named=True)
@@ -193,10 +148,11 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _add_folder(search: _Search, folder: str) -> None:
-    found, skipped = _documents_in(search, folder)
+def _add_folder(search: Search, folder: str) -> None:
+    found, skipped = _documents_in(search, folder, os.path.realpath(folder))
     if not found:
-        others = "" if not skipped else f" ({', '.join(list(skipped)[:_MAX_SUFFIXES_SHOWN])})"
+        _refuse_links(search, folder)
+        others = "" if not skipped else f" ({', '.join(list(skipped)[:MAX_SUFFIXES_SHOWN])})"
         raise DocumentError(
             f"{label(folder)} holds no document{label(others)}",
             f"what is read in folders ends in {', '.join([PDF_SUFFIX, *SUFFIXES])}",
@@ -206,20 +162,33 @@ def _add_folder(search: _Search, folder: str) -> None:
         search.add(path, is_named=False)
 
 
-def _documents_in(search: _Search, folder: str) -> tuple[list[str], Counter[str]]:
-    """The documents in a folder and below, in natural order, and the suffixes of what is none."""
+def _refuse_links(search: Search, source: str) -> None:
+    """Raise where a folder or pattern stands for nothing but links that are not followed."""
+    if search.links_out:
+        raise DocumentError(
+            f"{label(source)} holds no document but links that lead out of it: "
+            f"{search.names_of_links}",
+            "name the files that they lead to",
+        )
+
+
+def _documents_in(search: Search, folder: str, root: str) -> tuple[list[str], Counter[str]]:
+    """The documents in a folder and below, in natural order, and the suffixes of what is none.
+
+    Links that lead out of `root`, a real path, are left out.
+    """
     found: list[str] = []
     skipped = Counter[str]()
     for path in _walk(search, folder):
         suffix = PurePath(path).suffix.lower()
-        if _is_known(suffix):
-            found.append(path)
-        else:
+        if not _is_known(suffix):
             skipped[suffix or _NO_SUFFIX] += 1
+        elif not search.leaves(path, root):
+            found.append(path)
     return sorted(found, key=natural_key), skipped
 
 
-def _walk(search: _Search, folder: str) -> Iterator[str]:
+def _walk(search: Search, folder: str) -> Iterator[str]:
     """All files in a folder and below that are not hidden."""
 
     def count_closed(_: OSError) -> None:
@@ -239,7 +208,7 @@ def _walk(search: _Search, folder: str) -> Iterator[str]:
                 yield os.path.join(parent, name)  # noqa: PTH118 (Path would drop a leading ./)
 
 
-def _add_matches(search: _Search, pattern: str) -> None:
+def _add_matches(search: Search, pattern: str) -> None:
     """Add what a pattern matches; folders among it stand for what is in them, as in a shell."""
     suffix = PurePath(pattern).suffix
     takes_all = bool(suffix) and _WILDCARD.search(suffix) is None
@@ -249,18 +218,21 @@ def _add_matches(search: _Search, pattern: str) -> None:
         matches = []
     found: list[str] = []
     skipped = Counter[str]()
+    root = os.path.realpath(_fixed_part(pattern))
     for path in matches:
         suffix = PurePath(path).suffix.lower()
         if Path(path).is_dir():
-            if "**" not in pattern:  # which matches what is in the folder by itself
-                inside, others = _documents_in(search, path)
+            # `**` matches what is in the folder by itself
+            if "**" not in pattern and not search.leaves(path, root):
+                inside, others = _documents_in(search, path, root)
                 found += inside
                 skipped += others
-        elif takes_all or _is_known(suffix):
-            found.append(path)
-        else:
+        elif not (takes_all or _is_known(suffix)):
             skipped[suffix or _NO_SUFFIX] += 1
+        elif not search.leaves(path, root):
+            found.append(path)
     if not found:
+        _refuse_links(search, pattern)
         raise DocumentError(
             f"{label(pattern)} does not exist, and as a pattern it matches no document",
             "check the path and the spelling",
@@ -268,6 +240,13 @@ def _add_matches(search: _Search, pattern: str) -> None:
     search.skipped += skipped
     for path in found:
         search.add(path, is_named=False)
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folder of a pattern that its user named: all before the first part with a wildcard."""
+    parts = PurePath(pattern).parts
+    named = takewhile(lambda part: _WILDCARD.search(part) is None, parts)
+    return Path(*named)
 
 
 def _matches(pattern: str) -> Iterator[str]:

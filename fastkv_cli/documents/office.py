@@ -137,8 +137,10 @@ def _is_hidden(properties: ElementTree.Element | None, hidden_styles: set[str]) 
     if vanish is not None:
         return vanish.get(f"{_W}val") not in _FALSE
     size = properties.find(f"{_W}sz")
-    if size is not None and (size.get(f"{_W}val") or "").isdecimal():
-        return int(size.get(f"{_W}val", "0")) < _SMALLEST
+    half_points = (size.get(f"{_W}val") or "") if size is not None else ""
+    if half_points.isdecimal():
+        digits = half_points.lstrip("0")  # of any script, and as many as the file has room for
+        return len(digits) < 10 and int(digits or "0") < _SMALLEST
     style = properties.find(f"{_W}rStyle")
     return style is not None and style.get(f"{_W}val") in hidden_styles
 

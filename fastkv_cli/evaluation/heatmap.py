@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+from ..isolated import outside_current_folder
+
 
 def heatmap_png(needles: Mapping[str, Mapping[tuple[int, float], float]]) -> bytes:
     """A PNG with a panel for each arm; green is found, red is not.
@@ -13,7 +15,9 @@ def heatmap_png(needles: Mapping[str, Mapping[tuple[int, float], float]]) -> byt
         needles: by arm, mean score by (length, depth).
     """
     import numpy as np
-    from matplotlib.figure import Figure
+
+    with outside_current_folder():
+        from matplotlib.figure import Figure
 
     columns = min(len(needles), 3)
     rows = -(-len(needles) // columns)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from ..isolated import outside_current_folder
 from .run import FULL
 from .speed_render import three_digits
 from .speed_report import SpeedReport, SpeedRow, Spread
@@ -25,7 +26,8 @@ def speed_png(report: SpeedReport) -> bytes:
 
     What was not measured, as decoding where one token was generated, has no panel.
     """
-    from matplotlib.figure import Figure
+    with outside_current_folder():
+        from matplotlib.figure import Figure
 
     arms = list(dict.fromkeys(row.arm for row in report.rows))
     shown = [one for one in _FIGURES if any(getattr(row, one[0]) for row in report.rows)]

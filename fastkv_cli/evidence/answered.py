@@ -8,7 +8,7 @@ from math import log
 
 from .index import Index, most_together
 from .unsupported import not_in_document
-from .words import COMMON, is_number, keys_of
+from .words import COMMON, is_number, key_of, keys_of
 
 # So much of what question and answer say, by how rare it is, has to stand together somewhere, and
 # so much of what the question alone does: a small model may recite what nobody asked for.
@@ -43,7 +43,7 @@ def why_not_found(said: str, question: str, index: Index) -> str:
     missing = [
         item
         for item in not_in_document(said, question, index)
-        if not item.startswith("“") and not (item.isdigit() and int(item) <= _MAX_COUNTED)
+        if not item.startswith("“") and not _is_counted(item)
     ]
     if missing:
         return f"not in the document: {', '.join(missing)}"
@@ -56,6 +56,13 @@ def why_not_found(said: str, question: str, index: Index) -> str:
         if asked and share < least:  # "What is it about?" names nothing to look for
             return f"no place in it holds more than {share:.0%} of what {whose}"
     return ""
+
+
+def _is_counted(item: str) -> bool:
+    """Whether an item is so small a number that it may be counted where it is not read."""
+    key = key_of(item)  # ² is 2 there, where `int` takes no ², and it has no zeros in front
+    is_small = key.isdecimal() and len(key) <= len(str(_MAX_COUNTED))
+    return item[0].isdigit() and is_small and int(key) <= _MAX_COUNTED
 
 
 def share_together(terms: Collection[str], index: Index) -> float:

@@ -71,10 +71,12 @@ def key_of(word: str) -> str:
     """What a word is compared by.
 
     Case, compatibility forms, thousands separators, possessives and plurals make no difference, nor
-    does whether a small number stands in words (one, third) or in digits.
+    do the digits of different scripts, nor whether a small number stands in words (one, third).
     """
-    plain = unicodedata.normalize("NFKC", word).casefold()
+    # Some letters are whole sentences in NFKC (ﷺ is four words); a blank would part the key.
+    plain = "".join(unicodedata.normalize("NFKC", word).casefold().split())
     if any(c.isdigit() for c in plain):
+        plain = "".join(str(unicodedata.decimal(c, c)) for c in plain)  # of any script
         plain = _THOUSANDS.sub(lambda match: _NOT_DIGIT.sub("", match[1]), plain)
         plain = _VERSION.sub("", plain, count=1) if plain.startswith("v") else plain
         ordinal = _ORDINAL.fullmatch(plain)

@@ -125,7 +125,7 @@ def read_header(file: BinaryIO, file_bytes: int) -> StateHeader:
         raise StateProblem(f"was made by another version of fastkv ({found})")
     try:
         read = _parse(text, header, metadata)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise StateProblem("has a damaged header") from None
     if file_bytes != read.file_bytes:
         what = "is cut short" if file_bytes < read.file_bytes else "is longer than it says"

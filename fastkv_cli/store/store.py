@@ -19,6 +19,7 @@ from stat import S_ISREG
 
 from ..config import cache_dir
 from ..sizes import format_size
+from ..trust import why_untrusted
 from .check import check_state, open_state
 from .header import StateHeader, StateProblem, build_header
 from .spec import SUFFIX, StateSpec, name_documents
@@ -87,6 +88,7 @@ class StateStore:
             warn: told, in a line, of what is wrong and does not end the run.
         """
         self.folder, self.limit_bytes, self._warn = folder, limit_bytes, warn
+        self._distrusts = False
 
     def find(self, spec: StateSpec) -> Path | None:
         """The file of a state, if there is a sound one; it counts as used now.
@@ -94,6 +96,8 @@ class StateStore:
         What is not sound is told, and removed.
         """
         path = self._path(spec.digest)
+        if not self.is_trusted():
+            return None
         try:
             check_state(path, spec)
             with contextlib.suppress(OSError):  # a folder that is only read
@@ -116,6 +120,8 @@ class StateStore:
             return None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.is_trusted():
+                return None
             if os.path.lexists(place) and not _is_file(place):
                 raise FileExistsError(EEXIST, f"{place.name} is no file")  # and not ours to replace
             free = shutil.disk_usage(self.folder).free
@@ -138,7 +144,8 @@ class StateStore:
         return sum(status.st_size for _, status in self._files())
 
     def remove(self, digests: Iterable[str]) -> list[StateEntry]:
-        """Remove states; gives those that are gone."""
+        """Remove states, and what dead processes left; gives the states that are gone."""
+        self._remove_stale()
         chosen = set(digests)
         return [entry for entry in self.entries() if entry.digest in chosen and _remove(entry.path)]
 
@@ -171,6 +178,18 @@ class StateStore:
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}{SUFFIX}"
+
+    def is_trusted(self) -> bool:
+        """Whether nobody else can write to the folder; told once where somebody can."""
+        folders = (self.folder.parent, self.folder)
+        why = next((f"{each} {why}" for each in folders if (why := why_untrusted(each))), "")
+        if why and not self._distrusts:
+            self._warn(
+                f"{why}: no state is taken from it or kept there; "
+                "set FASTKV_HOME to a folder of your own"
+            )
+        self._distrusts = bool(why)
+        return not why
 
     def _drop(self, path: Path, spec: StateSpec, problem: Exception) -> None:
         """Tell what is wrong with a file, and remove it."""
@@ -217,9 +236,9 @@ class StateStore:
         return sorted(path for path, status in self._listed() if not _is_ours(path, status))
 
     def _remove_stale(self) -> None:
-        oldest = time.time() - _STALE_S
+        now = time.time()
         for path, status in self._matching(_TEMPORARY):
-            if status.st_mtime < oldest:
+            if abs(now - status.st_mtime) > _STALE_S:  # or a wrong clock's, of the future
                 _remove(path)
 
     def _matching(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:

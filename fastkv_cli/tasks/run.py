@@ -84,6 +84,7 @@ class Outcome:
         found: whether the documents can hold the answer; None where that was not looked up.
         reason: why they cannot.
         guess: what the model said where they cannot.
+        check_failure: why `found` could not be looked up; None where it was, or was not to be.
         index: the words of the documents, where it has been made already.
         turns_left_out: turns of a conversation that no longer fit the window, the oldest.
     """
@@ -97,6 +98,7 @@ class Outcome:
     found: bool | None = None
     reason: str = ""
     guess: str = ""
+    check_failure: Exception | None = None
     index: Index | None = None
     turns_left_out: int = 0
 

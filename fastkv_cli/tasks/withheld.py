@@ -29,6 +29,7 @@ class Withheld:
         self._text = ""
         self._num_pieces = 0
         self._reason = ""
+        self._failure: Exception | None = None
         self._index: Index | None = None
 
     @property
@@ -59,7 +60,8 @@ class Withheld:
         outcome = replace(
             outcome,
             question=self._question,
-            found=not self.is_refused if self._enabled else None,
+            found=not self.is_refused if self._enabled and self._failure is None else None,
+            check_failure=self._failure,
             index=self._index,
         )
         if not self.is_refused:
@@ -79,8 +81,11 @@ class Withheld:
         """What is shown once the first sentence is there: all there is, or something else."""
         sentences = find_sentences(self._text)
         if sentences:
-            self._index = index_documents(self._documents)
-            self._reason = why_not_found(sentences[0].text, self._question, self._index)
+            try:
+                self._index = index_documents(self._documents)
+                self._reason = why_not_found(sentences[0].text, self._question, self._index)
+            except Exception as error:  # noqa: BLE001 (a fault of the check costs no answer)
+                self._failure = error
         if self.is_refused:
             return self._instead
         self._is_open = True

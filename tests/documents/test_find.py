@@ -127,6 +127,81 @@ def test_links_that_go_round_in_circles(tree: Path) -> None:
     assert any(warning.startswith("left out: docs/loop.txt") for warning in warnings)
 
 
+@pytest.fixture
+def linked(tree: Path) -> list[str]:
+    """Links in docs that lead out of it, by all ways; with some that stay inside."""
+    (tree / "docs-not").mkdir()  # its path begins as that of docs
+    for path in ("secret.txt", "docs-not/x.txt"):
+        (tree / path).write_text("a secret")
+    out = {
+        "absolute.txt": tree / "secret.txt",
+        "up.txt": "../secret.txt",
+        "beside.txt": "../docs-not/x.txt",
+        "chain.txt": "up.txt",  # a link to a link
+        "passwd.txt": "/etc/passwd",
+        "sub/far.txt": "../../secret.txt",
+        "gone.txt": "../gone.txt",
+    }
+    inside = {
+        "inside.txt": "sub/b.html",
+        "round.txt": "../docs/notes.md",
+        "sub/up.md": "../notes.md",
+    }
+    for name, target in (out | inside).items():
+        (tree / "docs" / name).symlink_to(target)
+    (tree / "docs/away").symlink_to("../docs-not", target_is_directory=True)
+    return sorted(f"docs/{name}" for name in out)
+
+
+@pytest.mark.parametrize(
+    "source", ["docs", "./docs/", "docs/../docs", "docs/**", "docs/**/*", "alias"]
+)
+def test_links_out_of_a_folder_are_named_and_not_read(
+    tree: Path, linked: list[str], source: str
+) -> None:
+    if source == "alias":  # the folder that is named may be a link itself
+        Path("alias").symlink_to("docs", target_is_directory=True)
+    documents, warnings = load_all([source])
+    assert all("secret" not in document.text for document in documents)
+    assert len(documents) == len(IN_DOCS)  # each once, by whichever of its names
+    [warning] = [text for text in warnings if "not followed" in text]
+    assert warning.startswith(f"{len(linked)} links lead out of the folder and are not followed: ")
+    assert sum(name.removeprefix("docs/") in warning for name in linked) == 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken", "left_out"),
+    [
+        ("docs/up*", [], ["docs/up.txt"]),
+        ("docs/*/x.txt", [], ["docs/away/x.txt"]),
+        ("docs/aw*", [], ["docs/away"]),
+        ("docs/[ir]*.txt", ["docs/inside.txt", "docs/round.txt"], []),
+        ("s*.txt", ["secret.txt"], []),
+        ("docs/sub/*.txt", [], ["docs/sub/far.txt"]),
+        (
+            "*/up.txt",
+            ["docs/up.txt"],
+            [],
+        ),  # the folder named is the current one, as is its target's
+    ],
+)
+def test_links_that_a_pattern_matches(
+    linked: list[str], pattern: str, taken: list[str], left_out: list[str]
+) -> None:
+    if not taken:
+        words = f"holds no document but links that lead out of it: {', '.join(left_out)}: name"
+        with pytest.raises(DocumentError, match=words):
+            find_documents([pattern])
+    else:
+        assert paths([pattern]) == taken
+
+
+def test_a_link_that_is_named_is_followed(linked: list[str]) -> None:
+    documents, warnings = load_all(["docs/up.txt", "docs/passwd.txt"])
+    assert documents[0].text == "a secret"
+    assert warnings == []
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -156,7 +231,7 @@ def test_where_there_is_nothing(
 
 
 def test_limits(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "MAX_DOCUMENTS", 5)
+    monkeypatch.setattr("fastkv_cli.documents.search.MAX_DOCUMENTS", 5)
     with pytest.raises(DocumentError, match=r"more than 5 documents.*name fewer"):
         find_documents(["docs"])
     with pytest.raises(DocumentError, match="more than 5 documents"):

@@ -93,6 +93,8 @@ class TestWord:
             "<w:vanish/>",
             '<w:vanish w:val="1"/>',
             '<w:sz w:val="1"/>',
+            f'<w:sz w:val="{"0" * 5000}2"/>',
+            '<w:sz w:val="٢"/>',
             '<w:rStyle w:val="Ghost"/>',
         ],
     )
@@ -104,7 +106,15 @@ class TestWord:
         assert warnings == ("hidden text left out: 2 places",)
 
     @pytest.mark.parametrize(
-        "properties", ['<w:vanish w:val="0"/>', '<w:sz w:val="24"/>', "<w:webHidden/>"]
+        "properties",
+        [
+            '<w:vanish w:val="0"/>',
+            '<w:sz w:val="24"/>',
+            f'<w:sz w:val="{"7" * 5000}"/>',
+            '<w:sz w:val="²"/>',
+            '<w:sz w:val=""/>',
+            "<w:webHidden/>",
+        ],
     )
     def test_what_is_shown_stays(self, properties: str) -> None:
         assert read_docx(make_docx(paragraph(run("a", properties))), "a") == ("a", ())

@@ -82,3 +82,22 @@ def test_the_same_words_far_apart_do_not_count(index: Index) -> None:
 def test_an_empty_index_holds_nothing() -> None:
     assert share_together({"weena"}, index_documents([])) == 0
     assert why_not_found("It is Weena.", "Who is it?", index_documents([make_text("x")])) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ("7²⁴", "7²⁴"),
+        ("7" * 5000, "7" * 5000),
+        ("²⁴", "²⁴"),
+        ("③", ""),  # as small as 3, and may be counted
+        ("٣", ""),
+        ("٢٤", "٢٤"),
+        ("0003", ""),
+        ("0" * 5000 + "5", ""),
+    ],
+    ids=lambda text: ascii(text[:8]),
+)
+def test_numbers_of_all_kinds(index: Index, said: str, missing: str) -> None:
+    reason = why_not_found(said, "How long shall passwords be at least?", index)
+    assert reason == (f"not in the document: {missing}" if missing else "")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from states import LIMIT, TENSORS, make_spec, write
@@ -65,6 +66,16 @@ def foreign(data: bytes) -> bytes:
     return bytes(save({"weight": torch.zeros(3)}, {"format": "pt"}))
 
 
+def infinite(data: bytes) -> bytes:
+    """A header with a sound checksum, and a size that no integer is: JSON's Infinity."""
+    start, stop = 8, 8 + int.from_bytes(data[:8], "little")
+    text = data[start:stop].replace(b'"shape": [5, 8]', b'"shape":[1e999]')
+    field = re.search(rb'"header_sum": "(\w{8})"', text)
+    assert field is not None
+    zeroed = text.replace(field[1], b"0" * 8, 1)
+    return data[:8] + zeroed.replace(b"0" * 8, b"%08x" % crc32(zeroed), 1) + data[stop:]
+
+
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda data: b"", "is empty"),
     "7 bytes": (lambda data: data[:7], "is cut short"),
@@ -91,6 +102,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "another shape": (another_shape, "has other tensors than this version of fastkv reads"),
     "another length": (another_length, "has another number of tokens"),
     "outdated": (outdated, "was made with another version of fastkv and torch"),
+    "Infinity": (infinite, "has a damaged header"),
     "foreign": (foreign, "is no document state of fastkv"),
     "text": (lambda data: b"Dear diary, " * 40, "is no document state of fastkv"),
     "JSON": (

@@ -206,6 +206,24 @@ def test_what_a_dead_process_left_goes_in_an_hour(store: StateStore) -> None:
     assert names[1] not in {path.name for path in store.folder.iterdir()}
 
 
+@pytest.mark.parametrize("clean", ["record", "prune", "remove"])
+def test_a_date_in_the_future_keeps_nothing(store: StateStore, clean: str) -> None:
+    """Of a clock that was wrong: else half a state would stay until that day."""
+    write(store, make_spec())
+    names = [f".{make_spec().digest}.{name}.tmp" for name in ("soon", "later", "never")]
+    for name, in_s in zip(names, (60, 9000, 10**9), strict=True):
+        (store.folder / name).write_bytes(b"half of it")
+        os.utime(store.folder / name, (time.time() + in_s,) * 2)
+    actions = {
+        "record": lambda: write(store, make_spec()),
+        "prune": lambda: store.prune(LIMIT),
+        "remove": lambda: store.remove([]),
+    }
+    actions[clean]()
+    there = {path.name for path in store.folder.iterdir()}
+    assert there == {f"{make_spec().digest}.safetensors", names[0]}
+
+
 def test_processes_do_not_disturb_each_other(store: StateStore, warnings: list[str]) -> None:
     """Three write, read, check and prune the same few states, and nobody ever sees half of one."""
     children = [start(BUSY, store, seed) for seed in range(3)]
