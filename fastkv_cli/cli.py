@@ -17,8 +17,8 @@ from .commands.evaluate import evaluate
 from .commands.extract import extract
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
-from .console import close_stdout, print_error, print_traceback
-from .errors import ExitCode, FastKVError
+from .console import print_error, print_traceback
+from .errors import OUT_OF_MEMORY, ExitCode, FastKVError, is_memory_error
 from .option_sets import with_options
 from .version import __version__
 
@@ -84,12 +84,9 @@ def run(arguments: Sequence[str]) -> int:
         code = _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", ExitCode.INTERRUPTED, debug)
-    except BrokenPipeError:
-        close_stdout()
-        code = ExitCode.CLOSED_PIPE
-    except MemoryError:
-        code = _fail("memory ran out: try a smaller document or model", ExitCode.MEMORY, debug)
     except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
+        if is_memory_error(error):
+            return int(_fail(OUT_OF_MEMORY, ExitCode.MEMORY, debug))
         what = ": ".join(filter(None, (type(error).__name__, str(error))))
         text = f"unexpected {what}; run again with --debug, and please report it"
         code = _fail(text, ExitCode.FAILURE, debug)
@@ -100,9 +97,7 @@ def _call_app(arguments: Sequence[str]) -> int:
     """Parse and run; gives the exit code of what ended without an error of ours."""
     try:
         result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
-    except SystemExit as leaving:  # Typer's own options, and its answer to a closed pipe
-        if isinstance(leaving.__context__, BrokenPipeError):
-            raise leaving.__context__ from None
+    except SystemExit as leaving:  # Typer's own options
         return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
     if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C
         raise KeyboardInterrupt

@@ -13,9 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from .errors import UsageError
-from .sizes import parse_size
+from .sizes import NUMBER, parse_size
 
 EMBEDDED_MODEL = "smollm2-135m"
+MAX_TOKENS = 10**9  # more than any model's window; beyond 2^63 PyTorch's integers overflow
 LOCAL_REVISION = "local"  # of a folder, which has no other
 
 
@@ -111,6 +112,11 @@ class Budget:
             raise UsageError(
                 f"budget {self.tokens} is out of range", "a number of tokens is 1 or more"
             )
+        if self.tokens is not None and self.tokens > MAX_TOKENS:
+            raise UsageError(
+                f"budget {self.tokens} is out of range",
+                f"a number of tokens is at most {MAX_TOKENS:,}",
+            )
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -119,7 +125,7 @@ class Budget:
         Raises:
             UsageError: when the text is none of these, or the value is out of range.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([%kK]?)\s*", text)
+        match = re.fullmatch(rf"\s*({NUMBER})\s*([%kK]?)\s*", text)
         if match is None:
             raise UsageError(
                 f"cannot read the budget {text!r}",
@@ -202,7 +208,7 @@ class PageRange:
         """
         spans: list[tuple[int, int | None]] = []
         for part in text.split(","):
-            match = re.fullmatch(r"\s*(\d+)\s*(-?)\s*(\d*)\s*", part)
+            match = re.fullmatch(r"\s*(\d{1,18})\s*(-?)\s*(\d{0,18})\s*", part)
             if match is None or (match[3] and not match[2]) or int(match[1]) < 1:
                 raise UsageError(
                     f"cannot read the page range {text!r}",
@@ -275,12 +281,41 @@ def _decodes_text(encoding: str) -> bool:
 
 
 def cache_dir() -> Path:
-    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder."""
+    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder.
+
+    Raises:
+        UsageError: when FASTKV_HOME cannot be a folder, or without it there is no home folder.
+    """
     if home := os.environ.get("FASTKV_HOME"):
-        return Path(home).expanduser()
+        return _checked_folder(home)
     import platformdirs
 
-    return platformdirs.user_cache_path("fastkv")
+    try:
+        folder = platformdirs.user_cache_path("fastkv")
+    except RuntimeError:  # of newer versions; older ones give "~/.cache" as it stands
+        folder = Path()
+    if not folder.is_absolute():
+        raise UsageError(
+            "no home folder is known to keep models and document states in",
+            "set FASTKV_HOME to a folder",
+        )
+    return folder
+
+
+def _checked_folder(home: str) -> Path:
+    """The folder of FASTKV_HOME; whether it is there shows when it is used."""
+    try:
+        folder = Path(home).expanduser()
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of a user who is not known
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(
+            f"FASTKV_HOME={home} cannot be a folder ({str(reason).rstrip('.')})",
+            "set it to another one",
+        ) from None
+    return folder
 
 
 DEFAULT_STORE_LIMIT_BYTES = 5_000_000_000

@@ -121,3 +121,24 @@ class ClosedPipeError(FastKVError):
     """The reader of stdout has gone; there is nobody to tell."""
 
     exit_code = ExitCode.CLOSED_PIPE
+
+
+OUT_OF_MEMORY = "memory ran out: try a smaller document or model, or raise ulimit -v"
+# How libraries tell that the system gives no more: PyTorch's allocator, the dynamic linker, which
+# under ulimit -v cannot map a library, and Python, which cannot map the stack of a thread.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+)
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised for, means that memory ran out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or any(words in str(seen).lower() for words in _NO_MEMORY):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -8,12 +8,13 @@ import path less the current folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -66,6 +67,27 @@ def forget_current_folder() -> None:
     `python -m fastkv_cli` has it in front.
     """
     sys.path[:] = _safe_path()
+
+
+@contextlib.contextmanager
+def existing_folder() -> Iterator[None]:
+    """Be in the root folder for a while, where the current folder was deleted.
+
+    Importing torch from a folder without a path ends the process: "Intel oneMKL FATAL ERROR:
+    Cannot load libtorch_cpu.so". Afterwards relative paths lead nowhere again, as they should.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        deleted = os.open(os.curdir, os.O_RDONLY)
+        try:
+            os.chdir(os.sep)
+            yield
+        finally:
+            os.fchdir(deleted)
+            os.close(deleted)
+    else:
+        yield
 
 
 def end_with_parent() -> None:

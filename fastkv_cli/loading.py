@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING, Protocol
 
 from .config import Attention, DecodeWeights, DType
+from .isolated import existing_folder
 from .progress import ProgressBars
 
 if TYPE_CHECKING:
@@ -41,16 +43,28 @@ class Wanted(Protocol):
         ...
 
 
+def import_torch() -> None:
+    """Import torch, with all that has to be set before."""
+    # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
+    # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
+    # idle and makes prefill twice as fast when one is busy.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:  # a disk that is full or read-only
+        # torch._dynamo makes a folder for compiled code when it is imported; nothing is compiled.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
+    with existing_folder():
+        import torch  # noqa: F401
+
+
 def load_engine(model: str, wanted: Wanted, bars: ProgressBars) -> Engine:
     """Load a model by its name.
 
     Raises:
         FastKVError: when it cannot be had or does not fit.
     """
-    # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
-    # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
-    # idle and makes prefill twice as fast when one is busy. It has to be set before torch loads.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    import_torch()
     from .engine.generate import Engine
 
     return Engine.load(

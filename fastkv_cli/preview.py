@@ -10,6 +10,7 @@ from . import dry_run, extraction
 from .config import DType, ReadOptions
 from .console import AnswerWriter, Messages, stderr_console
 from .errors import InterruptedRunError
+from .loading import import_torch
 from .progress import ProgressBars
 from .prompts import tokenize_text
 from .reading import read_documents
@@ -135,6 +136,7 @@ def _outline(
 ) -> LoadedModel:
     """The tokenizer of a model, and the model without its weights."""
     bars.update("starting")
+    import_torch()
     from .engine.loader import load_model
 
     return load_model(

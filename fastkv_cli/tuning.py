@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,7 +133,7 @@ def _load(
 ) -> _Parsed | None:
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
     for file in (tuning_path(kind, model, revision), shipped):
-        if not file.is_file():
+        if not _is_file(file):
             continue
         try:
             measured = json.loads(file.read_text(encoding="utf-8"))
@@ -144,6 +145,13 @@ def _load(
                 f"cannot read {file} ({reason})", "delete it, and measure again"
             ) from error
     return None
+
+
+def _is_file(file: Path | Traversable) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # in a folder without rights: as if it were not there
+        return False
 
 
 def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..console import AnswerWriter
 from ..errors import OutputError, UsageError
+from ..output_file import ExistsError
 from ..render import printable, render_tables
 from ..render_evidence import name_places
 from .conversation import Conversation
@@ -122,9 +123,10 @@ def _write(conversation: Conversation, name: str, *, force: bool) -> str:
         path = Path(name).expanduser()
     except RuntimeError:  # a user whom nobody knows
         path = Path(name)
-    if not force and path.is_file():
-        raise OutputError(f"{name} exists already", f"/save! {name} replaces it")
-    writer = AnswerWriter(path, force=True)
+    try:
+        writer = AnswerWriter(path, force=force)
+    except ExistsError:
+        raise OutputError(f"{name} exists already", f"/save! {name} replaces it") from None
     writer.write(render_markdown(conversation.documents, conversation.exchanges))
     writer.finish()
     number = len(conversation.exchanges)

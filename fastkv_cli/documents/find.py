@@ -43,7 +43,7 @@ class _Search:
     num_closed: int = 0
 
     def add(self, path: str, *, is_named: bool) -> None:
-        key = path if path == STDIN else os.path.realpath(path)
+        key = path if path == STDIN else _real_path(path)
         if key in self.found:
             self.num_again += 1
         self.found.setdefault(key, Found(path, is_named))
@@ -171,6 +171,14 @@ def natural_key(path: str) -> list[list[str | int]]:
         [int(part) if part.isdecimal() and part.isascii() else part.casefold() for part in parts]
         for parts in map(_DIGITS.split, PurePath(path).parts)
     ]
+
+
+def _real_path(path: str) -> str:
+    """Without links, to know a file by; as it stands where the current folder was deleted."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return path
 
 
 def _is_folder(source: str) -> bool:

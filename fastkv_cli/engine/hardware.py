@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda", 0) if num_gpus else torch.device("mps" if has_mps else "cpu")
     there = ["cpu", *(f"cuda:{n}" for n in range(num_gpus)), *(["mps"] if has_mps else [])]
-    match = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", name)
+    match = re.fullmatch(r"cpu|mps|cuda(?::([0-9]{1,4}))?", name)
     if match is None:
         raise UsageError(
             f"unknown device {name!r}", f"give auto, or one that is there: {', '.join(there)}"
