@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -305,10 +306,9 @@ def cache_dir() -> Path:
 def _checked_folder(home: str) -> Path:
     """The folder of FASTKV_HOME; whether it is there shows when it is used."""
     try:
-        folder = Path(home).expanduser()
-        folder.stat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return folder
+        folder = Path(home).expanduser().absolute()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of a user who is not known
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UsageError(

@@ -60,6 +60,11 @@ def print_traceback() -> None:
     _write_stderr(_CONTROL.sub("\ufffd", traceback.format_exc()))
 
 
+def strip_controls(text: str) -> str:
+    """A text without what a terminal would obey."""
+    return _CONTROL.sub("", text)
+
+
 def _one_line(message: str) -> str:
     words = _CONTROL.sub(" ", message).split()
     return " ".join(map(_shorten, words))
@@ -138,7 +143,7 @@ class AnswerWriter:
         Raises:
             ClosedPipeError: when the reader of stdout has gone.
         """
-        clean = _CONTROL.sub("", text)
+        clean = strip_controls(text)
         if not clean:
             return
         self._ends_line = clean.endswith("\n")

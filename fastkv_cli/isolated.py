@@ -74,7 +74,8 @@ def existing_folder() -> Iterator[None]:
     """Be in the root folder for a while, where the current folder was deleted.
 
     Importing torch from a folder without a path ends the process: "Intel oneMKL FATAL ERROR:
-    Cannot load libtorch_cpu.so". Afterwards relative paths lead nowhere again, as they should.
+    Cannot load libtorch_cpu.so"; transformers asks for the path as well. Afterwards relative
+    paths lead nowhere again, as they should.
     """
     try:
         Path.cwd()
