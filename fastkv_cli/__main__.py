@@ -1,20 +1,31 @@
 """`fastkv`, and `python -m fastkv_cli`."""
 
 import sys
+from typing import NoReturn
 
-from .errors import ExitCode
+from .errors import OUT_OF_MEMORY, ExitCode, is_memory_error
 from .isolated import forget_current_folder
+from .standard_streams import prepare_streams
 
 
 def main() -> None:
     """Run the command line; Ctrl-C is one line on stderr from the first import on."""
     try:
+        prepare_streams()
         forget_current_folder()
         from .cli import main as run
     except KeyboardInterrupt:
-        print("fastkv: interrupted", file=sys.stderr)
-        sys.exit(ExitCode.INTERRUPTED)
+        _leave("interrupted", ExitCode.INTERRUPTED)
+    except (ImportError, MemoryError, OSError) as error:
+        if not is_memory_error(error):
+            raise
+        _leave(str(OUT_OF_MEMORY), ExitCode.MEMORY)
     run()
+
+
+def _leave(message: str, code: ExitCode) -> NoReturn:
+    print(f"fastkv: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .commands.evaluate import evaluate
 from .commands.extract import extract
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
-from .console import close_stdout, print_error, print_traceback
+from .console import print_error, print_traceback
 from .errors import ExitCode, FastKVError, as_failure
 from .option_sets import with_options
 from .termination import clean_up_at_signals
@@ -85,9 +85,6 @@ def run(arguments: Sequence[str]) -> int:
         code = _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", ExitCode.INTERRUPTED, debug)
-    except BrokenPipeError:
-        close_stdout()
-        code = ExitCode.CLOSED_PIPE
     except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
         failure = as_failure(error)
         code = _fail(str(failure), failure.exit_code, debug)
@@ -98,9 +95,7 @@ def _call_app(arguments: Sequence[str]) -> int:
     """Parse and run; gives the exit code of what ended without an error of ours."""
     try:
         result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
-    except SystemExit as leaving:  # Typer's own options, and its answer to a closed pipe
-        if isinstance(leaving.__context__, BrokenPipeError):
-            raise leaving.__context__ from None
+    except SystemExit as leaving:  # Typer's own options
         return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
     if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C
         raise KeyboardInterrupt

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from .errors import UsageError
-from .sizes import parse_size
+from .sizes import NUMBER, parse_size
 
 EMBEDDED_MODEL = "smollm2-135m"
+MAX_TOKENS = 10**9  # more than any model's window; beyond 2^63 PyTorch's integers overflow
 LOCAL_REVISION = "local"  # of a folder, which has no other
-_BUDGET = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([%kK]?)\s*+")
-_SPAN = re.compile(r"\s*+(\d++)\s*+(-?)\s*+(\d*+)\s*+")  # of pages
+_BUDGET = re.compile(rf"\s*+({NUMBER})\s*+([%kK]?)\s*+")
+_SPAN = re.compile(r"\s*+(\d{1,18})\s*+(-?)\s*+(\d{0,18})\s*+")  # of pages
 
 
 class MethodName(StrEnum):
@@ -112,6 +114,11 @@ class Budget:
         if self.tokens is not None and self.tokens < 1:
             raise UsageError(
                 f"budget {self.tokens} is out of range", "a number of tokens is 1 or more"
+            )
+        if self.tokens is not None and self.tokens > MAX_TOKENS:
+            raise UsageError(
+                f"budget {self.tokens} is out of range",
+                f"a number of tokens is at most {MAX_TOKENS:,}",
             )
 
     @classmethod
@@ -277,12 +284,40 @@ def _decodes_text(encoding: str) -> bool:
 
 
 def cache_dir() -> Path:
-    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder."""
+    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder.
+
+    Raises:
+        UsageError: when FASTKV_HOME cannot be a folder, or without it there is no home folder.
+    """
     if home := os.environ.get("FASTKV_HOME"):
-        return Path(home).expanduser()
+        return _checked_folder(home)
     import platformdirs
 
-    return platformdirs.user_cache_path("fastkv")
+    try:
+        folder = platformdirs.user_cache_path("fastkv")
+    except RuntimeError:  # of newer versions; older ones give "~/.cache" as it stands
+        folder = Path()
+    if not folder.is_absolute():
+        raise UsageError(
+            "no home folder is known to keep models and document states in",
+            "set FASTKV_HOME to a folder",
+        )
+    return folder
+
+
+def _checked_folder(home: str) -> Path:
+    """The folder of FASTKV_HOME; whether it is there shows when it is used."""
+    try:
+        folder = Path(home).expanduser().absolute()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            folder.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of a user who is not known
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageError(
+            f"FASTKV_HOME={home} cannot be a folder ({str(reason).rstrip('.')})",
+            "set it to another one",
+        ) from None
+    return folder
 
 
 DEFAULT_STORE_LIMIT_BYTES = 5_000_000_000

@@ -6,19 +6,21 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
-from errno import EACCES
+from io import UnsupportedOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from .errors import ClosedPipeError, OutputError
+from .errors import FastKVError, OutputError
+from .output_file import check_writable, find_descriptor, write_file
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
 
+_STDOUT = 1  # its descriptor
+_MAX_WORD = 1000  # characters of a word in a message
 # What a terminal would obey: escape sequences, control characters (tab and newline are text), and
 # what turns the order of letters around. An escape sequence may be split over two pieces of an
 # answer: without its first character it is text. Tag characters would be copied unseen.
@@ -35,20 +37,13 @@ def stderr_console() -> RichConsole:
     from rich.segment import Segment
 
     class Stderr(RichConsole):
-        """Writes no control characters but rich's own.
-
-        Falls silent when its reader goes, where rich would end the program.
-        """
+        """Writes no control characters but rich's own."""
 
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterable[Segment]:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else _CONTROL.sub("", text), style, control)
-
-        def on_broken_pipe(self) -> None:
-            self.quiet = True
-            _point_at_nothing(sys.stderr)
 
     if hasattr(sys.stderr, "reconfigure"):
         sys.stderr.reconfigure(errors="replace")
@@ -57,27 +52,33 @@ def stderr_console() -> RichConsole:
 
 def print_error(message: str) -> None:
     """One line on stderr."""
-    if sys.stderr is None:
-        return
     _write_stderr(f"fastkv: {_one_line(message)}\n")
 
 
 def print_traceback() -> None:
     """The traceback of the exception that is being handled, on stderr."""
-    if sys.stderr is not None:
-        _write_stderr(_CONTROL.sub("\ufffd", traceback.format_exc()))
+    _write_stderr(_CONTROL.sub("\ufffd", traceback.format_exc()))
+
+
+def strip_controls(text: str) -> str:
+    """A text without what a terminal would obey."""
+    return _CONTROL.sub("", text)
 
 
 def _one_line(message: str) -> str:
-    return " ".join(_CONTROL.sub(" ", message).split())
+    words = _CONTROL.sub(" ", message).split()
+    return " ".join(map(_shorten, words))
+
+
+def _shorten(word: str) -> str:
+    """The ends of a word that is longer than any path: a line has to be read."""
+    return word if len(word) <= _MAX_WORD else f"{word[: _MAX_WORD // 2]}…{word[-100:]}"
 
 
 def _write_stderr(text: str) -> None:
-    try:
+    if sys.stderr is not None:
         sys.stderr.write(text.encode("utf-8", "replace").decode())
         sys.stderr.flush()
-    except (OSError, ValueError):
-        _point_at_nothing(sys.stderr)
 
 
 def is_at_terminal() -> bool:
@@ -126,12 +127,15 @@ class AnswerWriter:
         Raises:
             OutputError: when it cannot.
         """
-        self._output = output
         self._text: list[str] = []
         self._ends_line = True
+        self._output = output
         if output is not None:
-            output = self._output = _follow(output)
             check_writable(output, force=force)
+            if find_descriptor(output) == _STDOUT:  # as with no file: seen as it comes
+                self._output = None
+        if self._output is None:
+            _check_stdout()
 
     def write(self, text: str) -> None:
         """Take a piece of the answer.
@@ -139,7 +143,7 @@ class AnswerWriter:
         Raises:
             ClosedPipeError: when the reader of stdout has gone.
         """
-        clean = _CONTROL.sub("", text)
+        clean = strip_controls(text)
         if not clean:
             return
         self._ends_line = clean.endswith("\n")
@@ -165,110 +169,36 @@ class AnswerWriter:
             OutputError: when the file cannot be written.
         """
         self.end_line()
-        if self._output is not None:
+        if self._output is None:
+            return
+        try:
             write_file(self._output, "".join(self._text).encode("utf-8", "replace"))
+        except OutputError:
+            self.give_up()  # the disk filled up meanwhile: not a reason to lose the answer
+            raise
 
     def give_up(self) -> None:
-        """Keep what there is of an answer that was interrupted: on stdout, never in the file."""
-        if self._text:
-            _write_stdout("".join(self._text))
-        if not self._ends_line:
-            _write_stdout("\n")
+        """Keep what there is of an answer: on stdout where that takes it, never in the file.
+
+        Raises nothing: why the answer is given up is what the user has to know.
+        """
+        with contextlib.suppress(FastKVError):
+            _write_stdout("".join(self._text) + ("" if self._ends_line else "\n"))
 
 
 def _write_stdout(text: str) -> None:
-    stream = sys.stdout
-    if stream is None:
-        raise OutputError("stdout is closed", "leave it open")
-    encoding = stream.encoding or "utf-8"
-    try:
-        stream.write(text.encode(encoding, "replace").decode(encoding))
-        stream.flush()
-    except BrokenPipeError:
-        close_stdout()
-        raise ClosedPipeError("the reader of stdout closed the pipe") from None
-    except OSError as error:
-        close_stdout()
-        message = f"cannot write to stdout ({error.strerror})"
-        raise OutputError(message, "send it elsewhere") from error
+    sys.stdout.write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
+    sys.stdout.flush()
 
 
-def close_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush finds no closed pipe."""
-    _point_at_nothing(sys.stdout)
-
-
-def _point_at_nothing(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
-
-
-def _follow(path: Path) -> Path:
-    """The file behind a link, so that the link itself is not replaced."""
-    try:
-        return path.resolve() if path.is_symlink() else path
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    except RuntimeError as error:  # Python 3.11 and 3.12, where links go round in a circle
-        raise OutputError(f"cannot write {path}", "its links lead nowhere") from error
-
-
-def check_writable(path: Path, *, force: bool) -> None:
-    """Find out whether a file could be written there, before any work is done.
-
-    Raises:
-        OutputError: when it could not, or when it exists already and `force` is not given.
-    """
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            path.stat()  # exists() would take an unusable name for a free one
-        if path.is_dir():
-            raise OutputError(f"cannot write {path}", "it is a folder; give a file")
-        if path.exists():
-            if not force and path.is_file():
-                raise OutputError(f"{path} exists already", "give --force to replace it")
-            if not os.access(path, os.W_OK):
-                raise PermissionError(EACCES, os.strerror(EACCES))
-        elif not path.parent.is_dir():
-            raise OutputError(f"cannot write {path}", f"make the folder {path.parent} first")
-        if not path.exists() or path.is_file():
-            descriptor, probe = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
-            os.close(descriptor)
-            Path(probe).unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path} ({error.strerror or error})", "name another file")
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole or not at all.
-
-    Raises:
-        OutputError: when it cannot be written.
-    """
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
-            path.write_bytes(data)
-            return
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
-        beside = Path(name)
+def _check_stdout() -> None:
+    """Raise an OutputError where stdout is closed, or open for reading only."""
+    with contextlib.suppress(UnsupportedOperation):  # a caller collects it in memory
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+            os.write(sys.stdout.fileno(), b"")
+        except OSError as error:
+            message = f"cannot write to stdout ({error.strerror})"
+            raise OutputError(message, "send it elsewhere") from error
 
 
 class Messages:

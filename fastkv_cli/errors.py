@@ -123,11 +123,34 @@ class ClosedPipeError(FastKVError):
     exit_code = ExitCode.CLOSED_PIPE
 
 
+OUT_OF_MEMORY = OutOfMemoryError(
+    "memory ran out", "try a smaller document or model, or raise ulimit -v"
+)
+# How libraries tell that the system gives no more: PyTorch's allocator, the dynamic linker, which
+# under ulimit -v cannot map a library, and Python, which cannot map the stack of a thread.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+)
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised for, means that memory ran out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or any(words in str(seen).lower() for words in _NO_MEMORY):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
 def as_failure(error: Exception) -> FastKVError:
     """The error that users are told of: one of ours as it is, any other as unexpected."""
     if isinstance(error, FastKVError):
         return error
-    if isinstance(error, MemoryError):
-        return OutOfMemoryError("memory ran out", "try a smaller document or model")
+    if is_memory_error(error):
+        return OUT_OF_MEMORY
     what = ": ".join(filter(None, (type(error).__name__, str(error))))
     return FastKVError(f"unexpected {what}; run again with --debug, and please report it")

@@ -48,7 +48,6 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
     table = _table("Key", "Documents", "Tokens", "Size", "Model", "Kept as", "Last used")
     for entry in entries:
         header = entry.header
-        used = datetime.fromtimestamp(entry.last_used).astimezone()
         _add_row(
             table,
             entry.key,
@@ -57,7 +56,7 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
             format_size(entry.file_bytes),
             _model(entry) or UNKNOWN,
             _kept_as(entry) or "damaged",
-            used.strftime("%Y-%m-%d %H:%M"),
+            _local_time(entry.last_used),
         )
     yield table
     states = count_states(len(entries))
@@ -102,10 +101,26 @@ def _fields(entry: StateEntry) -> dict[str, Any]:
         "bytes": entry.file_bytes,
         "model": _model(entry),
         "kept_as": _kept_as(entry),
-        "last_used": datetime.fromtimestamp(entry.last_used, UTC).isoformat(timespec="seconds"),
+        "last_used": _utc_time(entry.last_used),
         "created": None if header is None else header.created,
         "made_with": None if header is None else header.made_with,
     }
+
+
+def _local_time(seconds: float) -> str:
+    """`2026-01-31 09:30`, of seconds since 1970; unknown outside the years 1 to 9999."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN
+
+
+def _utc_time(seconds: float) -> str | None:
+    """As ISO 8601; None outside the years 1 to 9999."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _table(*names: str) -> Table:

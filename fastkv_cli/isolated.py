@@ -93,6 +93,28 @@ def outside_current_folder() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def existing_folder() -> Iterator[None]:
+    """Be in the root folder for a while, where the current folder was deleted.
+
+    Importing torch from a folder without a path ends the process: "Intel oneMKL FATAL ERROR:
+    Cannot load libtorch_cpu.so"; transformers asks for the path as well. Afterwards relative
+    paths lead nowhere again, as they should.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        deleted = os.open(os.curdir, os.O_RDONLY)
+        try:
+            os.chdir(os.sep)
+            yield
+        finally:
+            os.fchdir(deleted)
+            os.close(deleted)
+    else:
+        yield
+
+
 def end_with_parent() -> None:
     """End this process as soon as the one that started it ends; where the system can do that.
 

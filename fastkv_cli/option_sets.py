@@ -243,8 +243,12 @@ class PlainOptions:
 
 def check_exists(option: str, path: Path | None) -> None:
     """Raise a UsageError where an option names something that is not there."""
-    if path is not None and not path.exists():
-        raise UsageError(f"{option} {path} is not there", "check the path")
+    try:
+        if path is None or path.exists():
+            return
+    except OSError as error:  # a name that is too long for one, or a folder without rights
+        raise UsageError(f"{option} {path} cannot be read ({error.strerror})", "check it") from None
+    raise UsageError(f"{option} {path} is not there", "check the path")
 
 
 def check_samples(samples: int) -> None:

@@ -10,6 +10,7 @@ from . import dry_run, extraction
 from .config import DType, ReadOptions
 from .console import AnswerWriter, Messages, stderr_console
 from .errors import InterruptedRunError
+from .loading import before_torch
 from .progress import ProgressBars
 from .prompts import tokenize_text
 from .reading import read_documents
@@ -135,13 +136,14 @@ def _outline(
 ) -> LoadedModel:
     """The tokenizer of a model, and the model without its weights."""
     bars.update("starting")
-    from .engine.loader import load_model
+    with before_torch():
+        from .engine.loader import load_model
 
-    return load_model(
-        model,
-        dtype=dtype,
-        device=device,
-        offline=offline,
-        on_progress=lambda step: bars.update(step.activity, step.done, step.total, step.unit),
-        with_weights=False,
-    )
+        return load_model(
+            model,
+            dtype=dtype,
+            device=device,
+            offline=offline,
+            on_progress=lambda step: bars.update(step.activity, step.done, step.total, step.unit),
+            with_weights=False,
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .config import (
     GREEDY,
+    MAX_TOKENS,
     Attention,
     DecodeWeights,
     DType,
@@ -55,8 +56,11 @@ class Request:
     check: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise UsageError(f"--max-tokens {self.max_tokens} is out of range", "it is 1 or more")
+        if self.max_tokens is not None and not 1 <= self.max_tokens <= MAX_TOKENS:
+            raise UsageError(
+                f"--max-tokens {self.max_tokens} is out of range",
+                f"it is 1 or more, at most {MAX_TOKENS:,}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

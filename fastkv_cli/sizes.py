@@ -7,8 +7,11 @@ from decimal import Decimal
 
 from .errors import UsageError
 
-_SIZE = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([kmgt]?)(i?)b?\s*+", re.IGNORECASE | re.ASCII)
-_AGE = re.compile(r"\s*+(\d++(?:\.\d++)?)\s*+([mhdw])\s*+", re.IGNORECASE | re.ASCII)
+# A number as users write it, as a regular expression. Its length is bounded: Python makes no int
+# of more than 4,300 digits, and no float of an int above 10^308.
+NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
+_SIZE = re.compile(rf"\s*+({NUMBER})\s*+([kmgt]?)(i?)b?\s*+", re.IGNORECASE | re.ASCII)
+_AGE = re.compile(rf"\s*+({NUMBER})\s*+([mhdw])\s*+", re.IGNORECASE | re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 

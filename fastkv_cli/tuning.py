@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import chain
 from math import isfinite
 from pathlib import Path
@@ -148,7 +149,7 @@ def _load(
     shipped = files(__package__) / "tuned" / _file_name(kind, model, revision)
     own = tuning_path(kind, model, revision)
     for file in (own, shipped):
-        if not file.is_file():
+        if not _is_file(file):
             continue
         try:
             if file is own:
@@ -162,6 +163,13 @@ def _load(
                 f"cannot read {file} ({reason})", "delete it, and measure again"
             ) from error
     return None
+
+
+def _is_file(file: Path | Traversable) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # in a folder without rights: as if it were not there
+        return False
 
 
 def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:

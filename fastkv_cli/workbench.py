@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import AnswerWriter, Messages, check_writable, stderr_console
+from .console import AnswerWriter, Messages, stderr_console
 from .errors import InterruptedRunError
 from .loading import load_engine
 from .option_sets import MeasureOptions
+from .output_file import check_writable
 from .progress import ProgressBars
 from .render import describe_weights
 from .trust import cache_warning

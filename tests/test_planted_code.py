@@ -190,8 +190,10 @@ def test_a_package_that_lies_in_the_current_folder_runs_from_there(
     report = tmp_path / "report.pdf"
     report.write_bytes(make_pdf(["The committee met 14 times in 1999."]))
     done = subprocess.run(
-        [sys.executable, "-m", "fastkv_cli", "extract", str(report), "-q"]
-        + ["--model", str(tiny_models["llama"])],
+        [
+            *(sys.executable, "-m", "fastkv_cli", "extract", str(report), "-q"),
+            *("--model", str(tiny_models["llama"])),
+        ],
         cwd=root,
         capture_output=True,
         text=True,

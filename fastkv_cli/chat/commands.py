@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..console import AnswerWriter
+from ..console import strip_controls
 from ..errors import OutputError, UsageError
+from ..output_file import ExistsError, check_writable, write_file
 from ..render import printable, render_tables
 from ..render_evidence import name_places
 from .conversation import Conversation
@@ -122,11 +123,12 @@ def _write(conversation: Conversation, name: str, *, force: bool) -> str:
         path = Path(name).expanduser()
     except RuntimeError:  # a user whom nobody knows
         path = Path(name)
-    if not force and path.is_file():
-        raise OutputError(f"{name} exists already", f"/save! {name} replaces it")
-    writer = AnswerWriter(path, force=True)
-    writer.write(render_markdown(conversation.documents, conversation.exchanges))
-    writer.finish()
+    try:
+        check_writable(path, force=force)
+    except ExistsError:
+        raise OutputError(f"{name} exists already", f"/save! {name} replaces it") from None
+    talk = render_markdown(conversation.documents, conversation.exchanges)
+    write_file(path, strip_controls(talk).encode("utf-8", "replace"))
     number = len(conversation.exchanges)
     return f"{number} {'answer' if number == 1 else 'answers'} written to {printable(name)}"
 

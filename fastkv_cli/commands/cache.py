@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import FastKVError, UsageError
 from ..option_sets import PlainOptions, with_options
 from ..sizes import parse_age, parse_size
 
@@ -23,7 +23,10 @@ def complete_states(incomplete: str) -> list[str]:
     """Keys and documents of what is kept, for TAB."""
     from ..store import StateStore, default_store_dir
 
-    entries = StateStore(default_store_dir(), limit_bytes=0).entries()
+    try:
+        entries = StateStore(default_store_dir(), limit_bytes=0).entries()
+    except FastKVError:  # no folder to look into: nothing to offer
+        return []
     names = dict.fromkeys(name for entry in entries for name in (entry.key, *entry.documents))
     return [name for name in names if name.startswith(incomplete) and name.isprintable()]
 

@@ -34,7 +34,7 @@ _INSTRUCTION_SETS = (
 )
 _CPUINFO = Path("/proc/cpuinfo")
 _MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
-_DEVICE = re.compile(r"cpu|mps|cuda(?::(\d+))?")
+_DEVICE = re.compile(r"cpu|mps|cuda(?::([0-9]{1,4}))?")
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 

@@ -234,12 +234,9 @@ def _check_rope(model: Any, name: str) -> None:
     decoder = open_decoder(model)
     last = decoder.max_context - 1
     decoder.name_rope(last)
-    rope = decoder.rope(torch.tensor([0, last], device=decoder.device), decoder.max_context)
-    scale = () if rope.query_scale is None else (rope.query_scale,)
-    rotated = rope.cos.shape[-1]
-    if not 0 < rotated <= decoder.layers[0].head_dim or not all(
-        each.isfinite().all() for each in (rope.cos, rope.sin, *scale)
-    ):
+    ends = torch.tensor([0, last], device=decoder.device)
+    ropes = decoder.ropes(ends, decoder.max_context)
+    if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in decoder.layers):
         raise ModelError(
             f"the config.json of {name} gives rotary embeddings that cannot be computed with",
             "fetch the model again",

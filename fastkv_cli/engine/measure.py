@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..errors import is_memory_error
+
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
@@ -78,7 +80,5 @@ def _peak_by_getrusage() -> int | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; the CPU's allocator raises a RuntimeError."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    """Whether an error means that memory ran out, on the CPU or a GPU."""
+    return isinstance(error, torch.OutOfMemoryError) or is_memory_error(error)

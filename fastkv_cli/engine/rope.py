@@ -22,6 +22,12 @@ class Rope:
     sin: Tensor
     query_scale: Tensor | None = None
 
+    def fits(self, head_dim: int) -> bool:
+        """Whether heads of D dimensions can be rotated by these, which are numbers."""
+        scale = () if self.query_scale is None else (self.query_scale,)
+        is_finite = all(each.isfinite().all() for each in (self.cos, self.sin, *scale))
+        return 0 < self.cos.shape[-1] <= head_dim and is_finite
+
     def at(self, rows: Tensor | slice) -> Rope:
         """The embeddings of some rows, (1, 1, len(rows), R)."""
         scale = None if self.query_scale is None else self.query_scale[:, :, rows]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..config import Budget, MethodName, Preset, Suite
-from ..console import write_file
 from ..errors import OutputError, UsageError
 from ..journal import Journal
 from ..option_sets import MeasureOptions
+from ..output_file import write_file
 from ..tuning import tuning_json, tuning_path
 from ..workbench import Bench, render
 from .arms import make_arms

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..config import Budget, MethodName, Preset
-from ..console import Messages, write_file
+from ..console import Messages
 from ..documents import Document, load_document
+from ..output_file import write_file
 from ..prompts import Prompt
 from ..workbench import Bench, Measure, render
 from .arms import make_arms

@@ -53,10 +53,10 @@ def resolve_model(
         return embedded.resolve(offline=offline, on_progress=report)
     if not name.strip():
         raise ModelError("the name of the model is empty", ACCEPTED)
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = _on_disk(name)
+    if path is not None and path.is_file():
         return local.resolve_gguf(name, path, on_progress=report)
-    if path.is_dir():
+    if path is not None and path.is_dir():
         return local.resolve_folder(name, path)
     if _looks_like_path(name):
         raise ModelError(f"there is no model at {name}", ACCEPTED)
@@ -73,6 +73,15 @@ def known_model_names() -> list[str]:
     folders only; whatever cannot be read is left out.
     """
     return [EMBEDDED_MODEL, *hub.cached_names()]
+
+
+def _on_disk(name: str) -> Path | None:
+    """The path that a name is; None where nothing is there, or the name could be none."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, the ~ of a user not known, a NUL
+        return None
 
 
 def _looks_like_path(name: str) -> bool:

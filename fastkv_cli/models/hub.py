@@ -45,6 +45,13 @@ def resolve(
         ModelError: when there is no such model, it is gated, it is not cached while offline, the
             network is down, or the family is not supported.
     """
+    try:
+        _cache()
+    except RuntimeError as error:
+        raise ModelError(
+            f"no home folder is known for the Hugging Face cache, in which {name} would be",
+            "set HF_HOME to a folder",
+        ) from error
     with _quiet():
         try:
             folder = _cached(repo, revision)
