@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ..config import DecodeWeights
 from ..errors import UsageError
+from ..free_memory import available_memory_bytes
 from .cache import CompressedCache
 from .decode import Reader
 from .families import Decoder, DecoderLayer
 from .fused import FusedLayer, fuse, read_token
-from .measure import available_memory_bytes
 from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
 from .rope import Rope
 
