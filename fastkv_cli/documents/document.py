@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_CHARACTERS = 20_000_000  # the most that is read of one document
 MAX_PAGES = 50_000  # the most that are read of one PDF
@@ -34,6 +34,7 @@ class Document:
         left_out: Pages that were asked for and not reached, for a limit or a breakdown.
         gaps: Of a plain text or Markdown, where its lines part from the file's: from which
             character on, and how many more lines the file has up to there.
+        read_s: Seconds it took to read, from when its bytes were there.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Document:
     failed: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
     gaps: tuple[tuple[int, int], ...] = ()
+    read_s: float = field(default=0.0, compare=False)
 
     @property
     def num_characters(self) -> int:
