@@ -149,7 +149,7 @@ class Work:
 
     def answer(
         self,
-        token_ids: list[int],
+        token_ids: Sequence[int],
         task: str,
         label: str,
         reading: ReadingStats,
@@ -195,7 +195,7 @@ class Work:
 
     def stream(
         self,
-        token_ids: list[int],
+        token_ids: Sequence[int],
         task: str,
         max_tokens: int,
         label: str,
