@@ -16,6 +16,7 @@ from .prompts import tokenize_text
 from .reading import read_documents
 from .request import Display, Request
 from .stats import ReadingForecast
+from .text_limits import TextLimits
 from .tuning import load_tuning
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ def extract(
         documents, _ = read_documents(sources, read, bars, _warner(messages, bars, []))
         tokenizer = _outline(model, DType.AUTO, "cpu", offline, bars).tokenizer
         bars.update("tokenizing")
-        starts = [tokenize_text(tokenizer, document.text).starts for document in documents]
+        limits = (TextLimits(document, read.extract_timeout_s) for document in documents)
+        starts = [
+            tokenize_text(tokenizer, document.text, limit.check).starts
+            for document, limit in zip(documents, limits, strict=True)
+        ]
         extracts = [extraction.extract(*each) for each in zip(documents, starts, strict=True)]
     render = extraction.render_json if display.json else extraction.render_text
     writer.write(render(extracts))
@@ -86,7 +91,7 @@ def forecast(
         decoder = open_decoder(loaded.model)
         tuning = load_tuning(loaded.name, loaded.revision)
         method = build_method(request.method, tuning)
-        corpus = join_documents(documents, loaded.tokenizer)
+        corpus = join_documents(documents, loaded.tokenizer, request.read.extract_timeout_s)
         reading = forecast(corpus, Window(loaded.tokenizer, decoder.max_context, max_tokens))
         prompt = min(reading.longest_prompt, decoder.max_context)
         plan = method.plan(decoder.shape(prompt - max_tokens))

@@ -8,17 +8,23 @@ comes last, as small models need it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Length
-from .disarm import FENCE_NAME, disarm, replace_at, turn_words
-from .errors import ModelError
+from .disarm import FENCE_NAME, disarm, turn_words
 from .templates import split_template
+from .tokenizing import (
+    OnPiece,
+    TokenizedText,
+    ignore_piece,
+    is_control,
+    join_pieces,
+    tokenize_pieces,
+)
 
 _FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
-_MAX_ROUNDS = 8
 _SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
 
 SUMMARY_TASKS: dict[Length, str] = {
@@ -72,17 +78,29 @@ class Turn:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizedText:
-    """A text's tokens and where each begins in it, in characters."""
+def tokenize_document(
+    tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece
+) -> Iterator[TokenizedText]:
+    """Tokenize a text as data: nothing in it becomes a control token or closes the fence.
 
-    token_ids: list[int]
-    starts: list[int]
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        text: the text.
+        on_piece: may raise what is to end it.
+
+    Returns:
+        The tokens in order, some for each piece.
+
+    Raises:
+        ModelError: when the tokenizer makes control tokens of ordinary text.
+    """
+    on_piece(0, 0)  # before the text is copied
+    yield from tokenize_pieces(tokenizer, _disarm(tokenizer, text), on_piece)
 
 
-def tokenize_text(tokenizer: Any, text: str) -> TokenizedText:
-    """Tokenize a text as data: nothing in it becomes a control token or closes the fence."""
-    return _tokenize_data(tokenizer, _disarm(tokenizer, text))
+def tokenize_text(tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece) -> TokenizedText:
+    """As `tokenize_document`, in one."""
+    return join_pieces(tokenize_document(tokenizer, text, on_piece))
 
 
 def build_prompt(
@@ -107,12 +125,12 @@ def build_prompt(
         said, between = [], []
     opening, ids = _FENCE_CLOSE, list[int]()
     for text, template in zip(said, between, strict=True):
-        ids += _tokenize_data(tokenizer, opening + _disarm(tokenizer, text)).token_ids
+        ids += _encode_data(tokenizer, opening + _disarm(tokenizer, text))
         ids += _encode_template(tokenizer, template)
         opening = ""
-    last_ids = _tokenize_data(tokenizer, opening + _disarm(tokenizer, frame + asked)).token_ids
+    last_ids = _encode_data(tokenizer, opening + _disarm(tokenizer, frame + asked))
     # a space before a word belongs to its token: count what the frame has without the last one
-    num_framed = len(_tokenize_data(tokenizer, (opening + frame).rstrip(" ")).token_ids)
+    num_framed = len(_encode_data(tokenizer, (opening + frame).rstrip(" ")))
     return Prompt(
         prefix_ids=_encode_template(tokenizer, before + _FENCE_OPEN),
         document_ids=list(document_ids),
@@ -136,7 +154,7 @@ def build_scoring_prompt(
     tokens are just the question's own, which makes them the observation window.
     """
     prompt = build_prompt(tokenizer, document_ids, _ASK)
-    own_ids = tokenize_text(tokenizer, question).token_ids
+    own_ids = _encode_data(tokenizer, _disarm(tokenizer, question))
     asked = replace(
         prompt, question_ids=prompt.question_ids + own_ids, tail_ids=[], num_asked=len(own_ids)
     )
@@ -165,6 +183,10 @@ def _encode_template(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
+def _encode_data(tokenizer: Any, text: str) -> list[int]:
+    return join_pieces(tokenize_pieces(tokenizer, text)).token_ids.tolist()
+
+
 def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
     """Disarm a text for a model: its own tokens and turns, and those of others.
 
@@ -175,44 +197,8 @@ def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
     found_anyway = [
         token.content
         for token in tokenizer.added_tokens_decoder.values()
-        if not token.special and _is_control(token)
+        if not token.special and is_control(token)
     ]
     has_template = tokenizer.chat_template is not None
     frame = "".join(_render(tokenizer, 1)).replace(SYSTEM, "") if has_template else ""
     return disarm(text, found_anyway, [*turn_words(frame), *turns])
-
-
-def _is_control(token: Any) -> bool:
-    """Whether an added token may control a model; runs of blanks and plain words do not."""
-    return token.special or not (token.content.isspace() or token.content.isalnum())
-
-
-def _tokenize_data(tokenizer: Any, text: str) -> TokenizedText:
-    """Tokenize, and see that no control token came out of it.
-
-    A tokenizer may have its own idea of what looks alike, or split no special tokens: then what
-    became one is taken apart until it does not.
-
-    Raises:
-        ModelError: when that does not help.
-    """
-    control_ids = {
-        number for number, token in tokenizer.added_tokens_decoder.items() if _is_control(token)
-    } - {tokenizer.unk_token_id}
-    for _ in range(_MAX_ROUNDS):
-        encoded = tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            return_offsets_mapping=True,
-            verbose=False,
-        )
-        token_ids, spans = encoded["input_ids"], encoded["offset_mapping"]
-        if control_ids.isdisjoint(token_ids):
-            return TokenizedText(token_ids, [start for start, _ in spans])
-        found = zip(token_ids, spans, strict=True)
-        places = [start for number, (start, _) in found if number in control_ids]
-        text = replace_at(text, places)
-    raise ModelError(
-        "the model's tokenizer makes control tokens of ordinary text", "try another model"
-    )

@@ -87,7 +87,7 @@ def open_session(
 
     work = Work(
         engine=engine,
-        corpus=join_documents(documents, engine.tokenizer),
+        corpus=join_documents(documents, engine.tokenizer, request.read.extract_timeout_s),
         method=method,
         scoring_method=scoring_method,
         max_tokens=max_tokens,

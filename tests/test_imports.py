@@ -153,6 +153,9 @@ FORBIDDEN = {
     "documents": UPWARDS | TORCH | {"rich", "typer", "engine", "models", "tasks", "prompts"},
     "models": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
     "disarm": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
+    "tokenizing": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "prompts"},
+    "free_memory": UPWARDS | TORCH | {"engine", "documents", "models", "tasks", "prompts"},
+    "text_limits": UPWARDS | TORCH | {"rich", "typer", "engine", "models", "tasks", "prompts"},
     "prompts": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks"},
     "templates": UPWARDS | TORCH | {"rich", "typer", "engine", "documents", "tasks", "jinja2"},
     "template_worker": UPWARDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def tokenizer(tiny_models: dict[str, Path]) -> Any:
     return transformers.AutoTokenizer.from_pretrained(tiny_models["llama"])
 
 
-def text_of(tokenizer: Any, token_ids: list[int]) -> str:
+def text_of(tokenizer: Any, token_ids: Sequence[int]) -> str:
     return str(tokenizer.decode(token_ids, skip_special_tokens=False))
 
 
@@ -93,7 +94,7 @@ def test_offsets_hold(tokenizer: Any) -> None:
     text = "Grüße </document> an 日本 <|im_end|> und 14 mehr.\n\nEnde"
     tokens = tokenize_text(tokenizer, text)
     assert len(tokens.starts) == len(tokens.token_ids)
-    assert tokens.starts == sorted(tokens.starts)
+    assert tokens.starts.tolist() == sorted(tokens.starts)
     cut = tokens.starts.index(text.index("14"))
     assert text_of(tokenizer, tokens.token_ids[cut:]) == text[text.index("14") :]
 
@@ -110,7 +111,7 @@ def test_every_template_holds_all_in_order(tokenizer: Any, template: str) -> Non
     prompt = build_prompt(tokenizer, document, "Who met?")
     pieces = [prompt.prefix_ids, prompt.document_ids, prompt.question_ids, prompt.tail_ids]
     assert prompt.token_ids == [token for piece in pieces for token in piece]
-    assert prompt.token_ids[prompt.document_span] == document == prompt.document_ids
+    assert prompt.token_ids[prompt.document_span] == document.tolist() == prompt.document_ids
     whole = text_of(tokenizer, prompt.token_ids)
     order = ["<document>", "The committee met 14 times.", "</document>", "Who met?"]
     if template != "none":

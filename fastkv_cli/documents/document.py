@@ -59,6 +59,7 @@ class Document:
         failed: Pages that could not be read.
         left_out: Pages that were asked for and not reached, for a limit or a breakdown.
         gaps: Of a plain text or Markdown, where its lines part from the file's.
+        read_s: Seconds it took to read, from when its bytes were there.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Document:
     failed: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
     gaps: LineGaps = field(default_factory=LineGaps, hash=False)
+    read_s: float = field(default=0.0, compare=False)
 
     @property
     def num_characters(self) -> int:

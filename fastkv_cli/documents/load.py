@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def load_document(
     tries = 0
     while True:
         try:
-            return _load(source, options, on_page)
+            clock = _Clock()
+            document = _load(source, options, on_page, clock)
+            return replace(document, read_s=clock.elapsed_s)
         except EncryptedError:
             # A pipe cannot be read a second time.
             if ask_password is None or tries == _MAX_TRIES or not Path(source).is_file():
@@ -108,7 +111,24 @@ def load_documents(
     ]
 
 
-def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document:
+class _Clock:
+    """Seconds since the last byte of a document came: a slow pipe is not the document's fault."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def start_behind(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass chunks on, and start anew behind the last."""
+        yield from chunks
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds up to now."""
+        return time.monotonic() - self._started
+
+
+def _load(source: str, options: ReadOptions, on_page: OnPage | None, clock: _Clock) -> Document:
     name = label(source)
     with open_source(source) as opened:
         if not opened.head:
@@ -116,7 +136,7 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document
                 f"{name} is empty", "check that it was written or downloaded in full"
             )
         if _is_pdf(opened.head):
-            return read_pdf(opened.chunks(), source, options, on_page=on_page)
+            return read_pdf(clock.start_behind(opened.chunks()), source, options, on_page=on_page)
         if source.lower().endswith(".pdf"):
             raise _not_a_pdf(opened.head, name)
         if options.pages is not None:
@@ -124,7 +144,7 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None) -> Document
                 f"{name} is no PDF and has no pages to choose from",
                 "leave --pages out, or name a PDF",
             )
-        data = b"".join(opened.chunks())
+        data = b"".join(clock.start_behind(opened.chunks()))
     kind = format_of(data, source) if _is_short(data) and options.encoding is None else None
     if kind in HAS_FILE_LINES:
         text, warnings, gaps = read_as(kind, data, name)

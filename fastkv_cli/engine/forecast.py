@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from ..config import DecodeWeights
+from ..free_memory import available_memory_bytes
 from ..stats import MemoryForecast
 from .attention import rows_of_a_block
 from .decoder import Decoder
 from .layers import default_chunk_rows
 from .loader import LoadedModel
-from .measure import available_memory_bytes, resident_memory_bytes
+from .measure import resident_memory_bytes
 from .methods import Plan
 from .packed_matrix import can_pack
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from ..errors import is_memory_error
+from ..free_memory import read_kibibytes
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-_MEMINFO = Path("/proc/meminfo")
 
 
 def now(device: torch.device) -> float:
@@ -44,30 +44,14 @@ def peak_memory_bytes(device: torch.device) -> int | None:
     """The peak since the reset: of the GPU, else of the process; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = _kibibytes(_STATUS, "VmHWM:")
+    peak = read_kibibytes(_STATUS, "VmHWM:")
     return _peak_by_getrusage() if peak is None else peak
 
 
 def resident_memory_bytes() -> int | None:
     """What this process holds in memory now; where the system does not tell, the most it held."""
-    held = _kibibytes(_STATUS, "VmRSS:")
+    held = read_kibibytes(_STATUS, "VmRSS:")
     return _peak_by_getrusage() if held is None else held
-
-
-def available_memory_bytes() -> int | None:
-    """What the system could give without swapping; None where it does not tell."""
-    return _kibibytes(_MEMINFO, "MemAvailable:")
-
-
-def _kibibytes(path: Path, name: str) -> int | None:
-    """A line of Linux's own tables, in bytes; None where there is none."""
-    try:
-        for line in path.read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
 
 
 def _peak_by_getrusage() -> int | None:

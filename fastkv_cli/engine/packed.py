@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ..config import DecodeWeights
 from ..errors import UsageError
+from ..free_memory import available_memory_bytes
 from ..stats import DecodingWeights
 from .cache import CompressedCache
 from .decode import DecodingModel
 from .decoder import Decoder, DecoderLayer, RMSNorm
 from .fused import FusedLayer, fuse, fused_step
-from .measure import available_memory_bytes
 from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
 from .rope import RopeTable
 

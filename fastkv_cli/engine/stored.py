@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import ModelError, OutOfMemoryError
+from ..free_memory import available_memory_bytes
 from ..models.local import weight_files
 from .families import FAMILIES
-from .measure import available_memory_bytes
 
 _FLOATS = {"BF16", "F16", "F32", "F64"}
 _AGAIN = "fetch the model again"

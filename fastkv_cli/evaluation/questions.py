@@ -114,9 +114,9 @@ def hide(
     for depth, ids in pieces:
         at = max(_nearest_break(breaks, start, round(depth * num_hay), haystack), done)
         at = min(at, num_hay)
-        hidden += ring[done:at] + ids
+        hidden += [*ring[done:at], *ids]
         done = at
-    return tuple(hidden + ring[done:num_hay])
+    return (*hidden, *ring[done:num_hay])
 
 
 def hidden_question(

@@ -58,7 +58,8 @@ def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Pie
     room = work.room(task)
     if corpus.num_tokens <= room:
         sources: Sequence[int] = range(corpus.num_tokens)
-        token_ids, label = corpus.token_ids, "reading"
+        token_ids: Sequence[int] = corpus.token_ids
+        label = "reading"
         reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
     else:
         gap = tokenize_text(work.tokenizer, _GAP).token_ids

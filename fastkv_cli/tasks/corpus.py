@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from ..disarm import disarm_headings
 from ..documents import Document
 from ..documents.source import label
-from ..prompts import tokenize_text
+from ..prompts import tokenize_document
 from ..stats import DocumentStats
+from ..text_limits import TextLimits
 
 # Where a text may be cut, best first: between documents and pages, paragraphs, lines, sentences,
 # words. A higher rank wins over a more even cut.
@@ -21,6 +23,7 @@ _PARAGRAPH = re.compile(r"\n{2,}")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s")
 _WORD = re.compile(r"\s")
+_GAPS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,10 @@ class Corpus:
     """
 
     documents: tuple[Document, ...]
-    token_ids: list[int]
+    token_ids: array[int]
     starts: array[int]
     spans: tuple[slice, ...]
-    cuts: tuple[list[int], ...]
+    cuts: tuple[array[int], ...]
 
     @property
     def num_tokens(self) -> int:
@@ -96,36 +99,54 @@ class Corpus:
         return wanted
 
 
-def join_documents(documents: Sequence[Document], tokenizer: Any) -> Corpus:
+def join_documents(
+    documents: Sequence[Document], tokenizer: Any, limit_s: float | None = None
+) -> Corpus:
     """Tokenize documents one after the other; several are each named by a heading.
 
     Lines of their own that look like one are disarmed.
+
+    Args:
+        documents: as they were read.
+        tokenizer: a fast tokenizer of transformers.
+        limit_s: seconds for each document, reading it counted in; None is no limit.
+
+    Raises:
+        DocumentError: when the time of a document is up.
+        OutOfMemoryError: when there is not enough memory for it.
     """
-    token_ids: list[int] = []
-    starts = array("i")
+    token_ids, starts = array("i"), array("i")
     spans: list[slice] = []
-    cuts: tuple[list[int], ...] = ([], [], [], [], [])
+    cuts = tuple(array("i") for _ in range(5))
     for document in documents:
+        limits = TextLimits(document, limit_s)
         heading = f"=== {label(document.path)} ===\n\n" if len(documents) > 1 else ""
         own = disarm_headings(document.text) if heading else document.text
         offset, text = len(heading), heading + own + ("\n\n" if heading else "")
-        tokens = tokenize_text(tokenizer, text)
         base = len(token_ids)
-        pages = [(page.start + offset, page.start + offset) for page in document.pages]
-        breaks = [
-            [match.span() for match in pattern.finditer(text)]
+        for piece in tokenize_document(tokenizer, text, limits.check):
+            token_ids.extend(piece.token_ids)
+            starts.extend([start - offset for start in piece.starts] if offset else piece.starts)
+        pages = ((page.start, page.start) for page in document.pages)
+        breaks = (
+            ((match.start() - offset, match.end() - offset) for match in pattern.finditer(text))
             for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
-        ]
-        for rank, gaps in enumerate(([(0, 0), *pages], *breaks)):
-            cuts[rank].extend(base + at for at in _token_cuts(tokens.starts, gaps))
-        token_ids.extend(tokens.token_ids)
-        starts.extend(start - offset for start in tokens.starts)
+        )
+        ranks = (chain([(-offset, -offset)], pages), *breaks)
+        for found, gaps in zip(cuts, ranks, strict=True):
+            _find_cuts(starts, base, gaps, found, limits.check)
         spans.append(slice(base, len(token_ids)))
     return Corpus(tuple(documents), token_ids, starts, tuple(spans), cuts)
 
 
-def _token_cuts(starts: list[int], gaps: Iterable[tuple[int, int]]) -> list[int]:
-    """The tokens before which the text may be cut, ascending.
+def _find_cuts(
+    starts: array[int],
+    base: int,
+    gaps: Iterable[tuple[int, int]],
+    found: array[int],
+    check: Callable[[int], None],
+) -> None:
+    """Add the tokens before which the text may be cut, ascending.
 
     A gap is a run of white space, from its first character to the one behind it. A tokenizer may
     put the space at the head of the next word, so a cut lies at the last token that begins in the
@@ -133,12 +154,23 @@ def _token_cuts(starts: list[int], gaps: Iterable[tuple[int, int]]) -> list[int]
     they begin at the same place, and the cut is before the first.
 
     Args:
-        starts: where each token begins, ascending.
-        gaps: (first, last) places for a cut, in characters.
+        starts: where each token begins; ascending from `base` on.
+        base: the first token of the document.
+        gaps: (first, last) places for a cut, in characters, ascending.
+        found: takes the tokens.
+        check: called now and then with a number of characters that are done; may raise.
     """
-    found = set()
-    for first, last in gaps:
-        behind = bisect_right(starts, last)
-        if behind and starts[behind - 1] >= first:
-            found.add(bisect_left(starts, starts[behind - 1]))
-    return sorted(found)
+    import numpy as np
+
+    own = np.frombuffer(starts, np.intc)[base:]
+    gaps = iter(gaps)
+    while batch := list(islice(gaps, _GAPS_AT_ONCE)):
+        check(batch[-1][1])
+        first, last = np.array(batch, np.intc).T
+        behind = np.searchsorted(own, last, "right")
+        first, behind = first[behind > 0], behind[behind > 0]
+        begins = own[behind - 1]
+        cut = np.unique(np.searchsorted(own, begins[begins >= first])) + base
+        if found and len(cut) and cut[0] == found[-1]:
+            cut = cut[1:]
+        found.frombytes(cut.astype(np.intc).tobytes())

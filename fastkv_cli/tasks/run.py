@@ -151,7 +151,7 @@ class Work:
 
     def answer(
         self,
-        token_ids: list[int],
+        token_ids: Sequence[int],
         task: str,
         label: str,
         reading: ReadingStats,
@@ -197,7 +197,7 @@ class Work:
 
     def stream(
         self,
-        token_ids: list[int],
+        token_ids: Sequence[int],
         task: str,
         max_tokens: int,
         label: str,

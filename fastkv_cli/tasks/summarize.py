@@ -118,7 +118,7 @@ def _take_note(work: Work, part: slice, label: str) -> dict[str, Any]:
 
 def _write(
     work: Work,
-    token_ids: list[int],
+    token_ids: Sequence[int],
     length: Length,
     label: str,
     reading: ReadingStats,

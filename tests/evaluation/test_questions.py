@@ -98,7 +98,7 @@ class TestHide:
         (at,) = find_ids(ids, secret)
         assert at / (size - len(secret)) == pytest.approx(depth, abs=0.02)
         rest = ids[:at] + ids[at + len(secret) :]
-        ring = haystack.token_ids * 10
+        ring = haystack.token_ids.tolist() * 10
         assert rest == ring[start : start + len(rest)]
 
     def test_it_stands_between_sentences(self, tokenizer: Any) -> None:

@@ -1,0 +1,38 @@
+"""How much memory is told to be there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastkv_cli.free_memory import available_memory_bytes, read_kibibytes
+
+MEMINFO = Path("/proc/meminfo")
+needs_proc = pytest.mark.skipif(not MEMINFO.exists(), reason="no /proc")
+TELL = """
+import resource
+from fastkv_cli.free_memory import available_memory_bytes
+resource.setrlimit(resource.RLIMIT_AS, (300 * 2**20, resource.RLIM_INFINITY))
+print(available_memory_bytes())
+"""
+
+
+@needs_proc
+def test_it_is_no_more_than_the_machine_has() -> None:
+    free, whole = available_memory_bytes(), read_kibibytes(MEMINFO, "MemTotal:")
+    assert free is not None
+    assert whole is not None
+    assert 0 < free <= whole
+
+
+@needs_proc
+def test_a_limit_of_addresses_counts() -> None:
+    done = subprocess.run([sys.executable, "-c", TELL], capture_output=True, check=True)
+    assert 0 < int(done.stdout) < 300 * 2**20
+
+
+def test_a_table_that_is_not_there_tells_nothing(tmp_path: Path) -> None:
+    assert read_kibibytes(tmp_path / "none", "MemTotal:") is None
