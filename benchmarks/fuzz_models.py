@@ -4,7 +4,8 @@
 
 Every other input is a model folder (`fuzz_folders.py`: config, generation config, tokenizer, chat
 template, the header and the index of the weights), and every other one a GGUF file with a broken
-header (`fuzz_gguf.py`). They are made from a tiny Llama and a tiny Qwen3 with random weights.
+header (`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random
+weights.
 
 Each is resolved, converted if it is GGUF, loaded, and asked a question about a line of text. What
 may come is an answer, a ModelError, an OutOfMemoryError, or a ContextError where the window that
@@ -41,7 +42,8 @@ LIMIT_MIB = 1024  # that loading a model of 1 MB may add
 TEXT = "The committee met 14 times in 1999."
 QUESTION = "How often did the committee meet?"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "jinja2")
-FAMILIES = ("llama", "qwen3")
+FAMILIES = ("llama", "qwen2", "qwen3")
+IN_GGUF = ("llama", "qwen2")  # of Qwen3, transformers reads only files with heads of 128
 MAY_COME = (ModelError, OutOfMemoryError, ContextError)
 
 
@@ -49,33 +51,35 @@ def main() -> None:
     """Make, load and count."""
     arguments = make_parser(__doc__.splitlines()[0], inputs=2000, limit_s=20.0).parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with originals() as (folders, headers):
+    with originals() as (folders, ggufs):
         os.environ["FASTKV_HOME"] = str(folders[0].parent / "home")
+        headers = [(path.name, Header.of(path)) for path in ggufs]
+        make = partial(make_check, [str(path) for path in (*folders, *ggufs)])
         limits = Limits(arguments.limit, LIMIT_MIB)
-        run(arguments, partial(make_input, folders, headers), make_check, limits, PACKAGES)
+        run(arguments, partial(make_input, folders, headers), make, limits, PACKAGES)
 
 
 @contextmanager
-def originals() -> Iterator[tuple[list[Path], list[tuple[str, Header]]]]:
-    """The folders to break, whole and in shards, and the headers of GGUF files by their names."""
+def originals() -> Iterator[tuple[list[Path], list[Path]]]:
+    """The models to break: folders, with the weights in one file and in shards, and GGUF files."""
     from conftest import save_tiny_model, tiny_tokenizer
     from gguf_files import write_gguf
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer, folders, headers = tiny_tokenizer(), [], []
+    tokenizer, folders, ggufs = tiny_tokenizer(), [], []
     with tempfile.TemporaryDirectory(prefix="fuzz-originals-") as temporary:
         for name in FAMILIES:
             folder = save_tiny_model(Path(temporary, name), name, tokenizer)
-            gguf = write_gguf(Path(temporary, f"{name}.gguf"), folder)
-            headers.append((gguf.name, Header.of(gguf)))
+            if name in IN_GGUF:
+                ggufs.append(write_gguf(Path(temporary, f"{name}.gguf"), folder))
             shards = Path(temporary, f"{name} in shards")
             shutil.copytree(folder, shards, ignore=lambda *_: ["model.safetensors"])
             model = AutoModelForCausalLM.from_pretrained(folder)
             model.save_pretrained(shards, max_shard_size="300KB")
             folders += [folder, shards]
-        yield folders, headers
+        yield folders, ggufs
 
 
 def make_input(
@@ -93,11 +97,10 @@ def make_input(
     return Job(str(path), f"{name}, {ways}", "")
 
 
-def make_check() -> Check:
-    """What checks a model; torch is loaded once, before the first."""
-    from fastkv_cli.engine.generate import Engine
-
-    del Engine
+def make_check(sound: list[str]) -> Check:
+    """What checks a model, once the sound ones have been asked: that loads what all need."""
+    for model in sound:
+        ask(model)
     return check_model
 
 

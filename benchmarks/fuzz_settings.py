@@ -177,6 +177,11 @@ TEMPLATES = (
     "{% for m in messages recursive %}{{ m['content'] }}{{ loop(messages) }}{% endfor %}",
     "{{ messages | tojson(indent=4000000000) }}",
     "{{ [1] * 3000000000 }}",
+    # As many GB as a worker may reserve and must not use.
+    "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ 'a' * 1500000000 }}",
+    "{{ 'x' | center(1500000000) }}",
+    "{{ '%01500000000d' % 1 }}",
+    "{{ [1] * 200000000 }}",
     "{{ (messages[0]['content'] ~ ('a' * 30)) | replace('a', 'a' * 100000) }}",
     "{% for m in messages %}{{ m['content'] | wordwrap(1) | indent(1000) }}{% endfor %}",
 )

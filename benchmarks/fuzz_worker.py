@@ -137,9 +137,12 @@ class Worker:
         self._process.start()
         theirs.close()
         self._pipe = ours
-        if not ours.poll(_START_S):
-            raise RuntimeError("the worker does not start")
-        ours.recv()
+        try:
+            ready = ours.poll(_START_S) and ours.recv()
+        except EOFError:
+            ready = False
+        if not ready:
+            raise RuntimeError(f"the worker does not start: {self.stderr()}")
         return ours
 
     def _bury(self) -> tuple[str, str]:
@@ -208,9 +211,9 @@ def _serve(
         os.set_inheritable(2, True)
         faulthandler.enable(log)
         check = make_check()
-        first_mib = peak_mib(resource.RUSAGE_SELF)
+        first_mib = peak_mib()
         _limit_address_space(limits.mib * _ADDRESS_SPACE)
-        pipe.send(None)
+        pipe.send(True)
         with contextlib.suppress(EOFError):
             while True:
                 pipe.send(_check_one(check, pipe.recv(), limits, first_mib, log))
@@ -226,7 +229,7 @@ def _check_one(check: Check, job: Job, limits: Limits, first_mib: int, log: Text
         traceback.print_exc()
         result = Result("another exception", 0.0, *describe(error))
     faulthandler.cancel_dump_traceback_later()
-    grown = peak_mib(resource.RUSAGE_SELF) - first_mib
+    grown = peak_mib() - first_mib
     if grown > limits.mib and not result.failure:
         failure = f"it grew by {grown:,} MiB"
         result = replace(result, outcome="too much memory", failure=failure, group="memory")
@@ -234,7 +237,7 @@ def _check_one(check: Check, job: Job, limits: Limits, first_mib: int, log: Text
         result,
         seconds=time.perf_counter() - started,
         resident_mib=resident_mib(),
-        children_mib=peak_mib(resource.RUSAGE_CHILDREN),
+        children_mib=_rusage_mib(resource.RUSAGE_CHILDREN),
     )
 
 
@@ -256,7 +259,16 @@ def resident_mib() -> int:
     return pages * resource.getpagesize() // 2**20
 
 
-def peak_mib(who: int) -> int:
-    """The most that this process, or the largest of its children, has held."""
+def peak_mib() -> int:
+    """The most that this process has held; Linux's rusage begins with what its parent held."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return _rusage_mib(resource.RUSAGE_SELF)
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) // 1024 if found else _rusage_mib(resource.RUSAGE_SELF)
+
+
+def _rusage_mib(who: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(who).ru_maxrss * unit // 2**20
