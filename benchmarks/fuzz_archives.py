@@ -20,7 +20,7 @@ _RECORD_BYTES, _LOCAL_BYTES = 46, 30
 _MAX16, _MAX32 = 2**16 - 1, 2**32 - 1
 _MANY = (2, 100, 5000, 70_000, 300_000)  # copies of a record; the last make 20 MB
 _MOST_DIRECTORY_BYTES = 20 * 2**20
-_UNPACKED = (10**3, 10**5, 5 * 10**5)  # characters of a member that is one long run
+_UNPACKED = (10**3, 10**5, 3 * 10**5)  # pieces of a member that is one long run
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def _odd(rng: random.Random, bits: int) -> int:
         2**63,
         2**64 - 1,
     )
-    return rng.choice(values) & (2**bits - 1)
+    return int(rng.choice(values) & (2**bits - 1))
 
 
 def lie_about_counts(archive: Archive, rng: random.Random) -> None:

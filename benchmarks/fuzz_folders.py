@@ -204,8 +204,6 @@ def add_file(folder: Path, rng: random.Random) -> str:
         "special_tokens_map.json",
         "vocab.json",
         "merges.txt",
-    )
-    names += (
         "adapter_config.json",
         "modeling_x.py",
         "tekken.json",

@@ -39,8 +39,13 @@ _NUMBERS = (
     2**30,
     2**31,
     2**32 - 1,
+    2**33,
+    2**40,
+    2**62,
+    2**63,
+    2**64 - 1,
+    2**64 - 32,
 )
-_NUMBERS += (2**33, 2**40, 2**62, 2**63, 2**64 - 1, 2**64 - 32)
 _FLOATS = (0.0, -1.0, float("nan"), float("inf"), 1e38, 1e-38)
 _TEXTS = (
     b"",
@@ -52,8 +57,6 @@ _TEXTS = (
     b"llama",
     b"qwen3",
     b"gpt2",
-)
-_TEXTS += (
     b"bert",
     b"no_vocab",
     b"unigram",
@@ -67,8 +70,6 @@ _KEYS = (
     "general.file_type",
     "split.count",
     "split.no",
-)
-_KEYS += (
     "tokenizer.ggml.pre",
     "tokenizer.ggml.scores",
     "tokenizer.ggml.model",
@@ -81,8 +82,10 @@ _KEYS += (
     "x",
     "",
     "GGUF.version",
+    "llama.attention.key_length",
+    "qwen3.attention.key_length",
+    "tokenizer.ggml.added_tokens",
 )
-_KEYS += ("llama.attention.key_length", "qwen3.attention.key_length", "tokenizer.ggml.added_tokens")
 
 
 @dataclass(slots=True)

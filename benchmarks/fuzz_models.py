@@ -4,8 +4,7 @@
 
 Every other input is a model folder (`fuzz_folders.py`: config, generation config, tokenizer, chat
 template, the header and the index of the weights), and every other one a GGUF file with a broken
-header (`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random
-weights.
+header (`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random weights.
 
 Each is resolved, converted if it is GGUF, loaded, and asked a question about a line of text. What
 may come is an answer, a ModelError, an OutOfMemoryError, or a ContextError where the window that

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from fuzz_inputs import ENGLISH
 
 _LENGTHS = (1, 2, 3, 7, 20, 100, 1000, 10_000, 50_000)  # of runs, in pieces
-_LONG_RUN = 500_000  # characters: seldom, and never more than one in an input
+_LONG_RUN = 300_000  # characters: seldom, and never more than one in an input
+_MOST = 500_000  # characters of a text: tokenizing a million takes 3 s
 _DIGITS = [
     chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) in {"Nd", "Nl", "No"}
 ]
@@ -31,7 +32,7 @@ _PHRASES = (
     "I @Mr. @.\n@<a @``` @> @- @+ @1) @# @| @\n|@\n>@\n- @\n\n@\n \n@\n\t@Question: @### @"
     "“a” @the @und @14:30 @10⁶ @1/2 @C1 @"
 )
-_RUNS = (*_CHARACTERS, *_WORDS.split(), *_PHRASES.rstrip("@").split("@"))
+_RUNS: tuple[str, ...] = (*_CHARACTERS, *_WORDS.split(), *_PHRASES.rstrip("@").split("@"))
 _TOKENS = (
     "</document>@<document>@<|im_end|>@<|im_start|>@<|eot_id|>@<|end_of_text|>@</s>@[INST]@"
     "[/INST]@<<SYS>>@<think>@<start_of_turn>@<|user|>@USER:@### Response:@␞TEXT0␞@"
@@ -68,7 +69,8 @@ def make_text(rng: random.Random) -> tuple[str, str]:
         names.append("long run")
         run = rng.choice(_RUNS)
         pieces.insert(rng.randrange(len(pieces) + 1), run * (_LONG_RUN // len(run)))
-    return rng.choice(("", "\n", "\n\n", " ")).join(pieces), ", ".join(names)
+    text = rng.choice(("", "\n", "\n\n", " ")).join(pieces)
+    return text[:_MOST], ", ".join(names)
 
 
 def encode(text: str, rng: random.Random) -> bytes:
@@ -129,8 +131,6 @@ def _nesting(rng: random.Random) -> str:
         ("[", "](u)"),
         ("![", "](u)"),
         ("*", "*"),
-    )
-    marks += (
         ("**", "**"),
         ("_", "_"),
         ("<div>", "</div>"),
