@@ -55,7 +55,7 @@ _TEXTS = (
     b"x" * 100_000,
     b"../../x",
     b"llama",
-    b"qwen3",
+    b"qwen2",
     b"gpt2",
     b"bert",
     b"no_vocab",
@@ -64,28 +64,10 @@ _TEXTS = (
     b"general.architecture",
     b"blk.0.attn_q.weight",
 )
-_KEYS = (
-    "general.architecture",
-    "general.alignment",
-    "general.file_type",
-    "split.count",
-    "split.no",
-    "tokenizer.ggml.pre",
-    "tokenizer.ggml.scores",
-    "tokenizer.ggml.model",
-    "tokenizer.chat_template",
-)
-_KEYS += (
-    "llama.rope.scaling.type",
-    "llama.rope.scaling.factor",
-    "llama.expert_count",
-    "x",
-    "",
-    "GGUF.version",
-    "llama.attention.key_length",
-    "qwen3.attention.key_length",
-    "tokenizer.ggml.added_tokens",
-)
+_KEYS = """general.architecture general.alignment general.file_type split.count split.no x
+    tokenizer.ggml.pre tokenizer.ggml.scores tokenizer.ggml.model tokenizer.ggml.added_tokens
+    tokenizer.chat_template llama.rope.scaling.type llama.rope.scaling.factor llama.expert_count
+    llama.attention.key_length qwen2.rope.scaling.type GGUF.version"""
 
 
 @dataclass(slots=True)
@@ -231,7 +213,7 @@ def swap(header: Header, rng: random.Random) -> str:
 
 def add(header: Header, rng: random.Random) -> str:
     """Metadata that readers know and the file lacked, or that it has otherwise."""
-    key = rng.choice((*_KEYS, rng.choice(header.metadata).name))
+    key = rng.choice((*_KEYS.split(), "", rng.choice(header.metadata).name))
     text = rng.choice((*_TEXTS, *(template.encode("utf-8", "replace") for template in TEMPLATES)))
     kind, value = rng.choice(
         (
