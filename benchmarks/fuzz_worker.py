@@ -225,7 +225,9 @@ def _check_one(check: Check, job: Job, limits: Limits, first_mib: int, log: Text
     started = time.perf_counter()
     try:
         result = check(job)
-    except Exception as error:  # noqa: BLE001 (that none comes is what is tested)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 (Rust's panics are no Exception)
         traceback.print_exc()
         result = Result("another exception", 0.0, *describe(error))
     faulthandler.cancel_dump_traceback_later()
