@@ -65,9 +65,10 @@ evidence: $(READY)
 	$(call measure,citations.py $(FOLDER),citations)
 	$(call measure,not_found.py $(FOLDER),not_found)
 
-# 3,000 broken files: a quarter of an hour on one core.
+# 2,000 broken documents, 1,000 model folders, 1,000 GGUF headers: half an hour on one core.
 fuzz: $(READY)
-	$(call measure,fuzz_documents.py --inputs 3000,fuzz)
+	$(call measure,fuzz_documents.py --inputs 2000,fuzz)
+	$(call measure,fuzz_models.py --inputs 2000,fuzz_models)
 
 # fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
 # measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,

@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -23,7 +24,7 @@ PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A broken file and how it was made."""
+    """A broken file and how it was made; the recipe begins with the original's name."""
 
     name: str
     data: bytes
@@ -45,6 +46,7 @@ def make_originals() -> dict[str, bytes]:
     for packing, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "deflated")):
         originals[f"{name}.epub"] = make_book(packing)
         originals[f"{name}.docx"] = make_word_file(packing)
+    originals["slides.pptx"] = make_slides()
     originals["made.pdf"] = make_pdf(["first page", "second page", "", "last page"] * 3)
     return originals
 
@@ -110,6 +112,20 @@ def make_word_file(packing: int) -> bytes:
         f"{paragraphs}</w:body></w:document>",
     }
     return make_zip(members, packing)
+
+
+def make_slides() -> bytes:
+    """A PPTX of three slides."""
+    from pptx import Presentation
+
+    slides, buffer = Presentation(), BytesIO()
+    for number in range(3):
+        slide = slides.slides.add_slide(slides.slide_layouts[1])
+        slide.shapes.title.text = f"Minutes {number}"
+        slide.placeholders[1].text = ENGLISH[: 75 * 5]
+    slides.core_properties.created = slides.core_properties.modified = datetime(2000, 1, 1)
+    slides.save(buffer)
+    return buffer.getvalue()
 
 
 def make_zip(members: dict[str, str], packing: int) -> bytes:

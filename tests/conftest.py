@@ -108,8 +108,8 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (initializer_range 0.2), so that greedy tokens differ from place to place.
     """
     root = tmp_path_factory.mktemp("tiny-models")
-    tokenizer = _tiny_tokenizer()
-    return {name: _save_tiny_model(root / name, name, tokenizer) for name in tiny_settings()}
+    tokenizer = tiny_tokenizer()
+    return {name: save_tiny_model(root / name, name, tokenizer) for name in tiny_settings()}
 
 
 def tiny_settings() -> dict[str, dict[str, Any]]:
@@ -164,7 +164,7 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
     }
 
 
-def _save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
+def save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
     import torch
     import transformers
 
@@ -202,7 +202,7 @@ def _save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
     return folder
 
 
-def _tiny_tokenizer() -> Any:
+def tiny_tokenizer() -> Any:
     import tokenizers
     import transformers
 
