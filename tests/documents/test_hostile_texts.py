@@ -1,4 +1,4 @@
-"""Texts are read without a clock, so none may take long or much: held in a process below 1 GiB."""
+"""No text takes long or much: neither fastkv nor its reader needs 1 GiB for one."""
 
 from __future__ import annotations
 
