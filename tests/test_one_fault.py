@@ -17,6 +17,7 @@ from processes import Capture
 
 from fastkv_cli import questions
 from fastkv_cli.chat import conversation, loop
+from fastkv_cli.chat.prompt import PipedInput
 from fastkv_cli.cli import run
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evidence import Index
@@ -74,7 +75,7 @@ def test_a_conversation_goes_on(
     monkeypatch.setattr(conversation, "ask", ask)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Who met?\nBad?\nWhen?\n")))
     monkeypatch.setattr(loop, "is_at_terminal", lambda: at_terminal)
-    monkeypatch.setattr(loop, "_open_input", lambda *_: loop.PipedInput())
+    monkeypatch.setattr(loop, "_open_input", lambda *_: PipedInput())
     code = run(["chat", "a.txt", *options, "--no-check", "--no-store", *mode])
     stdout, stderr = capfd.readouterr()
     assert code == (0 if at_terminal else ExitCode.FAILURE)

@@ -133,7 +133,7 @@ def linked(tree: Path) -> list[str]:
     (tree / "docs-not").mkdir()  # its path begins as that of docs
     for path in ("secret.txt", "docs-not/x.txt"):
         (tree / path).write_text("a secret")
-    out = {
+    out: dict[str, str | Path] = {
         "absolute.txt": tree / "secret.txt",
         "up.txt": "../secret.txt",
         "beside.txt": "../docs-not/x.txt",

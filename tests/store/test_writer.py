@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,7 @@ def test_a_date_in_the_future_keeps_nothing(store: StateStore, clean: str) -> No
     for name, in_s in zip(names, (60, 9000, 10**9), strict=True):
         (store.folder / name).write_bytes(b"half of it")
         os.utime(store.folder / name, (time.time() + in_s,) * 2)
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "record": lambda: write(store, make_spec()),
         "prune": lambda: store.prune(LIMIT),
         "remove": lambda: store.remove([]),
