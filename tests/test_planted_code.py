@@ -189,11 +189,9 @@ def test_a_package_that_lies_in_the_current_folder_runs_from_there(
     root = Path(embedded.__file__).parents[2]
     report = tmp_path / "report.pdf"
     report.write_bytes(make_pdf(["The committee met 14 times in 1999."]))
+    asked = ["extract", str(report), "-q", "--model", str(tiny_models["llama"])]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "fastkv_cli", "extract", str(report), "-q"),
-            *("--model", str(tiny_models["llama"])),
-        ],
+        [sys.executable, "-m", "fastkv_cli", *asked],
         cwd=root,
         capture_output=True,
         text=True,
