@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def tokenizer(tiny_models: dict[str, Path]) -> Any:
     return transformers.AutoTokenizer.from_pretrained(tiny_models["llama"])
 
 
-def text_of(tokenizer: Any, token_ids: list[int]) -> str:
+def text_of(tokenizer: Any, token_ids: Sequence[int]) -> str:
     return str(tokenizer.decode(token_ids, skip_special_tokens=False))
 
 
