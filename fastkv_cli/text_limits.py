@@ -9,10 +9,10 @@ from .documents.source import label
 from .errors import DocumentError, OutOfMemoryError
 from .free_memory import available_memory_bytes
 
-# Bytes a character beside the text itself, measured on 20 million characters each; see
-# tests/test_text_memory.py. Tokens and places take 8 bytes a token, and UTF-8 has at most one
-# token a byte; the rest are copies of the text that is made safe, and places to cut it.
-_BYTES_A_CHARACTER, _BYTES_AN_ASCII_CHARACTER = 60, 30
+# Bytes a character beside the text itself. Ids and places take 8 bytes a token, and a character has
+# at most as many tokens as UTF-8 has bytes: 4, or 1 in ASCII. The rest are copies of the text that
+# is made safe, and places to cut it. Measured: up to 31 of emoji, 14 of short lines in ASCII.
+_BYTES_A_CHARACTER, _BYTES_AN_ASCII_CHARACTER = 48, 20
 _BYTES_A_CHARACTER_OF_A_PIECE = 1000  # while it is tokenized: up to 906, of emoji
 _SPARE_BYTES = 16 * 2**20
 # Where reading was ended by the limit, so that some of the document is left out, and the rest would

@@ -17,11 +17,15 @@ def word_overlap(question: str, passages: Sequence[str]) -> list[float]:
     Words are compared as `evidence.words` spells them: case, plurals and ways to write a number
     make no difference.
     """
-    counts = [Counter(keys_of(passage)) for passage in passages]
-    lengths = [count.total() for count in counts]
+    wanted = set(keys_of(question))
+    counts, lengths = [], []
+    for passage in passages:  # all words of a long text would take ten times its memory
+        keys = keys_of(passage)
+        counts.append(Counter(key for key in keys if key in wanted))
+        lengths.append(len(keys))
     mean_length = sum(lengths) / max(len(lengths), 1) or 1.0
     scores = [0.0] * len(passages)
-    for key in set(keys_of(question)):
+    for key in wanted:
         holders = [at for at, count in enumerate(counts) if key in count]
         rarity = math.log(1 + (len(passages) - len(holders) + 0.5) / (len(holders) + 0.5))
         for at in holders:

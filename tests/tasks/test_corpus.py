@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from bisect import bisect_left, bisect_right
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,20 @@ def test_a_word_without_end_is_cut_anyway(tokenizer: Any) -> None:
 def test_characters_of_several_tokens_stay_whole(tokenizer: Any) -> None:
     corpus = join_documents([make_document(" ".join(["日本語の文書"] * 60))], tokenizer)
     assert "\ufffd" not in "".join(split_text(corpus, tokenizer, 70))
+
+
+def test_cuts_of_a_long_text_are_those_of_each_gap(tokenizer: Any) -> None:
+    """Gaps are looked up many at once: none is lost, or found twice, between two lots."""
+    text = "it met.\nand so \n\n" * 14_000
+    corpus = join_documents([make_document(text)], tokenizer)
+    for cuts, pattern in zip(corpus.cuts[1:], (r"\n{2,}", r"\n", r"(?<=\.)\s", r"\s"), strict=True):
+        expected = set()
+        for gap in re.finditer(pattern, text):
+            last = bisect_right(corpus.starts, gap.end()) - 1
+            if corpus.starts[last] >= gap.start():
+                expected.add(bisect_left(corpus.starts, corpus.starts[last]))
+        assert cuts.tolist() == sorted(expected)
+    assert len(corpus.cuts[4]) > 2 * 2**15
 
 
 def test_one_document_has_no_heading(tokenizer: Any) -> None:
