@@ -169,13 +169,8 @@ class AnswerWriter:
             OutputError: when the file cannot be written.
         """
         self.end_line()
-        if self._output is None:
-            return
-        try:
+        if self._output is not None:
             write_file(self._output, "".join(self._text).encode("utf-8", "replace"))
-        except OutputError:
-            self.give_up()  # the disk filled up meanwhile: not a reason to lose the answer
-            raise
 
     def give_up(self) -> None:
         """Keep what there is of an answer: on stdout where that takes it, never in the file.

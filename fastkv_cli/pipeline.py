@@ -42,15 +42,15 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
                 report = answer(session, task, shown, parts)
                 if request.resume and not parts.is_open:
                     shown.note(NOTHING_TO_RESUME)
-        except Exception:
+            if display.json:
+                writer.write(render_json(report))
+            writer.finish()
+        except Exception:  # as where the disk filled up meanwhile
             writer.give_up()
             raise
         except KeyboardInterrupt:
             writer.give_up()
             raise _interrupted(display.output, parts) from None
-        if display.json:
-            writer.write(render_json(report))
-        writer.finish()
         parts.finish()
     if display.stats if display.stats is not None else not display.json:
         messages.show(render_tables(report))

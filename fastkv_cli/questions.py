@@ -111,7 +111,8 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
                 bars.close()
                 results.append(result)
                 writer.write(f"{line}\n")
-    except Exception:
+        writer.finish()
+    except Exception:  # as where the disk filled up meanwhile
         writer.give_up()
         raise
     except KeyboardInterrupt:
@@ -119,7 +120,6 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
         unwritten = f"; {display.output} was not written" if display.output else ""
         done = f"{len(results)} of {len(questions)} questions are answered{unwritten}"
         raise InterruptedRunError("interrupted", done) from None
-    writer.finish()
     if display.stats if display.stats is not None else not display.json:
         messages.show(render_tables(questions, results))
     failed = [result for result in results if isinstance(result, FastKVError)]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from typing import TextIO
 
 from .errors import ClosedPipeError, OutputError
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 # Read as numbers by Rich and Typer, on import too, which fail on what is none, as abc or ².
 _SIZES = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
@@ -33,51 +32,76 @@ def prepare_streams() -> None:
     for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None:
             _open_null(number, os.O_RDONLY if number == 1 else os.O_RDWR)
-    sys.stdout = _text(_Stdout(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr, line_buffering=True)
+    at_terminal = sys.stdout is not None and sys.stdout.isatty()
+    sys.stdout = _Stdout(*_like(1, sys.stdout), line_buffering=at_terminal)
+    sys.stderr = _Stderr(*_like(2, sys.stderr), line_buffering=True)
 
 
-class _Stdout(io.FileIO):
+# Both catch what goes wrong in the stream of text. In a raw stream, Ctrl-C would come between its
+# write and the buffer's note of it, and what was written would be written again.
+
+
+class _Stdout(io.TextIOWrapper):
     """Explains why it cannot be written to, once; then it takes all and drops it."""
 
-    def write(self, data: Buffer, /) -> int | None:  # type: ignore[override, unused-ignore]
-        """Write bytes; gives their number.
+    def write(self, text: str, /) -> int:
+        """Write a text; gives its length.
 
         Raises:
             ClosedPipeError: when the reader has gone.
             OutputError: when it is full or closed.
         """
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            _open_null(1, os.O_WRONLY)  # for the interpreter's last flush
-            raise ClosedPipeError("the reader of stdout closed the pipe") from None
-        except OSError as error:
-            _open_null(1, os.O_WRONLY)
-            message = f"cannot write to stdout ({error.strerror})"
-            raise OutputError(message, "send it elsewhere") from error
+        with _explained():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what is held, with the same errors."""
+        with _explained():
+            super().flush()
 
 
-class _Stderr(io.FileIO):
+class _Stderr(io.TextIOWrapper):
     """Drops what cannot be written, on a full disk or into a closed pipe."""
 
-    def write(self, data: Buffer, /) -> int:
-        """Write bytes; gives their number."""
-        try:
-            written = super().write(data)
-        except OSError:
-            written = None
-        return memoryview(data).nbytes if written is None else written
+    def write(self, text: str, /) -> int:
+        """Write a text; gives its length."""
+        with _silent():
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        with _silent():
+            super().flush()
 
 
-def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool = False) -> TextIO:
-    """A stream in the encoding that Python chose for the one before."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding="utf-8" if before is None else before.encoding,
-        errors="replace",
-        line_buffering=line_buffering or raw.isatty(),
-    )
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _open_null(1, os.O_WRONLY)  # for the interpreter's last flush
+        raise ClosedPipeError("the reader of stdout closed the pipe") from None
+    except OSError as error:
+        _open_null(1, os.O_WRONLY)
+        message = f"cannot write to stdout ({error.strerror})"
+        raise OutputError(message, "send it elsewhere") from error
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:  # a terminal that is slow: the next message may get through
+        pass
+    except OSError:
+        _open_null(2, os.O_WRONLY)
+
+
+def _like(number: int, before: TextIO | None) -> tuple[io.BufferedWriter, str, str]:
+    """Buffer, encoding and error handler of a stream, as Python chose them for the one before."""
+    raw = io.FileIO(number, "w", closefd=False)
+    return io.BufferedWriter(raw), "utf-8" if before is None else before.encoding, "replace"
 
 
 def _open_null(number: int, mode: int) -> None:

@@ -95,6 +95,10 @@ def test_statistics_where_they_are_asked_for(
         ("When?\n/save b.txt\n", "b.txt exists already: /save! b.txt replaces it"),
         ("When?\n/save! no/a.md\n", "cannot write no/a.md: make the folder no first"),
         ("When?\n/save .\n", r"cannot write \.: it is a folder; give a file"),
+        (f"When?\n/save {'x' * 300}\n", r"cannot write x+ \(File name too long\)"),
+        ("When?\n/save a\0b\n", r"cannot write a b \(embedded null byte\)"),
+        ("When?\n/save b.txt/a\n", r"cannot write b.txt/a \(Not a directory\)"),
+        ("When?\n/save ~nobody-knows/a\n", "cannot write ~nobody-knows/a: make the folder"),
         ("/\x1b[31m\n", "/ is no command"),
     ],
 )
