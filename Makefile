@@ -24,10 +24,10 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 completions: $(READY)
-	$(BIN)/python -m fastkv_cli.completions
+	$(BIN)/python -m fastkv_cli.cli.completions
 
 reference: $(READY)
-	$(BIN)/python -m fastkv_cli.reference
+	$(BIN)/python -m fastkv_cli.cli.reference
 
 # Everything in docs/accuracy.md, measured anew: more than an hour on 2 cores.
 PRESETS := fast,balanced,quality

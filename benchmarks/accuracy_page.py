@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastkv_cli.evaluation.heatmap import heatmap_png
-from fastkv_cli.evaluation.render import as_markdown, percent
-from fastkv_cli.evaluation.report import Row
-from fastkv_cli.evaluation.scoring import Interval
-from fastkv_cli.tuning import load_measured
+from fastkv_cli.engine.methods.tuning import load_measured
+from fastkv_cli.evaluation.quality.heatmap import heatmap_png
+from fastkv_cli.evaluation.quality.quality_report import Row
+from fastkv_cli.evaluation.quality.quality_tables import as_markdown, percent
+from fastkv_cli.evaluation.quality.scoring import Interval
 
 CLONE = Path(__file__).resolve().parents[1]
 RESULTS = CLONE / "benchmarks" / "results"

@@ -19,12 +19,12 @@ from task_work import make_work
 
 from fastkv_cli import Document, Engine, load_document
 from fastkv_cli.documents import Page
-from fastkv_cli.evaluation.scoring import Interval, contains, mean_interval
+from fastkv_cli.evaluation.quality.scoring import Interval, contains, mean_interval
 from fastkv_cli.evidence import Index, cite, index_documents, not_in_document, why_not_found
-from fastkv_cli.journal import Journal
+from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, ask
+from fastkv_cli.tasks.attended import share_attention
 from fastkv_cli.tasks.corpus import Corpus, join_documents
-from fastkv_cli.tasks.evidence import share_attention
 from fastkv_cli.tasks.sentences import find_sentences
 from fastkv_cli.version import __version__
 

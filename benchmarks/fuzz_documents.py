@@ -155,7 +155,7 @@ def use_document(document: Document, tokenizer: Any, rng: random.Random) -> None
     Raises:
         Exception: whatever goes wrong; nothing may.
     """
-    from fastkv_cli.prompts import ask_task, build_prompt
+    from fastkv_cli.prompts.prompt import ask_task, build_prompt
     from fastkv_cli.tasks.corpus import join_documents
 
     corpus = join_documents([document], tokenizer)

@@ -25,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TextIO
 
-from fastkv_cli.isolated import end_with_parent
+from fastkv_cli.system.isolated import end_with_parent
 
 _PACKAGE = Path(__file__).resolve().parents[1] / "fastkv_cli"
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')

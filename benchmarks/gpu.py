@@ -46,11 +46,19 @@ from speed import (
 from torch import Tensor
 
 from fastkv_cli.config import Attention
-from fastkv_cli.engine.decoder import Decoder, open_decoder
-from fastkv_cli.engine.hardware import choose_kernel
 from fastkv_cli.engine.layers import LayerRunner, default_chunk_rows
 from fastkv_cli.engine.measure import is_out_of_memory
-from fastkv_cli.engine.methods import FastKV, FastKVProbe, Full, GemFilter, HeadKV, Method, SnapKV
+from fastkv_cli.engine.methods import (
+    FastKV,
+    FastKVProbe,
+    Full,
+    GemFilter,
+    HeadKV,
+    Method,
+    SnapKV,
+)
+from fastkv_cli.engine.model.decoder import Decoder, open_decoder
+from fastkv_cli.engine.model.hardware import choose_kernel
 
 RESULTS = Path(__file__).with_name("results") / "gpu.json"
 FULL, PAPER, BALANCED, SNAPKV = "full", "FastKV (paper)", "balanced-like", "SnapKV"

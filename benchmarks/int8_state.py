@@ -22,7 +22,7 @@ from task_work import make_work, tell
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, StoreMode
-from fastkv_cli.engine.states import DiskStates, Reuse
+from fastkv_cli.engine.reuse.states import DiskStates, Reuse
 from fastkv_cli.stats import StateStats
 from fastkv_cli.store import StateStore
 from fastkv_cli.tasks import Outcome, Work, ask

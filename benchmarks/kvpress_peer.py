@@ -30,7 +30,7 @@ def export(path: Path, model: str | None, samples: int, seed: int) -> None:
     """Write the questions, with their prompts as token ids."""
     from fastkv_cli import Engine
     from fastkv_cli.config import EMBEDDED_MODEL, Suite
-    from fastkv_cli.evaluation.suites import Questionnaire
+    from fastkv_cli.evaluation.quality.suites import Questionnaire
 
     tokenizer = Engine.load(model or EMBEDDED_MODEL).tokenizer
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), (1000, 2000), samples, seed)

@@ -10,7 +10,7 @@ long_pdf.py). Three questions:
 - memory: the peak of `fastkv summarize` and `fastkv ask` on the first sixth, half, and all of it,
   each in a process of its own.
 - summaries: of every text and of the PDF, short, medium and long, looked over by
-  `fastkv_cli.evaluation.summaries`.
+  `fastkv_cli.evaluation.quality.summaries`.
 
 With the embedded model and nothing else running, all of it takes about an hour on 2 cores. What was
 measured is kept as it comes: a run that was stopped goes on where it was. The last line is JSON.
@@ -48,11 +48,11 @@ from fastkv_cli.config import (
     ReadOptions,
     store_mode,
 )
-from fastkv_cli.engine.states import make_reuse
-from fastkv_cli.evaluation.scoring import contains
-from fastkv_cli.evaluation.summaries import check_summary
-from fastkv_cli.events import Piece
-from fastkv_cli.journal import Journal
+from fastkv_cli.engine.generation import Piece
+from fastkv_cli.engine.reuse.states import make_reuse
+from fastkv_cli.evaluation.quality.scoring import contains
+from fastkv_cli.evaluation.quality.summaries import check_summary
+from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, Work, ask, gather_evidence, summarize
 from fastkv_cli.tasks.corpus import join_documents
 

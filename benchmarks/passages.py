@@ -21,8 +21,8 @@ from task_work import make_work
 from fastkv_cli import Engine, FastKV, load_document
 from fastkv_cli.config import EMBEDDED_MODEL, ReadOptions
 from fastkv_cli.documents import Document
-from fastkv_cli.prompts import tokenize_text
-from fastkv_cli.tasks.ask import PART_TOKENS, choose_passages, score_passages
+from fastkv_cli.prompts.prompt import tokenize_text
+from fastkv_cli.tasks.answer_question import PART_TOKENS, choose_passages, score_passages
 from fastkv_cli.tasks.corpus import join_documents
 
 TOKENS = (1000, 2000, 4000)

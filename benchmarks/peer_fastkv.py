@@ -12,12 +12,12 @@ import argparse
 
 from peer_worker import Figures, serve
 
+from fastkv_cli.cli.option_sets import MeasureOptions
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
-from fastkv_cli.console import stderr_console
-from fastkv_cli.loading import load_engine
-from fastkv_cli.option_sets import MeasureOptions
-from fastkv_cli.progress import ProgressBars
-from fastkv_cli.tuning import load_tuning
+from fastkv_cli.engine.methods.tuning import load_tuning
+from fastkv_cli.output.console import stderr_console
+from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.session.loading import load_engine
 
 SETTINGS = {
     "full": MethodSettings(MethodName.FULL),

@@ -36,7 +36,7 @@ from peers_report import DECODE, TARGETS, TTFT, Row, report
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, Suite
-from fastkv_cli.evaluation.suites import Questionnaire
+from fastkv_cli.evaluation.quality.suites import Questionnaire
 from fastkv_cli.models import embedded
 from fastkv_cli.models.files import silent
 

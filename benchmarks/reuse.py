@@ -32,7 +32,7 @@ from peers import ENVIRONMENTS, machine, python_of
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, cache_dir
-from fastkv_cli.prompts import ask_task, build_prompt, tokenize_text
+from fastkv_cli.prompts.prompt import ask_task, build_prompt, tokenize_text
 from fastkv_cli.version import __version__
 
 HERE = Path(__file__).resolve().parent

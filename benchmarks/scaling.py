@@ -38,12 +38,12 @@ from speed import (
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, DecodeWeights
-from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.decode import DecodingModel
-from fastkv_cli.engine.decoder import Decoder, open_decoder
+from fastkv_cli.engine.kernels.attention import Kernel
+from fastkv_cli.engine.kernels.packed import choose_decoding_model
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import FastKV, Full, Method, SnapKV
-from fastkv_cli.engine.packed import choose_decoding_model
+from fastkv_cli.engine.model.decoder import Decoder, open_decoder
 
 METHODS: dict[str, Method] = {"full": Full(), "fastkv": FastKV(), "snapkv": SnapKV()}
 COLUMNS: Columns = {

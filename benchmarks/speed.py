@@ -15,12 +15,12 @@ from rich.table import Table
 from torch import Tensor
 
 from fastkv_cli.engine.decode import DecodingModel
-from fastkv_cli.engine.decoder import Decoder
+from fastkv_cli.engine.kernels.cuda_graph import choose_step
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.measure import now, peak_memory_bytes, reset_peak_memory
 from fastkv_cli.engine.methods import Method
+from fastkv_cli.engine.model.decoder import Decoder
 from fastkv_cli.engine.prefill import prefill
-from fastkv_cli.engine.recorded import choose_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .documents import Document, load_document
     from .engine.generate import Engine
+    from .engine.generation import Generation
     from .engine.methods import (
         H2O,
         TOVA,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         SnapKV,
         StreamingLLM,
     )
-    from .events import Generation
 
 _METHODS = (
     "AdaKV",

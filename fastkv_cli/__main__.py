@@ -4,8 +4,8 @@ import sys
 from typing import NoReturn
 
 from .errors import OUT_OF_MEMORY, ExitCode, is_memory_error
-from .isolated import forget_current_folder
-from .standard_streams import prepare_streams
+from .output.standard_streams import prepare_streams
+from .system.isolated import forget_current_folder
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     try:
         prepare_streams()
         forget_current_folder()
-        from .cli import main as run
+        from .cli.app import main as run
     except KeyboardInterrupt:
         _leave("interrupted", ExitCode.INTERRUPTED)
     except (ImportError, MemoryError, OSError) as error:

@@ -87,7 +87,7 @@ def embedded_dir(fastkv_home: Path) -> Path:
 
     A test that asks for this fixture may also load `smollm2-135m` by its name.
     """
-    from fastkv_cli.engine.loader import prepare_files
+    from fastkv_cli.engine.model.loader import prepare_files
     from fastkv_cli.models import resolve_model
 
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 Capture = pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pdf_maker import make_pdf
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 
 PAGES = [
     "The expedition left the harbour of Bergen in May 1911.\nIt had two ships and 46 men.",

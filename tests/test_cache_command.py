@@ -13,7 +13,7 @@ import pytest
 from conftest import environment
 from processes import Capture, Terminal, finish, start, start_at_terminal
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.store import StateSpec, StateStore, TensorSpec
 

@@ -15,24 +15,24 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.measure_command import render
 from fastkv_cli.config import MAX_TOKENS, Budget, PageRange, cache_dir, parse_tokens
 from fastkv_cli.errors import ExitCode, ModelError, OutputError, UsageError, is_memory_error
-from fastkv_cli.inventory import list_json, list_tables
 from fastkv_cli.models import resolve_model
-from fastkv_cli.output_file import check_writable, find_descriptor, write_file
+from fastkv_cli.output.output_file import check_writable, find_descriptor, write_file
+from fastkv_cli.output.render.store_tables import list_json, list_tables
 from fastkv_cli.sizes import parse_age, parse_size
 from fastkv_cli.store import StateEntry
-from fastkv_cli.workbench import render
 
 FASTKV = f"{sys.executable} -m fastkv_cli"
 LINE = re.compile(r"fastkv: [^\n]+\n")
 WRITES = f"""{sys.executable} -c '
 import sys
 from pathlib import Path
-from fastkv_cli.standard_streams import prepare_streams
+from fastkv_cli.output.standard_streams import prepare_streams
 prepare_streams()
-from fastkv_cli.console import AnswerWriter
+from fastkv_cli.output.console import AnswerWriter
 from fastkv_cli.errors import FastKVError
 try:
     writer = AnswerWriter(Path(sys.argv[1]), force=False)
@@ -88,7 +88,7 @@ class TestStreams:
 
     def test_a_closed_descriptor_is_given_to_no_file(self, tmp_path: Path) -> None:
         code = (
-            "from fastkv_cli.standard_streams import prepare_streams; prepare_streams(); "
+            "from fastkv_cli.output.standard_streams import prepare_streams; prepare_streams(); "
             "import os, sys; print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), file=sys.stderr)"
         )
         done = shell(f"{sys.executable} -c '{code}' {tmp_path}/new <&- >&-")
@@ -255,7 +255,7 @@ class TestHome:
         for arguments in (["cache", "ls"], ["cache", "path"], ["cache", "prune"]):
             assert run(arguments) == ExitCode.USAGE
             assert LINE.fullmatch(capfd.readouterr().err)
-        from fastkv_cli.commands.cache import complete_states
+        from fastkv_cli.cli.commands.cache_command import complete_states
 
         assert complete_states("") == []
 
@@ -272,8 +272,8 @@ class TestHome:
     def test_a_user_whom_nobody_knows(self) -> None:
         code = """
 import os, sys
-from fastkv_cli.cli import run
-import platformdirs.unix, pwd, fastkv_cli.config, fastkv_cli.models.hub, fastkv_cli.housekeeping
+from fastkv_cli.cli.app import run
+import platformdirs.unix, pwd, fastkv_cli.config, fastkv_cli.models.hub, fastkv_cli.cli.housekeeping
 import rich.console, fastkv_cli.store
 run(["cache", "path"])  # imports what it needs: the next user may not read this Python
 for name in ("HOME", "FASTKV_HOME", "HF_HOME", "XDG_CACHE_HOME"):
@@ -363,7 +363,7 @@ class TestLongNamesAndNumbers:
         assert LINE.fullmatch(capfd.readouterr().err)
 
     def test_device(self) -> None:
-        from fastkv_cli.engine.hardware import choose_device
+        from fastkv_cli.engine.model.hardware import choose_device
 
         with pytest.raises(UsageError, match="unknown device"):
             choose_device(f"cuda:{DIGITS}")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli import pipeline
-from fastkv_cli.cli import run
+from fastkv_cli.cli import run as pipeline
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 FILES = Path(__file__).parent / "documents" / "files"

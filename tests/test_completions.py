@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli.completions import completion_scripts, write_completions
+from fastkv_cli.cli.completions import completion_scripts, write_completions
 from fastkv_cli.config import EMBEDDED_MODEL, MethodName
 
 FOLDER = Path(__file__).parents[1] / "completions"
 
 
 def test_scripts_are_those_of_the_app() -> None:
-    """Stale? Run: python -m fastkv_cli.completions."""
+    """Stale? Run: python -m fastkv_cli.cli.completions."""
     there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
     assert there == completion_scripts()
 

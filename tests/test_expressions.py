@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 import fastkv_cli
-from fastkv_cli.disarm import disarm, disarm_headings
 from fastkv_cli.documents.clean import clean_page, clean_text, join_pages
 from fastkv_cli.documents.css import hidden_by_style
 from fastkv_cli.documents.html import decode_html
@@ -27,6 +26,7 @@ from fastkv_cli.documents.invisible import strip_invisible
 from fastkv_cli.documents.markdown import drop_comments
 from fastkv_cli.evidence.unsupported import not_in_document
 from fastkv_cli.evidence.words import keys_of
+from fastkv_cli.prompts.disarm import disarm, disarm_headings
 from fastkv_cli.tasks.sentences import SentenceFilter, find_sentences
 
 ROOT = Path(fastkv_cli.__file__).parent

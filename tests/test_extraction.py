@@ -8,7 +8,13 @@ import pytest
 from rich.console import Console
 
 from fastkv_cli.documents import Document, Page
-from fastkv_cli.extraction import Extract, extract, render_json, render_tables, render_text
+from fastkv_cli.output.render.extraction import (
+    Extract,
+    extract,
+    render_json,
+    render_tables,
+    render_text,
+)
 
 TEXT = "First page.\n\nThird page, longer."
 REPORT = Document(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.free_memory import available_memory_bytes, read_kibibytes
+from fastkv_cli.system.free_memory import available_memory_bytes, read_kibibytes
 
 MEMINFO = Path("/proc/meminfo")
 needs_proc = pytest.mark.skipif(not MEMINFO.exists(), reason="no /proc")
 TELL = """
 import resource
-from fastkv_cli.free_memory import available_memory_bytes
+from fastkv_cli.system.free_memory import available_memory_bytes
 resource.setrlimit(resource.RLIMIT_AS, (300 * 2**20, resource.RLIM_INFINITY))
 print(available_memory_bytes())
 """

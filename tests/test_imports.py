@@ -18,7 +18,7 @@ PACKAGE = Path(fastkv_cli.__file__).parent
 SPY = """
 import atexit, os, sys
 atexit.register(lambda: open(os.environ["FASTKV_SPY"], "w").write(" ".join(sys.modules)))
-from fastkv_cli.cli import main
+from fastkv_cli.cli.app import main
 main()
 """
 
@@ -88,17 +88,17 @@ def test_completion_imports_neither_torch_nor_transformers(
         ("fastkv_cli.documents", {"torch", "transformers", "rich", "pypdf"}),
         ("fastkv_cli.documents.pdf", {"torch", "transformers"}),
         ("fastkv_cli.stats", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.render", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.console", {"torch", "transformers", "rich"}),
+        ("fastkv_cli.output.render.answer_tables", {"torch", "transformers", "rich"}),
+        ("fastkv_cli.output.console", {"torch", "transformers", "rich"}),
         ("fastkv_cli.tasks", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.prompts", {"torch", "transformers", "jinja2"}),
-        ("fastkv_cli.template_worker", {"torch", "transformers", "numpy", "rich"}),
+        ("fastkv_cli.prompts.prompt", {"torch", "transformers", "jinja2"}),
+        ("fastkv_cli.prompts.template_worker", {"torch", "transformers", "numpy", "rich"}),
         ("fastkv_cli.models", {"torch", "transformers"}),
-        ("fastkv_cli.pipeline", {"torch", "transformers"}),
+        ("fastkv_cli.cli.run", {"torch", "transformers"}),
         ("fastkv_cli.store", {"torch", "transformers", "numpy", "rich", "safetensors"}),
-        ("fastkv_cli.chat.loop", {"torch", "transformers", "prompt_toolkit"}),
-        ("fastkv_cli.completions", {"torch", "transformers"}),
-        ("fastkv_cli.evaluation.speed", {"torch", "transformers", "rich", "matplotlib"}),
+        ("fastkv_cli.cli.chat.chat_loop", {"torch", "transformers", "prompt_toolkit"}),
+        ("fastkv_cli.cli.completions", {"torch", "transformers"}),
+        ("fastkv_cli.evaluation.speed.speed_run", {"torch", "transformers", "rich", "matplotlib"}),
     ],
 )
 def test_modules_stay_light(module: str, heavy: set[str]) -> None:

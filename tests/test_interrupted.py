@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from processes import Capture, start
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 COMMANDS = {

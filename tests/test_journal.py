@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fastkv_cli.errors import OutputError, UsageError
-from fastkv_cli.journal import Journal
+from fastkv_cli.store.journal import Journal
 
 SETTINGS: dict[str, Any] = {"model": "tiny", "lengths": [300, 600]}
 

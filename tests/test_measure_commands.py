@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import Capture, failure
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.config import Preset
 from fastkv_cli.errors import ExitCode
 

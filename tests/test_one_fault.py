@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 from processes import Capture
 
-from fastkv_cli import questions
-from fastkv_cli.chat import conversation, loop
-from fastkv_cli.chat.prompt import PipedInput
-from fastkv_cli.cli import run
+from fastkv_cli.cli import question_batch as questions
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.chat import chat_loop as loop
+from fastkv_cli.cli.chat.line_input import PipedInput
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evidence import Index
+from fastkv_cli.session import conversation
+from fastkv_cli.tasks import answer_gate as withheld
 from fastkv_cli.tasks import ask as real_ask
-from fastkv_cli.tasks import evidence, withheld
-from fastkv_cli.tasks.run import Work
+from fastkv_cli.tasks import attended as evidence
+from fastkv_cli.tasks.work import Work
 
 BAD = "Bad?"
 UNEXPECTED = (
@@ -92,7 +94,7 @@ def test_a_conversation_goes_on(
 def test_a_command_of_a_conversation_costs_nothing(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:
-    monkeypatch.setattr("fastkv_cli.chat.commands.render_markdown", fail)
+    monkeypatch.setattr("fastkv_cli.cli.chat.slash_commands.render_markdown", fail)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Who?\n/save x.md\nWhen?\n")))
     assert run(["chat", "a.txt", *options, "--no-check", "--no-store", "--json"]) == 0
     stdout, stderr = capfd.readouterr()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 
@@ -85,7 +85,7 @@ def test_killed_half_way_the_old_file_is_whole(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from fastkv_cli.console import AnswerWriter
+from fastkv_cli.output.console import AnswerWriter
 writer = AnswerWriter(Path(sys.argv[1]), force=True)
 writer.write("new " * 5_000_000)
 print("now", flush=True)

@@ -139,7 +139,7 @@ def test_the_current_folder_is_forgotten(tmp_path: Path, value: str) -> None:
     other.mkdir()
     code = (
         "import os, subprocess, sys\n"
-        "from fastkv_cli.isolated import forget_current_folder\n"
+        "from fastkv_cli.system.isolated import forget_current_folder\n"
         "forget_current_folder()\n"
         "print(*sys.path, sep=os.pathsep)\n"
         "print(os.environ['PATH'])\n"

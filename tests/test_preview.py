@@ -11,7 +11,7 @@ import pytest
 from processes import quick_options
 
 from fastkv_cli import Engine
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 Capture = pytest.CaptureFixture[str]

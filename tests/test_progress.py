@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from fastkv_cli import console
-from fastkv_cli.progress import ProgressBars, format_time_left, time_left_s
+from fastkv_cli.output import console
+from fastkv_cli.output.progress import ProgressBars, format_time_left, time_left_s
 
 
 @pytest.mark.parametrize(

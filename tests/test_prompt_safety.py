@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from prompt_families import FAMILIES, Family, make_tokenizer
 
-from fastkv_cli.disarm import disarm, disarm_headings
 from fastkv_cli.documents import Document
-from fastkv_cli.engine.families import FAMILIES as SUPPORTED
+from fastkv_cli.engine.model.families import FAMILIES as SUPPORTED
 from fastkv_cli.errors import ModelError
-from fastkv_cli.prompts import (
+from fastkv_cli.prompts.disarm import disarm, disarm_headings
+from fastkv_cli.prompts.prompt import (
     Prompt,
     Turn,
     ask_task,
@@ -339,7 +339,7 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2000):
         text = "".join(chance.choices(words, k=30))
         whole = disarm(text, tokens, turns)
-        monkeypatch.setattr("fastkv_cli.disarm._PIECE", chance.randrange(1, 12))
+        monkeypatch.setattr("fastkv_cli.prompts.disarm._PIECE", chance.randrange(1, 12))
         assert disarm(text, tokens, turns) == whole
         monkeypatch.undo()
 
@@ -406,9 +406,7 @@ def test_headings_far_behind_are_found() -> None:
 
 def test_ctrl_c_gets_through_while_a_text_is_disarmed() -> None:
     """In one piece it takes 10 s: 20 million characters that may begin a token."""
-    code = (
-        "from fastkv_cli.disarm import disarm; print('now', flush=True); disarm('<' * 20_000_000)"
-    )
+    code = "from fastkv_cli.prompts.disarm import disarm; print('now', flush=True); disarm('<' * 20_000_000)"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:

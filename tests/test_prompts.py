@@ -10,7 +10,7 @@ import pytest
 from conftest import SPECIAL_TOKENS
 
 from fastkv_cli.errors import ModelError
-from fastkv_cli.prompts import (
+from fastkv_cli.prompts.prompt import (
     PART_TASK,
     SUMMARY_TASKS,
     SYSTEM,

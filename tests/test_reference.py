@@ -14,17 +14,17 @@ from processes import quick_options
 from test_extraction import NOTES, REPORT
 from test_render import make_report
 
-from fastkv_cli.cli import run
-from fastkv_cli.errors import UsageError
-from fastkv_cli.extraction import extract, render_json
-from fastkv_cli.json_fields import (
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.json_fields import (
     ANSWER_FIELDS,
     DRY_RUN_FIELDS,
     EXTRACT_FIELDS,
     FAILURE_FIELDS,
 )
-from fastkv_cli.reference import reference_page
-from fastkv_cli.render import render_failure, report_fields
+from fastkv_cli.cli.reference import reference_page
+from fastkv_cli.errors import UsageError
+from fastkv_cli.output.render.answer_tables import render_failure, report_fields
+from fastkv_cli.output.render.extraction import extract, render_json
 from fastkv_cli.stats import StateStats
 
 CLONE = Path(__file__).parents[1]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from conftest import environment
 
-from fastkv_cli.cli import run
-from fastkv_cli.render import render_json, render_tables
+from fastkv_cli.cli.app import run
+from fastkv_cli.output.render.answer_tables import render_json, render_tables
 from fastkv_cli.stats import (
     Citation,
     DecodingWeights,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastkv_cli.render_evidence import cite_mark, evidence_fields, evidence_rows
+from fastkv_cli.output.render.evidence_rows import cite_mark, evidence_fields, evidence_rows
 from fastkv_cli.stats import Citation, Evidence
 
 

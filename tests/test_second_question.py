@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from processes import start
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 
 RULES = files("fastkv_cli.evaluation") / "data" / "nist-sp800-63b.md"
 QUESTIONS = ("What are look-up secrets?", "How long shall a memorized secret be at least?")
@@ -144,7 +144,7 @@ def test_what_another_version_made_is_outdated(
     document: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = ask(capfd, document, QUESTIONS[0])
-    monkeypatch.setattr("fastkv_cli.engine.states.__version__", "99.0")
+    monkeypatch.setattr("fastkv_cli.engine.reuse.states.__version__", "99.0")
     report, errors = ask(capfd, document, QUESTIONS[0])
     assert "was made with another version of fastkv" in errors
     assert known(report) == (False, True)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fastkv_cli.cli.shown import Shown
 from fastkv_cli.config import MethodSettings, ReadOptions
-from fastkv_cli.console import Messages, stderr_console
-from fastkv_cli.progress import ProgressBars
-from fastkv_cli.render import render_json, render_tables
-from fastkv_cli.request import Request
-from fastkv_cli.session import answer, open_session
-from fastkv_cli.shown import Shown
+from fastkv_cli.output.console import Messages, stderr_console
+from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.output.render.answer_tables import render_json, render_tables
+from fastkv_cli.session.request import Request
+from fastkv_cli.session.session import answer, open_session
 from fastkv_cli.stats import RunReport
 from fastkv_cli.tasks import PartStore, ask
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from processes import Capture, finish, start, start_in_terminal
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 QUESTIONS = ["Who met?", "How often did the committee meet in 1999?", "When?"]

@@ -7,10 +7,10 @@ import re
 import pytest
 from processes import Capture
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.option_sets import RunOptions
 from fastkv_cli.config import StoreMode, store_limit_bytes, store_mode
 from fastkv_cli.errors import ExitCode, UsageError
-from fastkv_cli.option_sets import RunOptions
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli import console
-from fastkv_cli.cli import run
-from fastkv_cli.console import AnswerWriter
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
+from fastkv_cli.output import console
+from fastkv_cli.output.console import AnswerWriter
 
 FILES = Path(__file__).parent / "documents" / "files"
 PDF = FILES / "pdflatex-4-pages.pdf"

@@ -11,12 +11,12 @@ import pytest
 from conftest import CHAT_TEMPLATE
 from prompt_families import FAMILIES, make_tokenizer
 
-from fastkv_cli import templates
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode, ModelError
-from fastkv_cli.prompts import SYSTEM, ask_task, build_prompt
-from fastkv_cli.template_worker import render_all
-from fastkv_cli.templates import split_template
+from fastkv_cli.prompts import templates
+from fastkv_cli.prompts.prompt import SYSTEM, ask_task, build_prompt
+from fastkv_cli.prompts.template_worker import render_all
+from fastkv_cli.prompts.templates import split_template
 
 TURNS = [
     [{"role": "user", "content": "Who met?"}],

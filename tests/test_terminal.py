@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from processes import finish, start, start_in_terminal
 
-from fastkv_cli import console
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.progress import ProgressBars
+from fastkv_cli.output import console
+from fastkv_cli.output.progress import ProgressBars
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -14,11 +14,11 @@ from processes import finish, start_in_terminal
 from rich.table import Table
 from test_terminal import FakeTerminal, bars_on
 
-from fastkv_cli import console
-from fastkv_cli.cli import run
-from fastkv_cli.console import AnswerWriter, Messages, print_error, stderr_console
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.to_json import to_json
+from fastkv_cli.output import console
+from fastkv_cli.output.console import AnswerWriter, Messages, print_error, stderr_console
+from fastkv_cli.output.render.to_json import to_json
 
 # Whatever a terminal obeys, or shows otherwise than it is written.
 DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]")

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from fastkv_cli import console
 from fastkv_cli.store import StateStore
-from fastkv_cli.termination import clean_up_at_signals
+from fastkv_cli.system.termination import clean_up_at_signals
 from states import TENSORS, make_data, make_spec
 clean_up_at_signals()
 spec = make_spec()
@@ -89,7 +89,7 @@ def test_nohup_is_obeyed(options: list[str]) -> None:
     code = (
         "import os, signal\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from fastkv_cli.termination import clean_up_at_signals\n"
+        "from fastkv_cli.system.termination import clean_up_at_signals\n"
         "clean_up_at_signals()\n"
         "os.kill(os.getpid(), signal.SIGHUP)\n"
         "print('goes on')"

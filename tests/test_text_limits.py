@@ -11,10 +11,10 @@ import pytest
 from conftest import environment
 from processes import Capture
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.documents import Document, load_document
 from fastkv_cli.errors import DocumentError, ExitCode, OutOfMemoryError
-from fastkv_cli.text_limits import TextLimits
+from fastkv_cli.tasks.text_limits import TextLimits
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc")
 COMMANDS = {
@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from fastkv_cli.documents import Document
 from fastkv_cli.errors import FastKVError
-from fastkv_cli.free_memory import read_kibibytes
+from fastkv_cli.system.free_memory import read_kibibytes
 from fastkv_cli.tasks.corpus import join_documents
 from prompt_families import FAMILIES, make_tokenizer
 import numpy
@@ -127,10 +127,10 @@ def test_reading_tells_its_time(tmp_path: Path) -> None:
 
 
 def test_a_piece_needs_room_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastkv_cli.text_limits.available_memory_bytes", lambda: 20 * 2**20)
+    monkeypatch.setattr("fastkv_cli.tasks.text_limits.available_memory_bytes", lambda: 20 * 2**20)
     limits = TextLimits(make_document("text", read_s=0))
     limits.check(0, 1000)
     with pytest.raises(OutOfMemoryError, match="need about 32 MiB more, and 20 MiB are free"):
         limits.check(0, 16_384)
-    monkeypatch.setattr("fastkv_cli.text_limits.available_memory_bytes", lambda: None)
+    monkeypatch.setattr("fastkv_cli.tasks.text_limits.available_memory_bytes", lambda: None)
     limits.check(0, 16_384)

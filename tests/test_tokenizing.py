@@ -11,8 +11,13 @@ from prompt_families import FAMILIES, make_tokenizer
 from tokenizer_styles import STYLES, make_styled
 
 from fastkv_cli.errors import ModelError
-from fastkv_cli.prompts import tokenize_text
-from fastkv_cli.tokenizing import PIECE_CHARACTERS, TokenizedText, join_pieces, tokenize_pieces
+from fastkv_cli.prompts.prompt import tokenize_text
+from fastkv_cli.prompts.tokenizing import (
+    PIECE_CHARACTERS,
+    TokenizedText,
+    join_pieces,
+    tokenize_pieces,
+)
 
 MARKS = ["\u0301", "\u0323", "\u0308", "\u0327"]
 # What random texts are made of. Many of these are one word without end to some tokenizer.

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from processes import Capture
 
-from fastkv_cli.chat.prompt import _open_history
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.chat.line_input import _open_history
+from fastkv_cli.engine.methods.tuning import load_tuning, tuning_json, tuning_path
 from fastkv_cli.errors import FastKVError, OutputError
-from fastkv_cli.journal import Journal
-from fastkv_cli.trust import open_private, why_untrusted
-from fastkv_cli.tuning import load_tuning, tuning_json, tuning_path
+from fastkv_cli.store.journal import Journal
+from fastkv_cli.system.trust import open_private, why_untrusted
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="owners of POSIX")
 STRANGER = 12345

@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 
-from fastkv_cli import tuning
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method
+from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method, tuning
+from fastkv_cli.engine.methods.tuning import (
+    Tuning,
+    load_measured,
+    load_tuning,
+    tuning_json,
+    tuning_path,
+)
 from fastkv_cli.errors import FastKVError, UsageError
-from fastkv_cli.tuning import Tuning, load_measured, load_tuning, tuning_json, tuning_path
 
 CALIBRATION: dict[str, Any] = {
     "scoring_layer": 2,

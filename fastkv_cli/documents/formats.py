@@ -9,7 +9,7 @@ from pathlib import PurePath
 from .document import LineGaps
 from .encodings import encoding_of_mark
 from .magic import zip_format
-from .text import finish_text
+from .plain_text import finish_text
 
 _HEAD_BYTES = 4096
 
@@ -93,7 +93,7 @@ def read_as(
         case Format.PPTX:
             from .office import read_pptx as read
         case Format.TEXT:
-            from .decode import decode_text as read
+            from .decode_text import decode_text as read
     return finish_text(*read(data, name, encoding), name)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .blocks import BlockWriter
 from .css import hidden_by_style, hidden_by_style_sheets
-from .decode import decode_as, decode_text, refuse_binary
+from .decode_text import decode_as, decode_text, refuse_binary
 from .encodings import encoding_of_mark, superset, unmarked_wide_encoding
 
 if TYPE_CHECKING:

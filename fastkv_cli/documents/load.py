@@ -15,13 +15,7 @@ from .formats import HAS_FILE_LINES, format_of, read_as
 from .magic import ZIP_STARTS
 from .pdf import read_pdf
 from .process import read_apart
-from .source import (
-    STDIN,
-    check_source,
-    holds_pdf_marker,
-    label,
-    open_source,
-)
+from .source import STDIN, check_source, holds_pdf_marker, label, open_source
 
 OnPage = Callable[[int, int], None]
 """Called after each page with the pages done and the pages to read."""

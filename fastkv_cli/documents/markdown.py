@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .clean import LINE_GONE
-from .decode import decode_text
+from .decode_text import decode_text
 
 # What has to be told apart: code, where all is shown, and two ways of writing a comment.
 _MARK = re.compile(

@@ -14,10 +14,20 @@ from typing import Self
 from .. import errors
 from ..config import ReadOptions
 from ..errors import DocumentError, FastKVError
-from ..isolated import start_module
+from ..system.isolated import start_module
 from .document import LineGaps
 from .formats import Format
-from .messages import Done, Job, Message, Refused, Stopped, TextPart, TextRead, decode, encode
+from .messages import (
+    Done,
+    Job,
+    Message,
+    Refused,
+    Stopped,
+    TextPart,
+    TextRead,
+    decode,
+    encode,
+)
 from .worker import LENGTH_BYTES
 
 _ELSEWHERE = "convert it in another program, e.g. to plain text"

@@ -19,8 +19,18 @@ from io import BytesIO
 from typing import BinaryIO
 
 from .. import errors
-from ..isolated import end_with_parent
-from .messages import Done, Job, Message, Refused, Stopped, TextPart, TextRead, decode_job, encode
+from ..system.isolated import end_with_parent
+from .messages import (
+    Done,
+    Job,
+    Message,
+    Refused,
+    Stopped,
+    TextPart,
+    TextRead,
+    decode_job,
+    encode,
+)
 
 LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
 _SPARE_CPU_S = 5

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .cache import CompressedCache, HeadGroup
-from .lookup import attend_cached
-from .rope import RopeTable
+from .kernels.lookup import attend_cached
+from .model.rope import RopeTable
 
 Step = Callable[[int], Tensor]
 """Reads one more token: its id → the logits behind it, (vocabulary,) float32."""

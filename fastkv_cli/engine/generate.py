@@ -14,24 +14,24 @@ from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, Sampling
 from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
-from ..events import Generation, Piece
 from ..models import ProgressCallback
 from ..stats import GenerationStats, KVStats, LayerStats
-from .attention import Kernel
 from .decode import decode
-from .decoder import Decoder, open_decoder
+from .generation import Generation, Piece
+from .kernels.attention import Kernel
+from .kernels.cuda_graph import choose_step
+from .kernels.packed import choose_decoding_model
 from .layers import LayerRunner, default_chunk_rows
-from .loader import LoadedModel, load_model
-from .mapped import MappedLayers
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import FastKV, Method, Plan
-from .packed import choose_decoding_model
+from .model.decoder import Decoder, open_decoder
+from .model.loader import LoadedModel, load_model
+from .model.mapped import MappedLayers
 from .prefill import PrefillResult, prefill, score_tokens
-from .recorded import choose_step
-from .resume import DocumentRunner
+from .reuse.document_runner import DocumentRunner
+from .reuse.states import Reuse
 from .sampling import LoopGuard, Sampler
-from .states import Reuse
-from .text import TextStream
+from .text_stream import TextStream
 from .trace import Progress
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .attention import GRAIN, Causality, Kernel, attend, round_up
-from .decoder import Decoder, DecoderLayer, take_rows
-from .rope import RopeTable
+from .kernels.attention import GRAIN, Causality, Kernel, attend, round_up
+from .model.decoder import Decoder, DecoderLayer, take_rows
+from .model.rope import RopeTable
 
 # Rows that pass through a layer at once: activations of the MLP stay this small however long the
 # prompt is. A GPU wants many.

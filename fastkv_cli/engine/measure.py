@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import is_memory_error
-from ..free_memory import read_kibibytes
+from ..system.free_memory import read_kibibytes
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

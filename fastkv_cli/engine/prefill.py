@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from .cache import CompressedCache
-from .decoder import Decoder, DecoderLayer
 from .layers import ActiveTokens, LayerInputs, LayerRunner
 from .methods import Method, Observation, Plan
+from .model.decoder import Decoder, DecoderLayer
 from .trace import PrefillTrace, Progress
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .decoder import DecoderLayer
 from .layers import ActiveTokens
 from .methods import Plan
+from .model.decoder import DecoderLayer
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""

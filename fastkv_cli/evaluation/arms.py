@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..config import Budget, MethodName, MethodSettings, Preset
 from ..errors import UsageError
-from .run import FULL, Arm
+from .quality.quality_run import FULL, Arm
 
 if TYPE_CHECKING:
-    from ..tuning import Tuning
+    from ..engine.methods.tuning import Tuning
 
 
 def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | Preset]:

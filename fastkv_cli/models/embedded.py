@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from ..config import EMBEDDED_MODEL, cache_dir
 from ..errors import ModelError
-from ..isolated import start_module
+from ..system.isolated import start_module
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
 from .local import sha256_of
 

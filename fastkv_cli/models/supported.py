@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..engine.families import FAMILIES
+from ..engine.model.families import FAMILIES
 from ..errors import ModelError
 
 GGUF_ARCHITECTURES = frozenset(family.gguf for family in FAMILIES.values() if family.gguf)

@@ -19,7 +19,7 @@ from stat import S_ISREG
 
 from ..config import cache_dir
 from ..sizes import format_size
-from ..trust import why_untrusted
+from ..system.trust import why_untrusted
 from .check import check_state, open_state
 from .header import StateHeader, StateProblem, build_header
 from .spec import SUFFIX, StateSpec, name_documents

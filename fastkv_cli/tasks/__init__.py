@@ -3,12 +3,12 @@
 Free of torch: the engine is handed in.
 """
 
-from .ask import ask
-from .evidence import gather_evidence
-from .forecast import forecast_ask, forecast_summary
+from .answer_question import ask
+from .attended import gather_evidence
 from .parts import NOTHING_TO_RESUME, PartStore
-from .run import Outcome, Work
-from .summarize import summarize
+from .reading_forecast import forecast_ask, forecast_summary
+from .summary import summarize
+from .work import Outcome, Work
 
 __all__ = [
     "NOTHING_TO_RESUME",

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from ..disarm import disarm_headings
 from ..documents import Document
 from ..documents.source import label
-from ..prompts import tokenize_document
+from ..prompts.disarm import disarm_headings
+from ..prompts.prompt import tokenize_document
 from ..stats import DocumentStats
-from ..text_limits import TextLimits
+from .text_limits import TextLimits
 
 # Where a text may be cut, best first: between documents and pages, paragraphs, lines, sentences,
 # words. A higher rank wins over a more even cut.

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import OutputError, UsageError
-from ..fingerprint import fingerprint_tokens
-from ..journal import Journal
+from ..store.fingerprint import fingerprint_tokens
+from ..store.journal import Journal
 from ..version import __version__
 
 if TYPE_CHECKING:
     from ..engine.methods import Method
-    from .run import Work
+    from .work import Work
 
 KIND = "parts"  # of their journals
 MAX_AGE_S = 30 * 24 * 3600.0

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.chat.conversation import Conversation
-from fastkv_cli.chat.transcript import render_markdown
+from fastkv_cli.cli.chat.transcript import render_markdown
+from fastkv_cli.cli.shown import Shown
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodSettings, ReadOptions
-from fastkv_cli.console import Messages, stderr_console
+from fastkv_cli.engine.generation import Piece
 from fastkv_cli.errors import ContextError
-from fastkv_cli.events import Piece
-from fastkv_cli.progress import ProgressBars
-from fastkv_cli.prompts import Turn
-from fastkv_cli.request import Request
-from fastkv_cli.session import Session, open_session
-from fastkv_cli.shown import Shown
+from fastkv_cli.output.console import Messages, stderr_console
+from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.prompts.prompt import Turn
+from fastkv_cli.session.conversation import Conversation
+from fastkv_cli.session.request import Request
+from fastkv_cli.session.session import Session, open_session
 
 TEXT = (
     "The expedition left the harbour of Bergen in May 1911.\n\n"

@@ -15,7 +15,7 @@ import pytest
 from conftest import environment
 from processes import Capture
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 TOO_LONG = "Why? " * 3000

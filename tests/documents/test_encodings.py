@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document
 from fastkv_cli.documents.encodings import superset

@@ -16,7 +16,15 @@ from pdf_maker import FILES, SLOW_PAGE, make_pdf
 
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document, process
-from fastkv_cli.documents.messages import Done, Job, Opened, PageRead, Refused, decode, encode
+from fastkv_cli.documents.messages import (
+    Done,
+    Job,
+    Opened,
+    PageRead,
+    Refused,
+    decode,
+    encode,
+)
 from fastkv_cli.errors import DocumentError, UsageError
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.documents import Document, load_document, text
+from fastkv_cli.documents import Document, load_document
+from fastkv_cli.documents import plain_text as text
 from fastkv_cli.errors import DocumentError, ExitCode
 
 ENGLISH = "The naïve café’s owner said: “it’s 5 €”.\nA second line.\n"

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from fastkv_cli import AdaKV, Engine, HeadKV, SnapKV
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.attention import Kernel
+from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import METHODS, Method
+from fastkv_cli.engine.methods.tuning import Tuning
 from fastkv_cli.engine.methods.window import HeadwiseMethod
 from fastkv_cli.engine.prefill import PrefillResult, prefill
 from fastkv_cli.errors import UsageError
-from fastkv_cli.tuning import Tuning
 
 # The tiny models, in numbers.
 LAYERS, HEADS, KV_HEADS, DIM = 4, 4, 2, 16

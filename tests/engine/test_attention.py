@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastkv_cli.engine import attention
-from fastkv_cli.engine.attention import Causality, Kernel, attend
-from fastkv_cli.engine.lookup import attend_cached, attend_room
+from fastkv_cli.engine.kernels import attention
+from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
+from fastkv_cli.engine.kernels.lookup import attend_cached, attend_room
 
 HEADS, KV_HEADS, DIM = 6, 2, 16
 SCALING = DIM**-0.5

@@ -13,9 +13,9 @@ from conftest import tiny_settings
 
 from fastkv_cli import Engine, FastKVProbe, Full
 from fastkv_cli.config import DecodeWeights
-from fastkv_cli.engine.attention import Causality, Kernel, attend
+from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.states import MemoryStates, Reuse
+from fastkv_cli.engine.reuse.states import MemoryStates, Reuse
 
 if not torch.cuda.is_available():
     pytest.skip("needs CUDA", allow_module_level=True)

@@ -42,7 +42,7 @@ def test_full_gives_the_tokens_of_transformers(family: str, tiny_models: dict[st
 
 @pytest.mark.parametrize("family", ["llama", "mistral-sliding", "phi3"])
 def test_the_blocked_kernel_agrees_with_torch(family: str, tiny_models: dict[str, Path]) -> None:
-    from fastkv_cli.engine.attention import Kernel
+    from fastkv_cli.engine.kernels.attention import Kernel
 
     engine = Engine.load(str(tiny_models[family]), dtype="float32", device="cpu")
     prompt_ids = engine.tokenizer(PROMPT * 2)["input_ids"]
@@ -72,7 +72,7 @@ def test_a_string_is_a_prompt_too(tiny_models: dict[str, Path]) -> None:
 
 
 def test_every_family_that_is_let_in_can_be_run() -> None:
-    from fastkv_cli.engine.families import FAMILIES
+    from fastkv_cli.engine.model.families import FAMILIES
 
     assert {settings["model_type"] for settings in tiny_settings().values()} == set(FAMILIES)
 

@@ -16,7 +16,7 @@ from gguf_files import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from fastkv_cli.engine.gguf import convert
+from fastkv_cli.engine.model.gguf import convert
 from fastkv_cli.errors import ModelError
 from fastkv_cli.models import Progress
 
@@ -25,7 +25,7 @@ IDS = torch.arange(3, 90).unsqueeze(0)
 CONVERT = """
 import sys
 from pathlib import Path
-from fastkv_cli.engine.gguf import convert
+from fastkv_cli.engine.model.gguf import convert
 
 def tell(progress):
     print(progress.activity, flush=True)

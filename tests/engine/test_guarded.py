@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from fastkv_cli.cli import run
-from fastkv_cli.engine.guarded import GuardedTokenizer, explained_panics
+from fastkv_cli.cli.app import run
+from fastkv_cli.engine.model.guarded import GuardedTokenizer, explained_panics
 from fastkv_cli.errors import ExitCode, ModelError
 
 Capture = pytest.CaptureFixture[str]
@@ -155,7 +155,7 @@ def test_what_others_write_in_the_meantime_comes_out(capfd: Capture) -> None:
 def test_a_closed_stderr_does_no_harm() -> None:
     code = (
         "import os; os.close(2)\n"
-        "from fastkv_cli.engine.guarded import explained_panics\n"
+        "from fastkv_cli.engine.model.guarded import explained_panics\n"
         "with explained_panics('tiny'): print('done')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from fastkv_cli.config import Attention, DType
-from fastkv_cli.engine.attention import Kernel
-from fastkv_cli.engine.hardware import choose_device, choose_dtype, choose_kernel
-from fastkv_cli.engine.loader import load_model
+from fastkv_cli.engine.kernels.attention import Kernel
+from fastkv_cli.engine.model.hardware import choose_device, choose_dtype, choose_kernel
+from fastkv_cli.engine.model.loader import load_model
 from fastkv_cli.errors import ModelError, UsageError
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 from fastkv_cli.config import DType
-from fastkv_cli.engine.loader import load_model
+from fastkv_cli.engine.model.loader import load_model
 
 for name in sys.argv[1:]:
     loaded = load_model(name, dtype=DType.FLOAT32, device="cpu", offline=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import DType
-from fastkv_cli.engine.decoder import open_decoder
-from fastkv_cli.engine.loader import load_model
-from fastkv_cli.engine.mapped import MappedLayers
-from fastkv_cli.engine.packed_matrix import can_pack
+from fastkv_cli.engine.kernels.packed_matrix import can_pack
+from fastkv_cli.engine.model.decoder import open_decoder
+from fastkv_cli.engine.model.loader import load_model
+from fastkv_cli.engine.model.mapped import MappedLayers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in memory")
 

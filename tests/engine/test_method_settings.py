@@ -29,8 +29,8 @@ from fastkv_cli.engine.methods import (
     build_method,
     build_scoring_method,
 )
+from fastkv_cli.engine.methods.tuning import PresetSettings, Tuning
 from fastkv_cli.errors import UsageError
-from fastkv_cli.tuning import PresetSettings, Tuning
 
 COMPRESSING = [name for name in METHODS if name is not MethodName.FULL]
 WITHOUT_TSP = [

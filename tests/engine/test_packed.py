@@ -12,14 +12,14 @@ from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
 from fastkv_cli.config import DecodeWeights
-from fastkv_cli.engine import fused, packed, packed_matrix
 from fastkv_cli.engine.decode import DecodingModel, extend
-from fastkv_cli.engine.decoder import DecoderLayer
+from fastkv_cli.engine.kernels import fused, packed, packed_matrix
+from fastkv_cli.engine.kernels.packed import PackedDecoder, choose_decoding_model
+from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.packed import PackedDecoder, choose_decoding_model
-from fastkv_cli.engine.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
+from fastkv_cli.engine.model.decoder import DecoderLayer
 from fastkv_cli.errors import UsageError
-from fastkv_cli.render import describe_weights
+from fastkv_cli.output.render.answer_tables import describe_weights
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
 

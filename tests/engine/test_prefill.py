@@ -11,7 +11,7 @@ from cases import load_tiny, make_prompt, name_of, read_prompt
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastkv_cli import H2O, AdaKV, Engine, FastKV, FastKVProbe, Full, GemFilter
-from fastkv_cli.engine.attention import Kernel
+from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Method, PromptShape
 from fastkv_cli.engine.prefill import score_tokens

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, FastKVProbe
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.attention import Kernel
+from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Plan, PromptShape, build_method
+from fastkv_cli.engine.methods.tuning import Tuning
 from fastkv_cli.engine.prefill import PrefillResult
-from fastkv_cli.tuning import Tuning
 
 LENGTH = 200
 QUESTION = slice(170, 186)

@@ -12,12 +12,12 @@ from conftest import tiny_settings
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKVProbe
-from fastkv_cli.engine.attention import Kernel
 from fastkv_cli.engine.cache import CompressedCache
 from fastkv_cli.engine.decode import extend
+from fastkv_cli.engine.kernels.attention import Kernel
+from fastkv_cli.engine.kernels.cuda_graph import GraphInputs, choose_step, decode_in_place
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.recorded import GraphInputs, choose_step, decode_in_place
 
 LENGTH = 120  # beyond the sliding window of 48
 ANSWER = make_prompt(9, seed=1)

@@ -16,8 +16,13 @@ from safetensors.torch import load_file
 from fastkv_cli import Engine, FastKV, FastKVProbe, Full, Generation
 from fastkv_cli.config import StoreMode
 from fastkv_cli.engine.methods import GemFilter, Method
-from fastkv_cli.engine.state import SCALED_TOKENS, DocumentState, StateShape, pack_tensor
-from fastkv_cli.engine.states import DiskStates, MemoryStates, Reuse, make_reuse
+from fastkv_cli.engine.reuse.state import (
+    SCALED_TOKENS,
+    DocumentState,
+    StateShape,
+    pack_tensor,
+)
+from fastkv_cli.engine.reuse.states import DiskStates, MemoryStates, Reuse, make_reuse
 from fastkv_cli.store import StateStore
 
 SHARED = 300

@@ -12,9 +12,9 @@ from conftest import tiny_settings
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV
-from fastkv_cli.engine.attention import GRAIN, Causality, Kernel, attend, round_up
-from fastkv_cli.engine.decoder import DecoderLayer
+from fastkv_cli.engine.kernels.attention import GRAIN, Causality, Kernel, attend, round_up
 from fastkv_cli.engine.layers import LayerRunner
+from fastkv_cli.engine.model.decoder import DecoderLayer
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import transformers
 
-from fastkv_cli.engine.text import TextStream
+from fastkv_cli.engine.text_stream import TextStream
 
 SAMPLES = [
     "The quick brown fox jumps over the lazy dog. " * 12,

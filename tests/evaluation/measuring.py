@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fastkv_cli import Engine
-from fastkv_cli.console import Messages, stderr_console
+from fastkv_cli.cli.measure_command import Bench
 from fastkv_cli.documents import Document
-from fastkv_cli.progress import ProgressBars
-from fastkv_cli.prompts import ask_task, build_prompt
+from fastkv_cli.engine.methods.tuning import Tuning
+from fastkv_cli.output.console import Messages, stderr_console
+from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.prompts.prompt import ask_task, build_prompt
 from fastkv_cli.tasks.corpus import Corpus, join_documents
-from fastkv_cli.tuning import Tuning
-from fastkv_cli.workbench import Bench
 
 # Twenty short sentences, each its own, so that a place in them is known to a few tokens.
 SENTENCES = [f"In year {number} the committee met once more." for number in range(100, 120)]

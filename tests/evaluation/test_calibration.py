@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from processes import start
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.measure_command import render
 from fastkv_cli.config import Budget, MethodSettings, Preset
 from fastkv_cli.engine.methods import FastKV, build_method
+from fastkv_cli.engine.methods.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.evaluation.calibration import (
+from fastkv_cli.evaluation.quality.calibration import (
     RATES,
     Setting,
     candidate_layers,
@@ -24,9 +26,7 @@ from fastkv_cli.evaluation.calibration import (
     choose_presets,
     scoring_layer,
 )
-from fastkv_cli.evaluation.render import calibration_tables
-from fastkv_cli.tuning import load_tuning, tuning_path
-from fastkv_cli.workbench import render
+from fastkv_cli.evaluation.quality.quality_tables import calibration_tables
 
 
 def setting(layer: int, rate: float, of_full: float, compute: float, far: float = 0.0) -> Setting:

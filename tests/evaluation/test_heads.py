@@ -11,14 +11,14 @@ import torch
 from measuring import find_ids, load_tokenizer, make_bench, make_haystack, save_parrot
 
 from fastkv_cli import Engine
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.config import MethodName, MethodSettings
 from fastkv_cli.engine.heads import needle_attention
 from fastkv_cli.engine.methods import HeadKV, build_method
+from fastkv_cli.engine.methods.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode, ModelError
-from fastkv_cli.evaluation.heads import LENGTHS, head_prompts, profile_heads
-from fastkv_cli.evaluation.suites import load_haystack
-from fastkv_cli.tuning import load_tuning, tuning_path
+from fastkv_cli.evaluation.quality.head_scores import LENGTHS, head_prompts, profile_heads
+from fastkv_cli.evaluation.quality.suites import load_haystack
 
 SAMPLES = 6
 

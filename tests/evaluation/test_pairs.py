@@ -12,10 +12,10 @@ from measuring import load_tokenizer
 
 from fastkv_cli.config import Suite
 from fastkv_cli.errors import DocumentError, UsageError
-from fastkv_cli.evaluation.qa import read_pairs
-from fastkv_cli.evaluation.questions import Question
-from fastkv_cli.evaluation.scoring import contains
-from fastkv_cli.evaluation.suites import Questionnaire, load_haystack, shipped
+from fastkv_cli.evaluation.quality.qa import read_pairs
+from fastkv_cli.evaluation.quality.questions import Question
+from fastkv_cli.evaluation.quality.scoring import contains
+from fastkv_cli.evaluation.quality.suites import Questionnaire, load_haystack, shipped
 from fastkv_cli.tasks.corpus import Corpus
 
 

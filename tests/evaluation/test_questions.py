@@ -11,10 +11,10 @@ from measuring import find_ids, load_tokenizer, make_haystack
 
 from fastkv_cli.config import Suite
 from fastkv_cli.errors import UsageError
-from fastkv_cli.evaluation.needle import DEPTHS
-from fastkv_cli.evaluation.questions import Insert, Question, hide
-from fastkv_cli.evaluation.ruler import TASKS
-from fastkv_cli.evaluation.suites import Questionnaire
+from fastkv_cli.evaluation.quality.needle import DEPTHS
+from fastkv_cli.evaluation.quality.questions import Insert, Question, hide
+from fastkv_cli.evaluation.quality.ruler import TASKS
+from fastkv_cli.evaluation.quality.suites import Questionnaire
 
 ALL = tuple(Suite)
 # Behind a sentence and its closing quotes, between paragraphs, or at the beginning.

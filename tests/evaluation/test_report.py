@@ -15,12 +15,19 @@ from typing import Any
 import pytest
 
 from fastkv_cli import SnapKV, StreamingLLM
-from fastkv_cli.evaluation.heatmap import heatmap_png
-from fastkv_cli.evaluation.questions import Question
-from fastkv_cli.evaluation.render import HEADINGS, as_csv, as_json, as_markdown, as_tables, verdict
-from fastkv_cli.evaluation.report import EvaluationReport, summarise
-from fastkv_cli.evaluation.run import FULL, Arm, Result
-from fastkv_cli.workbench import render
+from fastkv_cli.cli.measure_command import render
+from fastkv_cli.evaluation.quality.heatmap import heatmap_png
+from fastkv_cli.evaluation.quality.quality_report import EvaluationReport, summarise
+from fastkv_cli.evaluation.quality.quality_run import FULL, Arm, Result
+from fastkv_cli.evaluation.quality.quality_tables import (
+    HEADINGS,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_tables,
+    verdict,
+)
+from fastkv_cli.evaluation.quality.questions import Question
 
 ARMS = [
     Arm("snapkv 10%", "snapkv", "10%", SnapKV()),

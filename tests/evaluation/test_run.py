@@ -16,18 +16,23 @@ from measuring import load_tokenizer, make_bench, save_parrot
 from processes import start
 
 from fastkv_cli import Engine, FastKV, SnapKV, StreamingLLM
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
+from fastkv_cli.cli.measure_command import Bench
 from fastkv_cli.config import MethodName, Suite
-from fastkv_cli.console import stderr_console
 from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.evaluation.questions import Question
-from fastkv_cli.evaluation.run import MAX_ANSWER_TOKENS, Arm, ask_all, time_all
-from fastkv_cli.evaluation.session import evaluate_model
-from fastkv_cli.evaluation.suites import Questionnaire
-from fastkv_cli.journal import Journal
-from fastkv_cli.progress import ProgressBars
-from fastkv_cli.workbench import Bench
+from fastkv_cli.evaluation.quality.quality_run import (
+    MAX_ANSWER_TOKENS,
+    Arm,
+    ask_all,
+    time_all,
+)
+from fastkv_cli.evaluation.quality.quality_session import evaluate_model
+from fastkv_cli.evaluation.quality.questions import Question
+from fastkv_cli.evaluation.quality.suites import Questionnaire
+from fastkv_cli.output.console import stderr_console
+from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.store.journal import Journal
 
 ARMS = [
     Arm("snapkv 20%", "snapkv", "20%", SnapKV(retention_rate=0.2)),

@@ -7,7 +7,12 @@ import random
 
 import pytest
 
-from fastkv_cli.evaluation.scoring import contains, mean_interval, ratio_interval, token_f1
+from fastkv_cli.evaluation.quality.scoring import (
+    contains,
+    mean_interval,
+    ratio_interval,
+    token_f1,
+)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,21 @@ import pytest
 from measuring import make_bench, save_parrot
 
 from fastkv_cli import Engine, FastKV, Full, SnapKV
+from fastkv_cli.cli.measure_command import Bench
 from fastkv_cli.config import MethodName, parse_tokens
 from fastkv_cli.documents import Document
+from fastkv_cli.engine.generation import Generation
 from fastkv_cli.errors import UsageError
 from fastkv_cli.evaluation.arms import parse_methods
-from fastkv_cli.evaluation.run import FULL, Arm, full_arm
-from fastkv_cli.evaluation.speed import SpeedRun, measure_speed, run_all
-from fastkv_cli.evaluation.speed_prompts import QUESTION, PromptSet, SpeedTest, make_prompts
-from fastkv_cli.evaluation.speed_report import Sample
-from fastkv_cli.events import Generation
-from fastkv_cli.workbench import Bench
+from fastkv_cli.evaluation.quality.quality_run import FULL, Arm, full_arm
+from fastkv_cli.evaluation.speed.speed_prompts import (
+    QUESTION,
+    PromptSet,
+    SpeedTest,
+    make_prompts,
+)
+from fastkv_cli.evaluation.speed.speed_report import Sample
+from fastkv_cli.evaluation.speed.speed_run import SpeedRun, measure_speed, run_all
 
 WINDOW = 2048  # of the tiny models
 ARMS = [

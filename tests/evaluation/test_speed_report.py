@@ -12,12 +12,24 @@ from dataclasses import replace
 import pytest
 
 from fastkv_cli import Full, SnapKV, StreamingLLM
-from fastkv_cli.evaluation.run import FULL, Arm
-from fastkv_cli.evaluation.speed_plot import speed_png
-from fastkv_cli.evaluation.speed_render import HEADINGS, as_csv, as_json, as_markdown, as_tables
-from fastkv_cli.evaluation.speed_report import Sample, SpeedReport, Spread, spread, summarise
+from fastkv_cli.cli.measure_command import render
+from fastkv_cli.evaluation.quality.quality_run import FULL, Arm
+from fastkv_cli.evaluation.speed.speed_plot import speed_png
+from fastkv_cli.evaluation.speed.speed_report import (
+    Sample,
+    SpeedReport,
+    Spread,
+    spread,
+    summarise,
+)
+from fastkv_cli.evaluation.speed.speed_tables import (
+    HEADINGS,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_tables,
+)
 from fastkv_cli.stats import GenerationStats, KVStats
-from fastkv_cli.workbench import render
 
 # By prompt length, round and arm, in seconds.
 Times = Mapping[int, Sequence[tuple[float, ...]]]

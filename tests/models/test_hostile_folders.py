@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
 Capture = pytest.CaptureFixture[str]
@@ -389,7 +389,7 @@ def test_a_model_larger_than_the_memory_is_told_before_it_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A machine that small cannot be had for real.
-    monkeypatch.setattr("fastkv_cli.engine.stored.available_memory_bytes", lambda: 100_000)
+    monkeypatch.setattr("fastkv_cli.engine.model.stored.available_memory_bytes", lambda: 100_000)
     shutil.copytree(tiny_models["llama"], "model")
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.MEMORY
     assert "take 0.0 GB of memory on cpu, and 0.0 GB are free" in capfd.readouterr().err

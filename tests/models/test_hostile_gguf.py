@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fastkv_cli.cli import run
+from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.models import resolve_model
 from fastkv_cli.models.gguf_header import read_header
@@ -300,7 +300,7 @@ def test_more_than_the_memory_holds_is_told_before_it_is_converted(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # A machine that small cannot be had for real.
-    monkeypatch.setattr("fastkv_cli.engine.stored.available_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("fastkv_cli.engine.model.stored.available_memory_bytes", lambda: 10_000)
     good().write(Path("a.gguf"))
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "a.gguf"]) == ExitCode.MEMORY
     assert "the weights of a.gguf take" in capfd.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastkv_cli.engine.families import FAMILIES
+from fastkv_cli.engine.model.families import FAMILIES
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.models import ModelKind, Progress, known_model_names, resolve_model
 

@@ -10,9 +10,9 @@ import pytest
 from works import listen_to, make_work
 
 from fastkv_cli import Engine
+from fastkv_cli.engine.generation import Piece
 from fastkv_cli.errors import ContextError, ExitCode
-from fastkv_cli.events import Piece
-from fastkv_cli.prompts import ask_task, build_prompt
+from fastkv_cli.prompts.prompt import ask_task, build_prompt
 from fastkv_cli.tasks import Outcome, Work, ask
 
 QUESTION = "How often did the committee meet?"

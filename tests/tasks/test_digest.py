@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fastkv_cli.config import Length
-from fastkv_cli.tasks.digest import Candidate, choose, find_candidates, holds_up, support_of, write
+from fastkv_cli.tasks.digest import (
+    Candidate,
+    choose,
+    find_candidates,
+    holds_up,
+    support_of,
+    write,
+)
 from fastkv_cli.tasks.sentences import Sentence, find_sentences
 
 SUBJECTS = {

@@ -14,8 +14,8 @@ from fastkv_cli.documents import Page
 from fastkv_cli.evidence import index_documents
 from fastkv_cli.stats import Evidence
 from fastkv_cli.tasks import Outcome, ask, gather_evidence
+from fastkv_cli.tasks.attended import most_looked_at, share_attention
 from fastkv_cli.tasks.corpus import Corpus, join_documents
-from fastkv_cli.tasks.evidence import most_looked_at, share_attention
 
 PAGES = ["The committee met in 1999.", "Filby led it for 14 years.", "It met no more."]
 

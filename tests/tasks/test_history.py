@@ -9,7 +9,7 @@ import pytest
 from works import listen_to, make_work
 
 from fastkv_cli import Engine
-from fastkv_cli.prompts import Turn, ask_task
+from fastkv_cli.prompts.prompt import Turn, ask_task
 from fastkv_cli.tasks import Outcome, Work, ask
 
 QUESTION = "How often did the committee meet?"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fastkv_cli.journal import Journal
+from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks.parts import KIND, MAX_AGE_S, NOTHING_KEPT, PartStore
 
 SETTINGS = {"model": "tiny", "text": "0123"}

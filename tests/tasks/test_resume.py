@@ -11,7 +11,7 @@ from works import make_work
 
 from fastkv_cli import Engine
 from fastkv_cli.config import Length, Sampling
-from fastkv_cli.events import Piece
+from fastkv_cli.engine.generation import Piece
 from fastkv_cli.tasks import Outcome, PartStore, Work, ask, summarize
 
 TEXT = "".join(f"Entry {at:04}: the committee met and wrote it down.\n\n" for at in range(300))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fastkv_cli.tasks.sentences import Sentence, SentenceFilter, find_sentences, join_sentences
+from fastkv_cli.tasks.sentences import (
+    Sentence,
+    SentenceFilter,
+    find_sentences,
+    join_sentences,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from works import make_work
 
 from fastkv_cli import Engine
 from fastkv_cli.config import Length
+from fastkv_cli.engine.generation import Piece
 from fastkv_cli.errors import ContextError
-from fastkv_cli.events import Piece
 from fastkv_cli.tasks import Outcome, Work, summarize
 
 PARAGRAPH = "The committee met 14 times in 1999, and wrote a long document about it.\n\n"

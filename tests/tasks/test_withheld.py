@@ -11,7 +11,7 @@ from works import make_work
 
 from fastkv_cli import Document, Engine
 from fastkv_cli.tasks import Outcome, ask
-from fastkv_cli.tasks.withheld import Withheld
+from fastkv_cli.tasks.answer_gate import Withheld
 
 TEXT = "The committee which met in 1999 was led by Filby. It met 14 times, and it was long. " * 3
 QUESTION = "Who led the committee?"

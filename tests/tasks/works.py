@@ -10,9 +10,9 @@ import pytest
 from fastkv_cli import Document, Engine, FastKV
 from fastkv_cli.config import GREEDY
 from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli.engine.methods.tuning import Tuning
 from fastkv_cli.tasks import PartStore, Work
 from fastkv_cli.tasks.corpus import join_documents
-from fastkv_cli.tuning import Tuning
 
 
 def listen_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[str]:

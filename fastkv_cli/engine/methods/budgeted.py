@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ...config import Budget, MethodSettings
 from ...errors import UsageError
-from ...tuning import Tuning
 from ..selection import top_positions, top_positions_per_head
 from .base import Capacity, Kept, Method, Plan, PromptShape
+from .tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,132 @@
+"""The Typer app, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from ..errors import ExitCode, FastKVError, as_failure
+from ..output.console import print_error, print_traceback
+from ..system.termination import clean_up_at_signals
+from ..version import __version__
+from .commands.ask import ask
+from .commands.bench import bench
+from .commands.cache_command import cache
+from .commands.calibrate import calibrate
+from .commands.chat import chat
+from .commands.evaluate import evaluate
+from .commands.extract import extract
+from .commands.profile_heads import profile_heads
+from .commands.summarize import summarize
+from .option_sets import with_options
+
+_EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
+    f"[cyan]{code.value:>3}[/]  {code.meaning}" for code in ExitCode
+)
+
+app = typer.Typer(
+    name="fastkv",
+    help="Read long documents with a local language model, fast: FastKV on the command line.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fastkv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_the_app(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "summarize": summarize,
+    "ask": ask,
+    "chat": chat,
+    "extract": extract,
+    "eval": evaluate,
+    "bench": bench,
+    "calibrate": calibrate,
+    "profile-heads": profile_heads,
+}
+_CACHE = "cache"  # has commands of its own
+for name, command in _COMMANDS.items():
+    app.command(name)(with_options(command))
+app.add_typer(cache, name=_CACHE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the app; gives the exit code. Every expected failure is one line on stderr."""
+    debug = "--debug" in arguments
+    try:
+        code = _call_app(arguments)
+        sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
+    except typer.TyperException as error:  # the command line itself: unknown option, bad value
+        code = _fail(_explain_usage(error, arguments), ExitCode.USAGE, debug)
+    except FastKVError as error:
+        code = _fail(str(error), error.exit_code, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted", ExitCode.INTERRUPTED, debug)
+    except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
+        failure = as_failure(error)
+        code = _fail(str(failure), failure.exit_code, debug)
+    return int(code)
+
+
+def _call_app(arguments: Sequence[str]) -> int:
+    """Parse and run; gives the exit code of what ended without an error of ours."""
+    try:
+        result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
+    except SystemExit as leaving:  # Typer's own options
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
+    if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
+    """What is wrong with the command line, and where the right form is to be read."""
+    names = [*_COMMANDS, _CACHE]
+    name = next((argument for argument in arguments if argument in names), None)
+    path = f"fastkv {name}" if name else "fastkv"
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+        example = "fastkv cache ls" if name == _CACHE else "fastkv summarize FILE"
+        return f"no command given: try {example}"
+    message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+    return f"{message} (see {path} --help)"
+
+
+def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
+    if debug:
+        print_traceback()
+    if code is not ExitCode.CLOSED_PIPE:
+        print_error(message)
+    return code
+
+
+def main() -> None:
+    """The `fastkv` command."""
+    clean_up_at_signals()
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""A conversation as Markdown. Pure: nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...documents.source import label
+from ...output.render.evidence_rows import name_places
+from ...session.conversation import Exchange
+from ...stats import DocumentStats
+
+INTERRUPTED = "interrupted"
+
+
+def render_markdown(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -> str:
+    """The questions as quotations, each with its answer and what carried it.
+
+    Args:
+        documents: what the conversation is about.
+        exchanges: its questions and answers, in order.
+    """
+    return "\n\n".join(_blocks(documents, exchanges)) + "\n"
+
+
+def _blocks(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -> Iterator[str]:
+    yield f"# {', '.join(label(document.path) for document in documents)}"
+    for exchange in exchanges:
+        yield "\n".join(f"> {line}".rstrip() for line in exchange.question.split("\n"))
+        yield exchange.answer.strip()
+        if exchange.report is None:
+            yield f"*({INTERRUPTED})*"
+            continue
+        citations = exchange.report.evidence.citations
+        if citations:
+            places = name_places(citations, paths=exchange.report.paths)
+            yield f"*Carried by {label(places)}.*"

@@ -1,0 +1,94 @@
+"""`fastkv ask`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from ...config import DEFAULT_ANSWER_TOKENS
+from ...errors import UsageError
+from ..option_sets import RunOptions
+from .sources import check_any
+
+ArgumentsArg = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar='PATH… "QUESTION"',
+        show_default=False,
+        help="Documents, folders or patterns (- is stdin), and at the end the question.",
+    ),
+]
+QuestionOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--question",
+        metavar="TEXT",
+        show_default=False,
+        help="One of several questions, each answered with a line of JSON; all arguments are "
+        "documents then.",
+    ),
+]
+QuestionsOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        metavar="FILE",
+        show_default=False,
+        help="The same for the lines of a file (- is stdin) that are not empty and do not begin "
+        "with #. --dry-run foresees the longest question.",
+    ),
+]
+
+_EXAMPLE = 'as in: fastkv ask report.pdf "Who wrote it?"'
+_NO_DOCUMENT = f"name one before the question, {_EXAMPLE}"
+
+
+def ask(
+    arguments: ArgumentsArg = None,
+    question: QuestionOpt = None,
+    questions: QuestionsOpt = None,
+    *,
+    options: RunOptions,
+) -> None:
+    """Answer a question, or several, from documents of any length."""
+    if question or questions is not None:
+        _ask_several(arguments or [], question or [], questions, options)
+        return
+    from ...documents import names_documents
+
+    *paths, last = arguments or [""]
+    if not last.strip() or last == "-" or names_documents(last):
+        raise UsageError("the question is missing", f"put it last, {_EXAMPLE}")
+    check_any(paths, _NO_DOCUMENT)
+    request = options.request(paths or ["-"])
+    max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
+    from ... import tasks
+    from .. import preview
+    from .. import run as pipeline
+
+    if options.dry_run:
+        forecast = partial(tasks.forecast_ask, questions=[last])
+        preview.forecast("ask", request, forecast, max_tokens, options.display())
+        return
+    task = partial(tasks.ask, question=last)
+    pipeline.run("ask", request, task, max_tokens, options.display())
+
+
+def _ask_several(paths: list[str], asked: list[str], file: str | None, options: RunOptions) -> None:
+    """Answer the questions of options and of a file."""
+    if file != "-":
+        check_any(paths, _NO_DOCUMENT)
+    request = options.request(paths or ["-"])
+    max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
+    from ... import tasks
+    from .. import preview
+    from .. import question_batch as questions
+
+    wanted = questions.read_questions(asked, file, request.sources)
+    if options.dry_run:
+        forecast = partial(tasks.forecast_ask, questions=wanted)
+        preview.forecast("ask", request, forecast, max_tokens, options.display())
+        return
+    questions.run(request, wanted, max_tokens, options.display())

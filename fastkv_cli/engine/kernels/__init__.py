@@ -1,0 +1,1 @@
+"""Attention, packed matrices, the fused step and CUDA graphs."""

@@ -1,0 +1,212 @@
+"""Decoding from packed weights, on CPU: fewer bytes a token, and few calls a layer.
+
+A decoded token costs one reading of all weights, so their bytes set the pace. A `PackedDecoder` is
+a second `DecodingModel` beside `Decoder`: it takes the same steps over the same cache, from copies
+of the matrices in 4 bits where that loses nothing, else in 8. Activations keep 16 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...config import DecodeWeights
+from ...errors import UsageError
+from ...stats import DecodingWeights
+from ...system.free_memory import available_memory_bytes
+from ..cache import CompressedCache
+from ..decode import DecodingModel
+from ..model.decoder import Decoder, DecoderLayer, RMSNorm
+from ..model.rope import RopeTable
+from .fused import FusedLayer, fuse, fused_step
+from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
+
+
+@dataclass(frozen=True, slots=True)
+class PackedNorm:
+    """An RMSNorm of float32 rows in four calls: x · gain / √(|x|² + n·ε), where gain is √n · w."""
+
+    gain: Tensor
+    floor: Tensor  # √(n·ε)
+
+    @classmethod
+    def of(cls, norm: RMSNorm) -> PackedNorm:
+        """The same norm."""
+        size = norm.gain.shape[0]
+        floor = math.sqrt(size * norm.epsilon)
+        return cls(norm.gain.float() * math.sqrt(size), torch.tensor(floor))
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) → (T, hidden)."""
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        return (hidden * self.gain).div_(torch.hypot(length, self.floor))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLayer:
+    """A `DecoderLayer` for reading on, over packed matrices; hidden states stay in float32."""
+
+    layer: DecoderLayer
+    qkv: PackedMatrix
+    output: PackedMatrix
+    gate_up: PackedMatrix
+    down: PackedMatrix
+    norms: tuple[PackedNorm, PackedNorm]
+    activation: Callable[[Tensor], Tensor]
+    fused: FusedLayer | None
+
+    @property
+    def matrices(self) -> tuple[PackedMatrix, ...]:
+        """All that the layer multiplies with."""
+        return self.qkv, self.output, self.gate_up, self.down
+
+    @property
+    def index(self) -> int:
+        """0-based."""
+        return self.layer.index
+
+    @property
+    def scaling(self) -> float:
+        """What q·k is multiplied by."""
+        return self.layer.scaling
+
+    @property
+    def sliding_window(self) -> int | None:
+        """Tokens that a query sees, itself counted in; None is all."""
+        return self.layer.sliding_window
+
+    def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
+        """What entered the layer, (1, T, hidden), to queries, keys and values."""
+        projected = self.qkv(self.norms[0](hidden[0]))
+        return self.layer.split_heads(projected.to(ropes[self.layer.rope_kind].cos.dtype), ropes)
+
+    def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
+        """All of the layer for one token, (1, 1, hidden), where its heads keep equally much."""
+        groups, rope = cache.groups(self.index), ropes[self.layer.rope_kind]
+        group, reach = groups[0], self.sliding_window
+        if (
+            self.fused is None
+            or (len(groups), group.num_heads) != (1, self.layer.num_kv_heads)
+            or rope.cos.shape[-1] != self.layer.head_dim
+            or (reach is not None and cache.next_position >= reach)
+        ):
+            return None
+        slot = group.extend(1, cache.next_position)
+        cos, sin = rope.cos, rope.sin
+        return fused_step(
+            self.fused, hidden, cos, sin, group.key, group.value, slot, self.scaling, GROUP
+        )
+
+    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Output projection, MLP and both residuals, (1, T, hidden)."""
+        mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
+        hidden = hidden + self.output(mixed)
+        gate_up = self.gate_up(self.norms[1](hidden[0]))
+        size = gate_up.shape[1] // 2
+        return hidden.add_(self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:]))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDecoder:
+    """A `Decoder` for reading on, over packed matrices."""
+
+    layers: tuple[PackedLayer, ...]
+    norm: PackedNorm
+    head: PackedMatrix
+    decoder: Decoder
+
+    @classmethod
+    @torch.inference_mode()
+    def pack(
+        cls, decoder: Decoder, on_done: Callable[[DecoderLayer], None] | None = None
+    ) -> PackedDecoder:
+        """Pack a decoder on a CPU where `can_pack`; it stays as it is, for prefill.
+
+        `on_done` is told of each layer that is packed.
+        """
+        layers = []
+        for layer in decoder.layers:
+            qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
+            norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
+            fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
+            layers.append(
+                PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation, fused)
+            )
+            if on_done is not None:
+                on_done(layer)
+        return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)
+
+    @property
+    def weights(self) -> DecodingWeights:
+        """How many bits a weight has, and what the copies take."""
+        matrices = [matrix for layer in self.layers for matrix in layer.matrices]
+        return DecodingWeights(
+            dtype=_name(self.decoder.dtype),
+            bits=tuple(sorted({matrix.bits for matrix in matrices})),
+            head_bits=self.head.bits,
+            copies_bytes=sum(matrix.nbytes for matrix in [*matrices, self.head]),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return self.decoder.device
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Token ids (T,) → (1, T, hidden), float32."""
+        return self.decoder.embed(token_ids).float()
+
+    def ropes(self, positions: Tensor, length: int) -> RopeTable:
+        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
+        return self.decoder.ropes(positions, length)
+
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """The last layer's output as the LM head sees it, (1, T, hidden)."""
+        return self.norm(hidden[0]).unsqueeze(0)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Normalized (1, T, hidden) → (T, vocabulary), float32."""
+        return self.head(hidden[0]).float()
+
+
+def choose_decoding_model(
+    decoder: Decoder,
+    wanted: DecodeWeights,
+    on_done: Callable[[DecoderLayer], None] | None = None,
+) -> tuple[DecodingModel, DecodingWeights]:
+    """The model that decodes, and the weights it reads; `on_done` gets each layer that is packed.
+
+    Raises:
+        UsageError: when packed weights are asked for by name and cannot be had.
+    """
+    if wanted is DecodeWeights.FULL:
+        return decoder, DecodingWeights(_name(decoder.dtype))
+    problem = _problem(decoder)
+    if problem is None:
+        packed = PackedDecoder.pack(decoder, on_done)
+        return packed, packed.weights
+    if wanted is DecodeWeights.PACKED:
+        raise UsageError(f"--decode-weights packed is not to be had: {problem}", "leave it to auto")
+    return decoder, DecodingWeights(_name(decoder.dtype), problem=problem)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _problem(decoder: Decoder) -> str | None:
+    """Why weights cannot be packed, if so."""
+    if decoder.device.type != "cpu":
+        return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
+    if decoder.dtype is torch.float32:
+        return "in float32 nothing is rounded"
+    if not can_pack():
+        return "this build of torch has no kernels for packed weights"
+    needed, free = decoder.num_weights, available_memory_bytes()
+    if free is not None and needed > free / 2:
+        return f"packing takes up to {needed / 2**30:.1f} GiB of {free / 2**30:.1f} free"
+    return None

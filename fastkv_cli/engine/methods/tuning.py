@@ -1,0 +1,193 @@
+"""What was measured of a checkpoint: its presets, and the scores of its heads.
+
+One JSON file per model and revision in the user's cache, written by `fastkv calibrate` and
+`fastkv profile-heads`; those of the embedded model ship with the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from itertools import chain
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
+from ...errors import FastKVError, UsageError
+from ...system.trust import check_trusted
+
+_SCHEMA = "fastkv-tuning/1"
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # in the name of a file
+_Parsed = TypeVar("_Parsed")
+# OverflowError is that of an integer of Infinity, which JSON may hold for Python.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    UsageError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PresetSettings:
+    """Where to propagate how much, and how much to keep.
+
+    Attributes:
+        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
+        tsp_rate: share of the tokens that go on behind it.
+        budget: share of the KV cache to keep.
+    """
+
+    tsp_layer: int | None
+    tsp_rate: float
+    budget: Budget
+
+    def __str__(self) -> str:
+        layer = "L/2 − 1" if self.tsp_layer is None else self.tsp_layer
+        return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}"
+
+
+# The paper's layer and its two rates, for models that nothing was measured of.
+_UNMEASURED: dict[Preset, PresetSettings] = {
+    Preset.FAST: PresetSettings(None, 0.2, Budget(rate=0.1)),
+    Preset.BALANCED: PresetSettings(None, 0.2, Budget(rate=0.2)),
+    Preset.QUALITY: PresetSettings(None, 0.5, Budget(rate=0.4)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What suits a model.
+
+    Attributes:
+        model: its name.
+        presets: the settings of each preset.
+        scoring_layer: the layer at which a question finds passages best; None is L/2 − 1.
+        head_scores: what each query head is worth, (L, H); None until they are made.
+        is_calibrated: whether the presets were measured.
+        full_below: prompts of fewer tokens are not compressed: there is little to gain.
+    """
+
+    model: str = "the model"
+    presets: Mapping[Preset, PresetSettings] = field(default_factory=lambda: _UNMEASURED)
+    scoring_layer: int | None = None
+    head_scores: tuple[tuple[float, ...], ...] | None = None
+    is_calibrated: bool = False
+    full_below: int = 512
+
+    def describe(self, settings: MethodSettings) -> str:
+        """Where a run's settings come from, for the statistics."""
+        if settings.name is MethodName.FULL:
+            return ""
+        measured = "calibrated" if self.is_calibrated else "not calibrated: the paper's settings"
+        given = {
+            "--budget": settings.budget,
+            "--tsp-layer": settings.tsp_layer,
+            "--tsp-rate": settings.tsp_rate,
+        }
+        own = [option for option, value in given.items() if value is not None]
+        by_hand = f"; by hand: {', '.join(own)}" if own else ""
+        return f"preset {settings.chosen_preset}, {measured}{by_hand}"
+
+
+def load_tuning(model: str, revision: str) -> Tuning:
+    """What is known of a model: the user's own files first, then what ships.
+
+    Raises:
+        FastKVError: when a file cannot be read.
+    """
+    tuning = Tuning(model=model)
+    calibration = _load("calibration", model, revision, _calibration)
+    if calibration is not None:
+        tuning = replace(tuning, is_calibrated=True, **calibration)
+    scores = _load("heads", model, revision, _head_scores)
+    return tuning if scores is None else replace(tuning, head_scores=scores)
+
+
+def tuning_json(model: str, revision: str, measured: Mapping[str, Any]) -> str:
+    """What `load_tuning` reads, stamped with what it is of."""
+    stamped = {"schema": _SCHEMA, "model": model, "revision": revision, **measured}
+    return json.dumps(stamped, ensure_ascii=False, indent=1) + "\n"
+
+
+def tuning_path(kind: str, model: str, revision: str) -> Path:
+    """Where the user's file of a kind lies."""
+    return cache_dir() / "tuning" / _file_name(kind, model, revision)
+
+
+def _file_name(kind: str, model: str, revision: str) -> str:
+    if (
+        revision == LOCAL_REVISION
+    ):  # nothing but its place tells a folder from others of the same name
+        revision = hashlib.sha256(str(Path(model).resolve()).encode()).hexdigest()[:12]
+    name = _UNSAFE.sub("--", f"{Path(model.partition('@')[0]).name}-{revision}")
+    return f"{name}.{kind}.json"
+
+
+def load_measured(kind: str, model: str, revision: str) -> dict[str, Any] | None:
+    """The user's file of a kind, else the one that ships; None where there is neither.
+
+    Raises:
+        FastKVError: when it cannot be read.
+    """
+    return _load(kind, model, revision, lambda measured: measured)
+
+
+def _load(
+    kind: str, model: str, revision: str, parse: Callable[[dict[str, Any]], _Parsed]
+) -> _Parsed | None:
+    shipped = files("fastkv_cli") / "tuned" / _file_name(kind, model, revision)
+    own = tuning_path(kind, model, revision)
+    for file in (own, shipped):
+        if not _is_file(file):
+            continue
+        try:
+            if file is own:
+                check_trusted(own.parent)
+            measured = json.loads(file.read_text(encoding="utf-8"))
+            if measured["schema"] == _SCHEMA:
+                return parse(measured)
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise FastKVError(
+                f"cannot read {file} ({reason})", "delete it, and measure again"
+            ) from error
+    return None
+
+
+def _is_file(file: Path | Traversable) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # in a folder without rights: as if it were not there
+        return False
+
+
+def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of the fields of `Tuning`."""
+    return {
+        "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
+        "scoring_layer": int(measured["scoring_layer"]),
+    }
+
+
+def _preset(chosen: Mapping[str, Any]) -> PresetSettings:
+    layer, rate = int(chosen["tsp_layer"]), float(chosen["tsp_rate"])
+    MethodSettings(tsp_layer=layer, tsp_rate=rate)  # raises where they are out of range
+    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])))
+
+
+def _head_scores(measured: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
+    scores = tuple(tuple(float(score) for score in row) for row in measured["scores"])
+    if not all(map(isfinite, chain.from_iterable(scores))):
+        raise ValueError("a score is no finite number")
+    return scores

@@ -1,0 +1,1 @@
+"""Models: files to weights, families, the decoder as the engine sees it."""

@@ -1,0 +1,258 @@
+"""GGUF files to safetensors: read by transformers, written so that loading takes no time.
+
+The dequantized values are rounded to bfloat16: quantization cost them more bits than that, it is
+how the published implementation ran this model, and it halves disk and memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from ...errors import FastKVError, ModelError, OutOfMemoryError
+from ...models import Progress, ProgressCallback, check_model_type
+from ...models.files import silent
+from ...models.gguf_header import read_header
+from ...models.gguf_sizes import check_header
+from .gguf_metadata import complete
+from .guarded import explained_panics
+from .stored import check_room
+
+_STORED_DTYPE = torch.bfloat16
+_MAX_SHARD = "5GB"
+_FILE_SETTINGS = {
+    "gguf_file",
+    "is_local",
+    "legacy",
+    "local_files_only",
+    "model_type",
+    "name_or_path",
+    "vocab_file",
+}
+_END_OF_COPY = "config.json"
+
+
+def convert(gguf: Path, target: Path, on_progress: ProgressCallback | None = None) -> None:
+    """Convert a GGUF file into a model folder, which appears whole or not at all.
+
+    One process converts; others that want the same folder wait for it. What a killed process left
+    behind is removed. A folder that is there already is left as it is.
+
+    Raises:
+        ModelError: when the file is damaged, transformers cannot read it, or the folder cannot be
+            written.
+        OutOfMemoryError: when the dequantized weights do not fit into memory.
+    """
+    report = on_progress or silent
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(target, report):
+            if (target / _END_OF_COPY).is_file():
+                return
+            _remove_leftovers(target)
+            temporary = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
+            try:
+                _write_model(gguf, temporary, report)
+                temporary.chmod(0o755)
+                temporary.replace(target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write the converted model to {target.parent} ({error.strerror or error})",
+            "free some space, or set FASTKV_HOME to another folder",
+        ) from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemoryError(
+            f"not enough memory to convert {gguf.name}", "convert it on a larger machine"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers and tqdm from writing to stderr, for as long as the block runs."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _only_one(target: Path, report: ProgressCallback) -> Iterator[None]:
+    lock = FileLock(target.parent / f".{target.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(Progress(f"waiting for another process that converts {target.name}"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.part-"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the parts of runs that were killed; the lock says that none of them is alive."""
+    for leftover in target.parent.glob(f"{_prefix(target)}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if target.is_dir():
+        shutil.rmtree(target)
+
+
+def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
+    header = read_header(gguf, gguf.name)
+    check_header(header, gguf.name)
+    check_room(header.num_weights * _STORED_DTYPE.itemsize, torch.device("cpu"), gguf.name)
+    model, tokenizer = _read(gguf, folder, report)
+    weights = _own_weights(model)
+    needed = sum(weight.nbytes for weight in weights.values())
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.01 + 64e6:
+        raise ModelError(
+            f"converting {gguf.name} takes {needed / 1e9:.1f} GB, and {folder.parent} has "
+            f"{free / 1e9:.1f} GB left",
+            "free some space, or set FASTKV_HOME to another folder",
+        )
+    report(Progress(f"converting {gguf.name}: writing", 0, needed, "bytes"))
+    _write_weights(weights, folder)
+    _write_tokenizer(tokenizer, folder)
+    model.generation_config.save_pretrained(folder)
+    model.config.save_pretrained(folder)
+    report(Progress(f"converting {gguf.name}: writing", needed, needed, "bytes"))
+
+
+def _read(gguf: Path, folder: Path, report: ProgressCallback) -> tuple[Any, Any]:
+    """The model, rounded, and the tokenizer, as transformers reads them from the GGUF file."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
+    place = _alone(gguf, folder)
+    # The reader draws a bar of tqdm's own, which asks nobody: it gets a stderr of its own.
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            report(Progress(f"converting {gguf.name}: reading the tokenizer"))
+            with explained_panics(gguf.name):
+                tokenizer = AutoTokenizer.from_pretrained(place, **source)
+            report(Progress(f"converting {gguf.name}: unpacking the weights"))
+            model, info = AutoModelForCausalLM.from_pretrained(
+                place,
+                dtype=_STORED_DTYPE,
+                output_loading_info=True,
+                **_unpacked(),
+                **source,
+            )
+            _check_complete(info["missing_keys"], gguf)
+            check_model_type(model.config.model_type, gguf.name)
+            _clean_config(model)
+            complete(gguf, model.config, tokenizer)
+        except (FastKVError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ModelError(
+                f"transformers cannot read {gguf.name} ({reason[:200]})",
+                "take the safetensors of the same model, by its Hugging Face id",
+            ) from error
+    if place != gguf.parent:
+        shutil.rmtree(place)
+    return model, tokenizer
+
+
+def _check_complete(missing: Iterable[str], gguf: Path) -> None:
+    if names := sorted(missing):
+        raise ModelError(
+            f"{gguf.name} is incomplete: {len(names)} tensors are missing, as {names[0]}",
+            "fetch the file again, and all parts of it",
+        )
+
+
+def _alone(gguf: Path, folder: Path) -> Path:
+    """A folder with nothing but a link to the file, where links can be made.
+
+    transformers looks for other files beside it, and a folder of downloads may hold anything.
+    """
+    place = folder / "source"
+    try:
+        place.mkdir()
+        (place / gguf.name).symlink_to(gguf.resolve())
+    except OSError:  # Windows, without the right to make links
+        return gguf.parent
+    return place
+
+
+def _unpacked() -> dict[str, Any]:
+    """Ask the versions that can compute on packed blocks for plain weights instead."""
+    import transformers
+
+    packed = getattr(transformers, "GgufConfig", None)
+    return {} if packed is None else {"quantization_config": packed(dequantize=True)}
+
+
+def _clean_config(model: Any) -> None:
+    """Leave in the config what describes the model, not the file that it came from."""
+    config = model.config
+    for name in ("quantization_config", "_model_name_or_path", "unk_token_id"):
+        if hasattr(config, name):
+            delattr(config, name)
+    config.architectures = [type(model).__name__]
+    config.dtype = _STORED_DTYPE
+    generation = model.generation_config
+    generation._from_model_config = False  # what is written counts, and is not made up again
+    generation.bos_token_id = config.bos_token_id
+    generation.eos_token_id = config.eos_token_id
+    generation.pad_token_id = config.pad_token_id
+
+
+def _own_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights by name, each once: a tied LM head is made again from the embeddings."""
+    seen: set[int] = set()
+    weights: dict[str, torch.Tensor] = {}
+    for name, weight in model.state_dict().items():
+        if weight.data_ptr() not in seen:
+            seen.add(weight.data_ptr())
+            weights[name] = weight.detach().contiguous()
+    return weights
+
+
+def _write_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    from huggingface_hub import save_torch_state_dict
+    from safetensors import SafetensorError
+
+    try:
+        save_torch_state_dict(weights, folder, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
+    except SafetensorError as error:  # its name for a disk that is full, among others
+        raise OSError(str(error)) from error
+    # safetensors creates its files for their owner alone; a shared cache is for everyone.
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)
+
+
+def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for name in [name for name in settings if name in _FILE_SETTINGS or name.endswith("_id")]:
+        del settings[name]
+    settings["clean_up_tokenization_spaces"] = False  # decoding gives back what was encoded
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + os.linesep, "utf-8")

@@ -1,0 +1,270 @@
+"""Files on disk to a model that is ready to run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from ...config import Attention, DType
+from ...errors import FastKVError, ModelError, OutOfMemoryError
+from ...models import ModelFiles, Progress, ProgressCallback, resolve_model
+from ...models.checked import check_token_ids, read_object
+from ...models.local import weight_files
+from ..kernels.attention import Kernel
+from ..measure import is_out_of_memory
+from .decoder import open_decoder
+from .gguf import convert, quiet
+from .guarded import GuardedTokenizer, check_growth, explained_panics
+from .hardware import choose_device, choose_dtype, choose_kernel
+from .plain import PlainLlama, is_plain
+from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
+
+_MAX_REASON = 200  # characters
+# The chat templates of the supported families end a turn with one of these.
+_END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory.
+
+    `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode; its weights need no
+    gradient. `kernel` computes attention. `max_context` is the window in tokens.
+    `load_s` is the time that tokenizer and weights took, without imports, downloads and
+    conversion. `folder` holds the files.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str
+    device: torch.device
+    dtype: torch.dtype
+    kernel: Kernel
+    max_context: int
+    eos_ids: frozenset[int]
+    load_s: float
+    folder: Path
+
+    @property
+    def dtype_name(self) -> str:
+        """`bfloat16`."""
+        return str(self.dtype).removeprefix("torch.")
+
+    def stamp_files(self) -> list[tuple[str, int, int]]:
+        """The files' names, sizes in bytes and times of change in ns: others once they change.
+
+        Raises:
+            OSError: when they are no longer there.
+        """
+        # a link to nothing is no file
+        paths = [path for path in sorted(self.folder.iterdir()) if path.exists()]
+        found = [(path.name, path.stat()) for path in paths]
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: DType = DType.AUTO,
+    device: str = "auto",
+    attention: Attention = Attention.AUTO,
+    offline: bool = False,
+    on_progress: ProgressCallback | None = None,
+    with_weights: bool = True,
+) -> LoadedModel:
+    """Load a model by its name, fetching and converting it first where that is needed.
+
+    Args:
+        name: what `models.resolve_model` takes.
+        dtype: AUTO is bfloat16 where the hardware multiplies it, else float32 or float16.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        attention: AUTO is flash on CUDA where flash-attn is installed, else sdpa.
+        offline: with True, no socket is opened.
+        on_progress: told what is going on.
+        with_weights: without them the model is its own outline, of tensors that hold nothing.
+
+    Raises:
+        UsageError: for a device or kernels that are not there.
+        ModelError: for a model that cannot be found, fetched, converted or read.
+        OutOfMemoryError: when the weights do not fit.
+    """
+    place = choose_device(device)
+    number_format = choose_dtype(dtype, place)
+    kernel = choose_kernel(attention, place, number_format)
+    files = resolve_model(name, offline=offline, on_progress=on_progress)
+    folder = prepare_files(files, on_progress)
+    if on_progress is not None:
+        on_progress(Progress(f"loading {name}"))
+    try:
+        with quiet():
+            loaded = _load(folder, name, place, number_format, with_weights)
+    except FastKVError:
+        raise
+    except Exception as error:
+        raise _explain(error, name, place) from error
+    model, tokenizer, eos_ids, load_s = loaded
+    return LoadedModel(
+        model=model,
+        tokenizer=GuardedTokenizer(tokenizer, name, model.config.vocab_size),
+        name=name,
+        revision=files.revision,
+        device=place,
+        dtype=number_format,
+        kernel=kernel,
+        max_context=int(model.config.max_position_embeddings),
+        eos_ids=eos_ids,
+        load_s=load_s,
+        folder=folder,
+    )
+
+
+def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None) -> Path:
+    """The folder to load a model from; a GGUF file that was not converted yet is, now.
+
+    Raises:
+        ModelError: when the conversion fails.
+    """
+    if files.converted is None:
+        return files.path
+    if files.needs_conversion:
+        convert(files.path, files.converted, on_progress)
+    return files.converted
+
+
+def _load(
+    folder: Path, name: str, device: torch.device, dtype: torch.dtype, with_weights: bool
+) -> tuple[Any, Any, frozenset[int], float]:
+    config = read_object(folder / "config.json", name)
+    file = "generation_config.json"
+    stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
+    stored = read_headers(folder, name)
+    check_num_layers(config, stored, name)
+    plain = is_plain(config, _read_json(folder / "tokenizer_config.json", name), device, dtype)
+    settings = SimpleNamespace(**config) if plain else _read_settings(folder)
+    check_shapes(settings, stored, name)
+    if with_weights and not plain:  # those of a plain model are mapped
+        check_room(count_bytes(stored, dtype), device, name)
+    load = _load_plain if plain else _load_any
+    if not with_weights:
+        device = torch.device("meta")
+    model, tokenizer, missing, load_s = load(folder, name, settings, device, dtype)
+    if missing:
+        raise ModelError(
+            f"the weights of {name} are incomplete: {missing[0]} is missing",
+            "fetch the model again",
+        )
+    if not tokenizer.is_fast:  # it does not know where in a text its tokens stand
+        raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
+    check_growth(tokenizer, name)
+    model = model.to(device).eval().requires_grad_(False)
+    if with_weights:
+        _check_rope(model, name)
+    return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
+
+
+_Loaded = tuple[Any, Any, list[str], float]
+"""Model, tokenizer, the names of missing weights, seconds."""
+
+
+def _read_settings(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    settings._attn_implementation = "sdpa"  # the engine computes attention itself
+    return settings
+
+
+def _load_any(
+    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
+) -> _Loaded:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoTokenizer
+
+    # Looking the class up imports its module, which is no part of the loading time.
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    started = time.perf_counter()
+    with explained_panics(name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=False
+        )
+    if device.type == "meta":
+        with device:
+            model = model_class(config).to(dtype)
+        return model, tokenizer, [], time.perf_counter() - started
+    model, info = model_class.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        attn_implementation="sdpa",
+        device_map={"": device} if device.type == "cuda" else None,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    return model, tokenizer, sorted(info["missing_keys"]), time.perf_counter() - started
+
+
+def _load_plain(
+    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
+) -> _Loaded:
+    """As `_load_any`, of a model that `is_plain`, without importing what it does not need."""
+    from transformers import PreTrainedTokenizerFast
+
+    started = time.perf_counter()
+    with explained_panics(name):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    model = PlainLlama(config)
+    if device.type == "meta":
+        return model.to(dtype), tokenizer, [], time.perf_counter() - started
+    missing = model.load(weight_files(folder, name))
+    return model, tokenizer, missing, time.perf_counter() - started
+
+
+def _check_rope(model: Any, name: str) -> None:
+    """Raise a ModelError unless the rotary embeddings are numbers, and as many as a head has.
+
+    Whatever else config.json says of them in words or odd numbers raises here, and not in a run.
+    """
+    decoder = open_decoder(model)
+    last = decoder.max_context - 1
+    decoder.name_rope(last)
+    ends = torch.tensor([0, last], device=decoder.device)
+    ropes = decoder.ropes(ends, decoder.max_context)
+    if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in decoder.layers):
+        raise ModelError(
+            f"the config.json of {name} gives rotary embeddings that cannot be computed with",
+            "fetch the model again",
+        )
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    """The object in a file; empty where there is none."""
+    return read_object(path, name) if path.exists() else {}
+
+
+def _eos_ids(stated: Sequence[int], model: Any, tokenizer: Any, name: str) -> frozenset[int]:
+    """The tokens that end an answer: what the config files say, and the end of a chat turn."""
+    found = {
+        *stated,
+        *check_token_ids(getattr(model.config, "eos_token_id", None), "config.json", name),
+        *check_token_ids(tokenizer.eos_token_id, "tokenizer_config.json", name),
+    }
+    added = tokenizer.get_added_vocab()
+    found.update(added[token] for token in _END_OF_TURN if token in added)
+    return frozenset(found)
+
+
+def _explain(error: Exception, name: str, device: torch.device) -> FastKVError:
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:_MAX_REASON].rstrip(" .")
+    if is_out_of_memory(error):
+        return OutOfMemoryError(
+            f"not enough memory on {device} for the weights of {name}",
+            "take a smaller model, --dtype bfloat16, or another --device",
+        )
+    return ModelError(f"cannot load {name} ({reason})", "fetch the model again")

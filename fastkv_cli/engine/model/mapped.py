@@ -1,0 +1,91 @@
+"""The layers' weights, mapped from their files, so that memory they no longer need can go back.
+
+Prefill needs a layer's own weights once, and decoding from packed copies not at all. What is mapped
+from a file costs nothing to let go: the next prefill finds the pages in the system's cache.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...models.local import weight_files
+from .decoder import DecoderLayer
+
+_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+_LAYER = re.compile(r"\blayers\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where in a mapped file some of a layer's weights lie, in bytes."""
+
+    file: mmap.mmap
+    start: int
+    stop: int
+
+    def release(self) -> None:
+        start = self.start - self.start % mmap.PAGESIZE
+        self.file.madvise(mmap.MADV_DONTNEED, start, self.stop - start)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedLayers:
+    """The weights of a model's layers, where their files hold them as the model wants them."""
+
+    spans: dict[int, list[_Span]]
+
+    @classmethod
+    def of(cls, model: Any, folder: Path) -> MappedLayers:
+        """Point the layers of a model, on a CPU, at the safetensors files that it comes from.
+
+        Weights that a file holds in another format than the model stay where they are. Changes
+        made to the others in place are lost when their memory is let go.
+        """
+        spans: dict[int, list[_Span]] = {}
+        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows
+            return cls(spans)
+        weights = dict(model.named_parameters())
+        for path in weight_files(folder, folder.name):
+            with path.open("rb") as stored:
+                header_size = int.from_bytes(stored.read(8), "little")
+                header = json.loads(stored.read(header_size))
+                file = mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_COPY)
+            for name, entry in header.items():
+                layer = _LAYER.search(name)
+                if layer is None or name not in weights:
+                    continue
+                start, stop = (8 + header_size + offset for offset in entry["data_offsets"])
+                weight = weights[name]
+                stored_as = (_DTYPES.get(entry["dtype"]), tuple(entry["shape"]), "cpu")
+                if stored_as != (weight.dtype, tuple(weight.shape), weight.device.type):
+                    continue
+                flat = torch.frombuffer(
+                    file, dtype=weight.dtype, count=weight.numel(), offset=start
+                )
+                weight.data = flat.view(weight.shape)
+                spans.setdefault(int(layer[1]), []).append(_Span(file, start, stop))
+        return cls({index: _joined(found) for index, found in spans.items()})
+
+    def release(self, layer: DecoderLayer) -> None:
+        """Let a layer's weights go until they are next looked at."""
+        for span in self.spans.get(layer.index, ()):
+            span.release()
+
+
+def _joined(spans: list[_Span]) -> list[_Span]:
+    """Neighbours as one: a file has a layer's weights side by side."""
+    joined: list[_Span] = []
+    for span in sorted(spans, key=lambda span: (id(span.file), span.start)):
+        last = joined[-1] if joined else None
+        if last is not None and last.file is span.file and last.stop == span.start:
+            joined[-1] = _Span(span.file, last.start, span.stop)
+        else:
+            joined.append(span)
+    return joined

@@ -1,0 +1,161 @@
+"""What the headers of safetensors files say, held against config.json before anything is built.
+
+A config.json of 10⁹ layers or a hidden size of 2⁴⁰ costs its author nothing. The headers cannot lie
+in that way: safetensors refuses those that hold more than their file does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ...errors import ModelError, OutOfMemoryError
+from ...models.local import weight_files
+from ...system.free_memory import available_memory_bytes
+from .families import FAMILIES
+
+_FLOATS = {"BF16", "F16", "F32", "F64"}
+_AGAIN = "fetch the model again"
+
+
+class StoredTensor(NamedTuple):
+    """A tensor in a file: `BF16` and the like, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
+    """The tensors of a model's files by name; none of their values is read.
+
+    Raises:
+        ModelError: when a file is cut off, or its header is not one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    stored: dict[str, StoredTensor] = {}
+    for path in weight_files(folder, name):
+        try:
+            with safe_open(path, framework="np") as file:
+                for key in file.keys():  # noqa: SIM118 (it is no dictionary)
+                    entry = file.get_slice(key)
+                    stored[key] = StoredTensor(entry.get_dtype(), tuple(entry.get_shape()))
+        except (OSError, SafetensorError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise ModelError(f"cannot read {path.name} of {name} ({reason})", _AGAIN) from error
+    return stored
+
+
+def check_num_layers(config: Mapping[str, Any], stored: Mapping[str, Any], name: str) -> None:
+    """Raise a ModelError unless there are as many tensors as config.json names layers.
+
+    To be asked first: transformers makes a list of as many as there are layers.
+    """
+    num_layers = config.get("num_hidden_layers")
+    if num_layers is not None and num_layers > len(stored):
+        raise ModelError(
+            f"the config.json of {name} names {num_layers:,} layers, and its files hold "
+            f"{len(stored):,} tensors",
+            _AGAIN,
+        )
+
+
+def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> None:
+    """Raise a ModelError unless the matrices and norms are there in the shapes that are expected.
+
+    Args:
+        config: a transformers configuration, or an object of the same attributes.
+        stored: what the files hold.
+        name: the model's, for the message.
+    """
+    is_packed = bool(getattr(config, "quantization_config", None))
+    # transformers finds the body's weights without their prefix as well
+    prefix = "" if "model.embed_tokens.weight" in stored else "model."
+    for key, shape in _expected(config):
+        wanted = key if key in stored else key.removeprefix(prefix)
+        if is_packed and key.endswith("_proj.weight"):
+            found = _unpacked(stored, wanted, shape)
+        else:
+            found = stored.get(wanted)
+        if found is None:
+            raise ModelError(f"the weights of {name} are incomplete: {key} is missing", _AGAIN)
+        if found.shape != shape:
+            raise ModelError(
+                f"the config.json of {name} does not fit its weights: {key} is of shape "
+                f"{_shown(found.shape)}, not {_shown(shape)}",
+                _AGAIN,
+            )
+        if found.dtype not in _FLOATS:
+            raise ModelError(
+                f"{key} of {name} is stored as {found.dtype}, which is no number format of weights",
+                _AGAIN,
+            )
+
+
+def _unpacked(
+    stored: Mapping[str, StoredTensor], key: str, shape: tuple[int, ...]
+) -> StoredTensor | None:
+    """A matrix of this shape, provided that what is stored in its place can be one.
+
+    How it is packed is for transformers to know: with 2 bits, 16 numbers are one of the file's.
+    """
+    names = ("weight", "qweight", "weight_packed")
+    places = (stored.get(key.removesuffix("weight") + name) for name in names)
+    packed = next(filter(None, places), None)
+    if packed is None or math.prod(packed.shape) * 16 < math.prod(shape):
+        return packed
+    return StoredTensor("F32", shape)
+
+
+def count_bytes(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> int:
+    """What the weights take in memory, in this number format."""
+    return sum(math.prod(tensor.shape) for tensor in stored.values()) * dtype.itemsize
+
+
+def check_room(needed: int, device: torch.device, name: str) -> None:
+    """Raise an OutOfMemoryError when the weights need more bytes than are free."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory_bytes()
+    if free is not None and needed > free:
+        raise OutOfMemoryError(
+            f"the weights of {name} take {needed / 1e9:,.1f} GB of memory on {device}, "
+            f"and {free / 1e9:,.1f} GB are free",
+            "take a smaller model, --dtype bfloat16, or another --device",
+        )
+
+
+def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the matrices and norms of a supported model."""
+    hidden, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    head_dim = getattr(config, "head_dim", None) or hidden // heads
+    size, kv_size = heads * head_dim, kv_heads * head_dim
+    family = FAMILIES[config.model_type]
+    layer = {
+        "input_layernorm": (hidden,),
+        "post_attention_layernorm": (hidden,),
+        "self_attn.o_proj": (hidden, size),
+        "mlp.down_proj": (hidden, inner),
+    }
+    if family.fused_projections:
+        layer |= {"self_attn.qkv_proj": (size + 2 * kv_size, hidden)}
+        layer |= {"mlp.gate_up_proj": (2 * inner, hidden)}
+    else:
+        layer |= {f"self_attn.{x}_proj": (kv_size, hidden) for x in "kv"}
+        layer |= {"self_attn.q_proj": (size, hidden)}
+        layer |= {f"mlp.{x}_proj": (inner, hidden) for x in ("gate", "up")}
+    if family.normalized_heads:
+        layer |= {f"self_attn.{x}_norm": (head_dim,) for x in "qk"}
+    yield "model.embed_tokens.weight", (vocabulary, hidden)
+    yield "model.norm.weight", (hidden,)
+    if not config.tie_word_embeddings:
+        yield "lm_head.weight", (vocabulary, hidden)
+    for index in range(config.num_hidden_layers):
+        yield from ((f"model.layers.{index}.{key}.weight", shape) for key, shape in layer.items())
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return "×".join(f"{size:,}" for size in shape)

@@ -1,0 +1,1 @@
+"""Whether answers stay right: eval, calibrate, profile-heads."""

@@ -1,0 +1,153 @@
+"""Which layer lets how many tokens go on: measured, not guessed (FastKV, section 4.2, eq. 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from ...cli.measure_command import Bench
+from ...config import Budget, MethodSettings, Preset
+from ...store.journal import Journal
+from .quality_run import MAX_ANSWER_TOKENS
+from .questions import Question
+from .scoring import contains
+
+if TYPE_CHECKING:
+    from ...engine.methods import Method
+
+RATES = (0.1, 0.2, 0.3, 0.5)
+# What each preset keeps of the cache.
+BUDGETS: dict[Preset, float] = {Preset.FAST: 0.2, Preset.BALANCED: 0.25, Preset.QUALITY: 0.5}
+# How many of full's answers `fast` may lose.
+FAST_LOSS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One TSP layer and rate, and what came of it.
+
+    Attributes:
+        tsp_layer: ℓ*, 0-based.
+        tsp_rate: share of the tokens that go on.
+        distance: eq. 3: mean squared distance of the final hidden states to the full model's, over
+            the mean square of those.
+        accuracy: mean share of the answers found.
+        of_full: the same over full's.
+        compute_ratio: prefill FLOPs as a share of full's.
+    """
+
+    tsp_layer: int
+    tsp_rate: float
+    distance: float
+    accuracy: float
+    of_full: float
+    compute_ratio: float
+
+
+def candidate_layers(num_layers: int) -> list[int]:
+    """From a third of the depth, before which nothing is understood, to three quarters."""
+    return list(range(num_layers // 3, num_layers * 3 // 4 + 1))
+
+
+def measure_settings(
+    bench: Bench, questions: Sequence[Question], budget: float, journal: Journal
+) -> list[Setting]:
+    """Every layer and rate, on the same questions; what the journal has is not done again.
+
+    Where the full model answers none of them rightly, no answer can be lost, and the distance alone
+    tells settings apart.
+    """
+    methods = {
+        (layer, rate): _method(bench, layer, rate, budget)
+        for layer in candidate_layers(bench.engine.decoder.num_layers)
+        for rate in RATES
+    }
+    for number, question in enumerate(questions, start=1):
+        if question.key not in journal.results:
+            label = f"question {number} of {len(questions)}"
+            journal.add(question.key, _try(bench, question, list(methods.values()), label))
+    tried = [journal.results[question.key] for question in questions]
+    full = fmean(one["full"] for one in tried)
+    square = fmean(one["square"] for one in tried)
+    return [
+        Setting(
+            tsp_layer=layer,
+            tsp_rate=rate,
+            distance=fmean(one["distances"][at] for one in tried) / square,
+            accuracy=fmean(one["scores"][at] for one in tried),
+            of_full=fmean(one["scores"][at] for one in tried) / full if full else 1.0,
+            compute_ratio=fmean(one["compute"][at] for one in tried),
+        )
+        for at, (layer, rate) in enumerate(methods)
+    ]
+
+
+def _try(bench: Bench, question: Question, methods: Sequence[Method], label: str) -> dict[str, Any]:
+    """One question, put to full and to every method."""
+    from ...engine.compare import Comparison
+
+    prompt = question.prompt(bench.engine.tokenizer)
+    comparison = Comparison(bench.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS)
+    compared = []
+    for done, method in enumerate(methods):
+        bench.bars.update(label, done, len(methods), "settings")
+        compared.append(comparison.compare(method))
+    return {
+        "full": contains(comparison.full().text, question.answers),
+        "square": comparison.hidden_square,
+        "scores": [contains(one.text, question.answers) for one in compared],
+        "distances": [one.hidden_distance for one in compared],
+        "compute": [one.compute_ratio for one in compared],
+    }
+
+
+def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting:
+    """The cheapest setting that loses no more than a share of full's answers, and stays near it.
+
+    Two checks, because either alone misleads: hidden states drift before answers are lost, and
+    a small model finds more where less stands in its way, however far it is from itself. Where
+    none passes both, the nearest to full of those that pass the first; where none does, of those
+    that lose least.
+    """
+    good = [one for one in settings if one.of_full >= 1 - loss]
+    near = [one for one in good if one.distance <= distance]
+    if near:
+        return min(near, key=lambda one: (round(one.compute_ratio, 2), one.distance))
+    most = max(one.of_full for one in settings)
+    return min(good or [one for one in settings if one.of_full == most], key=lambda o: o.distance)
+
+
+def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset, dict[str, Any]]:
+    """A setting for each preset, in the form that `load_tuning` reads.
+
+    `balanced` has the user's tolerance, `quality` half of it, and `fast` twice in distance and
+    more in answers.
+    """
+    rich = [one for one in settings if one.tsp_rate >= BUDGETS[Preset.QUALITY]]
+    chosen = {
+        Preset.FAST: choose(settings, max(FAST_LOSS, tolerance), 2 * tolerance),
+        Preset.BALANCED: choose(settings, tolerance, tolerance),
+        Preset.QUALITY: choose(rich, tolerance / 2, tolerance / 2),
+    }
+    return {
+        preset: {**asdict(one), "budget": min(BUDGETS[preset], one.tsp_rate)}
+        for preset, one in chosen.items()
+    }
+
+
+def scoring_layer(settings: Sequence[Setting]) -> int:
+    """The layer that finds most at the lowest rates: it is to find passages of long texts."""
+    layers = sorted({one.tsp_layer for one in settings})
+    few = [one for one in settings if one.tsp_rate <= RATES[1]]
+    return max(
+        layers, key=lambda layer: fmean(one.accuracy for one in few if one.tsp_layer == layer)
+    )
+
+
+def _method(bench: Bench, layer: int, rate: float, budget: float) -> Method:
+    from ...engine.methods import build_method
+
+    settings = MethodSettings(budget=Budget(rate=min(budget, rate)), tsp_layer=layer, tsp_rate=rate)
+    return build_method(settings, bench.tuning)

@@ -1,0 +1,112 @@
+"""The suites by name, on the texts that ship or on the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ...config import ReadOptions, Suite
+from ...documents import load_documents
+from ...errors import DocumentError, UsageError
+from ...tasks.corpus import Corpus, join_documents
+from .needle import needle_questions
+from .qa import qa_questions, read_pairs
+from .questions import Question
+from .ruler import ruler_questions
+
+# Hidden sentences go into a novel: nothing in it looks like them.
+HAYSTACK = "time-machine.txt"
+_SUFFIXES = (".txt", ".md", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Questionnaire:
+    """Which questions to ask.
+
+    Attributes:
+        suites: which suites.
+        lengths: tokens of a prompt.
+        samples: questions for each suite and length.
+        seed: the same seed, the same questions.
+        texts: a folder of texts to hide needles in, and to find the documents of `qa` in.
+        qa: a file of question/answer pairs.
+    """
+
+    suites: tuple[Suite, ...]
+    lengths: tuple[int, ...]
+    samples: int
+    seed: int
+    texts: Path | None = None
+    qa: Path | None = None
+
+    def questions(self, tokenizer: Any) -> list[Question]:
+        """All questions, suite by suite, short prompts first.
+
+        Raises:
+            DocumentError: when a text cannot be read or does not hold an answer.
+            UsageError: when a folder holds no text.
+        """
+        drawn: list[Question] = []
+        for suite in dict.fromkeys(self.suites):
+            drawn += self._qa(tokenizer) if suite is Suite.QA else self._hidden(suite, tokenizer)
+        return drawn
+
+    def _hidden(self, suite: Suite, tokenizer: Any) -> list[Question]:
+        draw = needle_questions if suite is Suite.NEEDLE else ruler_questions
+        haystack = load_haystack(self.texts, tokenizer)
+        return list(draw(haystack, self.lengths, self.samples, self.seed, tokenizer))
+
+    def _qa(self, tokenizer: Any) -> list[Question]:
+        pairs = read_pairs(self.qa or shipped("qa.jsonl"))
+        corpora = {
+            doc: _corpus([self._document(doc)], tokenizer)
+            for doc in dict.fromkeys(pair.doc for pair in pairs)
+        }
+        return list(qa_questions(pairs, corpora, self.lengths, self.samples, self.seed, tokenizer))
+
+    def _document(self, name: str) -> Path:
+        """Where a document of the pairs lies: with the texts, or beside the pairs."""
+        if self.qa is None:
+            return shipped(name)
+        folders = [folder for folder in (self.texts, self.qa.parent) if folder is not None]
+        for folder in folders:
+            if (folder / name).is_file():
+                return folder / name
+        raise DocumentError(
+            f"{self.qa} asks about {name}, which is not there",
+            "give the folder that holds it with --texts",
+        )
+
+
+def digest(questions: Sequence[Question]) -> str:
+    """What tells these questions, texts and answers counted in, from any others."""
+    return hashlib.sha256(repr(questions).encode()).hexdigest()
+
+
+def load_haystack(texts: Path | None, tokenizer: Any) -> Corpus:
+    """The texts of a folder, joined; without a folder the novel that ships.
+
+    Raises:
+        UsageError: when the folder holds no text.
+        DocumentError: when a text cannot be read.
+    """
+    if texts is None:
+        return _corpus([shipped(HAYSTACK)], tokenizer)
+    inside = sorted(texts.iterdir()) if texts.is_dir() else []
+    found = [path for path in inside if path.suffix.lower() in _SUFFIXES]
+    if not found:
+        raise UsageError(f"{texts} holds no text", "give a folder of .txt, .md or .pdf files")
+    return _corpus(found, tokenizer)
+
+
+def shipped(name: str) -> Path:
+    """A text or a table that comes with the package."""
+    return Path(str(files("fastkv_cli.evaluation") / "data" / name))
+
+
+def _corpus(paths: Sequence[Path], tokenizer: Any) -> Corpus:
+    return join_documents(load_documents([str(path) for path in paths], ReadOptions()), tokenizer)

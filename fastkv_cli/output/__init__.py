@@ -1,0 +1,1 @@
+"""What is written: the console, progress bars, and reports as tables, JSON, CSV."""

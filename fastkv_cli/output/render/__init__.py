@@ -1,0 +1,1 @@
+"""Reports to tables, JSON and CSV. Pure: nothing is written here."""

@@ -1,0 +1,101 @@
+"""`--dry-run`: what a run would read and what it would take, told without loading weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ...documents.source import label
+from ...stats import DocumentStats, MemoryForecast, ReadingForecast
+from .answer_tables import SCHEMA, UNKNOWN, describe_document, format_bytes
+from .to_json import to_json
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A run that was not made.
+
+    Attributes:
+        command: "summarize" or "ask".
+        model: its name.
+        dtype: the number format that the weights would be in.
+        device: where it would run.
+        max_context: the model's window, in tokens.
+        documents: as they were read.
+        reading: how the text would go through the model.
+        method: what would compress it.
+        budget: what it would keep, as users write it.
+        settings: where the method's settings come from.
+        note: why the method would do less than was asked for, if so.
+        memory: of the longest prompt.
+        extract_s: seconds to read the documents.
+        warnings: one line each.
+    """
+
+    command: str
+    model: str
+    dtype: str
+    device: str
+    max_context: int
+    documents: tuple[DocumentStats, ...]
+    reading: ReadingForecast
+    method: str
+    budget: str
+    settings: str
+    note: str
+    memory: MemoryForecast
+    extract_s: float
+    warnings: tuple[str, ...]
+
+
+def render_json(run: DryRun) -> str:
+    """One JSON object; all sizes are bytes and predicted."""
+    memory = asdict(run.memory) | {
+        "peak_bytes": run.memory.peak_bytes,
+        "full_peak_bytes": run.memory.full_peak_bytes,
+        "fits": run.memory.fits,
+    }
+    envelope = asdict(run) | {
+        "memory": memory,
+        "reading": asdict(run.reading) | {"fits_window": run.reading.parts == 1},
+    }
+    return to_json({"schema": SCHEMA, "dry_run": True, **envelope})
+
+
+def render_text(run: DryRun) -> str:
+    """Name and value, a line each."""
+    rows = list(_rows(run))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {label(value)}" for name, value in rows)
+
+
+def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
+    for document in run.documents:
+        yield "Document", describe_document(document)
+    reading, memory = run.reading, run.memory
+    if reading.parts == 1:
+        fits = f"yes: {reading.longest_prompt:,} tokens, the longest answer counted in,"
+        yield "Fits", f"{fits} of a window of {run.max_context:,}"
+    else:
+        fits = f"not at once: {reading.tokens:,} tokens, and the window holds {run.max_context:,}"
+        yield "Fits", fits
+        yield "Parts", f"{reading.parts}: {reading.way}"
+    yield "Model", f"{run.model}, {run.dtype} on {run.device}"
+    copies = f" + {format_bytes(memory.copies_bytes)} of copies" if memory.copies_bytes else ""
+    yield "Weights", f"{format_bytes(memory.weights_bytes)}{copies}"
+    share = memory.kept_kv_bytes / memory.full_kv_bytes
+    yield (
+        "KV cache",
+        f"{format_bytes(memory.full_kv_bytes)} full → {format_bytes(memory.kept_kv_bytes)} kept "
+        f"({share:.1%}), after the longest prompt",
+    )
+    yield "Method", f"{run.method}, {run.note or f'budget {run.budget}'}"
+    if run.settings:
+        yield "Settings", run.settings
+    yield (
+        "Peak memory",
+        f"about {format_bytes(memory.peak_bytes)}; {format_bytes(memory.full_peak_bytes)} in full",
+    )
+    free = UNKNOWN if memory.available_bytes is None else format_bytes(memory.available_bytes)
+    verdict = {True: "enough", False: "not enough", None: "not known"}[memory.fits]
+    yield "Free memory", f"{free}: {verdict}"

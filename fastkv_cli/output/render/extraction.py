@@ -1,0 +1,159 @@
+"""`fastkv extract`: what the model would read, page by page. Pure: nothing is written."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ...documents import Document
+from ...documents.source import label
+from .answer_tables import SCHEMA, UNKNOWN, format_count
+from .to_json import to_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+READ, EMPTY, FAILED, LEFT_OUT = "read", "no text", "could not be read", "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class PageExtract:
+    """One page: what became of it, and its text; tokens are None where none were counted."""
+
+    number: int
+    status: str
+    characters: int
+    tokens: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """One document; `pages` is empty and `num_pages` None where the format has none."""
+
+    path: str
+    kind: str
+    num_pages: int | None
+    characters: int
+    tokens: int | None
+    pages: tuple[PageExtract, ...]
+    text: str
+    warnings: tuple[str, ...]
+
+
+def extract(document: Document, token_starts: Sequence[int] | None = None) -> Extract:
+    """Take a document apart by its pages.
+
+    Args:
+        document: as it was read.
+        token_starts: where each token of its text begins, in characters; None counts none.
+    """
+
+    def tokens(start: int, end: int) -> int | None:
+        if token_starts is None:
+            return None
+        return bisect_left(token_starts, end) - bisect_left(token_starts, start)
+
+    pages = [
+        PageExtract(
+            number=page.number,
+            status=READ,
+            characters=page.end - page.start,
+            tokens=tokens(page.start, page.end),
+            text=document.text[page.start : page.end],
+        )
+        for page in document.pages
+    ]
+    none = 0 if token_starts is not None else None
+    for status, numbers in (
+        (EMPTY, document.empty),
+        (FAILED, document.failed),
+        (LEFT_OUT, document.left_out),
+    ):
+        pages += [PageExtract(number, status, 0, none, "") for number in numbers]
+    return Extract(
+        path=document.path,
+        kind=document.kind,
+        num_pages=document.num_pages,
+        characters=document.num_characters,
+        tokens=None if token_starts is None else len(token_starts),
+        pages=tuple(sorted(pages, key=lambda page: page.number)),
+        text=document.text,
+        warnings=document.warnings,
+    )
+
+
+def render_text(extracts: Sequence[Extract]) -> str:
+    """The texts, with a mark before each page and, of several documents, before each of them."""
+    return "\n\n".join(
+        part for one in extracts for part in _marked(one, is_alone=len(extracts) == 1)
+    )
+
+
+def _marked(extract: Extract, *, is_alone: bool) -> Iterator[str]:
+    if not is_alone:
+        yield f"=== {label(extract.path)} ==="
+    if extract.num_pages is None:
+        yield extract.text
+    for run in _runs(extract.pages):
+        pages = f"--- {'page' if len(run) == 1 else 'pages'} {_span(run)} of {extract.num_pages}"
+        text = run[0].text
+        yield f"{pages} ---\n\n{text}" if text else f"{pages}: {run[0].status} ---"
+
+
+def _runs(pages: Iterable[PageExtract]) -> Iterator[list[PageExtract]]:
+    """Pages with text one by one; neighbours of which the same is to be said together."""
+    for is_read, group in groupby(pages, key=lambda page: page.status == READ):
+        if is_read:
+            yield from ([page] for page in group)
+        else:
+            yield from (list(run) for _, run in groupby(group, key=lambda page: page.status))
+
+
+def _span(run: Sequence[PageExtract]) -> str:
+    first, last = run[0].number, run[-1].number
+    return f"{first}" if first == last else f"{first}–{last}"
+
+
+def render_json(extracts: Sequence[Extract]) -> str:
+    """One JSON object; the text stands with the pages, or with a document that has none."""
+    documents: list[dict[str, Any]] = []
+    for one in extracts:
+        document = asdict(one)
+        if one.num_pages is not None:
+            del document["text"]
+        documents.append(document)
+    envelope = {"schema": SCHEMA, "command": "extract", "documents": documents}
+    return to_json(envelope)
+
+
+def render_tables(extract: Extract) -> Iterator[RenderableType]:
+    """Characters and tokens of each page, under the document's name."""
+    from rich.table import Table
+    from rich.text import Text
+
+    of_pages = "" if extract.num_pages is None else f", {format_count(extract.num_pages, 'page')}"
+    yield ""
+    yield Text(f"{label(extract.path)} ({extract.kind}{of_pages})", style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold cyan")
+    table.add_column("Page", justify="right")
+    table.add_column("Characters", justify="right")
+    table.add_column("Tokens", justify="right")
+    table.add_column("")
+    for run in _runs(extract.pages):
+        page = run[0]
+        table.add_row(
+            _span(run),
+            f"{page.characters:,}",
+            _number(page.tokens),
+            "" if page.status == READ else Text(page.status, style="yellow"),
+        )
+    table.add_row(Text("all", style="bold"), f"{extract.characters:,}", _number(extract.tokens), "")
+    yield table
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"

@@ -1,0 +1,82 @@
+"""The statistics of several questions as one table. Pure: nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ...errors import FastKVError
+from ...stats import RunReport
+from .answer_tables import (
+    UNKNOWN,
+    describe_document,
+    describe_model,
+    facts_table,
+    format_seconds,
+    printable,
+)
+from .evidence_rows import name_places
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_FOUND = {True: "yes", False: "no", None: UNKNOWN}
+
+
+def render_tables(
+    questions: Sequence[str], results: Sequence[RunReport | FastKVError]
+) -> Iterator[RenderableType]:
+    """What all answers share, and a row for each question; 80 columns hold it.
+
+    Args:
+        questions: what was asked.
+        results: what came of each.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    style, padding = "bold cyan", (0, 2, 0, 0)
+    table = Table(box=None, header_style=style, padding=padding, pad_edge=False, expand=True)
+    table.add_column("#", justify="right", no_wrap=True)
+    # the others keep their widths, and a question takes what is left
+    table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
+    for name in ("TTFT", "Tokens", "Tokens/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Found", no_wrap=True)
+    table.add_column("Carried by", overflow="ellipsis", no_wrap=True, max_width=16)
+    for number, (question, result) in enumerate(zip(questions, results, strict=True), start=1):
+        table.add_row(str(number), *map(Text, (printable(question), *_cells(result))))
+    yield ""
+    yield facts_table(_shared_rows(results))
+    yield ""
+    yield table
+
+
+def _shared_rows(results: Sequence[RunReport | FastKVError]) -> Iterator[tuple[str, str]]:
+    reports = [result for result in results if isinstance(result, RunReport)]
+    if not reports:
+        return
+    first = reports[0]
+    for document in first.documents:
+        yield "Document", describe_document(document)
+    yield "Model", describe_model(first.model)
+    yield "Method", f"{first.kv.method}, budget {first.kv.budget}"
+    yield (
+        "Loading",
+        f"documents {format_seconds(first.extract_s)}, model {format_seconds(first.load_s)}",
+    )
+
+
+def _cells(result: RunReport | FastKVError) -> Iterator[str]:
+    """What a row says of a question behind it."""
+    if isinstance(result, FastKVError):
+        yield from (UNKNOWN,) * 3
+        yield "failed"
+        yield ""
+        return
+    speed = result.generation.decode_tokens_per_s
+    yield format_seconds(result.ttft_s)
+    yield f"{result.generation.output_tokens:,}"
+    yield UNKNOWN if speed is None else f"{speed:.1f}"
+    yield _FOUND[result.evidence.found]
+    yield printable(name_places(result.evidence.citations, paths=result.paths))

@@ -1,0 +1,1 @@
+"""From a task and a text to the token ids of a prompt; the text is data."""

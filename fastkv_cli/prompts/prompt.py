@@ -1,0 +1,204 @@
+"""From a task and a text to the token ids of a prompt.
+
+The text is data: it stands inside a fence, is tokenized apart from the template so that nothing in
+it can become a control token, and cannot close the fence. Instructions are short and the question
+comes last, as small models need it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import Length
+from .disarm import FENCE_NAME, disarm, turn_words
+from .templates import split_template
+from .tokenizing import (
+    OnPiece,
+    TokenizedText,
+    ignore_piece,
+    is_control,
+    join_pieces,
+    tokenize_pieces,
+)
+
+_FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
+_SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
+
+SUMMARY_TASKS: dict[Length, str] = {
+    Length.SHORT: "Summarize the document above in two or three sentences.",
+    Length.MEDIUM: "Summarize the document above in one paragraph, with its main points.",
+    Length.LONG: "Summarize the document above in detail, in several paragraphs.",
+}
+PART_TASK = "Summarize the text above in two or three sentences."
+_QUESTION, _ANSWER = "Question: ", "Answer: "
+_ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
+_OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
+SYSTEM = "You read documents and answer from them, briefly and exactly."
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids in four pieces: template and fence, text, fence and question, template.
+
+    Earlier turns of a conversation stand in `question_ids`, with the template around them. The last
+    `num_asked` of these are what is asked, the fence and our own words left out.
+    """
+
+    prefix_ids: list[int]
+    document_ids: list[int]
+    question_ids: list[int]
+    tail_ids: list[int]
+    num_asked: int
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The whole prompt."""
+        return self.prefix_ids + self.document_ids + self.question_ids + self.tail_ids
+
+    @property
+    def document_span(self) -> slice:
+        """Where the text's tokens lie in the whole."""
+        return slice(len(self.prefix_ids), len(self.prefix_ids) + len(self.document_ids))
+
+    @property
+    def question_span(self) -> slice:
+        """Where what was asked lies in the whole."""
+        end = self.document_span.stop + len(self.question_ids)
+        return slice(end - self.num_asked, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question of a conversation, and its answer."""
+
+    question: str
+    answer: str
+
+
+def tokenize_document(
+    tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece
+) -> Iterator[TokenizedText]:
+    """Tokenize a text as data: nothing in it becomes a control token or closes the fence.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        text: the text.
+        on_piece: may raise what is to end it.
+
+    Returns:
+        The tokens in order, some for each piece.
+
+    Raises:
+        ModelError: when the tokenizer makes control tokens of ordinary text.
+    """
+    on_piece(0, 0)  # before the text is copied
+    yield from tokenize_pieces(tokenizer, _disarm(tokenizer, text), on_piece)
+
+
+def tokenize_text(tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece) -> TokenizedText:
+    """As `tokenize_document`, in one."""
+    return join_pieces(tokenize_document(tokenizer, text, on_piece))
+
+
+def build_prompt(
+    tokenizer: Any, document_ids: Sequence[int], task: str, history: Sequence[Turn] = ()
+) -> Prompt:
+    """Put a text and a task into the model's own chat template.
+
+    All up to the end of the text is the same with a history and without.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        document_ids: the tokens of the text, as `tokenize_text` gives them.
+        task: what to do with it; a user's question in it is tokenized as data too.
+        history: the turns of the conversation before a question, the oldest first.
+    """
+    before, *between, after = _render(tokenizer, len(history))
+    said = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
+    frame = _ASK if task.startswith(_ASK) else ""
+    asked = task.removeprefix(frame)
+    if len(between) < len(said):  # the template has no place for them
+        frame = _transcribe(tokenizer, history)
+        said, between = [], []
+    opening, ids = _FENCE_CLOSE, list[int]()
+    for text, template in zip(said, between, strict=True):
+        ids += _encode_data(tokenizer, opening + _disarm(tokenizer, text))
+        ids += _encode_template(tokenizer, template)
+        opening = ""
+    last_ids = _encode_data(tokenizer, opening + _disarm(tokenizer, frame + asked))
+    # a space before a word belongs to its token: count what the frame has without the last one
+    num_framed = len(_encode_data(tokenizer, (opening + frame).rstrip(" ")))
+    return Prompt(
+        prefix_ids=_encode_template(tokenizer, before + _FENCE_OPEN),
+        document_ids=list(document_ids),
+        question_ids=ids + last_ids,
+        tail_ids=_encode_template(tokenizer, after),
+        num_asked=max(len(last_ids) - num_framed, 1),
+    )
+
+
+def ask_task(question: str) -> str:
+    """The task of answering a question."""
+    return _ASK + question
+
+
+def build_scoring_prompt(
+    tokenizer: Any, document_ids: Sequence[int], question: str
+) -> tuple[Prompt, int]:
+    """A prompt that ends with the question, and how many tokens the question has.
+
+    What a decoder attends to does not depend on what comes behind: with nothing there, the last
+    tokens are just the question's own, which makes them the observation window.
+    """
+    prompt = build_prompt(tokenizer, document_ids, _ASK)
+    own_ids = _encode_data(tokenizer, _disarm(tokenizer, question))
+    asked = replace(
+        prompt, question_ids=prompt.question_ids + own_ids, tail_ids=[], num_asked=len(own_ids)
+    )
+    return asked, len(own_ids)
+
+
+def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
+    """The turns of a conversation in words, disarmed, with all that stands before a question."""
+    turns = (
+        f"{_disarm(tokenizer, turn.question, _OURS)}\n\n"
+        f"{_ANSWER}{_disarm(tokenizer, turn.answer, _OURS)}\n\n{_QUESTION}"
+        for turn in history
+    )
+    return _ASK + "".join(turns)
+
+
+def _render(tokenizer: Any, num_turns: int = 0) -> list[str]:
+    """The template's pieces around the texts of a conversation, as `split_template` gives them."""
+    if tokenizer.chat_template is None:  # a base model: plain text, begun as the model expects it
+        return [str(tokenizer.bos_token or ""), f"\n\n{_ANSWER.rstrip()}"]
+    return split_template(tokenizer, SYSTEM, num_turns)
+
+
+def _encode_template(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def _encode_data(tokenizer: Any, text: str) -> list[int]:
+    return join_pieces(tokenize_pieces(tokenizer, text)).token_ids.tolist()
+
+
+def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
+    """Disarm a text for a model: its own tokens and turns, and those of others.
+
+    Tokens that are not marked as special are found in data as well. Where a template begins turns
+    with plain words, they are disarmed too, and so are `turns`.
+    """
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    found_anyway = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if not token.special and is_control(token)
+    ]
+    has_template = tokenizer.chat_template is not None
+    frame = "".join(_render(tokenizer, 1)).replace(SYSTEM, "") if has_template else ""
+    return disarm(text, found_anyway, [*turn_words(frame), *turns])

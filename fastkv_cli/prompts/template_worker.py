@@ -1,0 +1,207 @@
+"""The process that renders a model's chat template, under limits of memory, time and output.
+
+Started by `templates.py` with `main`: a `Job` as JSON on its standard input, and for each
+conversation a line of JSON on its standard output, with the key `text` or `error`. It imports
+jinja2 and nothing else of any size: starting it and rendering 16 conversations takes 0.12 s.
+
+Templates see what transformers lets them see: the same environment, filters, functions and names.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from ..system.isolated import end_with_parent
+
+_MAX_REASON = 200  # characters
+
+
+class Job(TypedDict):
+    """What to render.
+
+    Attributes:
+        template: the chat template.
+        variables: what it sees beside the messages, such as the special tokens.
+        conversations: each a list of messages.
+        memory_bytes: the most address space that the process may take.
+        cpu_s: the most seconds that it may compute.
+        output: the most characters that a conversation may come to.
+    """
+
+    template: str
+    variables: dict[str, Any]
+    conversations: list[list[dict[str, str]]]
+    memory_bytes: int
+    cpu_s: int
+    output: int
+
+
+class Rendered(TypedDict, total=False):
+    """A conversation as the template gives it, or why it gives none."""
+
+    text: str
+    error: str
+
+
+def main() -> None:
+    """Render the job on this process's standard input."""
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once and without a word
+    job: Job = json.load(sys.stdin.buffer)
+    _set_limits(job)
+    for rendered in render_all(job):
+        print(json.dumps(rendered), flush=True)
+
+
+def render_all(job: Job) -> Iterator[Rendered]:
+    """Each conversation of a job; the first error of a template that cannot be compiled is all."""
+    try:
+        template = _environment().from_string(job["template"])
+    except Exception as error:  # noqa: BLE001 (hostile templates find ways into every kind)
+        yield {"error": _reason(error)}
+        return
+    for messages in job["conversations"]:
+        pieces = template.generate(
+            messages=messages,
+            tools=None,
+            documents=None,
+            add_generation_prompt=True,
+            **job["variables"],
+        )
+        try:
+            yield {"text": _join(pieces, job["output"])}
+        except Exception as error:  # noqa: BLE001
+            yield {"error": _reason(error)}
+
+
+def _join(pieces: Iterable[str], limit: int) -> str:
+    """The pieces as one text.
+
+    Raises:
+        ValueError: when they come to more than `limit` characters.
+    """
+    joined, size = [], 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise ValueError(f"it gives more than {limit:,} characters")
+        joined.append(piece)
+    return "".join(joined)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it takes too much memory"
+    return (str(error).strip() or type(error).__name__)[:_MAX_REASON]
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Jinja with what chat templates are written for."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals |= {
+        "raise_exception": _raise_exception,
+        "strftime_now": lambda form: datetime.now().strftime(form),
+        "dict": _Dict(),
+        "namespace": _Namespace,
+    }
+    return environment
+
+
+class _Generation(Extension):
+    """`{% generation %}`, which marks what a model says: rendered as what stands in it."""
+
+    tags = {"generation"}  # noqa: RUF012 (as Jinja declares it)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # a block that is called has a scope of its own, as it has in transformers
+        return nodes.CallBlock(self.call_method("_call"), [], [], body).set_lineno(line)
+
+    def _call(self, caller: Any) -> str:
+        return str(caller())
+
+
+class _Dict:
+    """`dict` in a template, without the attributes of a class."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args)
+
+
+class _Namespace(Namespace):
+    """`namespace` in a template; no name in it begins with an underscore."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, *rest = args
+        names: Mapping[str, Any] = dict(*rest, **kwargs)
+        for name in names:
+            _check_name(name)
+        Namespace.__init__(self, names)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        super().__setitem__(name, value)
+
+
+def _check_name(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace takes no name like {name!r}")
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Jinja's own escapes HTML."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _set_limits(job: Job) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows: the parent's clock is left
+        return
+    for limit, value in (
+        (resource.RLIMIT_AS, job["memory_bytes"]),
+        (resource.RLIMIT_CPU, job["cpu_s"]),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, most = resource.getrlimit(limit)
+        lower = value if most == resource.RLIM_INFINITY else min(value, most)
+        try:
+            resource.setrlimit(limit, (lower, most))
+        except (OSError, ValueError):  # macOS knows RLIMIT_AS and refuses it
+            continue
+
+
+if __name__ == "__main__":
+    main()

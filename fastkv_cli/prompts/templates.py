@@ -1,0 +1,178 @@
+"""A model's chat template, rendered in a process of its own (`template_worker.py`).
+
+A template is a program that comes with the model. It can run for years or ask for 20 GB, and
+nothing within a Python process stops either: so it runs in another one, which ends in time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import ModelError
+from ..system.isolated import start_module
+
+if TYPE_CHECKING:
+    from .template_worker import Job, Rendered
+
+# Stands where a text goes while the template is rendered; the first is the document's.
+_SENTINEL = re.compile("\u241eTEXT\\d+\u241e")
+# Starting the process is what takes time: the first call renders conversations of up to 7 earlier
+# turns, with a system turn and without.
+_TURNS_AT_ONCE = 8
+_MAX_TEMPLATE = _MAX_OUTPUT = 2**20  # characters; Llama 3.1's template has 4,000, and gives 300
+_MEMORY_BYTES = 512 * 2**20
+_CPU_S = 3  # 0.15 s are usual
+_WALL_S = 30.0  # where others keep the processors busy, or the system has no limit on computing
+_HINT = "try another model, or remove its chat template"
+
+_Pieces = tuple[str, ...]  # empty where the template raises, or leaves anything out
+
+
+class _Found(NamedTuple):
+    """For each number of earlier turns the pieces with a system turn, and those without one.
+
+    `reason` is why the template could not be rendered for the first of these, if it could not.
+    """
+
+    pieces: list[tuple[_Pieces, _Pieces]]
+    reason: str
+
+
+def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]:
+    """The pieces of a chat template before, between and behind the texts of a conversation.
+
+    Args:
+        tokenizer: whose template it is.
+        system: what the system turn says, or the first user turn where the template has no other.
+        num_turns: questions and answers before the last question.
+
+    Returns:
+        2 * num_turns + 2 pieces; just 2 where the template has no place for earlier turns, or would
+        not begin as it does without them.
+
+    Raises:
+        ModelError: when the template has no place for a text at all, or cannot be rendered.
+    """
+    template = _template_of(tokenizer)
+    variables = json.dumps(tokenizer.special_tokens_map, sort_keys=True)
+    found = _split_several(template, variables, system, 0)
+    alone = next(filter(None, found.pieces[0]), ())
+    if not alone and found.reason:
+        raise _failure(found.reason)
+    if not alone:
+        raise ModelError("the model's chat template has no place for a text", "try another model")
+    if not num_turns:
+        return list(alone)
+    first = num_turns - num_turns % _TURNS_AT_ONCE
+    tried = _split_several(template, variables, system, first).pieces[num_turns - first]
+    return list(next((pieces for pieces in tried if pieces[:1] == alone[:1]), alone))
+
+
+def _template_of(tokenizer: Any) -> str:
+    """The template of a tokenizer, or the one called `default` of several.
+
+    Raises:
+        ModelError: when that is no text, or too long.
+    """
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not isinstance(template, str):
+        raise ModelError("the model's chat template is no text", _HINT)
+    if len(template) > _MAX_TEMPLATE:
+        raise ModelError(
+            f"the model's chat template has {len(template):,} characters, "
+            f"which is more than {_MAX_TEMPLATE:,}",
+            _HINT,
+        )
+    return template
+
+
+@lru_cache(maxsize=16)
+def _split_several(template: str, variables: str, system: str, first: int) -> _Found:
+    """The pieces for `first` earlier turns, and for some more.
+
+    Raises:
+        ModelError: when the rendering does not end, or takes too much memory.
+    """
+    counts = range(first, first + _TURNS_AT_ONCE)
+    conversations = [
+        _conversation(count, system, has_system=has_system)
+        for count in counts
+        for has_system in (True, False)
+    ]
+    rendered = _render(template, json.loads(variables), conversations)
+    rendered += [{}] * (len(conversations) - len(rendered))
+    split = [
+        _split(each.get("text", ""), system, 2 * (number // 2 + first) + 1)
+        for number, each in enumerate(rendered)
+    ]
+    reason = rendered[1].get("error", "") or rendered[0].get("error", "")
+    return _Found(list(zip(split[::2], split[1::2], strict=True)), reason)
+
+
+def _conversation(num_turns: int, system: str, *, has_system: bool) -> list[dict[str, str]]:
+    """Messages with a sentinel for each text."""
+    texts = _sentinels(2 * num_turns + 1)
+    roles = cycle(("user", "assistant"))
+    turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+    if has_system:
+        return [{"role": "system", "content": system}, *turns]
+    turns[0]["content"] = f"{system}\n\n{texts[0]}"
+    return turns
+
+
+def _sentinels(count: int) -> list[str]:
+    return [f"\u241eTEXT{number}\u241e" for number in range(count)]
+
+
+def _split(rendered: str, system: str, num_texts: int) -> _Pieces:
+    """What stands around the sentinels; empty where anything is left out, or out of order."""
+    is_whole = system in rendered and _SENTINEL.findall(rendered) == _sentinels(num_texts)
+    return tuple(_SENTINEL.split(rendered)) if is_whole else ()
+
+
+def _render(
+    template: str, variables: dict[str, Any], conversations: Sequence[list[dict[str, str]]]
+) -> list[Rendered]:
+    """Render conversations in a process, which ends with this call.
+
+    Raises:
+        ModelError: when it cannot be started, takes too long or breaks down.
+    """
+    job: Job = {
+        "template": template,
+        "variables": variables | {"enable_thinking": False},
+        "conversations": list(conversations),
+        "memory_bytes": _MEMORY_BYTES,
+        "cpu_s": _CPU_S,
+        "output": _MAX_OUTPUT,
+    }
+    try:
+        process = start_module("fastkv_cli.prompts.template_worker", stdin=subprocess.PIPE)
+    except OSError as error:
+        raise ModelError(
+            f"no process could be started for the model's chat template ({error.strerror})",
+            "end other programs and try again",
+        ) from error
+    with process:
+        try:
+            out, _ = process.communicate(json.dumps(job).encode(), timeout=_WALL_S)
+        except subprocess.TimeoutExpired:
+            raise _failure("it does not end") from None
+        finally:
+            process.kill()
+    if process.returncode:  # as a rule the signal for computing too long
+        raise _failure("it does not end, or takes too much memory")
+    rendered: list[Rendered] = [json.loads(line) for line in out.splitlines()]
+    return rendered
+
+
+def _failure(reason: str) -> ModelError:
+    return ModelError(f"the model's chat template cannot be rendered ({reason})", _HINT)

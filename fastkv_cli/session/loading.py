@@ -1,0 +1,106 @@
+"""Loading the engine the way that the command line does, with a bar."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from ..config import Attention, DecodeWeights, DType
+from ..errors import OutOfMemoryError
+from ..output.progress import ProgressBars
+from ..system.isolated import existing_folder
+
+if TYPE_CHECKING:
+    from ..engine.generate import Engine
+
+
+# Address space of a process that has imported torch and transformers on CPU; a tiny model loads
+# with 880 MiB and not with 730.
+_TORCH_BYTES = 800 * 2**20
+
+
+class Wanted(Protocol):
+    """Where and how to run a model."""
+
+    @property
+    def dtype(self) -> DType:
+        """Number format."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where to run."""
+        ...
+
+    @property
+    def attention(self) -> Attention:
+        """Kernels to prefill with."""
+        ...
+
+    @property
+    def decode_weights(self) -> DecodeWeights:
+        """What decoding reads its weights from."""
+        ...
+
+    @property
+    def offline(self) -> bool:
+        """Open no socket."""
+        ...
+
+
+@contextmanager
+def before_torch() -> Iterator[None]:
+    """Set what has to be set before torch is imported; import it and load a model inside.
+
+    Raises:
+        OutOfMemoryError: when the process may not have as much memory as torch's libraries take.
+    """
+    _check_address_space()
+    # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
+    # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
+    # idle and makes prefill twice as fast when one is busy.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:  # every disk is full or read-only
+        # torch._dynamo makes a folder for compiled code when it is imported; nothing is compiled.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
+    with existing_folder():
+        yield
+
+
+def _check_address_space() -> None:
+    """Fail in time: where OpenBLAS cannot have its buffers, it ends the process with code 1."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _TORCH_BYTES:
+        raise OutOfMemoryError(
+            f"ulimit -v allows {limit // 2**20} MiB, and PyTorch takes {_TORCH_BYTES // 2**20}",
+            "raise the limit",
+        )
+
+
+def load_engine(model: str, wanted: Wanted, bars: ProgressBars) -> Engine:
+    """Load a model by its name.
+
+    Raises:
+        FastKVError: when it cannot be had or does not fit.
+    """
+    with before_torch():
+        from ..engine.generate import Engine
+
+        return Engine.load(
+            model,
+            dtype=wanted.dtype,
+            device=wanted.device,
+            attention=wanted.attention,
+            decode_weights=wanted.decode_weights,
+            offline=wanted.offline,
+            on_progress=lambda step: bars.update(step.activity, step.done, step.total, step.unit),
+        )

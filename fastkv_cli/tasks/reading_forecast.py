@@ -1,0 +1,55 @@
+"""How a text would go through the model, told before any of it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..config import Length
+from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, ask_task
+from ..stats import ReadingForecast
+from .answer_question import answer_tokens, split_to_score
+from .corpus import Corpus
+from .summary import split_to_note
+from .work import Window
+
+
+def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> ReadingForecast:
+    """Of `ask`, for that of one or more questions that leaves the least room for text.
+
+    Raises:
+        ContextError: when it leaves none.
+    """
+    room = min(window.room(ask_task(question), corpus.num_tokens) for question in questions)
+    if corpus.num_tokens <= room:
+        return _at_once(corpus, window, room)
+    parts = split_to_score(corpus, room)
+    used = answer_tokens(room)
+    way = f"scored, and answered from the best {used:,} tokens"
+    return _in_parts(corpus, parts, window.size - room + max(_longest(parts), used), way)
+
+
+def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingForecast:
+    """Of `summarize`.
+
+    Raises:
+        ContextError: when the window leaves no room for text.
+    """
+    room = window.room(SUMMARY_TASKS[length], corpus.num_tokens)
+    if corpus.num_tokens <= room:
+        return _at_once(corpus, window, room)
+    room = window.room(PART_TASK, corpus.num_tokens)
+    parts = split_to_note(corpus, room)
+    way = "a note taken on each, and the summary made of those"
+    return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
+
+
+def _at_once(corpus: Corpus, window: Window, room: int) -> ReadingForecast:
+    return ReadingForecast(corpus.num_tokens, 1, window.size - room + corpus.num_tokens)
+
+
+def _in_parts(corpus: Corpus, parts: list[slice], longest: int, way: str) -> ReadingForecast:
+    return ReadingForecast(corpus.num_tokens, len(parts), longest, way)
+
+
+def _longest(parts: list[slice]) -> int:
+    return int(max(part.stop - part.start for part in parts))
