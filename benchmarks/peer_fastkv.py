@@ -12,12 +12,11 @@ import argparse
 
 from peer_worker import Figures, serve
 
-from fastkv_cli.cli.option_sets import MeasureOptions
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.methods.tuning import load_tuning
-from fastkv_cli.output.console import stderr_console
-from fastkv_cli.output.progress import ProgressBars
 from fastkv_cli.session.loading import load_engine
+from fastkv_cli.session.observer import SILENT
+from fastkv_cli.session.options import DeviceOptions
 
 SETTINGS = {
     "full": MethodSettings(MethodName.FULL),
@@ -33,8 +32,7 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--dtype", type=DType, default=DType.AUTO)
     arguments = parser.parse_args()
-    bars = ProgressBars(stderr_console(), enabled=False)
-    engine = load_engine(arguments.model, MeasureOptions(dtype=arguments.dtype), bars)
+    engine = load_engine(arguments.model, DeviceOptions(dtype=arguments.dtype), SILENT)
     from fastkv_cli.engine.methods import build_method
 
     tuning = load_tuning(engine.loaded.name, engine.loaded.revision)

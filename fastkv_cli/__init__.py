@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         SnapKV,
         StreamingLLM,
     )
+    from .session.answer import Answer
+    from .session.chat import Chat
+    from .session.observer import Observer
+    from .session.session import Session, open  # noqa: A004 (fastkv.open)
 
 _METHODS = (
     "AdaKV",
@@ -55,7 +59,11 @@ _HOMES = {
     "Document": ".documents",
     "Engine": ".engine.generate",
     **dict.fromkeys(_METHODS, ".engine.methods"),
-    "Generation": ".events",
+    "Generation": ".engine.generation",
+    **dict.fromkeys(("Session", "open"), ".session.session"),
+    "Answer": ".session.answer",
+    "Chat": ".session.chat",
+    "Observer": ".session.observer",
     "load_document": ".documents",
 }
 
@@ -63,6 +71,8 @@ __all__ = [
     "H2O",
     "TOVA",
     "AdaKV",
+    "Answer",
+    "Chat",
     "Document",
     "Engine",
     "FastKV",
@@ -71,11 +81,14 @@ __all__ = [
     "GemFilter",
     "Generation",
     "HeadKV",
+    "Observer",
     "PyramidKV",
+    "Session",
     "SnapKV",
     "StreamingLLM",
     "__version__",
     "load_document",
+    "open",
 ]
 
 

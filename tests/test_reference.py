@@ -23,8 +23,8 @@ from fastkv_cli.cli.json_fields import (
 )
 from fastkv_cli.cli.reference import reference_page
 from fastkv_cli.errors import UsageError
-from fastkv_cli.output.render.answer_tables import render_failure, report_fields
 from fastkv_cli.output.render.extraction import extract, render_json
+from fastkv_cli.output.render.report_json import render_failure, report_fields
 from fastkv_cli.stats import StateStats
 
 CLONE = Path(__file__).parents[1]

@@ -14,7 +14,8 @@ import pytest
 from conftest import environment
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.output.render.answer_tables import render_json, render_tables
+from fastkv_cli.output.render.answer_tables import render_tables
+from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.stats import (
     Citation,
     DecodingWeights,

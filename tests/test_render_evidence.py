@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastkv_cli.output.render.evidence_rows import cite_mark, evidence_fields, evidence_rows
+from fastkv_cli.evidence.places import cite_mark
+from fastkv_cli.output.render.evidence_rows import evidence_rows
+from fastkv_cli.output.render.report_json import evidence_fields
 from fastkv_cli.stats import Citation, Evidence
 
 

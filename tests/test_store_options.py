@@ -8,7 +8,7 @@ import pytest
 from processes import Capture
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.option_sets import RunOptions
+from fastkv_cli.cli.options import RunOptions
 from fastkv_cli.config import StoreMode, store_limit_bytes, store_mode
 from fastkv_cli.errors import ExitCode, UsageError
 
@@ -42,8 +42,8 @@ def test_the_option_then_the_variable(
     if variable is not None:
         monkeypatch.setenv("FASTKV_STORE", variable)
     assert store_mode(option) == mode
-    assert RunOptions(store=option).request(["a.txt"]).store == mode
-    assert RunOptions(no_store=True).request(["a.txt"]).store == StoreMode.OFF
+    assert RunOptions(store=option).store_mode == mode
+    assert RunOptions(no_store=True).store_mode == StoreMode.OFF
 
 
 def test_a_limit_of_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,4 +83,4 @@ def test_wrong_usage(
 
 
 def test_off_twice_is_off() -> None:
-    assert RunOptions(no_store=True, store=StoreMode.OFF).request(["a"]).store == StoreMode.OFF
+    assert RunOptions(no_store=True, store=StoreMode.OFF).store_mode == StoreMode.OFF

@@ -5,7 +5,7 @@ A test compares the names with what the commands print.
 
 from __future__ import annotations
 
-from ..output.render.answer_tables import SCHEMA
+from ..output.render.report_json import SCHEMA
 
 ANSWER_FIELDS = {
     "schema": f"`{SCHEMA}`",

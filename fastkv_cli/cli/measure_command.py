@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.methods.tuning import Tuning, load_tuning
-from ..errors import InterruptedRunError
-from ..output.console import AnswerWriter, Messages, stderr_console
+from ..output.console import Messages
 from ..output.output_file import check_writable
 from ..output.progress import ProgressBars
-from ..output.render.answer_tables import describe_weights
+from ..output.render.report_json import describe_weights
 from ..session.loading import load_engine
 from ..system.trust import cache_warning
 from ..version import __version__
-from .option_sets import MeasureOptions
+from .options import MeasureOptions
+from .run import Run
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -108,23 +108,21 @@ def run_prepared(model: str, options: MeasureOptions, prepare: Prepare, hint: st
     Raises:
         FastKVError: whatever went wrong, with its exit code.
     """
-    console = stderr_console()
-    writer = AnswerWriter(options.output, force=options.force)
-    messages = Messages(console, quiet=options.quiet)
-    try:
-        with ProgressBars(console, enabled=not options.quiet) as bars:
-            measure = prepare(bars, messages)
-            bars.update("starting")
-            if warning := cache_warning():
-                messages.warn(warning)
-            engine = load_engine(model, options, bars)
-            tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-            bench = Bench(engine, tuning, bars, messages)
-            result = measure(bench)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted", hint) from None
-    writer.write(result)
-    writer.finish()
+    with Run(
+        quiet=options.quiet, debug=options.debug, output=options.output, force=options.force
+    ) as running:
+        running.what_is_left = lambda: hint
+        bars, messages = running.bars, running.messages
+        measure = prepare(bars, messages)
+        bars.update("starting")
+        if warning := cache_warning():
+            messages.warn(warning)
+        engine = load_engine(model, options, running.observer)
+        tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+        bench = Bench(engine, tuning, bars, messages)
+        result = measure(bench)
+    running.writer.write(result)
+    running.writer.finish()
     for call in bench.when_written:
         call()
 

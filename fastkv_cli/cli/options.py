@@ -1,27 +1,167 @@
-"""The options that commands share, each written once."""
+"""Options on the command line: what session/options.py declares, and what only a console has."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..config import (
-    EMBEDDED_MODEL,
-    Attention,
-    DecodeWeights,
-    DType,
-    MethodName,
-    Preset,
-    StoreMode,
+from ..errors import UsageError
+from ..session.options import (
+    DeviceOptions,
+    DocumentOptions,
+    Group,
+    ModelOptions,
+    Option,
+    SessionOptions,
+    option,
 )
 
-_METHOD = "Compression"
-_MODEL = "Model"
-_STORE = "Document state"
-_ANSWER = "Answer"
-_OUTPUT = "Output"
+
+@dataclass(frozen=True, kw_only=True)
+class MessageOptions:
+    """What is shown beside an answer."""
+
+    quiet: bool = option(False, Group.OUTPUT, "Show nothing on stderr but errors.", "--quiet", "-q")
+    debug: bool = option(False, Group.OUTPUT, "Show the traceback of an error.", "--debug")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Where the answer goes."""
+
+    output: Path | None = option(
+        None,
+        Group.OUTPUT,
+        "Write to FILE, whole or not at all, in place of stdout.",
+        "--output",
+        "-o",
+        metavar="FILE",
+        shown_default=False,
+    )
+    force: bool = option(False, Group.OUTPUT, "Let -o replace a file that exists.", "--force")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """Whether the statistics are shown."""
+
+    stats: bool | None = option(
+        None,
+        Group.OUTPUT,
+        "Show the statistics after the answer, on stderr.",
+        "--stats/--no-stats",
+        shown_default="shown, except with --json",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOutput(MessageOptions, FileOptions, StatsOptions):
+    """How an answer is shown."""
+
+    json: bool = option(
+        False, Group.OUTPUT, "Print one JSON object: the answer and the statistics.", "--json"
+    )
+
+    @property
+    def shows_stats(self) -> bool:
+        """Whether the statistics are shown."""
+        return self.stats if self.stats is not None else not self.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(AnswerOutput, SessionOptions):
+    """All options of `ask` and `summarize`."""
+
+    resume: bool = option(
+        False,
+        Group.DOCUMENT,
+        "Continue an interrupted run from its finished parts.",
+        "--resume",
+    )
+    dry_run: bool = option(
+        False,
+        Group.OUTPUT,
+        "Tell pages, tokens, parts and memory; load no weights and answer nothing.",
+        "--dry-run",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(MessageOptions, SessionOptions):
+    """All options of a conversation."""
+
+    json: bool = option(
+        False,
+        Group.OUTPUT,
+        "Print a line of JSON for each answer, with its statistics, in place of the answer.",
+        "--json",
+    )
+    stats: bool = option(
+        False,
+        Group.OUTPUT,
+        "Show the statistics after each answer, on stderr, as /stats does.",
+        "--stats/--no-stats",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractOptions(MessageOptions, FileOptions, StatsOptions, ModelOptions, DocumentOptions):
+    """All options of `extract`."""
+
+    offline: bool = option(
+        False,
+        Group.MODEL,
+        "Open no socket (as HF_HUB_OFFLINE=1).",
+        "--offline",
+        env="FASTKV_OFFLINE",
+    )
+    json: bool = option(False, Group.OUTPUT, "Print one JSON object: the pages, counted.", "--json")
+
+    @property
+    def shows_stats(self) -> bool:
+        """Whether the statistics are shown."""
+        return self.stats if self.stats is not None else not self.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(MessageOptions, FileOptions, DeviceOptions):
+    """The options of the commands that measure a model."""
+
+    json: bool = option(
+        False,
+        Group.OUTPUT,
+        "Print one JSON object: all figures, and what they were measured with.",
+        "--json",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMeasureOptions(MeasureOptions, ModelOptions):
+    """The same, where the model is an option."""
+
+
+PlainOptions = MessageOptions  # of the commands that need no model
+
+
+def check_exists(name: str, path: Path | None) -> None:
+    """Raise a UsageError where an option names something that is not there."""
+    try:
+        if path is None or path.exists():
+            return
+    except OSError as error:  # a name that is too long for one, or a folder without rights
+        raise UsageError(f"{name} {path} cannot be read ({error.strerror})", "check it") from None
+    raise UsageError(f"{name} {path} is not there", "check the path")
+
+
+def check_samples(samples: int) -> None:
+    """Raise a UsageError unless something is to be asked."""
+    if samples < 1:
+        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
 
 
 def complete_models(incomplete: str) -> list[str]:
@@ -31,265 +171,61 @@ def complete_models(incomplete: str) -> list[str]:
     return [name for name in known_model_names() if name.startswith(incomplete)]
 
 
-ModelOpt = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="NAME",
-        envvar="FASTKV_MODEL",
-        autocompletion=complete_models,
-        rich_help_panel=_MODEL,
-        help=f"{EMBEDDED_MODEL}, a Hugging Face id (org/name or org/name@revision), a folder, "
-        "or a .gguf file.",
-    ),
-]
-DTypeOpt = Annotated[
-    DType,
-    typer.Option(
-        envvar="FASTKV_DTYPE",
-        rich_help_panel=_MODEL,
-        help="Number format; auto is bfloat16 where the hardware multiplies it.",
-    ),
-]
-DeviceOpt = Annotated[
-    str,
-    typer.Option(
-        metavar="DEVICE",
-        envvar="FASTKV_DEVICE",
-        rich_help_panel=_MODEL,
-        help="auto, cpu, cuda, cuda:N or mps.",
-    ),
-]
-AttentionOpt = Annotated[
-    Attention,
-    typer.Option(
-        envvar="FASTKV_ATTENTION",
-        rich_help_panel=_MODEL,
-        help="Attention kernels; flash needs CUDA and the flash extra.",
-    ),
-]
-DecodeWeightsOpt = Annotated[
-    DecodeWeights,
-    typer.Option(
-        envvar="FASTKV_DECODE_WEIGHTS",
-        rich_help_panel=_MODEL,
-        help="Decode from packed copies of the weights, on CPU, or from the model's own.",
-    ),
-]
-OfflineOpt = Annotated[
-    bool,
-    typer.Option(
-        "--offline",
-        envvar="FASTKV_OFFLINE",
-        rich_help_panel=_MODEL,
-        help="Open no socket (as HF_HUB_OFFLINE=1).",
-    ),
-]
-MethodOpt = Annotated[
-    MethodName,
-    typer.Option(
-        envvar="FASTKV_METHOD",
-        rich_help_panel=_METHOD,
-        help="How to compress; full is the exact, uncompressed baseline.",
-    ),
-]
-PresetOpt = Annotated[
-    Preset | None,
-    typer.Option(
-        envvar="FASTKV_PRESET",
-        rich_help_panel=_METHOD,
-        help="How far to compress, by what it may cost in answers.",
-        show_default="balanced; quality for summaries",
-    ),
-]
-BudgetOpt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE|TOKENS",
-        envvar="FASTKV_BUDGET",
-        rich_help_panel=_METHOD,
-        help="KV cache to KEEP: a share of the prompt (10%) or a number of tokens (512, 2k).",
-    ),
-]
-TSPLayerOpt = Annotated[
-    int | None,
-    typer.Option(
-        metavar="LAYER",
-        rich_help_panel=_METHOD,
-        help="The layer, counted from 0, behind which only the tokens that matter go on.",
-    ),
-]
-TSPRateOpt = Annotated[
-    float | None,
-    typer.Option(
-        metavar="RATE",
-        rich_help_panel=_METHOD,
-        help="The share of the tokens that go on, above 0 and at most 1.",
-    ),
-]
-StoreOpt = Annotated[
-    StoreMode | None,
-    typer.Option(
-        "--store",
-        rich_help_panel=_STORE,
-        help="Keep what the first layers computed of the documents (keys, values and hidden "
-        "states) on disk, so that a further question starts from it; int8 takes half the space.",
-        show_default="FASTKV_STORE, or exact",
-    ),
-]
-NoStoreOpt = Annotated[
-    bool,
-    typer.Option(
-        "--no-store",
-        rich_help_panel=_STORE,
-        help="Keep nothing of the documents on disk, and use nothing that is (as --store off).",
-    ),
-]
-MaxTokensOpt = Annotated[
-    int | None,
-    typer.Option(metavar="TOKENS", rich_help_panel=_ANSWER, help="The most tokens to answer with."),
-]
-TemperatureOpt = Annotated[
-    float,
-    typer.Option(
-        "--temperature",
-        "--temp",
-        metavar="T",
-        rich_help_panel=_ANSWER,
-        help="0 takes the likeliest token, without loops; higher varies.",
-    ),
-]
-SeedOpt = Annotated[
-    int,
-    typer.Option(metavar="N", rich_help_panel=_ANSWER, help="The same seed, the same answer."),
-]
-CiteOpt = Annotated[
-    bool,
-    typer.Option(
-        "--cite",
-        rich_help_panel=_ANSWER,
-        help="Name the page that carried the answer behind it, as \\[p. 12]; of a summary all.",
-    ),
-]
-CheckOpt = Annotated[
-    bool,
-    typer.Option(
-        "--check/--no-check",
-        rich_help_panel=_ANSWER,
-        help="Look up in the text what the answer says; where nothing in it can be the answer, "
-        "say so in its place.",
-    ),
-]
-ResumeOpt = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        rich_help_panel=_ANSWER,
-        help="Go on from the parts of a long text that an interrupted run has read.",
-    ),
-]
-PagesOpt = Annotated[
-    str | None,
-    typer.Option(metavar="PAGES", help="Pages of a PDF to read, as 1-5,9,20- (the first is 1)."),
-]
-PasswordOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--password",
-        "--pdf-password",
-        metavar="TEXT",
-        envvar="FASTKV_PDF_PASSWORD",
-        help="The password of an encrypted PDF; better typed when asked, or in the environment.",
-    ),
-]
-EncodingOpt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        envvar="FASTKV_ENCODING",
-        help="What texts and web pages are in, as cp1252 or gb18030, where it is not told by them.",
-        show_default="found out",
-    ),
-]
-ExtractTimeoutOpt = Annotated[
-    float,
-    typer.Option(
-        metavar="SECONDS",
-        envvar="FASTKV_EXTRACT_TIMEOUT",
-        help="The most time for getting the text out of one document.",
-    ),
-]
-DryRunOpt = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        rich_help_panel=_OUTPUT,
-        help="Tell pages, tokens, parts and memory; load no weights and answer nothing.",
-    ),
-]
-JsonOpt = Annotated[
-    bool,
-    typer.Option(
-        "--json", rich_help_panel=_OUTPUT, help="One JSON object: the answer and the statistics."
-    ),
-]
-FiguresOpt = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        rich_help_panel=_OUTPUT,
-        help="One JSON object: all figures, and what they were measured with.",
-    ),
-]
-TextJsonOpt = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object: the pages, counted."),
-]
-ChatJsonOpt = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        rich_help_panel=_OUTPUT,
-        help="A line of JSON for each answer, with its statistics, in place of the answer.",
-    ),
-]
-ChatStatsOpt = Annotated[
-    bool,
-    typer.Option(
-        "--stats/--no-stats",
-        rich_help_panel=_OUTPUT,
-        help="The statistics after each answer, on stderr, as /stats shows them.",
-    ),
-]
-StatsOpt = Annotated[
-    bool | None,
-    typer.Option(
-        "--stats/--no-stats",
-        rich_help_panel=_OUTPUT,
-        help="The statistics after the answer, on stderr.",
-        show_default="shown, except with --json",
-    ),
-]
-QuietOpt = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="Nothing on stderr but errors."),
-]
-OutputOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
-        help="Write to FILE, whole or not at all, in place of stdout.",
-    ),
-]
-ForceOpt = Annotated[
-    bool,
-    typer.Option("--force", rich_help_panel=_OUTPUT, help="Let -o replace a file that exists."),
-]
-DebugOpt = Annotated[
-    bool,
-    typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show the traceback of an error."),
-]
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a dataclass; it receives them whole, as `options`.
+
+    Typer reads options off a function's signature, so the fields are put into one. Which dataclass
+    it is, the annotation of the parameter `options` tells.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    kind = own["options"].annotation
+    hints = get_type_hints(kind)
+    shared = [
+        inspect.Parameter(
+            declared.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=declared.default,
+            annotation=_annotation(declared, hints[declared.name]),
+        )
+        for declared in sorted(fields(kind), key=_panel)
+    ]
+    kept = [parameter for parameter in own.values() if parameter.name != "options"]
+
+    def expanded(**values: Any) -> None:
+        mine = {parameter.name: values.pop(parameter.name) for parameter in kept}
+        command(**mine, options=kind(**values))
+
+    signature = inspect.Signature([*kept, *shared])
+    expanded.__signature__ = signature  # type: ignore[attr-defined]
+    expanded.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in signature.parameters.values()
+    }
+    expanded.__name__, expanded.__doc__ = command.__name__, command.__doc__
+    return expanded
+
+
+def _panel(declared: Field[Any]) -> int:
+    """Panels in the order of `Group`; what is declared of a panel stays in its order."""
+    return list(Group).index(_option(declared).group)
+
+
+def _option(declared: Field[Any]) -> Option:
+    found: Option = declared.metadata["option"]
+    return found
+
+
+def _annotation(declared: Field[Any], kind: Any) -> Any:
+    """The type of an option with all that Typer wants to know of it."""
+    known = _option(declared)
+    return Annotated[
+        kind,
+        typer.Option(
+            *known.flags,
+            metavar=known.metavar,
+            envvar=known.env,
+            help=known.help,
+            show_default=known.shown_default,
+            rich_help_panel=known.group,
+            autocompletion=complete_models if known.completes == "models" else None,
+        ),
+    ]

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import DEFAULT_ANSWER_TOKENS
 from ..errors import (
     ClosedPipeError,
     FastKVError,
-    InterruptedRunError,
     OutputError,
     PartlyFailedError,
     UsageError,
     as_failure,
 )
-from ..output.console import AnswerWriter, Messages, stderr_console
-from ..output.progress import ProgressBars
-from ..output.render.answer_tables import render_failure, render_json
+from ..output.observer import ConsoleObserver
 from ..output.render.question_tables import render_tables
-from ..session.request import Display, Request
-from ..session.session import Session, answer, open_session
-from ..tasks import NOTHING_TO_RESUME, PartStore, ask
-from .shown import Shown
+from ..output.render.report_json import render_failure, render_json
+from ..session.session import Session
+from ..tasks import NOTHING_TO_RESUME
+from .run import Run
 
 if TYPE_CHECKING:
     from ..stats import RunReport
+    from .options import RunOptions
 
 STDIN = "-"
 _MAX_BYTES = 2**23  # of a file of questions: more than anybody asks, less than memory
@@ -85,70 +83,63 @@ def _lines_of(file: str) -> list[str]:
     return questions
 
 
-def run(request: Request, questions: Sequence[str], max_tokens: int, display: Display) -> None:
+def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> None:
     """Answer questions one after the other, each with a line of JSON as soon as it is answered.
 
     Args:
-        request: what is to be done.
+        sources: the documents.
+        options: of the command; the answers are JSON in any case.
         questions: one or more.
-        max_tokens: the most tokens to answer each with.
-        display: how to show it; the answers are JSON in any case.
 
     Raises:
         FastKVError: whatever went wrong, with its exit code; what goes wrong with one question
             costs no other, and is raised at the end.
     """
-    console = stderr_console()
-    messages = Messages(console, quiet=display.quiet)
-    writer = AnswerWriter(display.output, force=display.force)
-    bars = ProgressBars(console, enabled=not display.quiet)
-    opening = Shown(bars, messages, None, max_tokens, display.cite, display.debug)
     results: list[RunReport | FastKVError] = []
-    try:
-        with bars:
-            session = open_session("ask", request, max_tokens, opening, asks_again=True)
-            for result, line in _answer_all(session, request, questions, opening):
-                bars.close()
+    with Run(
+        quiet=options.quiet,
+        debug=options.debug,
+        output=options.output,
+        force=options.force,
+        max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
+    ) as running:
+        answered = f"of {len(questions)} questions are answered"
+        running.what_is_left = lambda: "; ".join(
+            filter(None, (f"{len(results)} {answered}", running.unwritten))
+        )
+        session = Session(sources, options, running.observer, command="ask", resume=options.resume)
+        with session:
+            for result, line in _answer_all(session, questions, running.observer):
+                running.bars.close()
                 results.append(result)
-                writer.write(f"{line}\n")
-        writer.finish()
-    except Exception:  # as where the disk filled up meanwhile
-        writer.give_up()
-        raise
-    except KeyboardInterrupt:
-        writer.give_up()
-        unwritten = f"; {display.output} was not written" if display.output else ""
-        done = f"{len(results)} of {len(questions)} questions are answered{unwritten}"
-        raise InterruptedRunError("interrupted", done) from None
-    if display.stats if display.stats is not None else not display.json:
-        messages.show(render_tables(questions, results))
+                running.writer.write(f"{line}\n")
+                session.drop_parts()
+            running.writer.finish()
+    if options.shows_stats:
+        running.messages.show(render_tables(questions, results))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))
 
 
 def _answer_all(
-    session: Session, request: Request, questions: Sequence[str], opening: Shown
+    session: Session, questions: Sequence[str], observer: ConsoleObserver
 ) -> Iterator[tuple[RunReport | FastKVError, str]]:
     """For each question, its report or what went wrong, and a line for programs."""
-    needs_resuming = request.resume
+    needs_resuming = session.resumes
     for number, question in enumerate(questions, start=1):
-        shown = opening.afresh(f"{number}/{len(questions)} ")
-        parts = PartStore(enabled=True, resume=request.resume, warn=shown.warn, note=opening.note)
+        observer.begin(f"{number}/{len(questions)} ")
         try:
-            with parts:
-                report = answer(session, partial(ask, question=question), shown, parts)
-                parts.finish()
+            report = session.ask(question).report
             line = render_json(report, indent=None)
         except (ClosedPipeError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 (the other questions are to be answered)
-            shown.warn_of(error, f"question {number}")
             failure = as_failure(error)
+            observer.failure(error, f"question {number}: {failure}")
             yield failure, render_failure("ask", question, failure)
         else:
-            session = session.again()
             yield report, line
-        needs_resuming &= not parts.is_open
+        needs_resuming &= not session.read_in_parts
     if needs_resuming:
-        opening.note(NOTHING_TO_RESUME)
+        observer.note(NOTHING_TO_RESUME)

@@ -17,7 +17,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ExitCode
-from ..output.render.answer_tables import SCHEMA
+from ..output.render.report_json import SCHEMA
 from .app import app
 from .json_fields import ANSWER_FIELDS, DRY_RUN_FIELDS, EXTRACT_FIELDS, FAILURE_FIELDS
 

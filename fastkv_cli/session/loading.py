@@ -1,4 +1,4 @@
-"""Loading the engine the way that the command line does, with a bar."""
+"""Loading the engine of a session."""
 
 from __future__ import annotations
 
@@ -6,49 +6,22 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from ..config import Attention, DecodeWeights, DType
+from ..config import DType
 from ..errors import OutOfMemoryError
-from ..output.progress import ProgressBars
 from ..system.isolated import existing_folder
+from .observer import Observer
+from .options import DeviceOptions
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
+    from ..engine.model.loader import LoadedModel
 
 
 # Address space of a process that has imported torch and transformers on CPU; a tiny model loads
 # with 880 MiB and not with 730.
 _TORCH_BYTES = 800 * 2**20
-
-
-class Wanted(Protocol):
-    """Where and how to run a model."""
-
-    @property
-    def dtype(self) -> DType:
-        """Number format."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Where to run."""
-        ...
-
-    @property
-    def attention(self) -> Attention:
-        """Kernels to prefill with."""
-        ...
-
-    @property
-    def decode_weights(self) -> DecodeWeights:
-        """What decoding reads its weights from."""
-        ...
-
-    @property
-    def offline(self) -> bool:
-        """Open no socket."""
-        ...
 
 
 @contextmanager
@@ -86,7 +59,7 @@ def _check_address_space() -> None:
         )
 
 
-def load_engine(model: str, wanted: Wanted, bars: ProgressBars) -> Engine:
+def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engine:
     """Load a model by its name.
 
     Raises:
@@ -97,10 +70,40 @@ def load_engine(model: str, wanted: Wanted, bars: ProgressBars) -> Engine:
 
         return Engine.load(
             model,
-            dtype=wanted.dtype,
-            device=wanted.device,
-            attention=wanted.attention,
-            decode_weights=wanted.decode_weights,
-            offline=wanted.offline,
-            on_progress=lambda step: bars.update(step.activity, step.done, step.total, step.unit),
+            dtype=options.dtype,
+            device=options.device,
+            attention=options.attention,
+            decode_weights=options.decode_weights,
+            offline=options.offline,
+            on_progress=lambda step: observer.progress(
+                step.activity, step.done, step.total, step.unit
+            ),
+        )
+
+
+def load_outline(
+    model: str,
+    observer: Observer,
+    *,
+    dtype: DType = DType.AUTO,
+    device: str = "auto",
+    offline: bool = False,
+) -> LoadedModel:
+    """The tokenizer of a model, and the model without its weights.
+
+    Raises:
+        FastKVError: when it cannot be had.
+    """
+    with before_torch():
+        from ..engine.model.loader import load_model
+
+        return load_model(
+            model,
+            dtype=dtype,
+            device=device,
+            offline=offline,
+            on_progress=lambda step: observer.progress(
+                step.activity, step.done, step.total, step.unit
+            ),
+            with_weights=False,
         )

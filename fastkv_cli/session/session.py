@@ -1,186 +1,412 @@
-"""Documents and a model, made ready once, and any number of tasks done with them."""
+"""Documents and a model, opened once, and any number of tasks done with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from ..cli.shown import Shown
+from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset
 from ..engine.generation import Piece
 from ..engine.methods.tuning import load_tuning
-from ..errors import FastKVError
-from ..output.render.evidence_rows import cite_mark
-from ..stats import Evidence, ModelStats, RunReport
+from ..errors import FastKVError, UsageError, as_failure
+from ..evidence.places import cite_mark
+from ..prompts.prompt import Turn
+from ..stats import DocumentStats, Evidence, ModelStats, RunReport
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, gather_evidence
+from ..tasks import Outcome, PartStore, Work, ask, gather_evidence, summarize
+from .answer import Answer
 from .loading import load_engine
+from .observer import SILENT, Observer
+from .options import SessionOptions
 from .reading import read_documents
-from .request import Request
+
+if TYPE_CHECKING:
+    from ..engine.generate import Engine
+    from ..engine.methods import Method
+    from .chat import Chat
 
 _SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
 
 
-@dataclass(frozen=True, slots=True)
+def open(  # noqa: A001 (fastkv.open, as one opens a file)
+    *sources: str | os.PathLike[str],
+    observer: Observer = SILENT,
+    resume: bool = False,
+    **options: Any,
+) -> Session:
+    """Open documents and a model, to ask and summarize.
+
+    Args:
+        sources: files, folders and patterns; "-" is standard input.
+        observer: told what the session does; by default nobody is.
+        resume: continue an interrupted run from its finished parts.
+        options: those of the command line, by the same names and with the same defaults
+            (`SessionOptions`): model, method, budget, pages, …
+
+    Raises:
+        UsageError: when an option is unknown or its value cannot be meant.
+        FastKVError: when a document cannot be read, or the model cannot be had.
+    """
+    try:
+        chosen = SessionOptions(**options)
+    except TypeError as error:
+        name = str(error).partition("'")[2].partition("'")[0]
+        raise UsageError(f"there is no option {name!r}", "see fastkv ask --help") from None
+    return Session([os.fspath(source) for source in sources], chosen, observer, resume=resume)
+
+
 class Session:
-    """What every answer of a run starts from.
+    """What every answer about some documents starts from.
+
+    One thread at a time may use it: a second one gets a UsageError. Use as a context manager, or
+    call `close`, which frees the model and what is held of the documents.
 
     Attributes:
-        command: the command's name, for the reports.
-        work: the loaded model, the text and the settings; a task has its own store of parts.
-        settings: where the method's settings come from; empty where it has none.
-        extract_s: seconds to read the documents from disk.
-        load_s: seconds to load the model.
-        warnings: of reading the documents, one line each.
+        documents: as they were read.
+        resumes: whether tasks continue an interrupted run.
+        last: the answer that was finished last; None before the first, and while one grows.
+        kept_parts: what an interrupted task has kept, as `12 of 40 parts are kept`; or nothing.
+        read_in_parts: whether the last task read the text in parts.
     """
 
-    command: str
-    work: Work
-    settings: str
-    extract_s: float
-    load_s: float
-    warnings: tuple[str, ...] = ()
+    def __init__(
+        self,
+        sources: Sequence[str],
+        options: SessionOptions,
+        observer: Observer = SILENT,
+        *,
+        command: str = "",
+        resume: bool = False,
+        asks_again: bool = True,
+    ) -> None:
+        """Read the documents, load the model and tokenize the text.
+
+        Args:
+            sources: files, folders and patterns; "-" is standard input.
+            options: how to read, compress and answer.
+            observer: told what the session does.
+            command: stands in the reports in place of the task's name.
+            resume: continue an interrupted run from its finished parts.
+            asks_again: whether there may be a further question, so that without a store what is
+                known of the documents has to be held in memory.
+
+        Raises:
+            FastKVError: when a document cannot be read, or the model cannot be had.
+        """
+        options.check_all()
+        self.options, self.observer = options, observer
+        self._command, self.resumes, self._asks_again = command, resume, asks_again
+        self._lock = threading.Lock()
+        self._parts: PartStore | None = None
+        self._works: dict[Preset, Work] = {}
+        self._warnings: list[str] = []
+        self.last: Answer | None = None
+        self.kept_parts, self.read_in_parts = "", False
+        documents, self._extract_s = read_documents(sources, options.read, observer, self._warn)
+        self.documents = tuple(documents)
+        observer.progress("starting")
+        if warning := cache_warning():
+            self._warn(warning)
+        engine = load_engine(options.model, options, observer)
+        self._engine: Engine | None = engine
+        self._load_s = engine.load_s
+        self._tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+        method = self._method(Preset.BALANCED)
+        method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
+        engine.reset_peak_memory()
+        observer.progress("tokenizing")
+        from ..tasks.corpus import join_documents
+
+        self._corpus = join_documents(self.documents, engine.tokenizer, options.extract_timeout)
+        self._opening_warnings = tuple(self._warnings)
+
+    def ask(self, question: str) -> Answer:
+        """Answer a question from the documents, whatever their length.
+
+        Raises:
+            UsageError: when the question is empty, or another thread is at work here.
+            ContextError: when the question leaves no room for text in the model's window.
+            FastKVError: whatever else went wrong.
+        """
+        return self._finish(self.stream(question))
+
+    def stream(self, question: str) -> Iterator[str]:
+        """Answer a question piece by piece; `last` is the answer once it is finished.
+
+        Raises as `ask`.
+        """
+        return self._do("ask", partial(ask, question=_checked(question)), DEFAULT_ANSWER_TOKENS)
+
+    def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
+        """Summarize the documents, whatever their length.
+
+        Args:
+            length: "short", "medium" or "long".
+
+        Raises:
+            UsageError: when there is no such length, or another thread is at work here.
+            FastKVError: whatever else went wrong.
+        """
+        return self._finish(self.stream_summary(length))
+
+    def stream_summary(self, length: Length | str = Length.MEDIUM) -> Iterator[str]:
+        """Summarize the documents piece by piece; raises as `summarize`."""
+        try:
+            length = Length(length)
+        except ValueError:
+            lengths = ", ".join(Length)
+            raise UsageError(f"length {length!r} is unknown", f"it is one of {lengths}") from None
+        task = partial(summarize, length=length)
+        return self._do("summarize", task, DEFAULT_MAX_TOKENS[length], Preset.QUALITY)
+
+    def chat(self) -> Chat:
+        """Begin a conversation: each question knows the turns before it."""
+        from .chat import Chat
+
+        return Chat(self)
+
+    def drop_parts(self) -> None:
+        """Forget the parts of the last task: its answer is where it belongs."""
+        self._settle_parts(finished=True)
+
+    def close(self) -> None:
+        """Free the model and what is held of the documents; the answers so far stay."""
+        self.drop_parts()
+        self._engine = None
+        self._works.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._settle_parts(finished=False)  # so that a further run can resume
+        self.close()
 
     @property
     def paths(self) -> list[str]:
-        """Those of the documents, in order."""
-        return [document.path for document in self.work.corpus.documents]
+        """Those of the documents, as they were named or found, in order."""
+        return [document.path for document in self.documents]
 
-    def again(self) -> Session:
-        """The same for a further answer: nothing is read or loaded for it."""
-        return replace(self, extract_s=0.0, load_s=0.0)
+    @property
+    def document_stats(self) -> tuple[DocumentStats, ...]:
+        """What was read of each document."""
+        return self._corpus.stats
 
+    def stream_turn(self, question: str, history: Sequence[Turn]) -> Iterator[str]:
+        """Answer a question of a conversation piece by piece, behind the turns before it."""
+        task = partial(ask, question=_checked(question), history=history)
+        return self._do("chat", task, DEFAULT_ANSWER_TOKENS, keeps_parts=False)
 
-def open_session(
-    command: str, request: Request, max_tokens: int, shown: Shown, *, asks_again: bool = False
-) -> Session:
-    """Read the documents, load the model and tokenize the text.
+    def _do(
+        self,
+        name: str,
+        task: Task,
+        max_tokens: int,
+        preset: Preset = Preset.BALANCED,
+        *,
+        keeps_parts: bool = True,
+    ) -> Iterator[str]:
+        """Run a task, giving its answer as it comes."""
+        if not self._lock.acquire(blocking=False):
+            raise UsageError(
+                "the session is in use by another thread", "open one session for each thread"
+            )
+        try:
+            yield from self._run(
+                self._command or name,
+                task,
+                self.options.max_tokens or max_tokens,
+                preset,
+                keeps_parts=keeps_parts,
+            )
+        finally:
+            self._lock.release()
 
-    Args:
-        command: the command's name.
-        request: what is to be done.
-        max_tokens: the most tokens to answer with.
-        shown: what is seen of it.
-        asks_again: whether there may be a further question, so that without a store what is known
-            of the documents has to be held.
+    def _run(
+        self, command: str, task: Task, max_tokens: int, preset: Preset, *, keeps_parts: bool
+    ) -> Iterator[str]:
+        self.drop_parts()
+        self.last, self._warnings = None, []
+        parts = self._parts = PartStore(
+            enabled=keeps_parts,
+            resume=self.resumes,
+            warn=self._warn,
+            note=self.observer.note,
+        )
+        parts.__enter__()
+        work = replace(
+            self._work(preset), parts=parts, max_tokens=max_tokens, on_progress=self._on_progress
+        )
+        if work.reuse is not None:
+            work.reuse.start()
+        outcome: Outcome | None = None
+        try:
+            for event in task(work):
+                if isinstance(event, Piece):
+                    yield event.text  # kept by who takes it before it is seen: Ctrl-C may come
+                    self.observer.piece(event.text)
+                else:
+                    outcome = event
+        except BaseException:
+            self._settle_parts(finished=False)
+            raise
+        finally:
+            self.read_in_parts = parts.is_open
+        if outcome is None:
+            raise FastKVError("the task ended without an outcome")
+        evidence = self._find_evidence(outcome, work)
+        mark = self._mark(command, evidence)
+        if mark:
+            yield mark
+            self.observer.piece(mark)
+        self.observer.end_answer()
+        for text in _end_warnings(outcome):
+            self._warn(text)
+        self.last = Answer(self._report(command, work, outcome, evidence, mark, preset), mark)
+        self._extract_s = self._load_s = 0.0  # nothing is read or loaded for a further answer
 
-    Raises:
-        FastKVError: when a document cannot be read, or the model cannot be had.
-    """
-    documents, extract_s = read_documents(request.sources, request.read, shown.bars, shown.warn)
-    shown.bars.update("starting")
-    if warning := cache_warning():
-        shown.warn(warning)
-    engine = load_engine(request.model, request, shown.bars)
-    from ..engine.methods import build_method, build_scoring_method
-    from ..engine.reuse.states import make_reuse
+    def _finish(self, pieces: Iterator[str]) -> Answer:
+        for _ in pieces:
+            pass
+        assert self.last is not None
+        return self.last
 
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-    method = build_method(request.method, tuning)
-    scoring_method = partial(build_scoring_method, tuning)
-    longest = engine.decoder.shape(engine.decoder.max_context)
-    method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
-    engine.reset_peak_memory()
-    shown.bars.update("tokenizing")
-    from ..tasks.corpus import join_documents
-
-    work = Work(
-        engine=engine,
-        corpus=join_documents(documents, engine.tokenizer, request.read.extract_timeout_s),
-        method=method,
-        scoring_method=scoring_method,
-        max_tokens=max_tokens,
-        sampling=request.sampling,
-        on_progress=shown.progress,
-        check=request.check,
-        reuse=make_reuse(
-            request.store,
-            shown.warn,
-            [reading.plan(longest) for reading in (method, scoring_method(_SCORING_WINDOW))],
-            tuple(document.path for document in documents),
-            asks_again=asks_again,
-        ),
-    )
-    return Session(
-        command=command,
-        work=work,
-        settings=tuning.describe(request.method),
-        extract_s=extract_s,
-        load_s=engine.load_s,
-        warnings=tuple(shown.warnings),
-    )
-
-
-def answer(session: Session, task: Task, shown: Shown, parts: PartStore) -> RunReport:
-    """Do one task, showing its answer as it comes.
-
-    Args:
-        session: what it starts from.
-        task: what to do with the text.
-        shown: what is seen of this answer, warnings of reading the documents left out.
-        parts: keeps what is made of the parts of a long text.
-
-    Raises:
-        FastKVError: whatever went wrong, with its exit code.
-    """
-    work = replace(session.work, parts=parts, on_progress=shown.progress)
-    if work.reuse is not None:
-        work.reuse.start()
-    outcome = _do(task, work, shown)
-    of_states = [] if work.reuse is None else work.reuse.warnings
-    evidence = _find_evidence(outcome, work, shown)
-    cited = evidence.citations if session.command == "summarize" else evidence.citations[:1]
-    mark = cite_mark(cited, paths=session.paths) if shown.cites else ""
-    shown.end_answer(mark, outcome)
-    loaded = work.engine.loaded
-    return RunReport(
-        command=session.command,
-        question=outcome.question,
-        turns_left_out=outcome.turns_left_out,
-        answer=outcome.generation.text + mark,
-        model=ModelStats(
-            name=loaded.name,
-            revision=loaded.revision,
-            dtype=loaded.dtype_name,
-            device=str(loaded.device),
-            attention=str(work.engine.kernel),
-            decode_weights=work.engine.decode_weights,
-        ),
-        documents=work.corpus.stats,
-        reading=outcome.reading,
-        generation=outcome.generation.stats,
-        kv=outcome.kv,
-        extract_s=session.extract_s,
-        load_s=session.load_s,
-        settings=session.settings,
-        warnings=(*session.warnings, *of_states, *shown.warnings),
-        evidence=evidence,
-    )
-
-
-def _find_evidence(outcome: Outcome, work: Work, shown: Shown) -> Evidence:
-    """What the documents say of an answer; a fault in looking it up is a warning.
-
-    The answer has been seen by then, and it may have taken minutes.
-    """
-    try:
-        if outcome.check_failure is not None:
-            raise outcome.check_failure
-        return gather_evidence(outcome, work.corpus, check=work.check)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
-        shown.warn_of(error, "the answer was not looked up in the documents")
-        return Evidence()
-
-
-def _do(task: Task, work: Work, shown: Shown) -> Outcome:
-    """Run the task to its end, showing the answer as it comes."""
-    outcome = None
-    for event in task(work):
-        if isinstance(event, Piece):
-            shown.piece(event)
+    def _settle_parts(self, *, finished: bool) -> None:
+        """Let go of what the last task kept: for good where it has ended well."""
+        if self._parts is None:
+            return
+        if finished:
+            self._parts.finish()
         else:
-            outcome = event
-    if outcome is None:
-        raise FastKVError("the task ended without an outcome")
-    return outcome
+            self.kept_parts = self._parts.kept
+        self._parts.__exit__(None, None, None)
+        self._parts = None
+
+    def _method(self, preset: Preset) -> Method:
+        from ..engine.methods import build_method
+
+        return build_method(self.options.method_settings(preset), self._tuning)
+
+    def _work(self, preset: Preset) -> Work:
+        """What tasks of a preset start from; made once.
+
+        Raises:
+            UsageError: when the session is closed.
+        """
+        if self._engine is None:
+            raise UsageError("the session is closed", "open another one")
+        if preset in self._works:
+            return self._works[preset]
+        from ..engine.methods import build_scoring_method
+        from ..engine.reuse.states import make_reuse
+
+        engine, method = self._engine, self._method(preset)
+        scoring_method = partial(build_scoring_method, self._tuning)
+        longest = engine.decoder.shape(engine.decoder.max_context)
+        readers = (method, scoring_method(_SCORING_WINDOW))
+        work = self._works[preset] = Work(
+            engine=engine,
+            corpus=self._corpus,
+            method=method,
+            scoring_method=scoring_method,
+            max_tokens=DEFAULT_ANSWER_TOKENS,
+            sampling=self.options.sampling,
+            on_progress=self._on_progress,
+            check=self.options.check,
+            reuse=make_reuse(
+                self.options.store_mode,
+                self.observer.warning,
+                [reader.plan(longest) for reader in readers],
+                tuple(self.paths),
+                asks_again=self._asks_again,
+            ),
+        )
+        return work
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self.observer.warning(text)
+
+    def _on_progress(self, label: str, done: int, total: int) -> None:
+        self.observer.progress(label, done, total)
+
+    def _find_evidence(self, outcome: Outcome, work: Work) -> Evidence:
+        """What the documents say of an answer; a fault in looking it up is a warning.
+
+        The answer has been seen by then, and it may have taken minutes.
+        """
+        try:
+            if outcome.check_failure is not None:
+                raise outcome.check_failure
+            return gather_evidence(outcome, work.corpus, check=work.check)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
+            text = f"the answer was not looked up in the documents: {as_failure(error)}"
+            self._warnings.append(text)
+            self.observer.failure(error, text)
+            return Evidence()
+
+    def _mark(self, command: str, evidence: Evidence) -> str:
+        """The pages behind an answer: all of a summary's, the best one of a question's."""
+        if not self.options.cite:
+            return ""
+        cited = evidence.citations if command == "summarize" else evidence.citations[:1]
+        return cite_mark(cited, paths=self.paths)
+
+    def _report(
+        self,
+        command: str,
+        work: Work,
+        outcome: Outcome,
+        evidence: Evidence,
+        mark: str,
+        preset: Preset,
+    ) -> RunReport:
+        loaded = work.engine.loaded
+        of_states = () if work.reuse is None else work.reuse.warnings
+        return RunReport(
+            command=command,
+            question=outcome.question,
+            turns_left_out=outcome.turns_left_out,
+            answer=outcome.generation.text + mark,
+            model=ModelStats(
+                name=loaded.name,
+                revision=loaded.revision,
+                dtype=loaded.dtype_name,
+                device=str(loaded.device),
+                attention=str(work.engine.kernel),
+                decode_weights=work.engine.decode_weights,
+            ),
+            documents=work.corpus.stats,
+            reading=outcome.reading,
+            generation=outcome.generation.stats,
+            kv=outcome.kv,
+            extract_s=self._extract_s,
+            load_s=self._load_s,
+            settings=self._tuning.describe(self.options.method_settings(preset)),
+            warnings=(*self._opening_warnings, *of_states, *self._warnings),
+            evidence=evidence,
+        )
+
+
+def _checked(question: str) -> str:
+    if not question.strip():
+        raise UsageError("the question is empty", "say what is to be answered")
+    return question
+
+
+def _end_warnings(outcome: Outcome) -> Iterator[str]:
+    if not outcome.generation.text.strip():
+        yield "the model gave an empty answer"
+    yield from outcome.warnings

@@ -19,7 +19,7 @@ from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, can_
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.model.decoder import DecoderLayer
 from fastkv_cli.errors import UsageError
-from fastkv_cli.output.render.answer_tables import describe_weights
+from fastkv_cli.output.render.report_json import describe_weights
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
 

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config import StoreMode, cache_dir
+from ...config import DEFAULT_ANSWER_TOKENS, StoreMode, cache_dir
 from ...errors import (
     ClosedPipeError,
     FastKVError,
-    InterruptedRunError,
     OutputError,
     PartlyFailedError,
     UsageError,
@@ -22,69 +21,59 @@ from ...output.console import (
     is_at_terminal,
     print_error,
     print_traceback,
-    stderr_console,
 )
-from ...output.progress import ProgressBars
-from ...output.render.answer_tables import (
-    describe_document,
-    printable,
-    render_failure,
-    render_json,
-    render_tables,
-)
-from ...session.conversation import Conversation
-from ...session.session import open_session
-from ..shown import Shown
+from ...output.render.answer_tables import describe_document, printable, render_tables
+from ...output.render.report_json import render_failure, render_json
+from ...session.chat import Chat
+from ...session.session import Session
+from ..run import Run
 from .line_input import Input, PipedInput, TerminalInput
 from .slash_commands import COMMANDS, LeavingError, as_question, run_command
 from .transcript import INTERRUPTED
 
 if TYPE_CHECKING:
-    from ...session.request import Display, Request
+    from ..options import ChatOptions
 
 COMMAND = "chat"
 HISTORY_NAME = "chat-history"
 _HINT = "Ctrl-D or /exit leaves"
 
 
-def run(request: Request, max_tokens: int, display: Display) -> None:
+def run(sources: list[str], options: ChatOptions) -> None:
     """Hold a conversation about documents.
 
     Args:
-        request: the documents, and how to answer.
-        max_tokens: the most tokens to answer each question with.
-        display: how to show it.
+        sources: the documents.
+        options: of the command.
 
     Raises:
         FastKVError: when it cannot begin; through a pipe also at the end, where a question failed.
     """
-    console = stderr_console()
-    messages = Messages(console, quiet=display.quiet)
     at_terminal = is_at_terminal()
     writer = _Answers()
-    bars = ProgressBars(console, enabled=not display.quiet)
-    writes = None if display.json else writer
-    opening = Shown(bars, messages, writes, max_tokens, display.cite, display.debug)
-    try:
-        with bars:
-            session = open_session(COMMAND, request, max_tokens, opening, asks_again=True)
-        history = None if request.store is StoreMode.OFF else cache_dir() / HISTORY_NAME
+    with (
+        Run(
+            quiet=options.quiet,
+            debug=options.debug,
+            streams=not options.json,
+            max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
+            writer=writer,
+        ) as running,
+        Session(sources, options, running.observer, command=COMMAND) as session,
+    ):
+        running.bars.close()
+        stores = options.store_mode is not StoreMode.OFF
+        history = cache_dir() / HISTORY_NAME if stores else None
         chat = _Chat(
-            Conversation(session, opening),
-            _open_input(history, messages) if at_terminal else PipedInput(),
+            session.chat(),
+            _open_input(history, running.messages) if at_terminal else PipedInput(),
+            running,
             writer,
-            messages,
-            # what a command is to show is asked for
-            Messages(console, quiet=False),
-            display,
+            options,
             at_terminal=at_terminal,
         )
         chat.greet()
         chat.hold()
-    except KeyboardInterrupt:
-        bars.close()
-        writer.end_line()
-        raise InterruptedRunError("interrupted") from None
 
 
 def _open_input(history: Path | None, messages: Messages) -> Input:
@@ -119,25 +108,25 @@ class _Chat:
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: Chat,
         questions: Input,
+        running: Run,
         writer: _Answers,
-        messages: Messages,
-        told: Messages,
-        display: Display,
+        options: ChatOptions,
         *,
         at_terminal: bool,
     ) -> None:
         self._conversation, self._input = conversation, questions
-        self._writer, self._messages, self._told = writer, messages, told
-        self._display, self._at_terminal = display, at_terminal
+        self._running, self._writer = running, writer
+        self._messages, self._told = running.messages, running.shown
+        self._options, self._at_terminal = options, at_terminal
         self._num_asked = 0
         self._failures: list[FastKVError] = []
 
     def greet(self) -> None:
         """Say what the conversation is about, to somebody at a terminal."""
         if self._at_terminal:
-            for document in self._conversation.documents:
+            for document in self._conversation.session.document_stats:
                 self._messages.note(printable(describe_document(document)))
             self._messages.note("Ask about it. /help lists commands, Ctrl-D leaves.")
             self._messages.show(iter([""]))
@@ -185,11 +174,12 @@ class _Chat:
 
     def _answer(self, question: str) -> None:
         self._num_asked += 1
-        if not self._display.json:
+        if not self._options.json:
             self._writer.begin()
         try:
-            report = self._conversation.ask(question)
-            line = render_json(report, indent=None) if self._display.json else ""
+            self._running.observer.begin()
+            report = self._conversation.ask(question).report
+            line = render_json(report, indent=None) if self._options.json else ""
         except KeyboardInterrupt:
             self._writer.end_line()
             if not self._at_terminal:
@@ -202,21 +192,23 @@ class _Chat:
             self._writer.end_line()
             self._fail(question, error)
             return
+        finally:
+            self._running.bars.close()
         if line:
             self._writer.write(f"{line}\n")
-        if self._display.stats:
+        if self._options.stats:
             self._messages.show(render_tables(report))
 
     def _fail(self, question: str, error: Exception) -> None:
         """Note that a question has no answer, and tell why."""
         failure = as_failure(error)
         self._failures.append(failure)
-        if self._display.json:
+        if self._options.json:
             self._writer.write(f"{render_failure(COMMAND, question, failure)}\n")
         self._tell(error)
 
     def _tell(self, error: Exception) -> None:
         """A line about what is being handled; with its traceback where that is wanted."""
-        if self._display.debug:
+        if self._options.debug:
             print_traceback()
         print_error(str(as_failure(error)))

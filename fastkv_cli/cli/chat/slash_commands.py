@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import OutputError, UsageError
+from ...evidence.places import name_places
 from ...output.console import strip_controls
 from ...output.output_file import ExistsError, check_writable, write_file
 from ...output.render.answer_tables import printable, render_tables
-from ...output.render.evidence_rows import name_places
-from ...session.conversation import Conversation
+from ...session.chat import Chat
 from .transcript import render_markdown
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Command:
 
     usage: str
     help: str
-    run: Callable[[Conversation, str], Iterator[RenderableType]]
+    run: Callable[[Chat, str], Iterator[RenderableType]]
 
 
 def as_question(text: str) -> str | None:
@@ -52,7 +52,7 @@ def as_question(text: str) -> str | None:
     return text[1:] if text.startswith(2 * _MARK) else None
 
 
-def run_command(conversation: Conversation, text: str) -> Iterator[RenderableType]:
+def run_command(conversation: Chat, text: str) -> Iterator[RenderableType]:
     """Do what a text with a slash at its head says; gives what is to be shown.
 
     Raises:
@@ -67,7 +67,7 @@ def run_command(conversation: Conversation, text: str) -> Iterator[RenderableTyp
     yield from command.run(conversation, rest.strip())
 
 
-def _help(_: Conversation, __: str) -> Iterator[RenderableType]:
+def _help(_: Chat, __: str) -> Iterator[RenderableType]:
     listed = {command.usage: command.help for command in COMMANDS.values()}
     keys = {
         "Alt-Enter, Ctrl-J": "A new line; so does a backslash at the end of one.",
@@ -78,20 +78,20 @@ def _help(_: Conversation, __: str) -> Iterator[RenderableType]:
     yield _table(listed | keys)
 
 
-def _leave(_: Conversation, __: str) -> Iterator[RenderableType]:
+def _leave(_: Chat, __: str) -> Iterator[RenderableType]:
     raise LeavingError
 
 
-def _clear(conversation: Conversation, _: str) -> Iterator[RenderableType]:
+def _clear(conversation: Chat, _: str) -> Iterator[RenderableType]:
     conversation.clear()
     yield "All that was said is forgotten; the documents are not."
 
 
-def _stats(conversation: Conversation, _: str) -> Iterator[RenderableType]:
+def _stats(conversation: Chat, _: str) -> Iterator[RenderableType]:
     yield from render_tables(_last(conversation))
 
 
-def _sources(conversation: Conversation, _: str) -> Iterator[RenderableType]:
+def _sources(conversation: Chat, _: str) -> Iterator[RenderableType]:
     report = _last(conversation)
     citations = report.evidence.citations
     if not citations:
@@ -105,15 +105,15 @@ def _sources(conversation: Conversation, _: str) -> Iterator[RenderableType]:
     yield _table(dict(zip(places, snippets, strict=True)))
 
 
-def _save(conversation: Conversation, rest: str) -> Iterator[RenderableType]:
+def _save(conversation: Chat, rest: str) -> Iterator[RenderableType]:
     yield _write(conversation, rest, force=False)
 
 
-def _save_over(conversation: Conversation, rest: str) -> Iterator[RenderableType]:
+def _save_over(conversation: Chat, rest: str) -> Iterator[RenderableType]:
     yield _write(conversation, rest, force=True)
 
 
-def _write(conversation: Conversation, name: str, *, force: bool) -> str:
+def _write(conversation: Chat, name: str, *, force: bool) -> str:
     """Write the conversation to a file; gives what is to be said of it."""
     if not name:
         raise UsageError("no file given", "name one, as in: /save talk.md")
@@ -127,13 +127,13 @@ def _write(conversation: Conversation, name: str, *, force: bool) -> str:
         check_writable(path, force=force)
     except ExistsError:
         raise OutputError(f"{name} exists already", f"/save! {name} replaces it") from None
-    talk = render_markdown(conversation.documents, conversation.exchanges)
+    talk = render_markdown(conversation.session.document_stats, conversation.exchanges)
     write_file(path, strip_controls(talk).encode("utf-8", "replace"))
     number = len(conversation.exchanges)
     return f"{number} {'answer' if number == 1 else 'answers'} written to {printable(name)}"
 
 
-def _last(conversation: Conversation) -> RunReport:
+def _last(conversation: Chat) -> RunReport:
     """What the last answer took.
 
     Raises:
@@ -141,9 +141,9 @@ def _last(conversation: Conversation) -> RunReport:
     """
     if not conversation.exchanges:
         raise UsageError("nothing was answered yet", "ask something first")
-    if conversation.last_report is None:
+    if conversation.last is None:
         raise UsageError("the last answer was interrupted: nothing is known of it", "ask again")
-    return conversation.last_report
+    return conversation.last.report
 
 
 def _table(rows: dict[str, str]) -> RenderableType:

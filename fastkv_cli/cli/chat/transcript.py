@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...documents.source import label
-from ...output.render.evidence_rows import name_places
-from ...session.conversation import Exchange
+from ...evidence.places import name_places
+from ...session.chat import Exchange
 from ...stats import DocumentStats
 
 INTERRUPTED = "interrupted"
@@ -26,11 +26,12 @@ def _blocks(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -
     yield f"# {', '.join(label(document.path) for document in documents)}"
     for exchange in exchanges:
         yield "\n".join(f"> {line}".rstrip() for line in exchange.question.split("\n"))
-        yield exchange.answer.strip()
-        if exchange.report is None:
+        yield exchange.text.strip()
+        if exchange.answer is None:
             yield f"*({INTERRUPTED})*"
             continue
-        citations = exchange.report.evidence.citations
+        report = exchange.answer.report
+        citations = report.evidence.citations
         if citations:
-            places = name_places(citations, paths=exchange.report.paths)
+            places = name_places(citations, paths=report.paths)
             yield f"*Carried by {label(places)}.*"

@@ -9,7 +9,7 @@ import typer
 
 from ...config import DEFAULT_ANSWER_TOKENS
 from ...errors import UsageError
-from ..option_sets import RunOptions
+from ..options import RunOptions
 from .sources import check_any
 
 ArgumentsArg = Annotated[
@@ -62,33 +62,38 @@ def ask(
     if not last.strip() or last == "-" or names_documents(last):
         raise UsageError("the question is missing", f"put it last, {_EXAMPLE}")
     check_any(paths, _NO_DOCUMENT)
-    request = options.request(paths or ["-"])
-    max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-    from ... import tasks
-    from .. import preview
-    from .. import run as pipeline
-
+    sources = paths or ["-"]
     if options.dry_run:
-        forecast = partial(tasks.forecast_ask, questions=[last])
-        preview.forecast("ask", request, forecast, max_tokens, options.display())
+        _forecast(sources, options, [last])
         return
-    task = partial(tasks.ask, question=last)
-    pipeline.run("ask", request, task, max_tokens, options.display())
+    options.check_all()
+    from ..run import answer_once
+
+    max_tokens = options.max_tokens or DEFAULT_ANSWER_TOKENS
+    answer_once("ask", sources, options, max_tokens, lambda session: session.stream(last))
 
 
 def _ask_several(paths: list[str], asked: list[str], file: str | None, options: RunOptions) -> None:
     """Answer the questions of options and of a file."""
     if file != "-":
         check_any(paths, _NO_DOCUMENT)
-    request = options.request(paths or ["-"])
-    max_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-    from ... import tasks
-    from .. import preview
-    from .. import question_batch as questions
+    options.check_all()
+    sources = paths or ["-"]
+    from .. import question_batch
 
-    wanted = questions.read_questions(asked, file, request.sources)
+    wanted = question_batch.read_questions(asked, file, sources)
     if options.dry_run:
-        forecast = partial(tasks.forecast_ask, questions=wanted)
-        preview.forecast("ask", request, forecast, max_tokens, options.display())
+        _forecast(sources, options, wanted)
         return
-    questions.run(request, wanted, max_tokens, options.display())
+    question_batch.run(sources, options, wanted)
+
+
+def _forecast(sources: list[str], options: RunOptions, questions: list[str]) -> None:
+    """Tell what the run would take."""
+    options.check_all()
+    from ...tasks import forecast_ask
+    from .. import preview
+
+    forecast = partial(forecast_ask, questions=questions)
+    max_tokens = options.max_tokens or DEFAULT_ANSWER_TOKENS
+    preview.forecast("ask", sources, options, forecast, max_tokens)

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ...config import EMBEDDED_MODEL, Budget, MethodName, Preset, parse_tokens
+from ...config import Budget, MethodName, Preset, parse_tokens
 from ...errors import UsageError
 from .. import measure_command as workbench
-from ..option_sets import MeasureOptions
-from ..options import ModelOpt
+from ..options import ModelMeasureOptions
 
 DocArg = Annotated[
     str | None,
@@ -59,9 +58,8 @@ def bench(
     csv: CsvOpt = False,
     md: MarkdownOpt = False,
     plot: PlotOpt = None,
-    model: ModelOpt = EMBEDDED_MODEL,
     *,
-    options: MeasureOptions,
+    options: ModelMeasureOptions,
 ) -> None:
     """Measure how fast methods are on this machine: time to first token, decoding, and memory."""
     if options.json + csv + md > 1:
@@ -79,4 +77,4 @@ def bench(
     test = SpeedTest(document, tuple(sorted(set(lengths))), repetitions, max_tokens)
     workbench.check_picture(plot, options)
     run = SpeedRun(test, names, kept, form, plot)
-    workbench.run_prepared(model, options, run.prepare, hint="nothing was written")
+    workbench.run_prepared(options.model, options, run.prepare, hint="nothing was written")

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ...config import DEFAULT_ANSWER_TOKENS
 from ...errors import UsageError
-from ..option_sets import ChatOptions
+from ..options import ChatOptions
 
 PathsArg = Annotated[
     list[str] | None,
@@ -29,7 +28,7 @@ def chat(paths: PathsArg = None, *, options: ChatOptions) -> None:
         raise UsageError(
             "standard input is where the questions come from", "name a file for the document"
         )
-    request = options.request(paths)
-    from ..chat import chat_loop as loop
+    options.check_all()
+    from ..chat import chat_loop
 
-    loop.run(request, request.max_tokens or DEFAULT_ANSWER_TOKENS, options.display())
+    chat_loop.run(paths, options)

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ...config import EMBEDDED_MODEL, Budget, Preset, Suite, parse_tokens
+from ...config import Budget, Preset, Suite, parse_tokens
 from ...errors import UsageError
 from .. import measure_command as workbench
-from ..option_sets import MeasureOptions, check_exists, check_samples
-from ..options import ModelOpt
+from ..options import ModelMeasureOptions, check_exists, check_samples
 
 _ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
 
@@ -55,9 +54,8 @@ def evaluate(
     qa: QAOpt = None,
     heatmap: HeatmapOpt = None,
     csv: CsvOpt = False,
-    model: ModelOpt = EMBEDDED_MODEL,
     *,
-    options: MeasureOptions,
+    options: ModelMeasureOptions,
 ) -> None:
     """Measure what compression does to answers: accuracy, agreement with full, time and memory."""
     if csv and options.json:
@@ -79,7 +77,7 @@ def evaluate(
     names = parse_methods(methods)
     form: Form = "json" if options.json else "csv" if csv else "table"
     workbench.run(
-        model,
+        options.model,
         options,
         lambda bench: evaluate_model(bench, asked, names, list(kept), form, heatmap),
         hint="the same command goes on where it was",

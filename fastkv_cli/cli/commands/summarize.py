@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...config import DEFAULT_MAX_TOKENS, Length, Preset
-from ..option_sets import RunOptions
+from ..options import RunOptions
 from .sources import PathsArg, check_any
 
 LengthOpt = Annotated[
@@ -21,15 +21,18 @@ def summarize(
 ) -> None:
     """Summarize documents of any length."""
     check_any(paths, "name a file, as in: fastkv summarize report.pdf")
-    request = options.request(paths or ["-"], usual_preset=Preset.QUALITY)
-    max_tokens = request.max_tokens or DEFAULT_MAX_TOKENS[length]
-    from ... import tasks
-    from .. import preview
-    from .. import run as pipeline
-
+    options.check_all()
+    max_tokens = options.max_tokens or DEFAULT_MAX_TOKENS[length]
+    sources = paths or ["-"]
     if options.dry_run:
-        forecast = partial(tasks.forecast_summary, length=length)
-        preview.forecast("summarize", request, forecast, max_tokens, options.display())
+        from ...tasks import forecast_summary
+        from .. import preview
+
+        forecast = partial(forecast_summary, length=length)
+        preview.forecast("summarize", sources, options, forecast, max_tokens, Preset.QUALITY)
         return
-    task = partial(tasks.summarize, length=length)
-    pipeline.run("summarize", request, task, max_tokens, options.display())
+    from ..run import answer_once
+
+    answer_once(
+        "summarize", sources, options, max_tokens, lambda session: session.stream_summary(length)
+    )

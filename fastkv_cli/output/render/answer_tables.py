@@ -3,122 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import FastKVError
-from ...stats import DecodingWeights, DocumentStats, ModelStats, RunReport, StateStats
+from ...stats import DocumentStats, ModelStats, RunReport, StateStats
 from .budget_picture import budget_picture
-from .evidence_rows import evidence_fields, evidence_rows
-from .to_json import to_json
+from .evidence_rows import evidence_rows
+from .report_json import describe_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-SCHEMA = "fastkv/1"
 UNKNOWN = "–"
-
-
-def render_json(report: RunReport, *, indent: int | None = 2) -> str:
-    """The report as one JSON object; without an indent, on one line."""
-    return to_json(report_fields(report), indent=indent)
-
-
-def render_failure(command: str, question: str, error: FastKVError) -> str:
-    """A question that has no answer, as one JSON object on one line."""
-    fields = {
-        "schema": SCHEMA,
-        "command": command,
-        "question": question,
-        "answer": None,
-        "error": str(error),
-        "exit_code": error.exit_code.value,
-    }
-    return to_json(fields, indent=None)
-
-
-def report_fields(report: RunReport) -> dict[str, Any]:
-    """The report for JSON; seconds, bytes and tokens as numbers, unknowns as null."""
-    kv, stats, reading = report.kv, report.generation, report.reading
-    return {
-        "schema": SCHEMA,
-        "command": report.command,
-        "question": report.question or None,
-        "answer": report.answer,
-        "model": {
-            "name": report.model.name,
-            "revision": report.model.revision,
-            "dtype": report.model.dtype,
-            "device": report.model.device,
-            "attention": report.model.attention,
-            "decode_weights": describe_weights(report.model.decode_weights),
-        },
-        "documents": [
-            {
-                "path": document.path,
-                "kind": document.kind,
-                "num_pages": document.num_pages,
-                "pages": document.pages,
-                "pages_empty": document.pages_empty,
-                "pages_failed": document.pages_failed,
-                "pages_left_out": document.pages_left_out,
-                "characters": document.characters,
-                "tokens": document.tokens,
-            }
-            for document in report.documents
-        ],
-        "reading": {
-            "parts": reading.parts,
-            "parts_resumed": reading.parts_resumed,
-            "tokens_read": reading.tokens_read,
-            "tokens_used": reading.tokens_used,
-            "tokens_left_out": reading.tokens_left_out,
-            "parts_s": _rounded(reading.parts_s),
-            "state": None if reading.state is None else _state_fields(reading.state),
-        },
-        "stats": {
-            "extract_s": _rounded(report.extract_s),
-            "load_s": _rounded(report.load_s),
-            "prefill_s": _rounded(report.prefill_s),
-            "ttft_s": _rounded(report.ttft_s),
-            "decode_tokens_per_s": _rounded(stats.decode_tokens_per_s),
-            "prompt_tokens": stats.prompt_tokens,
-            "output_tokens": stats.output_tokens,
-            "peak_memory_bytes": stats.peak_memory_bytes,
-        },
-        "kv": {
-            "method": kv.method,
-            "budget": kv.budget,
-            "tsp_layer": kv.tsp_layer,
-            "tsp_rate": kv.tsp_rate,
-            "full_bytes": kv.full_bytes,
-            "kept_bytes": kv.kept_bytes,
-            "kept_ratio": round(kv.kept_ratio, 4),
-            "full_flops": kv.full_flops,
-            "prefill_flops": kv.prefill_flops,
-            "compute_ratio": round(kv.compute_ratio, 4),
-            "settings": report.settings,
-            "note": kv.note,
-            "layers": [
-                {"tokens_seen": layer.tokens_seen, "tokens_kept": layer.tokens_kept}
-                for layer in kv.layers
-            ],
-        },
-        **evidence_fields(report.evidence),
-        "warnings": list(report.warnings),
-    }
-
-
-def _state_fields(state: StateStats) -> dict[str, Any]:
-    return {
-        "mode": state.mode,
-        "tokens_found": state.tokens_found,
-        "bytes_found": state.bytes_found,
-        "tokens_kept": state.tokens_kept,
-        "bytes_kept": state.bytes_kept,
-        "find_s": _rounded(state.find_s),
-        "stage_one_s": _rounded(state.stage_one_s),
-    }
 
 
 def render_tables(report: RunReport) -> Iterator[RenderableType]:
@@ -216,15 +112,6 @@ def describe_model(model: ModelStats) -> str:
     return f"{model.name}, {model.dtype} on {model.device}, {model.attention} attention"
 
 
-def describe_weights(weights: DecodingWeights) -> str:
-    """`4-bit weights, 8-bit head (115 MiB of copies)`, or the model's own format."""
-    if weights.bits:
-        bits = " and ".join(f"{width}-bit" for width in weights.bits)
-        size = weights.copies_bytes / 2**20
-        return f"{bits} weights, {weights.head_bits}-bit head ({size:.0f} MiB of copies)"
-    return f"{weights.dtype} ({weights.problem})" if weights.problem else weights.dtype
-
-
 def describe_document(document: DocumentStats) -> str:
     """`report.pdf: 117 pages, 34,000 tokens`."""
     return f"{document.path}: {_pages(document)}{document.tokens:,} tokens"
@@ -264,10 +151,6 @@ def format_seconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.1f} ms"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def format_bytes(value: int | None) -> str:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 
 from ...documents.source import label
 from ...stats import DocumentStats, MemoryForecast, ReadingForecast
-from .answer_tables import SCHEMA, UNKNOWN, describe_document, format_bytes
+from .answer_tables import UNKNOWN, describe_document, format_bytes
+from .report_json import SCHEMA
 from .to_json import to_json
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import FastKVError
+from ...evidence.places import name_places
 from ...stats import RunReport
 from .answer_tables import (
     UNKNOWN,
@@ -15,7 +16,6 @@ from .answer_tables import (
     format_seconds,
     printable,
 )
-from .evidence_rows import name_places
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

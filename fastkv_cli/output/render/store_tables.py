@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ...documents.source import label
 from ...sizes import format_size
 from ...store import StateEntry
-from .answer_tables import SCHEMA, UNKNOWN, format_count
+from .answer_tables import UNKNOWN, format_count
+from .report_json import SCHEMA
 from .to_json import to_json
 
 if TYPE_CHECKING:
