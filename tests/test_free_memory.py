@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import environment
 
+from fastkv_cli.errors import ExitCode
 from fastkv_cli.system.free_memory import available_memory_bytes, read_kibibytes
 
 MEMINFO = Path("/proc/meminfo")
@@ -32,6 +34,25 @@ def test_it_is_no_more_than_the_machine_has() -> None:
 def test_a_limit_of_addresses_counts() -> None:
     done = subprocess.run([sys.executable, "-c", TELL], capture_output=True, check=True)
     assert 0 < int(done.stdout) < 300 * 2**20
+
+
+@needs_proc
+@pytest.mark.parametrize("command", [["extract", "a.txt"], ["ask", "a.txt", "Who met?"]])
+def test_too_little_to_load_a_model_is_told(options: list[str], command: list[str]) -> None:
+    """Under these limits torch, OpenBLAS or the tokenizer crashed, each in its own way."""
+    for limit_kib in (550_000, 650_000):
+        arguments = [*command, "--model", options[1]]
+        shell = f'ulimit -v {limit_kib}; exec "$@"'
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", sys.executable, "-m", "fastkv_cli", *arguments],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (ExitCode.MEMORY, ""), done.stderr
+        assert done.stderr.startswith("fastkv: not enough memory to load a model: ulimit -v leaves")
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_table_that_is_not_there_tells_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import environment
@@ -49,7 +50,7 @@ def page(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(tiny_models: dict[str, Path]) -> dict[str, object]:
+def settings(tiny_models: dict[str, Path]) -> dict[str, Any]:
     return {
         "model": str(tiny_models["llama"]),
         "dtype": "float32",
@@ -60,7 +61,7 @@ def settings(tiny_models: dict[str, Path]) -> dict[str, object]:
 
 
 @pytest.fixture
-def session(page: Path, settings: dict[str, object]) -> Iterator[fastkv.Session]:
+def session(page: Path, settings: dict[str, Any]) -> Iterator[fastkv.Session]:
     with fastkv.open(page, observer=Listener(), **settings) as opened:
         yield opened
 
@@ -83,7 +84,7 @@ def test_answers_do_not_depend_on_those_before(session: fastkv.Session) -> None:
     for answer in (first, other, again):
         assert len([text for text in answer.warnings if "hidden text left out" in text]) == 1
     assert isinstance(session.observer, Listener)
-    assert len(session.observer.warnings) == 1
+    assert len([text for text in session.observer.warnings if "hidden text" in text]) == 1
 
 
 def test_pieces_add_up_to_the_answer(session: fastkv.Session) -> None:
@@ -108,7 +109,7 @@ def test_a_summary_and_a_conversation(session: fastkv.Session) -> None:
 
 
 def test_the_same_object_as_the_command_line_prints(
-    session: fastkv.Session, page: Path, settings: dict[str, object], capfd: Capture
+    session: fastkv.Session, page: Path, settings: dict[str, Any], capfd: Capture
 ) -> None:
     ours = session.ask(QUESTIONS[1]).to_dict()
     options = ["--model", str(settings["model"]), "--dtype", "float32", "--max-tokens", "8"]
@@ -134,8 +135,8 @@ def test_the_same_object_as_the_command_line_prints(
 )
 def test_wrong_options(
     page: Path,
-    settings: dict[str, object],
-    options: dict[str, object],
+    settings: dict[str, Any],
+    options: dict[str, Any],
     error: type[Exception],
     words: str,
 ) -> None:
@@ -144,7 +145,7 @@ def test_wrong_options(
 
 
 def test_wrong_documents_questions_and_lengths(
-    session: fastkv.Session, settings: dict[str, object]
+    session: fastkv.Session, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(DocumentError, match="does not exist"):
         fastkv.open("nowhere.txt", **settings)
@@ -175,7 +176,7 @@ def test_one_thread_at_a_time(session: fastkv.Session) -> None:
     assert session.ask(QUESTIONS[1]).text
 
 
-def test_a_closed_session_answers_no_more(page: Path, settings: dict[str, object]) -> None:
+def test_a_closed_session_answers_no_more(page: Path, settings: dict[str, Any]) -> None:
     session = fastkv.open(page, **settings)
     answer = session.ask(QUESTIONS[0])
     session.close()
@@ -211,6 +212,7 @@ def test_two_questions_and_a_summary_where_there_is_no_console(
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["fastkv/1 fastkv/1", "1.0"]

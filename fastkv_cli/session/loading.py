@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..config import DType
-from ..errors import OutOfMemoryError
+from ..system.free_memory import check_memory_to_start
 from ..system.isolated import existing_folder
 from .observer import Observer
 from .options import DeviceOptions
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from ..engine.model.loader import LoadedModel
 
 
-# Address space of a process that has imported torch and transformers on CPU; a tiny model loads
-# with 880 MiB and not with 730.
-_TORCH_BYTES = 800 * 2**20
-
-
 @contextmanager
 def before_torch() -> Iterator[None]:
     """Set what has to be set before torch is imported; import it and load a model inside.
@@ -31,7 +26,7 @@ def before_torch() -> Iterator[None]:
     Raises:
         OutOfMemoryError: when the process may not have as much memory as torch's libraries take.
     """
-    _check_address_space()
+    check_memory_to_start()
     # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
     # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
     # idle and makes prefill twice as fast when one is busy.
@@ -43,20 +38,6 @@ def before_torch() -> Iterator[None]:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
     with existing_folder():
         yield
-
-
-def _check_address_space() -> None:
-    """Fail in time: where OpenBLAS cannot have its buffers, it ends the process with code 1."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _TORCH_BYTES:
-        raise OutOfMemoryError(
-            f"ulimit -v allows {limit // 2**20} MiB, and PyTorch takes {_TORCH_BYTES // 2**20}",
-            "raise the limit",
-        )
 
 
 def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engine:

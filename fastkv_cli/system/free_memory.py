@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import OutOfMemoryError
+
+# Addresses that torch, transformers and a tokenizer take: 693 MiB with torch for the CPU, and more
+# with others, which tell in time. Libraries in C and Rust abort or crash where they get none.
+_START_BYTES = 720 * 2**20
+
 _MEMINFO = Path("/proc/meminfo")
 _STATUS = Path("/proc/self/status")
 _OWN_GROUP = Path("/proc/self/cgroup")
@@ -14,6 +20,21 @@ def available_memory_bytes() -> int | None:
     """What this process could still take without swapping; None where the system does not tell."""
     known = (read_kibibytes(_MEMINFO, "MemAvailable:"), _left_of_addresses(), _left_of_group())
     return min((each for each in known if each is not None), default=None)
+
+
+def check_memory_to_start() -> None:
+    """See that `ulimit -v` leaves enough to import torch and load a tokenizer.
+
+    Raises:
+        OutOfMemoryError: when it does not.
+    """
+    free = _left_of_addresses()
+    if free is not None and free < _START_BYTES:
+        raise OutOfMemoryError(
+            f"not enough memory to load a model: ulimit -v leaves {free / 2**20:,.0f} MiB of "
+            f"the {_START_BYTES / 2**20:,.0f} MiB that it takes without weights",
+            "raise it with ulimit -v, or give a smaller document",
+        )
 
 
 def read_kibibytes(path: Path, name: str) -> int | None:

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -134,7 +135,7 @@ def join_documents(
         )
         ranks = (chain([(-offset, -offset)], pages), *breaks)
         for found, gaps in zip(cuts, ranks, strict=True):
-            _find_cuts(starts, base, gaps, found, limits.check)
+            _find_cuts(starts, base, gaps, found, partial(limits.check, document.num_characters))
         spans.append(slice(base, len(token_ids)))
     return Corpus(tuple(documents), token_ids, starts, tuple(spans), cuts)
 
@@ -144,7 +145,7 @@ def _find_cuts(
     base: int,
     gaps: Iterable[tuple[int, int]],
     found: array[int],
-    check: Callable[[int], None],
+    check: Callable[[], None],
 ) -> None:
     """Add the tokens before which the text may be cut, ascending.
 
@@ -158,14 +159,14 @@ def _find_cuts(
         base: the first token of the document.
         gaps: (first, last) places for a cut, in characters, ascending.
         found: takes the tokens.
-        check: called now and then with a number of characters that are done; may raise.
+        check: called now and then; may raise.
     """
     import numpy as np
 
     own = np.frombuffer(starts, np.intc)[base:]
     gaps = iter(gaps)
     while batch := list(islice(gaps, _GAPS_AT_ONCE)):
-        check(batch[-1][1])
+        check()
         first, last = np.array(batch, np.intc).T
         behind = np.searchsorted(own, last, "right")
         first, behind = first[behind > 0], behind[behind > 0]

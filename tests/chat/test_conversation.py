@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class Ending(fastkv.Observer):
 def begin(tmp_path: Path) -> Iterator[Callable[..., fastkv.Session]]:
     opened: list[fastkv.Session] = []
 
-    def make(model: str, **options: object) -> fastkv.Session:
+    def make(model: str, **options: Any) -> fastkv.Session:
         page = tmp_path / "a.txt"
         page.write_text(TEXT)
         opened.append(fastkv.open(page, observer=Ending(), model=model, dtype="float32", **options))
