@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastkv_cli.engine.methods.tuning import load_measured
+from fastkv_cli.engine.tuning import load_measured
 from fastkv_cli.evaluation.quality.heatmap import heatmap_png
 from fastkv_cli.evaluation.quality.quality_report import Row
 from fastkv_cli.evaluation.quality.quality_tables import as_markdown, percent

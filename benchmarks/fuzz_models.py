@@ -127,7 +127,7 @@ def ask(model: str) -> None:
     """Answer a question about a line of text with a few tokens."""
     from fastkv_cli.engine.generate import Engine
     from fastkv_cli.engine.methods import build_method
-    from fastkv_cli.engine.methods.tuning import load_tuning
+    from fastkv_cli.engine.tuning import load_tuning
     from fastkv_cli.prompts.prompt import ask_task, build_prompt, tokenize_text
 
     engine = Engine.load(model, device="cpu", offline=True)

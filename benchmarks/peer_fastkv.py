@@ -13,7 +13,7 @@ import argparse
 from peer_worker import Figures, serve
 
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.methods.tuning import load_tuning
+from fastkv_cli.engine.tuning import load_tuning
 from fastkv_cli.session.loading import load_engine
 from fastkv_cli.session.observer import SILENT
 from fastkv_cli.session.options import DeviceOptions

@@ -22,8 +22,8 @@ from torch import Tensor
 from fastkv_cli import Engine, FastKVProbe
 from fastkv_cli.config import EMBEDDED_MODEL, Preset, Suite
 from fastkv_cli.engine.methods import Capacity, Kept, Observation, Plan, PromptShape
-from fastkv_cli.engine.methods.tuning import load_tuning
 from fastkv_cli.engine.selection import pool_scores, shared_counts, top_positions_per_head
+from fastkv_cli.engine.tuning import load_tuning
 from fastkv_cli.evaluation.quality.quality_report import summarise
 from fastkv_cli.evaluation.quality.quality_run import Arm, ask_all
 from fastkv_cli.evaluation.quality.quality_tables import as_json, as_markdown

@@ -11,7 +11,7 @@ import sys
 from fastkv_cli import Engine
 from fastkv_cli.config import GREEDY, MethodSettings
 from fastkv_cli.engine.methods import build_method, build_scoring_method
-from fastkv_cli.engine.methods.tuning import load_tuning
+from fastkv_cli.engine.tuning import load_tuning
 from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.corpus import Corpus
 

@@ -189,12 +189,7 @@ def test_a_closed_session_answers_no_more(page: Path, settings: dict[str, Any]) 
 _WITHOUT_CONSOLE = """
 import sys
 
-class Missing:
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("rich", "typer"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Missing())
+sys.modules["rich"] = sys.modules["typer"] = None  # an import of them fails
 import fastkv_cli as fastkv
 
 with fastkv.open(sys.argv[1], model=sys.argv[2], max_tokens=4, check=False) as session:

@@ -13,7 +13,7 @@ from processes import Capture
 
 from fastkv_cli.cli.app import run
 from fastkv_cli.cli.chat.line_input import _open_history
-from fastkv_cli.engine.methods.tuning import load_tuning, tuning_json, tuning_path
+from fastkv_cli.engine.tuning import load_tuning, tuning_json, tuning_path
 from fastkv_cli.errors import FastKVError, OutputError
 from fastkv_cli.store.journal import Journal
 from fastkv_cli.system.trust import open_private, why_untrusted

@@ -12,7 +12,7 @@ import pytest
 
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method, tuning
-from fastkv_cli.engine.methods.tuning import (
+from fastkv_cli.engine.tuning import (
     Tuning,
     load_measured,
     load_tuning,

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.methods.tuning import Tuning, load_tuning
+from ..engine.tuning import Tuning, load_tuning
 from ..output.console import Messages
 from ..output.output_file import check_writable
 from ..output.progress import ProgressBars

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Preset
-from ..engine.methods.tuning import load_tuning
+from ..engine.tuning import load_tuning
 from ..output.render import dry_run, extraction
 from ..prompts.prompt import tokenize_text
 from ..session.loading import load_outline

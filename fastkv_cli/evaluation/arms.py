@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .quality.quality_run import FULL, Arm
 
 if TYPE_CHECKING:
-    from ..engine.methods.tuning import Tuning
+    from ..engine.tuning import Tuning
 
 
 def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | Preset]:

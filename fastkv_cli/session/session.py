@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset
 from ..engine.generation import Piece
-from ..engine.methods.tuning import load_tuning
+from ..engine.tuning import load_tuning
 from ..errors import FastKVError, UsageError, as_failure
 from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn

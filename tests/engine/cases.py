@@ -14,9 +14,9 @@ from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import METHODS, Method
-from fastkv_cli.engine.methods.tuning import Tuning
 from fastkv_cli.engine.methods.window import HeadwiseMethod
 from fastkv_cli.engine.prefill import PrefillResult, prefill
+from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.errors import UsageError
 
 # The tiny models, in numbers.

@@ -29,7 +29,7 @@ from fastkv_cli.engine.methods import (
     build_method,
     build_scoring_method,
 )
-from fastkv_cli.engine.methods.tuning import PresetSettings, Tuning
+from fastkv_cli.engine.tuning import PresetSettings, Tuning
 from fastkv_cli.errors import UsageError
 
 COMPRESSING = [name for name in METHODS if name is not MethodName.FULL]

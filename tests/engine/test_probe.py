@@ -23,8 +23,8 @@ from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Plan, PromptShape, build_method
-from fastkv_cli.engine.methods.tuning import Tuning
 from fastkv_cli.engine.prefill import PrefillResult
+from fastkv_cli.engine.tuning import Tuning
 
 LENGTH = 200
 QUESTION = slice(170, 186)

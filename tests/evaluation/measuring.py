@@ -9,7 +9,7 @@ from typing import Any
 from fastkv_cli import Engine
 from fastkv_cli.cli.measure_command import Bench
 from fastkv_cli.documents import Document
-from fastkv_cli.engine.methods.tuning import Tuning
+from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.output.console import Messages, stderr_console
 from fastkv_cli.output.progress import ProgressBars
 from fastkv_cli.prompts.prompt import ask_task, build_prompt

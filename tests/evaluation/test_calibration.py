@@ -16,7 +16,7 @@ from fastkv_cli.cli.app import run
 from fastkv_cli.cli.measure_command import render
 from fastkv_cli.config import Budget, MethodSettings, Preset
 from fastkv_cli.engine.methods import FastKV, build_method
-from fastkv_cli.engine.methods.tuning import load_tuning, tuning_path
+from fastkv_cli.engine.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evaluation.quality.calibration import (
     RATES,

@@ -15,7 +15,7 @@ from fastkv_cli.cli.app import run
 from fastkv_cli.config import MethodName, MethodSettings
 from fastkv_cli.engine.heads import needle_attention
 from fastkv_cli.engine.methods import HeadKV, build_method
-from fastkv_cli.engine.methods.tuning import load_tuning, tuning_path
+from fastkv_cli.engine.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.evaluation.quality.head_scores import LENGTHS, head_prompts, profile_heads
 from fastkv_cli.evaluation.quality.suites import load_haystack

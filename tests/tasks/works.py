@@ -10,7 +10,7 @@ import pytest
 from fastkv_cli import Document, Engine, FastKV
 from fastkv_cli.config import GREEDY
 from fastkv_cli.engine.methods import build_scoring_method
-from fastkv_cli.engine.methods.tuning import Tuning
+from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.tasks import PartStore, Work
 from fastkv_cli.tasks.corpus import join_documents
 

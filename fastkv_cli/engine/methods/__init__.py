@@ -4,6 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from ...config import MethodName, MethodSettings
+from ..tuning import Tuning
 from .adakv import AdaKV
 from .base import Capacity, Kept, Method, Observation, Plan, PromptShape, Propagation
 from .fastkv import FastKV
@@ -16,7 +17,6 @@ from .pyramidkv import PyramidKV
 from .snapkv import SnapKV
 from .streamingllm import StreamingLLM
 from .tova import TOVA
-from .tuning import Tuning
 
 
 def _methods_in_this_folder() -> dict[MethodName, type[Method]]:

@@ -18,7 +18,7 @@ from ...config import MethodSettings
 from ...errors import UsageError
 from ..kernels.attention import round_up
 from ..selection import attention_weights, top_positions
-from .tuning import Tuning
+from ..tuning import Tuning
 
 # Entries to keep in a layer, window counted in: of every head, or of each.
 Capacity = int | tuple[int, ...]

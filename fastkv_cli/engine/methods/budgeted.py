@@ -10,8 +10,8 @@ from torch import Tensor
 from ...config import Budget, MethodSettings
 from ...errors import UsageError
 from ..selection import top_positions, top_positions_per_head
+from ..tuning import Tuning
 from .base import Capacity, Kept, Method, Plan, PromptShape
-from .tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import ClassVar, Self
 
 from ...config import Budget, MethodSettings
 from ...errors import UsageError
+from ..tuning import Tuning
 from .base import Plan, PromptShape, Propagation
-from .tuning import Tuning
 from .window import WindowMethod
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar, Self
 
 from ...config import MethodSettings
 from ...errors import UsageError
+from ..tuning import Tuning
 from .base import Method, Plan, PromptShape
-from .tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True)

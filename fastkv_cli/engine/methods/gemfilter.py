@@ -10,9 +10,9 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ..selection import pool_scores, query_key_products
+from ..tuning import Tuning
 from .base import Observation, Plan, PromptShape, Propagation
 from .budgeted import BudgetedMethod, check_kernel_size
-from .tuning import Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

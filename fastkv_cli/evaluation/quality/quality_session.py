@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...cli.measure_command import Bench, render
 from ...cli.options import MeasureOptions
 from ...config import Budget, MethodName, Preset, Suite
-from ...engine.methods.tuning import tuning_json, tuning_path
+from ...engine.tuning import tuning_json, tuning_path
 from ...errors import OutputError, UsageError
 from ...output.output_file import write_file
 from ...store.journal import Journal

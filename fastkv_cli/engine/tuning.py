@@ -18,9 +18,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
-from ...errors import FastKVError, UsageError
-from ...system.trust import check_trusted
+from ..config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
+from ..errors import FastKVError, UsageError
+from ..system.trust import check_trusted
 
 _SCHEMA = "fastkv-tuning/1"
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # in the name of a file
