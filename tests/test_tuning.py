@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method, tuning
+from fastkv_cli.engine import tuning
+from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method
 from fastkv_cli.engine.tuning import (
     Tuning,
     load_measured,

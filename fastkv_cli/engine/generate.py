@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..config import GREEDY, Attention, DecodeWeights, DType, Sampling
+from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
 from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
 from ..models import ProgressCallback
 from ..stats import GenerationStats, KVStats, LayerStats
@@ -23,16 +24,18 @@ from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
 from .layers import LayerRunner, default_chunk_rows
 from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
-from .methods import FastKV, Method, Plan
+from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
 from .prefill import PrefillResult, prefill, score_tokens
+from .question import last_question
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 from .sampling import LoopGuard, Sampler
 from .text_stream import TextStream
 from .trace import Progress
+from .tuning import Tuning, load_tuning
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -133,6 +136,11 @@ class Engine:
         """The transformers tokenizer."""
         return self.loaded.tokenizer
 
+    @cached_property
+    def tuning(self) -> Tuning:
+        """What was measured of the model: its presets and head scores."""
+        return load_tuning(self.loaded.name, self.loaded.revision)
+
     def generate(
         self,
         prompt_ids: Sequence[int] | str,
@@ -170,7 +178,8 @@ class Engine:
 
         Args:
             prompt_ids: token ids, or a text to be tokenized as it is.
-            method: the compression method; None is FastKV with the paper's settings.
+            method: the compression method; None is what the command line takes: the calibrated
+                preset `balanced`, and the question, where none is given, in the last user turn.
             max_new_tokens: the most tokens to generate; the model's window may end it sooner.
             question: the tokens of the prompt that say what is wanted, for methods that look
                 for what they look at; by default the last ones.
@@ -195,7 +204,9 @@ class Engine:
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens {max_new_tokens} is out of range", "it is 1 or more")
         limit = min(max_new_tokens, self.decoder.max_context - ids.shape[0])
-        method = method if method is not None else FastKV()
+        if method is None:
+            method = build_method(MethodSettings(), self.tuning)
+            question = question or last_question(self.tokenizer, ids.tolist())
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
