@@ -57,10 +57,10 @@ CLASSES = {
     "unsupported encryption": "unsupported encryption",
     "over the limit of time": "stopped after",
     "over the limit of memory": "of memory",
-    "over the limit of size": "at most|the most that",
+    "over the limit of size": "at most|, the limit",
     "damaged archive": "damaged or incomplete",
     "not text": "is not text|not text",
-    "copy protection": "copy protection",
+    "copy protection": "copy-protected",
 }
 
 

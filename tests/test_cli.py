@@ -80,7 +80,7 @@ def test_documents_that_cannot_be_read(
 
 def test_a_folder_without_documents(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
-    failure(["summarize", "empty"], ExitCode.INPUT, "empty holds no document: what is read", capfd)
+    failure(["summarize", "empty"], ExitCode.INPUT, "empty holds no document: documents in", capfd)
     failure(["ask", "empty/*", "Who?"], ExitCode.INPUT, "matches no document", capfd)
 
 
@@ -136,7 +136,7 @@ def test_passwords(
         (["--max-tokens", "0"], "--max-tokens 0 is out of range: it is 1 or more"),
         (["--pages", "0"], "the first page is 1"),
         (["--pages", "5-2"], "runs backwards: write 2-5"),
-        (["--pages", "1"], "is no PDF and has no pages"),
+        (["--pages", "1"], "is not a PDF and has no pages"),
         (["--length", "huge"], "'short', 'medium', 'long'"),
         (["--method", "magic"], "'fastkv', 'full'"),
         (["--dtype", "int3"], "'bfloat16'"),

@@ -84,7 +84,7 @@ def test_several_documents_are_all_read(
     options: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["summarize", "a.txt", "b.txt", str(PDF), *options, "--pages", "1"]) == 2
-    assert "a.txt is no PDF and has no pages" in capfd.readouterr().err
+    assert "a.txt is not a PDF and has no pages" in capfd.readouterr().err
     assert run(["summarize", "b.txt", "a.txt", *options, "--json"]) == 0
     documents = json.loads(capfd.readouterr().out)["documents"]
     assert [document["path"] for document in documents] == ["b.txt", "a.txt"]
