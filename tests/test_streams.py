@@ -54,7 +54,7 @@ def test_no_stats_leaves_the_warnings(
     assert run(["ask", "a.txt", "When?", *options, "--no-stats"]) == 0
     stdout, stderr = capfd.readouterr()
     assert stdout.strip()
-    assert stderr in ("", "warning: the answer stops at 12 tokens: give more with --max-tokens\n")
+    assert stderr in ("", "warning: the answer stops at 12 tokens: allow more with --max-tokens\n")
 
 
 def test_quiet_leaves_stderr_empty(options: list[str], capfd: pytest.CaptureFixture[str]) -> None:
