@@ -23,7 +23,7 @@ def extract_text(page: PageObject) -> str:
     """The text of a page, in the better of pypdf's two orders."""
     drawing = _DrawingOrder()
     text = page.extract_text(visitor_text=drawing.show)
-    if not drawing.is_mostly_upwards:
+    if not drawing.runs_upwards:
         return text
     sorted_text = page.extract_text(extraction_mode="layout", layout_mode_space_vertically=False)
     if _num_visible(sorted_text) < _MIN_KEPT * _num_visible(text):
@@ -40,7 +40,7 @@ class _DrawingOrder:
         self._counts = {True: 0, False: 0}
 
     @property
-    def is_mostly_upwards(self) -> bool:
+    def runs_upwards(self) -> bool:
         """Whether more than 40% of the text was drawn upwards."""
         total = sum(self._counts.values())
         return total >= _MIN_CHARACTERS and self._counts[True] > _MAX_UPWARDS * total

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Called with a label, the tokens done, and all tokens.
 TokenProgress = Callable[[str, int, int], None]
 
-# A shorter part of a text is too short to say anything.
+# A part of a text with fewer tokens has too little content.
 _MIN_PART_TOKENS = 64
 
 
