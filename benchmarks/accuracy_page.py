@@ -1,6 +1,6 @@
-"""Write docs/accuracy.md and its pictures from benchmarks/results/.
+"""Write docs/accuracy.md and its plots from benchmarks/results/.
 
-make accuracy    # measures everything anew (more than an hour on 2 cores), then runs this
+make accuracy    # measures everything again (more than an hour on 2 cores), then runs this
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from fastkv_cli.evaluation.quality.scoring import Interval
 CLONE = Path(__file__).resolve().parents[1]
 RESULTS = CLONE / "benchmarks" / "results"
 DOCS = CLONE / "docs"
-# What the presets are to reach: share of full's needle and qa answers, of its prefill compute, of
-# its KV bytes.
+# Targets of the presets: share of full's needle and qa answers, of its prefill compute, and of its
+# KV bytes.
 TARGETS = {"balanced": (0.95, 0.75, 0.25), "fast": (0.80, 0.60, 0.20)}
 
 
 def main() -> None:
-    """Read the figures, draw, and write."""
     accuracy = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
     rivals = json.loads((RESULTS / "rivals.json").read_text(encoding="utf-8"))
     selection = json.loads((RESULTS / "selection.json").read_text(encoding="utf-8"))
@@ -149,7 +148,7 @@ def suite(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def places(needles: dict[str, Any]) -> dict[str, dict[tuple[int, float], float]]:
-    """By arm, the share found at each length and depth."""
+    """The share found at each length and depth, by arm."""
     return {
         arm: {(one["length"], one["depth"]): one["accuracy"] for one in found}
         for arm, found in needles.items()
@@ -161,7 +160,7 @@ def needles() -> str:
 
 
 def selection_part(selection: dict[str, Any]) -> str:
-    """Every change to the selection that was tried, the losing ones too."""
+    """Every change to the selection that was tried, including those that did not help."""
     by_suite = {"all": selection["methods"], **selection["suites"]}
     head = ("changes to FastKV", *by_suite, "agree", "KL")
     lines = [head, ("---",) * len(head)]
@@ -223,7 +222,7 @@ def calibration_part(calibration: dict[str, Any]) -> str:
 
 
 def rows_of(figures: list[dict[str, Any]]) -> list[Row]:
-    """Rows as they were before they became JSON."""
+    """Restore rows from their JSON."""
     intervals = ("accuracy", "of_full", "agreement")
     return [Row(**{**row, **{name: interval(row[name]) for name in intervals}}) for row in figures]
 

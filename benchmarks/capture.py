@@ -1,4 +1,4 @@
-"""Run commands as a person would, in a terminal of 80 columns, and draw what it showed as an SVG.
+"""Run commands in a terminal of 80 columns, as a user would, and draw the screen as an SVG.
 
     python benchmarks/capture.py docs/demo.svg "fastkv summarize a.pdf" "fastkv ask b.txt 'Why?'"
 
@@ -23,7 +23,7 @@ _WEB_FONT = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
 def run(command: str) -> str:
-    """Everything that a command writes to a terminal, escape sequences and all."""
+    """Everything that a command writes to a terminal, including escape sequences."""
     written = io.BytesIO()
 
     def read(descriptor: int) -> bytes:
@@ -37,7 +37,7 @@ def run(command: str) -> str:
 
 
 def main(path: str, *commands: str) -> None:
-    """Run the commands one after the other into one picture."""
+    """Run the commands one after the other and draw them as one picture."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
     for command in commands:
         console.print(Text.assemble(("$ ", "bold green"), command))

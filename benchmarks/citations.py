@@ -1,11 +1,11 @@
-"""Is the page that `fastkv ask` cites the right one?
+"""Does `fastkv ask` cite the right page?
 
     python benchmarks/citations.py [--documents FOLDER] [--samples N] [--model MODEL]
 
-Asks the embedded model, or the one that is named, the shipped questions on the shipped texts, cut
-into pages, and those of FOLDER's qa.jsonl (doc, question, answer, and page, 1-based) on its
-documents. Of the answers that are right: is the page that is cited the one where the answer stands?
-Resumable. The last line is JSON.
+Asks the embedded model, or MODEL, the bundled questions on the bundled texts, split into pages,
+and those of FOLDER's qa.jsonl (doc, question, answer, and page, 1-based) on its documents. Among
+the correct answers: is the cited page the one that contains the answer? Resumable. The last line
+is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fastkv_cli.config import EMBEDDED_MODEL
 
 
 def figures(asker: Asker, cases: Sequence[Case]) -> dict[str, Any]:
-    """How often the page is right, by what it is chosen by."""
+    """How often the right page is cited, by the criteria that choose it."""
     asked = [(case, asker.ask(case)) for case in cases]
     right = [(case, row) for case, row in asked if is_right(case, row["answer"])]
     wrong = [
@@ -74,7 +74,6 @@ def figures(asker: Asker, cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ask all questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=Path)
     parser.add_argument("--samples", type=int, help="of each kind, the first so many")

@@ -1,8 +1,8 @@
-"""Questions, answers and the pages they came from: what citations.py and not_found.py share.
+"""Questions, answers and their pages, shared by citations.py and not_found.py.
 
-The shipped texts have no pages, so they are cut into pages of about 1,800 characters. Of the novel
-a stretch is taken that the embedded model reads in a minute. What was asked once is kept, so that
-both scripts ask it once, and a run that was stopped goes on where it was.
+The bundled texts have no pages, so they are split into pages of about 1,800 characters. Of the
+novel, a stretch is used that the embedded model can process in a minute. Answers are saved, so
+that both scripts ask each question once, and an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_TOKENS = 96
 
 @dataclass(frozen=True)
 class Case:
-    """A question; where the text answers it with the answer, where that stands, and its page."""
+    """A question; if the text answers it, also the answer, its position, and its page."""
 
     doc: str
     question: str
@@ -46,29 +46,28 @@ class Case:
 
 
 class Asker:
-    """Asks questions of documents, each once."""
+    """Asks questions on documents, each once."""
 
     def __init__(self, engine: Engine, journal: Journal, documents: Path | None) -> None:
-        """Ask a model of the shipped documents, and of those of a folder."""
+        """Ask a model about the bundled documents, and about those of a folder."""
         self._engine, self._journal, self._folder = engine, journal, documents
         self._corpora: dict[str, Corpus] = {}
         self._indexes: dict[str, Index] = {}
 
     def corpus(self, doc: str) -> Corpus:
-        """A shipped document in pages, or one of the folder as it is."""
+        """A bundled document split into pages, or a document of the folder."""
         if doc not in self._corpora:
             document = read(doc, self._folder)
             self._corpora[doc] = join_documents([document], self._engine.tokenizer)
         return self._corpora[doc]
 
     def index(self, doc: str) -> Index:
-        """The words of a document."""
         if doc not in self._indexes:
             self._indexes[doc] = index_documents(self.corpus(doc).documents)
         return self._indexes[doc]
 
     def ask(self, case: Case) -> dict[str, Any]:
-        """What fastkv answers, where from, and whether it would refuse to."""
+        """The answer of fastkv, its citations, and whether it would be refused."""
         key = f"{case.doc} {case.question}"
         if key not in self._journal.results:
             self._journal.add(key, self._ask(case))
@@ -93,7 +92,7 @@ class Asker:
         }
 
     def _ask(self, case: Case) -> dict[str, Any]:
-        # Unchecked: the whole answer is wanted, and what the check would say is asked above.
+        # Unchecked, to get the whole answer; `ask` above runs the check itself.
         work = make_work(self._engine, self.corpus(case.doc), MAX_TOKENS, check=False)
         *_, outcome = ask(work, case.question)
         if not isinstance(outcome, Outcome):
@@ -102,13 +101,13 @@ class Asker:
         print(f"{case.doc}: {case.question} {' '.join(answer.split())[:80]}", flush=True)
         return {
             "answer": answer,
-            "looked_at": outcome.looked_at,
+            "looked_at": outcome.attended,
             "reading_s": (outcome.reading.parts_s or 0.0) + outcome.generation.stats.ttft_s,
         }
 
 
 def read(doc: str, folder: Path | None) -> Document:
-    """A shipped document in pages, else one of the folder as it is."""
+    """Load a bundled document split into pages, or a document of the folder."""
     if folder is not None and not (SHIPPED / doc).is_file():
         return load_document(str(folder / doc))
     text = load_document(str(SHIPPED / doc)).text[STRETCHES.get(doc, slice(None))]
@@ -132,7 +131,7 @@ def _page_texts(text: str) -> Iterator[str]:
 
 
 def shipped_cases() -> list[Case]:
-    """The shipped questions whose evidence stands on one page."""
+    """The bundled questions whose evidence is on a single page."""
     cases = []
     for line in (SHIPPED / "qa.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
@@ -155,12 +154,12 @@ def folder_cases(folder: Path) -> list[Case]:
 
 
 def is_right(case: Case, answer: str) -> bool:
-    """Whether an answer holds the one that is known."""
+    """Whether an answer contains the known one."""
     return bool(case.answer) and contains(answer, [case.answer]) == 1
 
 
 def holds(document: Document, page: int | None, answer: str) -> bool:
-    """Whether a page holds an answer."""
+    """Whether a page contains an answer."""
     return any(
         contains(document.text[each.start : each.end], [answer]) == 1
         for each in document.pages
@@ -169,7 +168,7 @@ def holds(document: Document, page: int | None, answer: str) -> bool:
 
 
 def share(hits: list[bool]) -> dict[str, Any]:
-    """How many of how many, with Wilson's interval."""
+    """A count of hits with the total and Wilson's interval."""
     if not hits:
         return {"hits": 0, "of": 0}
     value, low, high = mean_interval([float(hit) for hit in hits])
@@ -181,7 +180,7 @@ def _rounded(interval: Interval) -> dict[str, float]:
 
 
 def open_journal(engine: Engine) -> Journal:
-    """Where a model's answers are kept between runs, and for both scripts."""
+    """The journal of a model's answers, shared between runs and between both scripts."""
     return Journal(
         "evidence",
         {

@@ -1,4 +1,4 @@
-"""fastkv in a process of its own, as a user runs it: what long_document.py and reuse.py measure."""
+"""Run fastkv in a separate process, as a user does; for long_document.py and reuse.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CLONE = Path(__file__).resolve().parents[1]
 
 
 def run_fastkv(arguments: Sequence[str], home: Path | None = None) -> str:
-    """What a run of this clone reports: JSON; of `--question`, a line for each.
+    """The JSON report of a run of this clone; with `--question`, one line for each.
 
     Args:
-        arguments: the command and its options, `--json` and `--quiet` left out.
-        home: the folder for all that fastkv keeps; None for the usual one.
+        arguments: the command and its options, without `--json` and `--quiet`.
+        home: the folder for everything that fastkv stores; None for the default.
     """
     environment = os.environ | {"PYTHONPATH": str(CLONE)}
     if home is not None:

@@ -1,8 +1,8 @@
-"""Lies in the directories of ZIP files, for fuzz_documents.py: what they say is not what they hold.
+"""Falsify the directories of ZIP files, for fuzz_documents.py.
 
-A ZIP file ends with a directory: one record for each member, and an end record that says where the
-directory lies and how long it is. Numbers that do not fit stand in zip64 records, and each reader
-has its own idea of which of two numbers counts.
+A ZIP file ends with a directory: one record for each member, and an end record with the position
+and length of the directory. Numbers that do not fit are in zip64 records, and readers differ in
+which of two numbers they use.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from io import BytesIO
 _END, _END64, _LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _RECORD_BYTES, _LOCAL_BYTES = 46, 30
 _MAX16, _MAX32 = 2**16 - 1, 2**32 - 1
-_MANY = (2, 100, 5000, 70_000, 300_000)  # copies of a record; the last make 20 MB
+_MANY = (2, 100, 5000, 70_000, 300_000)  # copies of a record; the last two make up to 20 MB
 _MOST_DIRECTORY_BYTES = 20 * 2**20
-_UNPACKED = (10**3, 10**5, 3 * 10**5)  # pieces of a member that is one long run
+_UNPACKED = (10**3, 10**5, 3 * 10**5)  # repetitions in a member that is one long run
 
 
 @dataclass(slots=True)
 class Archive:
-    """A ZIP file in its three parts, to be joined again as it is or with lies."""
+    """A ZIP file in its three parts, to be joined again unchanged or falsified."""
 
     members: bytearray
     records: list[bytearray]
@@ -37,7 +37,7 @@ class Archive:
 
     @classmethod
     def of(cls, data: bytes) -> Archive:
-        """Take a sound file without a comment apart."""
+        """Take apart a valid file that has no comment."""
         num_bytes, start = struct.unpack("<2L", data[-10:-2])
         records, at = [], start
         while at < start + num_bytes:
@@ -48,7 +48,6 @@ class Archive:
         return cls(bytearray(data[:start]), records)
 
     def join(self) -> bytes:
-        """The file."""
         directory = b"".join(self.records)
         told = (self.num_records, self.directory_bytes, self.directory_start)
         true = (len(self.records), len(directory), len(self.members))
@@ -58,7 +57,7 @@ class Archive:
 
 
 def break_archive(data: bytes, rng: random.Random) -> tuple[bytes, str]:
-    """Tell lies in the directory of a sound ZIP file; also gives the names of the ways."""
+    """Falsify the directory of a valid ZIP file; also returns the names of the changes."""
     archive = Archive.of(data)
     ways = rng.choices(_WAYS, k=rng.choice((1, 1, 1, 2, 3)))
     for way in ways:
@@ -71,7 +70,7 @@ def _record(archive: Archive, rng: random.Random) -> bytearray:
 
 
 def _odd(rng: random.Random, bits: int) -> int:
-    """A number that is seldom right."""
+    """A number that is rarely right."""
     values = (
         0,
         1,
@@ -93,7 +92,7 @@ def _odd(rng: random.Random, bits: int) -> int:
 
 
 def lie_about_counts(archive: Archive, rng: random.Random) -> None:
-    """The end record counts other members, bytes or places than there are."""
+    """A wrong number of members, size or offset in the end record."""
     if rng.random() < 0.5:
         archive.num_records = _odd(rng, 16)
     if rng.random() < 0.5:
@@ -103,7 +102,7 @@ def lie_about_counts(archive: Archive, rng: random.Random) -> None:
 
 
 def say_it_in_zip64(archive: Archive, rng: random.Random) -> None:
-    """A zip64 end record, true or not; the 32-bit fields defer to it or not."""
+    """A zip64 end record, correct or not; the 32-bit fields may or may not defer to it."""
     directory = sum(map(len, archive.records))
     true = [len(archive.records), len(archive.records), directory, len(archive.members)]
     told = [value if rng.random() < 0.7 else _odd(rng, 64) for value in true]
@@ -118,25 +117,25 @@ def say_it_in_zip64(archive: Archive, rng: random.Random) -> None:
 
 
 def lie_about_sizes(archive: Archive, rng: random.Random) -> None:
-    """A record says other sizes, or another checksum, than its member has."""
+    """A record with other sizes, or another checksum, than its member."""
     at = rng.choice((16, 20, 24))
     struct.pack_into("<L", _record(archive, rng), at, _odd(rng, 32))
 
 
 def lie_about_places(archive: Archive, rng: random.Random) -> None:
-    """A record points elsewhere: into another member, at the directory, behind the end."""
+    """A record that points elsewhere: into another member, at the directory, after the end."""
     struct.pack_into(
         "<L", _record(archive, rng), 42, rng.choice((_odd(rng, 32), len(archive.members)))
     )
 
 
 def lie_about_lengths(archive: Archive, rng: random.Random) -> None:
-    """The name, extra field or comment of a record is not as long as it says."""
+    """Wrong lengths of the name, extra field or comment of a record."""
     struct.pack_into("<H", _record(archive, rng), rng.choice((28, 30, 32)), _odd(rng, 16))
 
 
 def rename(archive: Archive, rng: random.Random) -> None:
-    """A member has a name that leads out of the archive, is not text, or belongs to another."""
+    """A name that leads out of the archive, is not text, or belongs to another member."""
     others = [bytes(record[_RECORD_BYTES:]) for record in archive.records]
     names = (
         b"../../x",
@@ -166,7 +165,7 @@ def repeat_records(archive: Archive, rng: random.Random) -> None:
 
 
 def set_flags(archive: Archive, rng: random.Random) -> None:
-    """A member is said to be encrypted, packed in another way, or of a later version of ZIP."""
+    """A member marked as encrypted, packed in another way, or of a later version of ZIP."""
     record = _record(archive, rng)
     at, values = rng.choice(
         (
@@ -177,14 +176,14 @@ def set_flags(archive: Archive, rng: random.Random) -> None:
         )
     )
     struct.pack_into("<L" if at == 38 else "<H", record, at, rng.choice(values))
-    if at < 38 and rng.random() < 0.5:  # the member's own header says so too
+    if at < 38 and rng.random() < 0.5:  # the member's own header agrees
         start = int.from_bytes(record[42:46], "little")
         if start + _LOCAL_BYTES <= len(archive.members):
             archive.members[start + at - 2 : start + at] = record[at : at + 2]
 
 
 def add_extra(archive: Archive, rng: random.Random) -> None:
-    """Extra fields: zip64 sizes, too short ones, a Unicode name."""
+    """Extra fields: zip64 sizes, truncated ones, a Unicode name."""
     fields = (
         struct.pack("<2H3Q", 1, 24, *(_odd(rng, 64) for _ in range(3))),
         struct.pack("<2H", 1, 8),
@@ -199,19 +198,19 @@ def add_extra(archive: Archive, rng: random.Random) -> None:
         return
     record[_RECORD_BYTES + name : _RECORD_BYTES + name] = extra
     struct.pack_into("<H", record, 30, length + len(extra))
-    if rng.random() < 0.7:  # sizes and places that defer to it
+    if rng.random() < 0.7:  # sizes and positions that defer to it
         struct.pack_into("<2L", record, 20, _MAX32, _MAX32)
         struct.pack_into("<L", record, 42, _MAX32)
 
 
 def add_comment(archive: Archive, rng: random.Random) -> None:
-    """A comment: long, or with another end record in it."""
+    """A comment: long, or containing another end record."""
     end = _END + struct.pack("<4H2LH", 0, 0, _odd(rng, 16), _odd(rng, 16), _odd(rng, 32), 0, 0)
     archive.comment = rng.choice((b"x" * _MAX16, end, end * 2000, _END, b"\0" * 100, _END64 * 50))
 
 
 def put_in_front(archive: Archive, rng: random.Random) -> None:
-    """Something stands before the first member: a program, a PDF, another end record."""
+    """Data before the first member: a program, a PDF, another end record."""
     piece = rng.choice(
         (b"MZ" * 500, b"%PDF-1.7\n", _END + bytes(18), b"PK\x03\x04" + bytes(26), b"\n")
     )
@@ -219,7 +218,7 @@ def put_in_front(archive: Archive, rng: random.Random) -> None:
 
 
 def grow_member(archive: Archive, rng: random.Random) -> None:
-    """A member unpacks to one long run of a character, and its record says so or not."""
+    """A member that unpacks to one long run of a character; its record may or may not say so."""
     run = rng.choice((b" ", b"7", b"a", b"<", b"<a>", b"&amp;", b"\0", "é".encode())) * rng.choice(
         _UNPACKED
     )
@@ -237,7 +236,7 @@ def grow_member(archive: Archive, rng: random.Random) -> None:
 
 
 def put_text_in(data: bytes, text: str, rng: random.Random) -> bytes:
-    """A sound ZIP file with a text in place of one of its longer texts."""
+    """A valid ZIP file with one of its longer texts replaced."""
     buffer = BytesIO()
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").encode("utf-8", "replace")
     with (

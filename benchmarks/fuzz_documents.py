@@ -1,18 +1,18 @@
-"""Broken and hostile files: whether each ends in a document or in one line that says why.
+"""Broken and hostile files: does each give a document, or one line that says why not?
 
     python benchmarks/fuzz_documents.py [--inputs 2000] [--seed 1] [--limit 5] [--only NUMBER]
 
 Two fifths are files of the tests and some made here (texts in five encodings, a web page, a book, a
-Word file, slides, PDFs), broken in up to four ways each: cut off, bits flipped, pieces of another
-file put in, repeated, swapped or taken out, numbers changed. Two fifths are Markdown and text made
-of what is hard to read (`fuzz_texts.py`), by itself or in a book, a Word file or slides. One fifth
-are ZIP files whose directory lies (`fuzz_archives.py`).
+Word file, slides, PDFs), broken in up to four ways each: truncated, bits flipped, pieces of another
+file inserted, pieces repeated, swapped or removed, numbers changed. Two fifths are Markdown and
+text made of constructs that are hard to parse (`fuzz_texts.py`), on their own or in a book, a Word
+file or slides. One fifth are ZIP files with a falsified directory (`fuzz_archives.py`).
 
-Each is read as a user's file is, in a process of its own where that is the way. What may come out
-is a document whose pages, text and warnings are well formed, or a FastKVError with one printable
-line. A document is then disarmed, tokenized, put into a prompt, indexed, and pieces of it are
-checked against it as answers. Anything else, a process that dies, too much time and too much memory
-among them, is a failure, and its number makes it again. The last line is JSON.
+Each is read as a user's file is, including the parser process where one is used. Allowed results
+are a document whose pages, text and warnings are well formed, or a FastKVError with one printable
+line. A document is then disarmed, tokenized, put into a prompt and indexed, and pieces of it are
+checked against it as answers. Anything else is a failure, including a process that dies, and too
+much time or memory; its number reproduces it. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the tiny tokenizer
 
 from fuzz_archives import break_archive, put_text_in
@@ -41,10 +41,10 @@ from fastkv_cli.errors import FastKVError
 from fastkv_cli.evidence import cite, index_documents, not_in_document, why_not_found
 
 GRACE_S = 2.0
-LIMIT_MIB = 1024  # that reading, tokenizing and checking one file of at most some MB may add
+LIMIT_MIB = 1024  # MiB that reading, tokenizing and checking a file of at most some MB may add
 ARCHIVES = (".epub", ".docx", ".pptx")
 PACKAGES = ("pypdf", "cryptography", "charset-normalizer", "selectolax", "mammoth", "python-pptx")
-# Error classes by their words, in this order; what is left is counted as "other".
+# Error classes by their words, checked in this order; the rest count as "other".
 CLASSES = {
     "empty file": "is empty",
     "not a PDF": "is not a PDF",
@@ -57,18 +57,18 @@ CLASSES = {
     "unsupported encryption": "unsupported encryption",
     "over the limit of time": "stopped after",
     "over the limit of memory": "of memory",
-    "over the limit of size": "at most|the most that",
+    "over the limit of size": "at most|, the limit",
     "damaged archive": "damaged or incomplete",
     "not text": "is not text|not text",
-    "copy protection": "copy protection",
+    "copy protection": "copy-protected",
 }
 
 
 def main() -> None:
-    """Make, read and count."""
+    """Make the inputs, check them, and count the results."""
     arguments = make_parser(__doc__.splitlines()[0], inputs=2000, limit_s=5.0).parse_args()
-    # Reading is measured by the clock, the rest by the processor: the worker gets time for both on
-    # a busy machine.
+    # Reading is limited by the wall clock, the rest by CPU time: on a busy machine the worker needs
+    # time for both.
     limits = Limits(4 * arguments.limit + GRACE_S, LIMIT_MIB)
     run(arguments, make_input, partial(make_check, arguments.limit), limits, PACKAGES)
 
@@ -89,7 +89,7 @@ def originals() -> dict[str, bytes]:
 
 
 def break_bytes(rng: random.Random) -> Broken:
-    """One of the files, with bytes that are wrong."""
+    """One of the files, with wrong bytes."""
     return break_one(originals(), rng)
 
 
@@ -105,24 +105,24 @@ def write_text(rng: random.Random) -> Broken:
 
 
 def lie_in_directory(rng: random.Random) -> Broken:
-    """One of the archives, with a directory that says what is not so."""
+    """One of the archives, with a falsified directory."""
     name = rng.choice([name for name in sorted(originals()) if name.endswith(ARCHIVES)])
     data, ways = break_archive(originals()[name], rng)
     return Broken(name, data, None, f"directory of {name}, {ways}")
 
 
 def make_check(limit_s: float) -> Check:
-    """What checks a file, with a tokenizer of its own."""
+    """Make the check of a file, with its own tokenizer."""
     from conftest import tiny_tokenizer
 
     return partial(check_file, tiny_tokenizer(), limit_s)
 
 
 def check_file(tokenizer: Any, limit_s: float, job: Job) -> Result:
-    """Read a file, and do with the document what is done before and after the model runs.
+    """Read a file, and process the document as before and after the model runs.
 
     Raises:
-        Exception: whatever may not come.
+        Exception: any other failure than those allowed.
     """
     started = time.perf_counter()
     try:
@@ -153,7 +153,7 @@ def use_document(document: Document, tokenizer: Any, rng: random.Random) -> None
     """Tokenize and index a document, and check pieces of it against it as answers.
 
     Raises:
-        Exception: whatever goes wrong; nothing may.
+        Exception: any failure; none is allowed.
     """
     from fastkv_cli.prompts.prompt import ask_task, build_prompt
     from fastkv_cli.tasks.corpus import join_documents
@@ -175,7 +175,7 @@ def use_document(document: Document, tokenizer: Any, rng: random.Random) -> None
 
 
 def cut_pieces(text: str, rng: random.Random) -> Iterator[tuple[str, str]]:
-    """Answers and questions: models say again what they read, and people paste it."""
+    """Pieces as answers and questions: models repeat what is in the text, and people paste it."""
     for length in (30, 300, 2000):
         answer, question = rng.randrange(len(text)), rng.randrange(len(text))
         yield text[answer : answer + length], text[question : question + length]
@@ -204,7 +204,7 @@ def check_document(document: Document) -> str:
 
 
 def check_pages(document: Document) -> str:
-    """What is wrong with the map of pages; empty if nothing is."""
+    """What is wrong with the page map; empty if nothing is."""
     end = 0
     for page in document.pages:
         if not end <= page.start < page.end <= len(document.text):

@@ -1,4 +1,4 @@
-"""Ways to break a model folder, for fuzz_models.py: its JSON files, its template, its weights."""
+"""Ways to break a model folder, for fuzz_models.py: its JSON files, template, and weights."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 49766986
 
 
 def break_folder(folder: Path, rng: random.Random) -> str:
-    """Break a copy of a model folder in one to three ways; gives their names."""
+    """Break a copy of a model folder in one to three ways; returns their names."""
     ways = rng.choices(_WAYS, k=rng.choice((1, 1, 1, 2, 3)))
     return ", ".join(way(folder, rng) for way in ways)
 
 
 def _pick(folder: Path, rng: random.Random) -> Path | None:
-    """One of the JSON files that are there and can be read."""
+    """A random JSON file of the folder that exists and can be read."""
     paths = [folder / name for name in _JSON]
     found = [path for path in paths if path.is_file() and path.stat().st_size]
     return rng.choice(found) if found else None
@@ -58,7 +58,7 @@ def change_json(folder: Path, rng: random.Random) -> str:
 
 
 def set_known(folder: Path, rng: random.Random) -> str:
-    """Give settings that readers know a value that they may not."""
+    """Give known settings a value that they may not have."""
     path = _pick(folder, rng)
     content = _load(path)
     if path is None or not isinstance(content, dict):
@@ -76,7 +76,7 @@ def set_known(folder: Path, rng: random.Random) -> str:
 
 
 def write_no_json(folder: Path, rng: random.Random) -> str:
-    """A JSON file becomes what is none, or what takes a parser too deep."""
+    """Make a JSON file invalid, or nested too deeply for a parser."""
     path = _pick(folder, rng)
     if path is None:
         return "nothing"
@@ -108,7 +108,7 @@ def write_no_json(folder: Path, rng: random.Random) -> str:
 
 
 def break_bytes(folder: Path, rng: random.Random) -> str:
-    """A file loses bytes, or gets others."""
+    """Remove or change bytes of a file."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     path, other = rng.choice(files), rng.choice(files).read_bytes()[:100_000]
     data = bytearray(path.read_bytes())
@@ -119,7 +119,7 @@ def break_bytes(folder: Path, rng: random.Random) -> str:
 
 
 def set_template(folder: Path, rng: random.Random) -> str:
-    """Another chat template, in one of the places where it may stand."""
+    """Set another chat template, in one of the places where it may be."""
     template = rng.choice(TEMPLATES)
     number = TEMPLATES.index(template)
     path = folder / "tokenizer_config.json"
@@ -135,7 +135,7 @@ def set_template(folder: Path, rng: random.Random) -> str:
 
 
 def lie_in_header(folder: Path, rng: random.Random) -> str:
-    """The header of the weights says other types, shapes, places or lengths, or is no JSON."""
+    """Falsify types, shapes, offsets or lengths in the header of the weights, or its JSON."""
     path = folder / _WEIGHTS
     shards = sorted(folder.glob("model*.safetensors"))
     if not path.is_file() and shards:
@@ -173,7 +173,7 @@ def lie_in_header(folder: Path, rng: random.Random) -> str:
 
 
 def replace_file(folder: Path, rng: random.Random) -> str:
-    """A file is missing, a pipe, a folder, a link or what a download without LFS leaves."""
+    """Remove a file, or replace it by a pipe, a folder, a link, or a Git LFS pointer."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     path = rng.choice([*files, *(path for path in files if path.suffix == ".safetensors")])
     path.unlink()
@@ -197,7 +197,7 @@ def replace_file(folder: Path, rng: random.Random) -> str:
 
 
 def add_file(folder: Path, rng: random.Random) -> str:
-    """A file that readers look for and the folder lacked: some take it before their own."""
+    """Add a file that readers look for and the folder lacks; some prefer it to their own."""
     names = (
         "tokenizer.model",
         "added_tokens.json",
@@ -231,7 +231,7 @@ def _dump(path: Path, content: Any, rng: random.Random) -> None:
 
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container with each of its keys, no more than 20 of a long one."""
+    """Every container with each of its keys, at most 20 of a long one."""
     keys = list(content) if isinstance(content, dict) else list(range(len(content)))
     for key in keys[:20]:
         yield content, key

@@ -1,8 +1,8 @@
 """Ways to break the header of a GGUF file, for fuzz_models.py.
 
 The header is: magic, version, the counts of tensors and of metadata; the metadata, each a key, a
-type and a value; for each tensor its name, dimensions, type and place. Each number and each text of
-it is a part that can be changed by itself.
+type and a value; for each tensor its name, dimensions, type and offset. Each number and each text
+in it is a part that can be changed on its own.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _KEYS = """general.architecture general.alignment general.file_type split.count 
 
 @dataclass(slots=True)
 class Field:
-    """Metadata or a tensor's entry: its bytes, and where in them each part is."""
+    """A metadata or tensor entry: its bytes, and the position of each part in them."""
 
     name: str
     data: bytearray
@@ -82,7 +82,7 @@ class Field:
 
 @dataclass(slots=True)
 class Header:
-    """A GGUF file in pieces; `counts` are what it says of tensors and of metadata."""
+    """A GGUF file in pieces; `counts` are its declared numbers of tensors and of metadata."""
 
     version: int
     counts: list[int]
@@ -92,7 +92,7 @@ class Header:
 
     @classmethod
     def of(cls, path: Path) -> Header:
-        """Take a sound file apart."""
+        """Take a valid file apart."""
         from gguf import GGUFReader
 
         data, reader = path.read_bytes(), GGUFReader(path)
@@ -115,7 +115,7 @@ class Header:
         return cls(3, counts, metadata, tensors, data[reader.data_offset :])
 
     def copy(self) -> Header:
-        """One that can be changed."""
+        """A copy to change."""
         metadata, tensors = (
             [Field(field.name, bytearray(field.data), field.parts) for field in fields]
             for fields in (self.metadata, self.tensors)
@@ -123,7 +123,7 @@ class Header:
         return Header(self.version, list(self.counts), metadata, tensors, self.weights)
 
     def join(self, rng: random.Random) -> tuple[bytes, int]:
-        """The file, and how long its header is."""
+        """The file, and the length of its header."""
         counts = b"".join(struct.pack("<Q", count & (2**64 - 1)) for count in self.counts)
         head = b"GGUF" + struct.pack("<I", self.version) + counts
         head += b"".join(field.data for field in (*self.metadata, *self.tensors))
@@ -134,7 +134,7 @@ class Header:
 
 
 def break_header(header: Header, rng: random.Random) -> tuple[bytes, str]:
-    """Break a copy of a header in one to three ways, now and then its bytes too; gives the ways."""
+    """Break a copy of a header in one to three ways, sometimes its bytes too; returns the names."""
     header = header.copy()
     ways = rng.choices(_WAYS, k=rng.choice((1, 1, 1, 2, 3)))
     names = [way(header, rng) for way in ways]
@@ -151,7 +151,7 @@ def break_header(header: Header, rng: random.Random) -> tuple[bytes, str]:
 
 
 def lie_about_counts(header: Header, rng: random.Random) -> str:
-    """More or fewer tensors or metadata than there are."""
+    """Declare more or fewer tensors or metadata entries than there are."""
     which = rng.randrange(2)
     header.counts[which] = rng.choice(
         (*_NUMBERS, header.counts[which] - 1, header.counts[which] + 1)
@@ -160,27 +160,27 @@ def lie_about_counts(header: Header, rng: random.Random) -> str:
 
 
 def set_version(header: Header, rng: random.Random) -> str:
-    """Another version, or the other byte order."""
+    """Set another version, or the other byte order."""
     header.version = rng.choice((0, 1, 2, 4, 3 << 24, 2**32 - 1))
     return f"version {header.version}"
 
 
 def change_metadata(header: Header, rng: random.Random) -> str:
-    """A key, type, length or value of the metadata."""
+    """Change a key, type, length or value of the metadata."""
     field = rng.choice([field for field in header.metadata if field.parts])
-    # A list of tokens has hundreds of parts: its type and its length come as often as they all.
+    # A token list has hundreds of parts: its type and length are chosen as often as all others.
     few = field.parts[: rng.choice((5, 6, len(field.parts)))]
     return f"{field.name} {_change(field, rng.choice(few), rng)}"
 
 
 def change_value(header: Header, rng: random.Random) -> str:
-    """The value of a single piece of metadata."""
+    """Change the value of a scalar metadata entry."""
     field = rng.choice([field for field in header.metadata if 0 < len(field.parts) <= 5])
     return f"{field.name} {_change(field, field.parts[-1], rng)}"
 
 
 def change_tensor(header: Header, rng: random.Random) -> str:
-    """The name, dimensions, type or place of a tensor."""
+    """Change the name, dimensions, type or offset of a tensor."""
     field = rng.choice([field for field in header.tensors if field.parts])
     return f"{field.name} {_change(field, rng.choice(field.parts), rng)}"
 
@@ -194,7 +194,7 @@ def drop(header: Header, rng: random.Random) -> str:
 
 
 def repeat(header: Header, rng: random.Random) -> str:
-    """Say something twice, or very often."""
+    """Repeat a field once, or very often."""
     fields = rng.choice((header.metadata, header.tensors))
     field = rng.choice(fields)
     copies = rng.choice((1, 1, 1, 10_000 if len(field.data) < 200 else 1))
@@ -204,7 +204,7 @@ def repeat(header: Header, rng: random.Random) -> str:
 
 
 def swap(header: Header, rng: random.Random) -> str:
-    """What two fields say changes places."""
+    """Swap the contents of two fields."""
     fields = rng.choice((header.metadata, header.tensors))
     first, second = rng.sample(range(len(fields)), 2)
     fields[first], fields[second] = fields[second], fields[first]
@@ -212,7 +212,7 @@ def swap(header: Header, rng: random.Random) -> str:
 
 
 def add(header: Header, rng: random.Random) -> str:
-    """Metadata that readers know and the file lacked, or that it has otherwise."""
+    """Add a metadata entry that readers know, new or with another value."""
     key = rng.choice((*_KEYS.split(), "", rng.choice(header.metadata).name))
     text = rng.choice((*_TEXTS, *(template.encode("utf-8", "replace") for template in TEMPLATES)))
     kind, value = rng.choice(
@@ -243,7 +243,7 @@ def add(header: Header, rng: random.Random) -> str:
 
 
 def change_weights(header: Header, rng: random.Random) -> str:
-    """The weights are cut off, or not numbers."""
+    """Truncate the weights, or set all bytes to one value, e.g. 0xff for NaN."""
     if rng.random() < 0.5:
         header.weights = header.weights[: rng.randrange(len(header.weights))]
         return "fewer weights"
@@ -256,7 +256,7 @@ def _count(header: Header) -> None:
 
 
 def _change(field: Field, part: tuple[slice, bool], rng: random.Random) -> str:
-    """Change one part; gives where it lies in its field."""
+    """Change one part; returns its position in its field."""
     place, is_text = part
     old = bytes(field.data[place])
     if is_text and place.stop - place.start != 1:
@@ -264,7 +264,7 @@ def _change(field: Field, part: tuple[slice, bool], rng: random.Random) -> str:
         if field.name == "tokenizer.chat_template":
             text = rng.choice(TEMPLATES).encode("utf-8", "replace")
         field.data[place] = text
-        if place.start >= 8 and rng.random() < 0.9:  # the length before it is right, mostly
+        if place.start >= 8 and rng.random() < 0.9:  # mostly with the correct length before it
             field.data[place.start - 8 : place.start] = struct.pack("<Q", len(text))
         return f"text at {place.start}"
     if len(old) in {4, 8} and rng.random() < 0.2:

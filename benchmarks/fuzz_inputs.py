@@ -1,4 +1,4 @@
-"""Files to break, and the ways to break them, for fuzz_documents.py."""
+"""Files to break, and ways to break them, for fuzz_documents.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A broken file and how it was made; the recipe begins with the original's name."""
+    """A broken file and how it was made; the recipe starts with the original's name."""
 
     name: str
     data: bytes
@@ -52,7 +52,7 @@ def make_originals() -> dict[str, bytes]:
 
 
 def make_pdf(pages: list[str]) -> bytes:
-    """A PDF, uncompressed, so that what is flipped is seen."""
+    """A PDF, uncompressed, so that flipped bits have an effect."""
     from pypdf import PdfWriter
     from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
@@ -129,7 +129,7 @@ def make_slides() -> bytes:
 
 
 def make_zip(members: dict[str, str], packing: int) -> bytes:
-    """An archive of these members."""
+    """A ZIP file of these members."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", packing) as archive:
         for name, text in members.items():
@@ -154,7 +154,7 @@ def _span(data: bytearray, rng: random.Random, most: int) -> slice:
 
 
 def cut_off(data: bytearray, _: bytes, rng: random.Random) -> None:
-    """Lose the end, as a download does, or the start."""
+    """Remove the end, as an interrupted download does, or the beginning."""
     at = rng.randrange(len(data) + 1)
     del data[at if rng.random() < 0.8 else 0 : len(data) if rng.random() < 0.8 else at]
 
@@ -167,7 +167,7 @@ def flip_bits(data: bytearray, _: bytes, rng: random.Random) -> None:
 
 
 def put_in(data: bytearray, other: bytes, rng: random.Random) -> None:
-    """Put a piece of another file in, over what is there or between."""
+    """Insert a piece of another file, or overwrite with it."""
     piece = other[_span(bytearray(other), rng, 2000)]
     span = _span(data, rng, 2000)
     data[span if rng.random() < 0.5 else slice(span.start, span.start)] = piece
@@ -180,19 +180,19 @@ def repeat(data: bytearray, _: bytes, rng: random.Random) -> None:
 
 
 def swap(data: bytearray, _: bytes, rng: random.Random) -> None:
-    """Let two pieces change places."""
+    """Swap two pieces."""
     first, second = sorted((_span(data, rng, 500), _span(data, rng, 500)), key=lambda s: s.start)
     if first.stop <= second.start:
         data[first], data[second] = data[second], data[first]
 
 
 def take_out(data: bytearray, _: bytes, rng: random.Random) -> None:
-    """Take a piece out."""
+    """Remove a piece."""
     del data[_span(data, rng, 2000)]
 
 
 def change_numbers(data: bytearray, _: bytes, rng: random.Random) -> None:
-    """Change a few of the numbers that are written in digits: lengths, places, references."""
+    """Change a few of the decimal numbers: lengths, offsets, references."""
     found = [match.span() for match in re.finditer(rb"\d+", data)]
     values = (b"0", b"-1", b"1", b"2", b"7", b"65536", b"99999999999", b"4294967295")
     for start, stop in sorted(rng.sample(found, min(len(found), 5)), reverse=True):

@@ -1,16 +1,16 @@
-"""Broken models: whether each ends in a working engine or in one line that says why.
+"""Broken models: does each give a working engine, or one line that says why not?
 
     python benchmarks/fuzz_models.py [--inputs 2000] [--seed 1] [--limit 20] [--only NUMBER]
 
-Every other input is a model folder (`fuzz_folders.py`: config, generation config, tokenizer, chat
-template, the header and the index of the weights), and every other one a GGUF file with a broken
-header (`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random weights.
+Inputs alternate between model folders (`fuzz_folders.py`: config, generation config, tokenizer,
+chat template, the header and the index of the weights) and GGUF files with a broken header
+(`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random weights.
 
-Each is resolved, converted if it is GGUF, loaded, and asked a question about a line of text. What
-may come is an answer, a ModelError, an OutOfMemoryError, or a ContextError where the window that
-the model tells of holds no prompt; each with one printable line. Anything else, a process that
-dies, too much time and too much memory among them, is a failure, and its number makes it again.
-The last line is JSON.
+Each is resolved, converted if it is GGUF, loaded, and asked a question on a line of text. Allowed
+results are an answer, a ModelError, an OutOfMemoryError, or a ContextError if the window that the
+model declares holds no prompt; errors with one printable line. Anything else is a failure,
+including a process that dies, and too much time or memory; its number reproduces it. The last line
+is JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the tiny models
 
 from fuzz_folders import break_folder
@@ -37,17 +37,17 @@ from fuzz_worker import Check, Job, Limits, Result, check_line
 from fastkv_cli.config import MethodSettings
 from fastkv_cli.errors import ContextError, FastKVError, ModelError, OutOfMemoryError
 
-LIMIT_MIB = 1024  # that loading a model of 1 MB may add
+LIMIT_MIB = 1024  # MiB that loading a model of 1 MB may add
 TEXT = "The committee met 14 times in 1999."
 QUESTION = "How often did the committee meet?"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "jinja2")
 FAMILIES = ("llama", "qwen2", "qwen3")
-IN_GGUF = ("llama", "qwen2")  # of Qwen3, transformers reads only files with heads of 128
+IN_GGUF = ("llama", "qwen2")  # for Qwen3, transformers only supports files with a head size of 128
 MAY_COME = (ModelError, OutOfMemoryError, ContextError)
 
 
 def main() -> None:
-    """Make, load and count."""
+    """Make the inputs, check them, and count the results."""
     arguments = make_parser(__doc__.splitlines()[0], inputs=2000, limit_s=20.0).parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with originals() as (folders, ggufs):
@@ -60,7 +60,7 @@ def main() -> None:
 
 @contextmanager
 def originals() -> Iterator[tuple[list[Path], list[Path]]]:
-    """The models to break: folders, with the weights in one file and in shards, and GGUF files."""
+    """The models to break: folders, with weights in one file and in shards, and GGUF files."""
     from conftest import save_tiny_model, tiny_tokenizer
     from gguf_files import write_gguf
     from transformers import AutoModelForCausalLM
@@ -97,17 +97,17 @@ def make_input(
 
 
 def make_check(sound: list[str]) -> Check:
-    """What checks a model, once the sound ones have been asked: that loads what all need."""
+    """Make the check; asks the intact models first, to load what all inputs need."""
     for model in sound:
         ask(model)
     return check_model
 
 
 def check_model(job: Job) -> Result:
-    """Load a model and ask it something, as `fastkv ask` does.
+    """Load a model and ask it a question, as `fastkv ask` does.
 
     Raises:
-        Exception: whatever may not come.
+        Exception: any other failure than those allowed.
     """
     try:
         ask(job.path)
@@ -124,7 +124,7 @@ def check_model(job: Job) -> Result:
 
 
 def ask(model: str) -> None:
-    """Answer a question about a line of text with a few tokens."""
+    """Answer a question on a line of text with a few tokens."""
     from fastkv_cli.engine.generate import Engine
     from fastkv_cli.engine.methods import build_method
     from fastkv_cli.engine.tuning import load_tuning

@@ -1,4 +1,4 @@
-"""What the fuzz runs share: make an input by its number, have it checked, count, report."""
+"""Shared by the fuzz runs: make each input by its number, check it, count and report."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import Any
 
 from fuzz_worker import Check, Job, Limits, Result, Worker
 
-_EVERY = 250  # inputs between two lines of progress
+_EVERY = 250  # inputs between two progress lines
 MakeInput = Callable[[Path, random.Random], Job]
 """Writes an input into an empty folder; the same one for the same random numbers."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came out so far."""
+    """The results so far."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Tally:
             print(self.failures[-1], flush=True)
 
     def report(self) -> dict[str, Any]:
-        """For the last line."""
+        """The report of the last line."""
         groups = sorted(self.groups.items(), key=lambda group: -len(group[1]))
         return {
             "failures": self.failures,
@@ -66,7 +66,7 @@ class Tally:
 
 
 def make_parser(description: str, inputs: int, limit_s: float) -> argparse.ArgumentParser:
-    """The options that both runs have."""
+    """The options shared by both runs."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--inputs", type=int, default=inputs)
     parser.add_argument("--seed", type=int, default=1)
@@ -82,14 +82,14 @@ def run(
     limits: Limits,
     packages: Sequence[str],
 ) -> None:
-    """Check all inputs, print a report in JSON on the last line, and exit: 1 after a failure.
+    """Check all inputs, print a JSON report on the last line, and exit, with 1 after a failure.
 
     Args:
         arguments: of `make_parser`.
         make_input: makes one input.
-        make_check: makes, in the worker, what checks them.
+        make_check: makes the check, in the worker.
         limits: of each check.
-        packages: those whose versions belong into the report.
+        packages: packages whose versions are reported.
     """
     tally, started = Tally(), time.perf_counter()
     numbers = range(arguments.inputs) if arguments.only is None else [arguments.only]

@@ -1,11 +1,11 @@
-"""Values that models do not have, and templates that no model has, for fuzz_models.py."""
+"""Values and templates that no real model has, for fuzz_models.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-HUGE = "@HUGE@"  # stands for what Python's JSON does not write
-# What no reader expects; copied where it is used.
+HUGE = "@HUGE@"  # a placeholder for values that Python's JSON cannot write
+# Values that no reader expects; copied before use.
 VALUES: tuple[Any, ...] = (
     *(
         None,
@@ -177,7 +177,7 @@ TEMPLATES = (
     "{% for m in messages recursive %}{{ m['content'] }}{{ loop(messages) }}{% endfor %}",
     "{{ messages | tojson(indent=4000000000) }}",
     "{{ [1] * 3000000000 }}",
-    # As many GB as a worker may reserve and must not use.
+    # As many GB as a worker may reserve but must not use.
     "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ 'a' * 1500000000 }}",
     "{{ 'x' | center(1500000000) }}",
     "{{ '%01500000000d' % 1 }}",

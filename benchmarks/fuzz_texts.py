@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fuzz_inputs import ENGLISH
 
 _LENGTHS = (1, 2, 3, 7, 20, 100, 1000, 10_000, 50_000)  # of runs, in pieces
-_LONG_RUN = 300_000  # characters: seldom, and never more than one in an input
+_LONG_RUN = 300_000  # characters: rare, and at most one in an input
 _MOST = 500_000  # characters of a text: tokenizing a million takes 3 s
 _DIGITS = [
     chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) in {"Nd", "Nl", "No"}
@@ -19,9 +19,9 @@ _HIDDEN = (
     "\u200b\u200c\u200d\u2060\ufeff\xad͏ᅟㅤ\u180e\u061c\u202a\u202b\u202d\u202e\u202c\u2066"
     "\u2067\u2069\U000e0041"
 )
-# They grow, shrink or change in kind where they are folded: under NFKC or NFKD, or in lower case.
+# They grow, shrink or change in kind when normalized: under NFKC or NFKD, or in lower case.
 _FOLDED = "ßŉİıſK\ufdfa\ufb03①⑩½⅓Ⅻ㎏㍿ͺ\u0345\u1e9eǅΐ"
-# What is repeated: characters, words, and (each ends at an @) phrases with blanks in them.
+# What is repeated: characters, words, and phrases with spaces (each ends at an @).
 _CHARACTERS = " \t\n\r\x0b\x0c\xa0\u2003\u3000́⃝\u200baAé字あ７7²⁴½٣_-=#*`~|<>[]({&\\/.,:'’\"“«„!?…"
 _WORDS = (
     "👩\u200d👧 {{ 1, 1. 1' 1.2 v1 1st a. A. a' a_ a- ... <| <_of_ <a </a> <!-- --> <![CDATA[ "
@@ -56,7 +56,7 @@ _ASKED = (
 
 
 def make_text(rng: random.Random) -> tuple[str, str]:
-    """A text of a few hostile pieces, with ordinary lines between them; and the pieces' names."""
+    """A text of a few hostile pieces with ordinary lines between them, and the pieces' names."""
     pieces = []
     makers = rng.choices(_MAKERS, k=rng.choice((1, 1, 2, 3, 5, 8)))
     for make in makers:
@@ -74,7 +74,7 @@ def make_text(rng: random.Random) -> tuple[str, str]:
 
 
 def encode(text: str, rng: random.Random) -> bytes:
-    """A text in an encoding: mostly in UTF-8, with lone surrogates as some programs write them."""
+    """Encode a text: mostly in UTF-8, with lone surrogates as some programs write them."""
     encoding = rng.choice(("utf-8",) * 8 + ("utf-8-sig", "utf-16", "utf-32-le", "cp1252"))
     if encoding == "utf-8" and rng.random() < 0.1:
         text += rng.choice(("\ud800", "\udfff\ud800", "\ud83d")) * rng.choice((1, 100))
@@ -82,13 +82,13 @@ def encode(text: str, rng: random.Random) -> bytes:
 
 
 def _repeat(rng: random.Random) -> str:
-    """A character or a short phrase again and again, with or without an end."""
+    """A character or a short phrase, repeated, with or without an end."""
     run = rng.choice(_RUNS) * rng.choice(_LENGTHS)
     return run + rng.choice(("", "", "a", " ", "\n", ">", "|>", "]", "*", '"', "”", "0", "."))
 
 
 def _two_runs(rng: random.Random) -> str:
-    """Two runs, or a line of one with the other in it."""
+    """Two runs, or one run inside a line of another."""
     length = rng.choice(_LENGTHS[:7])
     one, other = rng.choice(_RUNS), rng.choice(_RUNS)
     return rng.choice((one * length + other * length, (one + other) * length))
@@ -121,7 +121,7 @@ def _comment(rng: random.Random) -> str:
 
 
 def _nesting(rng: random.Random) -> str:
-    """Quotations, lists, emphasis, brackets or elements in each other."""
+    """Nested quotations, lists, emphasis, brackets or elements."""
     depth = rng.choice(_LENGTHS[:8])
     marks = (
         ("> ", ""),
@@ -154,7 +154,7 @@ def _table(rng: random.Random) -> str:
 
 
 def _front_matter(rng: random.Random) -> str:
-    """Front matter: open, closed by another mark, with YAML that grows, or in the middle."""
+    """Front matter: open, closed by another mark, with YAML that expands, or in the middle."""
     mark = rng.choice(("---", "+++", "...", "===", "----", "--- "))
     bomb = "a: &a [x, x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
@@ -166,7 +166,7 @@ def _front_matter(rng: random.Random) -> str:
 
 
 def _heading(rng: random.Random) -> str:
-    """Headings, and lines that forge those that fastkv itself writes between documents."""
+    """Headings, and lines that imitate those that fastkv itself writes between documents."""
     level = "#" * rng.choice((1, 6, 7, 10_000))
     names = ("other.pdf", "", "=" * 5000, "a ===\n\n=== b", "\u202efdp.x", "x" * 10_000)
     under = rng.choice("=-") * rng.choice((1, 2, 3, 100_000))
@@ -180,7 +180,7 @@ def _heading(rng: random.Random) -> str:
 
 
 def _look_alike(rng: random.Random) -> str:
-    """A token, a turn or a fence, with hidden characters in it, or in wide ones."""
+    """A special token, a turn or a fence, with hidden characters in it, or in wide characters."""
     token = rng.choice(_TOKENS.rstrip("@").split("@"))
     if rng.random() < 0.3:
         token = token.translate(_WIDE)
@@ -202,7 +202,7 @@ def _digits(rng: random.Random) -> str:
 
 
 def _mixed(rng: random.Random) -> str:
-    """Characters of any kind at random, those that fold or hide among them."""
+    """Random characters of any kind, including those that normalize or hide."""
     pools = (
         _HIDDEN,
         _FOLDED,

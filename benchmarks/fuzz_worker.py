@@ -1,9 +1,8 @@
-"""A process that checks broken inputs: one after the other, and another process once it breaks.
+"""A process that checks broken inputs one by one, and is replaced when it breaks.
 
-What a broken input may do to the process that reads it (crash it, keep it for ever, fill the
-memory) must not end the fuzz run, so the run and the checks are two processes. A worker that dies,
-gives no result in time or holds too much memory is a failure of its input; the next input gets a
-new worker.
+A broken input may crash the process that reads it, hang it, or fill the memory. That must not end
+the fuzz run, so run and checks are separate processes. If a worker dies, gives no result in time
+or holds too much memory, its input has failed, and the next input gets a new worker.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from fastkv_cli.system.isolated import end_with_parent
 _PACKAGE = Path(__file__).resolve().parents[1] / "fastkv_cli"
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
 _START_S = 300.0  # importing torch, on a busy machine
-_ADDRESS_SPACE = 4  # times the memory that may be held: what is reserved is not all used
+_ADDRESS_SPACE = 4  # times the memory limit: not all that is reserved is used
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An input on disk: how it was made, and from which seed its check draws."""
+    """An input on disk: how it was made, and the random seed of its check."""
 
     path: str
     recipe: str
@@ -45,15 +44,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The class of what came out, and what is wrong with it.
+    """The class of a result, and what is wrong with it.
 
     Attributes:
         outcome: the class, for the counts.
-        seconds: of the check.
-        failure: one line; empty where all is as promised.
-        group: what failures of the same cause have in common.
-        resident_mib: what the worker held behind the check.
-        children_mib: the most that one of its own child processes has held.
+        seconds: duration of the check.
+        failure: one line; empty if nothing is wrong.
+        group: shared by failures with the same cause.
+        resident_mib: memory of the worker after the check.
+        children_mib: peak memory of any of its child processes.
     """
 
     outcome: str
@@ -69,40 +68,39 @@ Check = Callable[[Job], Result]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one check: wall-clock seconds, and how much the worker may grow, in MiB."""
+    """Limits of one check: seconds by the wall clock, and growth of the worker in MiB."""
 
     seconds: float
     mib: int
 
 
 class Worker:
-    """Checks inputs in a process of its own."""
+    """Checks inputs in a separate process."""
 
     def __init__(self, make_check: Callable[[], Check], limits: Limits, log: Path) -> None:
-        """Start nothing yet.
+        """Set up; the process starts with the first check.
 
         Args:
             make_check: called in the process; what it imports and builds serves all its inputs.
             limits: of each check.
-            log: a file for what the process writes on stderr.
+            log: a file for the stderr of the process.
         """
         self._make_check, self._limits, self._log = make_check, limits, log
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def check(self, job: Job) -> Result:
-        """Check an input, again if it took too long: the machine may have been asleep."""
+        """Check an input, twice if it took too long: the machine may have been suspended."""
         result = self._check(job)
         return self._check(job) if result.group.startswith("time") else result
 
     def stderr(self) -> str:
-        """What the process wrote on stderr during its last check."""
+        """The stderr of the process during its last check."""
         return self._log.read_text("utf-8", "replace")
 
     def close(self) -> None:
-        """End the process."""
         if self._pipe is not None:
-            self._pipe.close()  # it ends by itself, unless it is busy
+            self._pipe.close()  # the process ends by itself, unless it is busy
         if self._process is not None:
             self._process.join(0.5)
             self._process.kill()
@@ -157,7 +155,7 @@ class Worker:
         return f"died, {how} ({first}), at {where}", f"died, {how}, at {where}"
 
     def _place(self) -> str:
-        """Where the process is or was, by the stack that its fault handler wrote."""
+        """Where the process is or was, from the stack written by its fault handler."""
         stacks = re.split(r"^(?=(?:Current t|T)hread )", self.stderr(), flags=re.M)
         current = [stack for stack in stacks if stack.startswith("Current")]
         frames = [
@@ -190,7 +188,7 @@ def describe(error: BaseException) -> tuple[str, str]:
 
 
 def check_line(line: str) -> str:
-    """What is wrong with a line for people; empty if nothing is."""
+    """What is wrong with a line shown to users; empty if nothing is."""
     if not line.strip():
         return "an empty line"
     return "" if line.isprintable() else f"a line that is not printable: {line!a}"
@@ -203,7 +201,7 @@ def _short(file: str) -> str:
 def _serve(
     pipe: Connection, make_check: Callable[[], Check], limits: Limits, log_path: str
 ) -> None:
-    """The worker's side: check what comes until the pipe closes."""
+    """The worker's side: check inputs until the pipe closes."""
     end_with_parent()
     with Path(log_path).open("w", encoding="utf-8") as log, Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)
@@ -220,7 +218,7 @@ def _serve(
 
 
 def _check_one(check: Check, job: Job, limits: Limits, first_mib: int, log: TextIO) -> Result:
-    # Just before the run gives the worker up, its stack goes into the log.
+    # The stack is logged just before the run gives the worker up.
     faulthandler.dump_traceback_later(0.9 * limits.seconds, file=log)
     started = time.perf_counter()
     try:
@@ -244,7 +242,7 @@ def _check_one(check: Check, job: Job, limits: Limits, first_mib: int, log: Text
 
 
 def _limit_address_space(more_mib: int) -> None:
-    """Let the process take so much more address space; where the system can tell and do that."""
+    """Limit the growth of the address space, if the system supports that."""
     with contextlib.suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -253,7 +251,7 @@ def _limit_address_space(more_mib: int) -> None:
 
 
 def resident_mib() -> int:
-    """What this process holds in memory now; 0 where the system does not tell."""
+    """Resident memory of this process in MiB; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -262,7 +260,7 @@ def resident_mib() -> int:
 
 
 def peak_mib() -> int:
-    """The most that this process has held; Linux's rusage begins with what its parent held."""
+    """Peak memory of this process in MiB; Linux's rusage starts at the memory of the parent."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -3,15 +3,15 @@
     python benchmarks/gpu.py [--repetitions 3] [--max-minutes 9] [--output FILE] [--smoke]
 
 Needs one GPU of 80 GB with CUDA, torch, transformers, typer and rich, no network, no checkpoint:
-the geometry is Llama-3.1-8B's, the weights are random, which changes what is selected but not what
-it costs. Batch 1, bfloat16, 10% of the KV cache kept. "balanced-like" is fastkv's own method with
-TSP layer 10 and rate 0.2, where a calibrated preset may well lie. HeadKV's head scores are random,
-spread like those of real heads: few high, many low.
+the geometry is Llama-3.1-8B's, the weights are random, which changes what is selected but not its
+cost. Batch 1, bfloat16, 10% of the KV cache kept. "balanced-like" is fastkv's own method with TSP
+layer 10 and rate 0.2, a plausible calibrated preset. HeadKV's head scores are random, distributed
+like those of real heads: few high, many low.
 
-Times are those of device events, medians, the methods taking turns. The longest prompts come
-first; what the time does not suffice for is null in the JSON, with the reason, and `runs` is 0
-where only the first, cold run of a cell was to be had. FILE is written anew after every run.
-`--smoke` does it all in seconds with a tiny geometry, on a CPU too. The last line is JSON.
+Times are measured by device events; medians, with the methods taking turns. The longest prompts
+come first. What the time limit leaves unmeasured is null in the JSON, with the reason, and `runs`
+is 0 if only the first, cold run of a cell was measured. FILE is rewritten after every run.
+`--smoke` runs everything in seconds with a tiny geometry, on a CPU too. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone
 
 import torch
 from speed import (
@@ -63,7 +63,7 @@ from fastkv_cli.engine.model.hardware import choose_kernel
 RESULTS = Path(__file__).with_name("results") / "gpu.json"
 FULL, PAPER, BALANCED, SNAPKV = "full", "FastKV (paper)", "balanced-like", "SnapKV"
 PUBLISHED, AWARE, GEMFILTER = "HeadKV (published)", "HeadKV (GQA-aware)", "GemFilter"
-# The question, as fastkv's own method needs it: 32 tokens, and 16 of a chat template behind them.
+# The question span, as fastkv's own method needs it: 32 tokens, then 16 of a chat template.
 QUESTION_FROM, QUESTION_TO = 48, 16
 UNMEASURED = "not measured: the time was up"
 
@@ -83,7 +83,7 @@ COLUMNS: Columns = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """How much to measure."""
 
     geometry: Geometry
     lengths: tuple[int, ...]  # ascending
@@ -128,7 +128,7 @@ SMOKE = Size(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the device does at best, measured, and what a decode step has to read at least."""
+    """Measured limits of the device, and the minimum that a decode step has to read."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -149,7 +149,7 @@ class Cell:
     def measure(
         self, decoder: Decoder, prompt_ids: Tensor, runner: LayerRunner, steps: int
     ) -> None:
-        """Run once more; a run that fails ends this cell, not the others."""
+        """Measure one more run; a run that fails ends this cell, not the others."""
         started = time.monotonic()
         question = slice(self.tokens - QUESTION_FROM, self.tokens - QUESTION_TO)
         try:
@@ -166,7 +166,7 @@ class Cell:
         self.cost_s = time.monotonic() - started
 
     def row(self, limits: Limits) -> dict[str, Any]:
-        """Its figures, for the table and the JSON."""
+        """The figures, for the table and the JSON."""
         figures = medians(self.runs[1:] or self.runs)
         matrix_share = bandwidth_share = step_bytes = None
         if self.runs:
@@ -186,7 +186,7 @@ class Cell:
 
 
 def methods(geometry: Geometry) -> dict[str, Method]:
-    """What is compared, the most telling first; 10% kept is everyone's default."""
+    """The methods to compare, the most informative first; all keep 10%."""
     spread = random.Random(0)
     head_scores = tuple(
         tuple(spread.expovariate(1) for _ in range(geometry.heads)) for _ in range(geometry.layers)
@@ -203,7 +203,7 @@ def methods(geometry: Geometry) -> dict[str, Method]:
 
 
 def find_limits(model: Any, size: Size, device: torch.device, dtype: torch.dtype) -> Limits:
-    """Multiply big matrices, copy many bytes, and count the weights (of the embedding one row)."""
+    """Time large matrix products and copies, and count the weights (one row of the embedding)."""
     a, b = (torch.randn(size.matrix, size.matrix, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(a)
     source = torch.zeros(size.copied_bytes, device=device, dtype=torch.uint8)
@@ -221,7 +221,7 @@ def find_limits(model: Any, size: Size, device: torch.device, dtype: torch.dtype
 
 
 def targets(rows: list[dict[str, Any]], lengths: tuple[int, ...]) -> list[dict[str, Any]]:
-    """What is aimed at, and whether it was reached; None where a figure is missing."""
+    """The targets, and whether each was reached; None if a figure is missing."""
     by_cell = {(row["method"], row["tokens"]): row for row in rows}
     *_, middle, longest = lengths
 
@@ -267,13 +267,13 @@ def measure_all(
     deadline: float,
     save: Callable[[], None],
 ) -> None:
-    """A cold run of every cell, then the repetitions, as far as the time suffices."""
+    """A cold run of every cell, then the repetitions, as far as the time limit allows."""
     prompts = {
         tokens: random_prompt(tokens, size.geometry.vocabulary, decoder.device)
         for tokens in size.lengths
     }
     for cell in cells:
-        if cell.tokens == size.lengths[0]:  # kernels are loaded, and what they need is made
+        if cell.tokens == size.lengths[0]:  # loads kernels and allocates their buffers
             cell.measure(decoder, prompts[cell.tokens], runner, size.steps)
             cell.runs.clear()
     for _ in range(1 + repetitions):
@@ -286,7 +286,7 @@ def measure_all(
 
 
 def show_report(report: dict[str, Any]) -> None:
-    """The tables, and the targets."""
+    """Print the tables and the targets."""
     for tokens in sorted({row["tokens"] for row in report["cells"]}):
         mine = [row for row in report["cells"] if row["tokens"] == tokens]
         show(f"{tokens:,} tokens", COLUMNS, mine)
@@ -301,7 +301,7 @@ def show_report(report: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Make the model, measure all cells, evaluate the targets."""
+    """Build the model, measure all cells, and evaluate the targets."""
     started = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=3)

@@ -1,11 +1,11 @@
-"""What keeping document states in 8 bits does to answers: exact against int8, question by question.
+"""How do document states in 8 bits change answers? Compares exact and int8 by question.
 
     python benchmarks/int8_state.py [--samples N] [--model MODEL]
 
-The shipped questions on the shipped texts, each asked from the text's state as it is kept exactly
-and in 8 bits, with the embedded model or the one that is named, whose window has to hold them. How
-many answers are right, how many are the same, word for word, and what a token takes on disk. The
-last line is JSON.
+The bundled questions on the bundled texts, each answered from the text's state as stored exactly
+and in 8 bits, by the embedded model or MODEL, whose window has to hold the texts. Reports how many
+answers are correct, how many are the same, word for word, and the bytes per token on disk. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIMIT_BYTES = 5 * 10**9
 
 
 def answer_from(states: DiskStates, work: Work, question: str) -> tuple[str, StateStats]:
-    """The answer, and what was known before."""
+    """The answer, and the statistics of the states used."""
     plan = work.method.plan(work.engine.decoder.shape(work.engine.decoder.max_context))
     assert plan.tsp is not None
     *_, outcome = ask(replace(work, reuse=Reuse(states, plan.tsp.layer)), question)
@@ -42,7 +42,7 @@ def answer_from(states: DiskStates, work: Work, question: str) -> tuple[str, Sta
 
 
 def measure(case: Case, work: Work, stores: dict[StoreMode, DiskStates]) -> dict[str, Any]:
-    """One question, from both; texts that were not read before are read first."""
+    """Ask one question from both states; a text without a state is prefilled first."""
     answers, bytes_of = {}, {}
     for mode, states in stores.items():
         answer, state = answer_from(states, work, case.question)
@@ -64,7 +64,6 @@ def measure(case: Case, work: Work, stores: dict[StoreMode, DiskStates]) -> dict
 
 
 def main() -> None:
-    """Ask all questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, help="the first so many questions")
     parser.add_argument("--model", default=EMBEDDED_MODEL)

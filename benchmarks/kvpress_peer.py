@@ -1,14 +1,14 @@
-"""The same questions through NVIDIA's kvpress, as a peer to check our methods against.
+"""The same questions with NVIDIA's kvpress, as a reference for our methods.
 
-kvpress pins transformers, so it has an environment of its own, without fastkv:
+kvpress pins transformers, so it needs a separate environment, without fastkv:
 
     python benchmarks/kvpress_peer.py --export questions.jsonl   # with fastkv
     python benchmarks/kvpress_peer.py --ask questions.jsonl --model FOLDER   # with kvpress
 
-FOLDER is the converted model (in the cache folder, under models/); with --export, --model names one
-other than the embedded to take the tokens of. The prompts are those that `fastkv eval` would put;
+FOLDER is the converted model (in the cache folder, under models/). With --export, --model names a
+model other than the embedded one, whose tokens are used. The prompts are those of `fastkv eval`;
 presses prune 80% of the KV cache after the prefill. The last line is JSON: accuracy and bytes kept
-by press.
+for each press.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def ask(path: Path, folder: str) -> None:
 
 
 def answer(model: Any, tokenizer: Any, press: Any, prompt_ids: list[int]) -> tuple[str, float]:
-    """A greedy answer over the pruned cache, and the share of the prompt that it holds."""
+    """A greedy answer over the pruned cache, and the share of the prompt that is kept."""
     import transformers
 
     cache = transformers.DynamicCache()
@@ -94,7 +94,7 @@ def answer(model: Any, tokenizer: Any, press: Any, prompt_ids: list[int]) -> tup
 
 
 def greedy_tokens(model: Any, press: Any, prompt_ids: list[int], cache: Any) -> Iterator[int]:
-    """Tokens without end over the pruned cache, at the positions behind the whole prompt."""
+    """Tokens without end over the pruned cache, at positions after the whole prompt."""
     import torch
 
     ids = torch.tensor([prompt_ids])

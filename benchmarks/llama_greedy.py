@@ -1,6 +1,6 @@
-"""llama.cpp, through llama-cpp-python, as peer_llama.py and reuse_llama.py measure it: greedily.
+"""Greedy decoding with llama.cpp, through llama-cpp-python; for peer_llama.py and reuse_llama.py.
 
-Both run in an environment of llama-cpp-python alone, so this module needs nothing else.
+Both run in an environment of llama-cpp-python only, so this module needs nothing else.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class GreedyLlama:
     """A loaded model, on all cores.
 
     Attributes:
-        llama: as llama-cpp-python has it.
+        llama: the llama-cpp-python model.
     """
 
     def __init__(self, gguf: str, *, flash: bool, batch: int, context: int) -> None:
-        """Load it, with batches and a context of so many tokens."""
+        """Load the model, with batch and context sizes in tokens."""
         threads = os.cpu_count() or 1
         self.llama: Any = llama_cpp.Llama(
             gguf,
@@ -37,7 +37,7 @@ class GreedyLlama:
         )
 
     def answer(self, clock: Clock, token_ids: Sequence[int], new_tokens: int) -> None:
-        """Read some tokens behind those that were read before, and choose so many new ones."""
+        """Process tokens after those already in the context, then decode `new_tokens`."""
         self._step(clock, token_ids)
         for _ in range(new_tokens - 1):
             self._step(clock, clock.token_ids[-1:])
@@ -49,7 +49,7 @@ class GreedyLlama:
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """The options that both workers take."""
+    """The options shared by both workers."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("gguf")
     parser.add_argument("--flash", choices=["on", "off"], required=True)

@@ -1,19 +1,19 @@
-"""A 300-page PDF, summarized and asked: is what stands in it found, and does memory stay flat?
+"""A 300-page PDF, summarized and asked: are its facts found, and does memory stay flat?
 
     python benchmarks/long_document.py --texts FILE… [--pages 300] [--only facts,memory,summaries]
         [--facts 24] [--output FILE.json]
 
-The PDF is made of the texts, with facts planted in it from the first page to the last (see
-long_pdf.py). Three questions:
+The PDF is made of the texts, with facts planted from the first page to the last (see long_pdf.py).
+Three measurements:
 
-- facts: each is asked of the whole PDF, and of its right page alone. What counts is the ratio.
+- facts: each is asked of the whole PDF, and of its page alone. The result is the ratio.
 - memory: the peak of `fastkv summarize` and `fastkv ask` on the first sixth, half, and all of it,
-  each in a process of its own.
-- summaries: of every text and of the PDF, short, medium and long, looked over by
+  each in a separate process.
+- summaries: of every text and of the PDF, short, medium and long, checked by
   `fastkv_cli.evaluation.quality.summaries`.
 
-With the embedded model and nothing else running, all of it takes about an hour on 2 cores. What was
-measured is kept as it comes: a run that was stopped goes on where it was. The last line is JSON.
+With the embedded model and nothing else running, everything takes about an hour on 2 cores.
+Results are saved as they come, so that an interrupted run can be resumed. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone
 
 from fastkv_process import run_fastkv
 from long_pdf import FACTS, Planted, make_pages, spread, write_pdf
@@ -56,12 +56,12 @@ from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, Work, ask, gather_evidence, summarize
 from fastkv_cli.tasks.corpus import join_documents
 
-CHECK_TOKENS = 2000  # of the parts by which the order of a summary is told
+CHECK_TOKENS = 2000  # of the parts by which the order of a summary is checked
 Once = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
 
 
 def open_document(engine: Engine, document: Document, preset: Preset, max_tokens: int) -> Work:
-    """The work of a task on a document, with what is known of it from earlier tasks."""
+    """The work of a task on a document, with states from earlier tasks."""
     corpus = join_documents([document], engine.tokenizer)
     work = make_work(engine, corpus, max_tokens, MethodSettings(usual_preset=preset))
     long = engine.decoder.shape(engine.decoder.max_context)
@@ -70,7 +70,7 @@ def open_document(engine: Engine, document: Document, preset: Preset, max_tokens
 
 
 def answer(work: Work, question: str) -> tuple[str, int | None]:
-    """What a user would see, and the page that is cited first."""
+    """The answer that a user would see, and the page that is cited first."""
     said, pages = "", []
     for event in ask(work, question):
         if isinstance(event, Piece):
@@ -83,7 +83,7 @@ def answer(work: Work, question: str) -> tuple[str, int | None]:
 
 
 def find_facts(engine: Engine, pdf: Path, planted: Sequence[Planted], once: Once) -> dict[str, Any]:
-    """Ask for every fact twice: of the whole, and of the right page."""
+    """Ask for every fact twice: of the whole PDF, and of its page."""
     whole = open_document(engine, load_document(str(pdf)), Preset.BALANCED, DEFAULT_ANSWER_TOKENS)
     rows = []
     for each in planted:
@@ -139,9 +139,9 @@ def measure_memory(
 
 
 def run_command(model: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run fastkv; gives what it took, by its own account.
+    """Run fastkv; returns the statistics that it reports.
 
-    The system's account of a child begins with what this process held when it was made.
+    The system's figure for a child starts at the memory that this process held when it forked.
     """
     started = time.perf_counter()
     report = json.loads(run_fastkv([*arguments, "--model", model]))
@@ -154,7 +154,7 @@ def run_command(model: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def check_summaries(engine: Engine, paths: Sequence[Path], once: Once) -> list[dict[str, Any]]:
-    """Summaries of every length, looked over."""
+    """Check summaries of every length."""
     rows = []
     for path in paths:
         document = load_document(str(path))
@@ -184,7 +184,6 @@ def check_summaries(engine: Engine, paths: Sequence[Path], once: Once) -> list[d
 
 
 def main() -> None:
-    """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=Path, nargs="+", required=True)
     parser.add_argument("--pages", type=int, default=300)

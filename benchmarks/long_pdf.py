@@ -1,7 +1,7 @@
-"""A long PDF with facts planted in it: what benchmarks/long_document.py reads.
+"""Build a long PDF with planted facts, for benchmarks/long_document.py.
 
-The pages are those of given texts, one after the other, and from the start again where they end;
-the facts stand at even distances from the first page to the last, each on a line of its own.
+The pages are those of the given texts, one after the other, starting over at their end. The facts
+are at even distances from the first page to the last, each on a separate line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FONT_SIZE, _LEADING, _TOP, _LEFT = 9, 11, 815, 45
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A sentence to plant, the question that it answers, and what the answer must hold."""
+    """A sentence to plant, the question that it answers, and what the answer must contain."""
 
     kind: str
     sentence: str
@@ -33,7 +33,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A fact and the page that it stands on; the first is 1."""
+    """A fact and its page, 1-based."""
 
     fact: Fact
     page: int
@@ -105,7 +105,7 @@ FACTS = (
 
 
 def spread(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts with their kinds taking turns, so that every kind is found at every depth."""
+    """Order the facts so that their kinds alternate, and every kind occurs at every depth."""
     kinds = dict.fromkeys(fact.kind for fact in facts)
     columns = [[fact for fact in facts if fact.kind == kind] for kind in kinds]
     return [fact for row in zip(*columns, strict=True) for fact in row]
@@ -114,7 +114,7 @@ def spread(facts: Sequence[Fact]) -> list[Fact]:
 def make_pages(
     texts: Sequence[str], num_pages: int, facts: Sequence[Fact]
 ) -> tuple[list[str], list[Planted]]:
-    """Pages of about PAGE_CHARACTERS, lines broken, and where the facts stand among them."""
+    """Pages of about PAGE_CHARACTERS with broken lines, and the facts planted in them."""
     stream = _pages_of(texts)
     pages = [next(stream) for _ in range(num_pages)]
     planted = []
@@ -137,7 +137,7 @@ def _pages_of(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _lines_of(texts: Sequence[str]) -> Iterator[str]:
-    """The lines of the texts without end, the long ones broken."""
+    """The lines of the texts, endlessly repeated, with long ones broken."""
     for text in cycle(texts):
         for line in text.splitlines():
             yield from textwrap.wrap(line, _COLUMNS) or [""]
@@ -145,9 +145,9 @@ def _lines_of(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _plant(sentence: str, page: str) -> str:
-    """The page with the sentence on a line of its own, behind the sentence end nearest its middle.
+    """Put the sentence on a separate line after the line nearest the middle that ends a sentence.
 
-    Where no line ends a sentence, in its very middle.
+    If no line ends a sentence, after the middle line.
     """
     lines = page.split("\n")
     middle = len(lines) // 2

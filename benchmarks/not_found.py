@@ -1,12 +1,12 @@
-"""Does `fastkv ask` say so when nothing in the document answers the question?
+"""Does `fastkv ask` report when nothing in the document answers the question?
 
     python benchmarks/not_found.py [--documents FOLDER] [--samples N] [--model MODEL]
 
-Asks the embedded model, or the one that is named, the questions of not_found.jsonl, which the
-shipped texts do not answer: near ones speak of what the text is about, off ones of something else.
-The rule was chosen on half of them ("choose"); the others ("report") were written afterwards. A
-question on a document of FOLDER is asked where that is given. The other side are the shipped
-questions, which the texts do answer: how many right answers are refused? Resumable. The last line
+Asks the embedded model, or MODEL, the questions of not_found.jsonl, which the bundled texts do not
+answer: "near" ones are about the subject of the text, "off" ones about something else. The rule was
+chosen on half of them ("choose"); the others ("report") were written afterwards. Questions on a
+document of FOLDER are only asked if that is given. For the opposite error, it asks the bundled
+questions, which the texts do answer: how many correct answers are refused? Resumable. The last line
 is JSON.
 """
 
@@ -35,7 +35,6 @@ QUESTIONS = Path(__file__).with_name("not_found.jsonl")
 
 
 def main() -> None:
-    """Ask all questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=Path)
     parser.add_argument("--samples", type=int, help="of each kind, the first so many")

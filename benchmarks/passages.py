@@ -1,10 +1,10 @@
-"""Do the passages that `fastkv ask` chooses from a long text hold the answer?
+"""Do the passages that `fastkv ask` chooses from a long text contain the answer?
 
     python benchmarks/passages.py --texts FOLDER --qa FILE.jsonl [--layers 14,18,20] [--model MODEL]
 
-FILE has one object a line: doc (a file in FOLDER), question, answer (verbatim in the text) and page
-(1-based, or null). The last line printed is JSON: per layer, how often the passages within a number
-of tokens hold the answer.
+FILE has one object per line: doc (a file in FOLDER), question, answer (verbatim in the text) and
+page (1-based, or null). The last line is JSON: for each layer, how often the passages within a
+number of tokens contain the answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOKENS = (1000, 2000, 4000)
 
 
 def answer_span(document: Document, case: dict[str, Any], tokenizer: Any) -> slice:
-    """The tokens of the answer, on its page where one is named."""
+    """The tokens of the answer, on its page if one is given."""
     starts = {page.number: page.start for page in document.pages}
     first = document.text.index(case["answer"], starts.get(case["page"], 0))
     tokens = tokenize_text(tokenizer, document.text).starts
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def method_at(layer: int) -> Any:
-    """FastKV with its TSP layer there, for an observation window of n tokens."""
+    """FastKV with this TSP layer, for an observation window of n tokens."""
     return lambda window: FastKV(
         tsp_layer=layer, tsp_length=window + 1, capacity=window + 1, window_size=window
     )

@@ -1,9 +1,9 @@
-"""The worker of peers.py for fastkv itself, set up by the code that sets up the command line.
+"""The worker of peers.py for fastkv, set up by the same code as the command line.
 
     python benchmarks/peer_fastkv.py default
     python benchmarks/peer_fastkv.py full|fast|balanced|quality
 
-`default` is what a question gets without options: `balanced`, and in full below 512 tokens.
+`default` is a question without options: `balanced`, and the full cache below 512 tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SETTINGS = {
 
 
 def main() -> None:
-    """Load, and answer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("setting", choices=SETTINGS)
     parser.add_argument("--model", default=EMBEDDED_MODEL)

@@ -2,7 +2,7 @@
 
     python benchmarks/peer_kvpress.py FOLDER --press snapkv
 
-Accuracy is the question of kvpress_peer.py.
+Accuracy is measured by kvpress_peer.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ PRESSES = ("snapkv", "adakv", "expected attention")
 
 
 def main() -> None:
-    """Load, and answer."""
     import kvpress
     import torch
     import transformers

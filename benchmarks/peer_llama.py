@@ -10,7 +10,6 @@ from peer_worker import Clock, Figures, serve
 
 
 def main() -> None:
-    """Load, and answer."""
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--context", type=int, required=True)
@@ -23,7 +22,7 @@ def main() -> None:
     )
 
     def answer(prompt_ids: list[int], new_tokens: int, _: slice) -> Figures:
-        model.llama.reset()  # an empty cache: nothing of the last run is taken over
+        model.llama.reset()  # clears the cache of the last run
         clock = Clock()
         model.answer(clock, prompt_ids, new_tokens)
         return clock.figures(kept_bytes=None)

@@ -14,7 +14,7 @@ from peer_worker import Clock, Figures, serve
 
 @dataclass
 class Streamer:
-    """Told of the prompt first, and then of every token as it is chosen."""
+    """Receives the prompt first, then every token as it is chosen."""
 
     clock: Clock
     is_prompt: bool = True
@@ -25,11 +25,10 @@ class Streamer:
         self.is_prompt = False
 
     def end(self) -> None:
-        """All tokens were told of."""
+        """Required by `generate`; nothing to do."""
 
 
 def main() -> None:
-    """Load, and answer."""
     import torch
     import transformers
 
@@ -40,10 +39,10 @@ def main() -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(
         arguments.folder, dtype=getattr(torch, arguments.dtype), attn_implementation="sdpa"
     ).eval()
-    # whoever puts a text to a model needs the tokenizer too: fastkv and llama.cpp hold theirs
+    # A user of the model needs the tokenizer too: fastkv and llama.cpp hold theirs in memory.
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.folder)
     assert tokenizer.vocab_size > 0
-    model.generation_config.eos_token_id = None  # goes on for as many tokens as are wanted
+    model.generation_config.eos_token_id = None  # generates as many tokens as requested
 
     def answer(prompt_ids: list[int], new_tokens: int, _: slice) -> Figures:
         ids = torch.tensor([prompt_ids])

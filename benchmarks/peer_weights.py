@@ -1,4 +1,4 @@
-"""The embedded model's GGUF file, and the same weights in other number formats for llama.cpp."""
+"""The embedded model as GGUF, as shipped and converted to other number formats for llama.cpp."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE_TYPES = {"Q8_0": "MOSTLY_Q8_0", "BF16": "MOSTLY_BF16"}
 
 
 def gguf_file(weights: str, folder: Path) -> Path:
-    """The model with these weights; what does not ship is made once, in this folder."""
+    """The model with these weights; formats that do not ship are converted once, in this folder."""
     shipped = _shipped()
     if weights == SHIPPED:
         return shipped
@@ -37,7 +37,7 @@ def _shipped() -> Path:
 
 
 def _convert(source: Path, target: Path, weights: str) -> None:
-    """Write a copy with every matrix in another format, by way of the bfloat16 that fastkv has."""
+    """Write a copy with every matrix in another format, via the bfloat16 that fastkv has."""
     import gguf
     from gguf.quants import dequantize, quantize
 
@@ -48,7 +48,7 @@ def _convert(source: Path, target: Path, weights: str) -> None:
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue  # the writer's own
+            continue  # written by the writer itself
         value = int(file_type) if field.name == "general.file_type" else field.contents()
         is_array = field.types[0] == gguf.GGUFValueType.ARRAY
         sub_type = field.types[-1] if is_array else None

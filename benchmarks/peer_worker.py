@@ -1,7 +1,7 @@
-"""What the workers of peers.py share: a request in, figures out, one JSON object a line.
+"""Shared by the workers of peers.py: requests in, figures out, one JSON object per line.
 
-Each worker runs in an environment of its own, so this module needs nothing but Python. A worker
-writes its versions when its model is loaded; then it answers one request after the other:
+Each worker runs in its own environment, so this module needs nothing but Python. A worker writes
+its versions once its model is loaded, then answers one request after the other:
 
     {"prompt_ids": […], "question": [start, end], "new_tokens": 64}
     {"ttft_s": …, "decode_tokens_per_s": …, "kept_bytes": …, "token_ids": …,
@@ -24,24 +24,24 @@ Figures = dict[str, Any]
 
 
 class Clock:
-    """Runs from the start of reading a prompt; `tick` says that a token is chosen."""
+    """Runs from the start of prefill; `tick` records that a token was chosen."""
 
     def __init__(self) -> None:
         self.token_ids: list[int] = []
         self._times = [time.perf_counter()]
 
     def tick(self, token_id: int) -> None:
-        """Take the time of a token."""
+        """Record the time of a token."""
         self._times.append(time.perf_counter())
         self.token_ids.append(token_id)
 
     @property
     def seconds(self) -> float:
-        """Until the last token."""
+        """Seconds until the last token."""
         return self._times[-1] - self._times[0]
 
     def figures(self, kept_bytes: int | None) -> Figures:
-        """What was measured; `kept_bytes` are of the prompt's keys and values, None if unknown."""
+        """The figures; `kept_bytes` is the size of the prompt's KV cache, None if unknown."""
         started, first, *_, last = self._times
         return {
             "ttft_s": first - started,
@@ -55,17 +55,17 @@ def serve(answer: Callable[[list[int], int, slice], Figures], packages: list[str
     """Answer requests from stdin until it ends.
 
     Args:
-        answer: prompt ids, number of new tokens, where the question stands → figures.
-        packages: whose versions to tell.
+        answer: prompt ids, number of new tokens, span of the question → figures.
+        packages: packages whose versions are reported.
     """
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is not a reply
+    os.dup2(2, 1)  # output of libraries must not mix with replies
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     print(json.dumps({"versions": versions}), file=replies)
     for line in sys.stdin:
         request = json.loads(line)
         new_tokens = request["new_tokens"]
-        Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory counts from here
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak memory
         busy = time.process_time()
         figures = answer(request["prompt_ids"], new_tokens, slice(*request["question"]))
         if len(figures["token_ids"]) != new_tokens:

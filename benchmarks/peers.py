@@ -1,15 +1,15 @@
 """fastkv against llama.cpp, transformers and kvpress: time to first token, decode, memory.
 
-    make peers                                     # makes their environments once, then all of it
+    make peers                                     # creates their environments, then runs it all
     python benchmarks/peers.py --quick             # 1,000 tokens, few repetitions
     python benchmarks/peers.py --lengths 1000,4000 --repetitions 3 --peers llama,fastkv
 
-The same token ids for everyone, greedily, a fixed number of new tokens, end tokens ignored. Every
-setting has a process of its own with the model loaded; they take turns, one at a time, round after
-round. llama.cpp is tried with and without flash attention (FA) and with two batch sizes on short
-prompts, and goes on with the best for each kind of weights; transformers runs with SDPA attention
-only. Nothing else should run beside it: each sample says how busy other processes kept the cores.
-Tables go to stderr; the last line printed is JSON, with every sample. Linux only.
+All get the same token ids and decode greedily a fixed number of new tokens, ignoring end tokens.
+Every setting has its own process with the model loaded; they take turns, one at a time, round
+after round. llama.cpp is screened with and without flash attention (FA) and with two batch sizes
+on short prompts, and continues with the best for each kind of weights; transformers runs with
+SDPA attention only. Nothing else should run beside it: each sample reports how busy other
+processes kept the cores. Tables go to stderr; the last line is JSON, with every sample. Linux only.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from fastkv_cli.models import embedded
 from fastkv_cli.models.files import silent
 
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / "build" / "peers"  # where `make peers` makes them
+ENVIRONMENTS = HERE.parent / "build" / "peers"  # created by `make peers`
 CORES = os.cpu_count() or 1
 PEERS = ("fastkv", "transformers", "llama", "kvpress")
 FASTKV_SETTINGS = ("default", "fast", "quality", "full")
-LLAMA_WARM_UP_TOKENS = 512  # nothing in llama.cpp is made for one length, and it takes long
-COUNTED = {target.setting for target in TARGETS}  # the settings of fastkv that the targets name
-LONG = 5000  # beyond it, what no target counts is measured once, else twice
+LLAMA_WARM_UP_TOKENS = 512  # llama.cpp is slow, and prepares nothing for a given length
+COUNTED = {target.setting for target in TARGETS}  # the settings of fastkv that have targets
+LONG = 5000  # above it, settings without a target are measured once, else twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Worker:
     """The process of a setting."""
 
     def __init__(self, setting: Setting, python: Path, context: int) -> None:
-        """Start it; it is ready once its versions are read."""
+        """Start the process and wait for its versions."""
         self.setting = setting
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         command = [str(python), str(HERE / f"peer_{setting.peer}.py"), *setting.arguments]
@@ -75,7 +75,7 @@ class Worker:
         )
 
     def read(self) -> dict[str, Any]:
-        """Its next reply."""
+        """Wait for its next reply."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -86,7 +86,7 @@ class Worker:
         return reply
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Have it read a prompt; and see how busy the machine was with anything else."""
+        """Send a prompt; adds how busy other processes kept the machine."""
         assert self._process.stdin is not None
         started, busy_s = time.perf_counter(), _busy_s()
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -105,7 +105,7 @@ class Worker:
 
 
 class Contest:
-    """All that is measured, row by row."""
+    """All measurements, row by row."""
 
     def __init__(self, environments: Path, new_tokens: int) -> None:
         self.environments = environments
@@ -116,7 +116,7 @@ class Contest:
         self._requests: dict[int, dict[str, Any]] = {}
 
     def measure(self, length: int, settings: dict[Setting, int], rounds: str) -> list[Row]:
-        """Each setting as often as it says, in turns; `rounds` is what to call them."""
+        """Measure each setting as often as given, in turns; `rounds` is their label."""
         request = self._request(length)
         samples: dict[Setting, list[dict[str, Any]]] = {setting: [] for setting in settings}
         with ExitStack() as stack:
@@ -143,7 +143,7 @@ class Contest:
         return Worker(setting, python, context=length + self.new_tokens)
 
     def _request(self, length: int) -> dict[str, Any]:
-        """A question on a text that ships, as `fastkv ask` would put it: as many tokens exactly."""
+        """The prompt that `fastkv ask` builds, on a bundled text, of exactly `length` tokens."""
         if length not in self._requests:
             asked = Questionnaire((Suite.NEEDLE,), (length,), samples=1, seed=0)
             prompt = asked.questions(self._tokenizer)[0].prompt(self._tokenizer)
@@ -165,7 +165,7 @@ def python_of(peer: str, environments: Path) -> Path:
 
 
 def llama_settings(folder: Path) -> list[Setting]:
-    """All that are tried."""
+    """All settings of llama.cpp to screen."""
     return [
         Setting(
             "llama",
@@ -178,7 +178,7 @@ def llama_settings(folder: Path) -> list[Setting]:
 
 
 def other_settings(peers: Sequence[str]) -> list[Setting]:
-    """Those of everyone else."""
+    """The settings of the other peers."""
     folder = str(embedded.resolve(offline=True, on_progress=silent).path)
     settings = [Setting("fastkv", name, (name,)) for name in FASTKV_SETTINGS]
     settings.append(Setting("transformers", "generate, sdpa", (folder,)))
@@ -187,7 +187,7 @@ def other_settings(peers: Sequence[str]) -> list[Setting]:
 
 
 def best(settings: Sequence[Setting], rows: Sequence[Row], each: int) -> list[Setting]:
-    """For each kind of weights those soonest at their first token; and the fastest decoder."""
+    """For each kind of weights, the settings with the best TTFT; and the fastest decoder."""
     by_name = {row.setting: row for row in rows}
     by_ttft = sorted(settings, key=lambda one: by_name[one.name].median(TTFT))
     chosen = [
@@ -218,7 +218,7 @@ def run(contest: Contest, lengths: Sequence[int], repetitions: int, peers: Seque
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """The hardware and system."""
     flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     wanted = re.compile(r"avx2|avx512f|avx512_\w+|amx_\w+")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -248,7 +248,6 @@ def _tell(where: str, setting: Setting, sample: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure, and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lengths", default="1000,4000,7500", help="tokens of the prompts")
     parser.add_argument("--repetitions", type=int, default=5, help="of what the targets count")
@@ -263,7 +262,7 @@ def main() -> None:
         lengths, repetitions = [1000], 2
     peers = arguments.peers.split(",")
     for peer in set(peers) - {"fastkv"}:
-        python_of(peer, arguments.environments)  # what is missing is said before anything is made
+        python_of(peer, arguments.environments)  # reports missing ones before anything runs
     contest = Contest(arguments.environments, arguments.new_tokens)
     run(contest, lengths, repetitions, peers)
     print(

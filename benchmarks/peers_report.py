@@ -1,4 +1,4 @@
-"""What peers.py measured, as tables and as JSON, and which targets are reached."""
+"""Report the results of peers.py as tables and JSON, with the targets reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-BUSY = 0.05  # more than this of the cores in other hands, and the figures mean little
+BUSY = 0.05  # if other processes use more than this share of the cores, the figures mean little
 TTFT, DECODE, MEMORY = "ttft_s", "decode_tokens_per_s", "peak_memory_bytes"
 
 
@@ -25,17 +25,17 @@ class Row:
     samples: list[dict[str, Any]]
 
     def values(self, measure: str) -> list[float]:
-        """What was measured, in the order of the rounds."""
+        """The measured values, in the order of the rounds."""
         return [sample[measure] for sample in self.samples]
 
     def median(self, measure: str) -> float:
-        """The middle of it."""
+        """The median of the values."""
         return median(self.values(measure))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How much better than a peer a setting of fastkv should be, by prompt length."""
+    """By how much a setting of fastkv should beat a peer, for each prompt length."""
 
     measure: str
     peer: str
@@ -50,7 +50,7 @@ class Target:
         return f"{_NAMES[self.measure]}, {' ÷ '.join(names)}"
 
     def ratio(self, rows: Sequence[Row]) -> float | None:
-        """Of the rows of one length; the peer's best counts. None where one was not measured."""
+        """The ratio to the peer's best, in rows of one length; None if either was not measured."""
         ours = [row.median(self.measure) for row in rows if row.setting == self.setting]
         theirs = [row.median(self.measure) for row in rows if row.peer == self.peer]
         if not ours or not theirs:
@@ -60,7 +60,7 @@ class Target:
         return ours[0] / (max(theirs) if self.measure == DECODE else min(theirs))
 
     def is_reached(self, ratio: float, goal: float) -> bool:
-        """Less is better of memory, more of the others."""
+        """For memory less is better, for the others more."""
         return ratio <= goal if self.measure == MEMORY else ratio >= goal
 
 
@@ -81,7 +81,7 @@ TARGETS = (
 
 
 def report(rows: Sequence[Row]) -> dict[str, Any]:
-    """Print the tables to stderr, and give all of it for the JSON."""
+    """Print the tables to stderr, and return everything for the JSON."""
     console = Console(stderr=True, width=120)
     reached = []
     for length in sorted({row.length for row in rows}):
@@ -108,7 +108,7 @@ def report(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    """A row with its medians, and of its tokens the first few: enough to see who agrees."""
+    """A row with its medians, and its first few tokens: enough to see which settings agree."""
     samples = [
         {**sample, "token_ids": " ".join(map(str, sample["token_ids"][:8]))}
         for sample in row.samples
@@ -118,7 +118,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 
 def _table(length: int, rows: Sequence[Row]) -> Table:
-    """The rows of a length, and how many times as long as fastkv each takes to its first token."""
+    """The rows of a length, and the TTFT of each relative to fastkv's."""
     table = Table(title=f"{length:,} tokens")
     for column in ("peer", "setting", "runs"):
         table.add_column(column, no_wrap=True)

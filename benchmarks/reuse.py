@@ -1,14 +1,14 @@
-"""The second question about a document: fastkv's stored state against llama.cpp's prompt cache.
+"""The second question on a document: fastkv's stored state against llama.cpp's prompt cache.
 
     python benchmarks/reuse.py [--environments DIR] [--tokens 7000] [--repetitions 3]
 
-A text of that many tokens is asked two questions, each by a `fastkv ask` of its own, with an empty
-store at first; then once more in one process (`--questions`, which chat shares its way with). Then
-with `--store int8`. llama.cpp (DIR as `make peers` makes it) reads the same tokens, saves its
-prompt-cache file, and answers the second question from it in a process of its own, for each kind of
-weights and with and without flash attention; the best counts. Times are those from the loaded model
-to the first token, finding and checking what was stored counted in. They take turns, round after
-round; nothing else should run beside them. The last line is JSON.
+A text of that many tokens is asked two questions, each by a separate `fastkv ask`, with an empty
+store at first; then once more in one process (`--questions`, which shares its code path with
+chat); then with `--store int8`. llama.cpp (in DIR, as created by `make peers`) prefills the same
+tokens, saves its prompt-cache file, and answers the second question from it in a separate process,
+for each kind of weights and with and without flash attention; the best counts. Times run from the
+loaded model to the first token, including finding and checking the stored state. They take turns,
+round after round; nothing else should run beside them. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ Figures = dict[str, Any]
 
 
 class Contest:
-    """A document, two questions, and a folder for all that is kept."""
+    """A document, two questions, and a folder for everything stored."""
 
     def __init__(self, folder: Path, num_tokens: int, new_tokens: int) -> None:
-        """Cut the text to so many tokens."""
+        """Cut the text to `num_tokens`."""
         tokenizer = Engine.load(EMBEDDED_MODEL).tokenizer
         tokens = tokenize_text(tokenizer, TEXT.read_text("utf-8"))
         self.folder, self.new_tokens = folder, new_tokens
@@ -64,7 +64,7 @@ class Contest:
         }
 
     def fastkv(self, home: Path, questions: Sequence[str], *options: str) -> list[Figures]:
-        """Ask in one process; gives what each question took."""
+        """Ask in one process; returns the figures of each question."""
         home.mkdir(exist_ok=True)
         if not (home / "models").exists():
             (home / "models").symlink_to(cache_dir() / "models", target_is_directory=True)
@@ -74,7 +74,7 @@ class Contest:
         return [_figures(json.loads(line)) for line in run_fastkv(arguments, home).splitlines()]
 
     def llama(self, python: Path, gguf: Path, flash: str, cache: Path) -> Figures:
-        """Read and save, or load and answer."""
+        """Prefill and save, or load and answer."""
         script = str(HERE / "reuse_llama.py")
         command = [str(python), script, str(gguf), "--flash", flash, "--cache", str(cache)]
         done = subprocess.run(
@@ -89,7 +89,7 @@ class Contest:
 
 
 def _figures(report: dict[str, Any]) -> Figures:
-    """What of a report is compared."""
+    """The figures of a report that are compared."""
     return {
         "ttft_s": report["stats"]["ttft_s"],
         "decode_tokens_per_s": report["stats"]["decode_tokens_per_s"],
@@ -101,7 +101,7 @@ def _figures(report: dict[str, Any]) -> Figures:
 
 
 def one_round(contest: Contest, number: int, llamas: dict[str, tuple[Path, Path, str]]) -> Figures:
-    """Everyone once."""
+    """One run of each."""
     first, second = QUESTIONS
     rows: Figures = {}
     for mode in ("exact", "int8"):
@@ -123,7 +123,7 @@ def one_round(contest: Contest, number: int, llamas: dict[str, tuple[Path, Path,
 
 
 def summarize(rounds: Sequence[Figures]) -> Figures:
-    """Medians, and the ratios that the targets name."""
+    """Medians, and the ratios that have targets."""
 
     def middle(name: str, figure: str) -> float:
         return float(median([row[name][figure] for row in rounds]))
@@ -165,7 +165,6 @@ def summarize(rounds: Sequence[Figures]) -> Figures:
 
 
 def main() -> None:
-    """Measure, and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS)
     parser.add_argument("--tokens", type=int, default=7000)

@@ -2,9 +2,10 @@
 
     python benchmarks/reuse_llama.py GGUF --flash on --cache FILE < request.json
 
-Where FILE is not there, the document is read and its cache saved; else it is loaded, the question
-read behind it, and answered. The clock starts with the model loaded, before FILE is touched. A
-request is one JSON object with document_ids, question_ids and new_tokens; so is the reply.
+If FILE does not exist, the document is prefilled and its cache saved; else the cache is loaded, the
+question prefilled after it, and answered. The clock starts with the model loaded, before FILE is
+touched. A request is one JSON object with document_ids, question_ids and new_tokens; so is the
+reply.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BATCH = 512
 
 
 def save(model: GreedyLlama, document: list[int], cache: Path) -> None:
-    """Write the cache of a document that was just read."""
+    """Write the cache of a document that was just prefilled."""
     ids = (llama_cpp.llama_token * len(document))(*document)
     path = os.fsencode(cache)
     if not llama_cpp.llama_state_save_file(model.llama.ctx, path, ids, len(document)):
@@ -32,7 +33,7 @@ def save(model: GreedyLlama, document: list[int], cache: Path) -> None:
 
 
 def load(model: GreedyLlama, document: list[int], cache: Path) -> None:
-    """Take over the cache of a document, as if it had just been read."""
+    """Load the cache of a document, as if it had just been prefilled."""
     room = model.llama.n_ctx()
     ids = (llama_cpp.llama_token * room)()
     count = ctypes.c_size_t()
@@ -47,7 +48,7 @@ def load(model: GreedyLlama, document: list[int], cache: Path) -> None:
 
 
 def main() -> None:
-    """Read and save, or load and answer."""
+    """Prefill and save, or load and answer."""
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--context", type=int, default=8192)
@@ -57,7 +58,7 @@ def main() -> None:
     model = GreedyLlama(
         arguments.gguf, flash=arguments.flash == "on", batch=BATCH, context=arguments.context
     )
-    model.llama.eval(document[:64])  # a process that has done nothing yet is slower
+    model.llama.eval(document[:64])  # warm-up: the first evaluation of a process is slower
     model.llama.reset()
     clock = Clock()
     if not cache.exists():

@@ -1,13 +1,13 @@
-"""How time and memory grow with the prompt, and whether the cost model foretells it.
+"""How do time and memory grow with the prompt, and does the cost model predict it?
 
     python benchmarks/scaling.py [--repetitions 3] [--model MODEL] [--smoke]
 
-The embedded model, or the one that is named, up to its window, then a small Llama with random
-weights up to 64k tokens: TTFT, decode speed over 32 tokens and peak memory with full, FastKV (the
-paper's setting: layer L/2 − 1, rate 0.2, 10% kept) and SnapKV (10%). Beside the measured speed-up
-of the TTFT stands the one that counting floating-point operations predicts. Medians, the methods
-taking turns; random token ids. Peak memory is the whole process's, `added` what the run came to
-need beyond what was there. The last line is JSON.
+The embedded model, or MODEL, up to its window, then a small Llama with random weights up to 64k
+tokens: TTFT, decode speed over 32 tokens and peak memory with full, FastKV (the paper's setting:
+layer L/2 − 1, rate 0.2, 10% kept) and SnapKV (10%). Beside the measured speed-up of the TTFT is the
+one predicted by counting floating-point operations. Medians, with the methods taking turns; random
+token ids. Peak memory is the whole process's, `added` what the run needed beyond the memory in use
+before. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a clone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone
 
 import torch
 from speed import (
@@ -57,12 +57,12 @@ COLUMNS: Columns = {
     "faster by": ("speedup", "{:.2f}×".format),
     "predicted": ("predicted_speedup", "{:.2f}×".format),
 }
-VOCABULARY = 1024  # random ids stay below it: every model has so many
+VOCABULARY = 1024  # random ids stay below it: every model has at least so many
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """How much to measure."""
 
     embedded_lengths: tuple[int, ...] = (500, 1000, 2000, 4000, 8000)
     random_lengths: tuple[int, ...] = (16_384, 32_768, 65_536)
@@ -79,13 +79,13 @@ class Subject:
 
     name: str
     decoder: Decoder
-    reader: DecodingModel  # what decodes, as `fastkv` would choose it
+    reader: DecodingModel  # decodes, chosen as by `fastkv`
     kernel: Kernel
     lengths: tuple[int, ...]
 
 
 def subjects(model: str, size: Size) -> Iterator[Subject]:
-    """One after the other, so that the first is gone when the second is measured."""
+    """One model after the other, so that the first is freed before the second is measured."""
     engine = Engine.load(model)
     kernel, device, dtype = engine.kernel, engine.decoder.device, engine.decoder.dtype
     most = engine.decoder.max_context - size.steps

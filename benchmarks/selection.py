@@ -2,9 +2,8 @@
 
     python benchmarks/selection.py [--samples 20] [--seed 3] [--model MODEL]
 
-Asks needle, ruler and qa questions of the embedded model, or of the one that is named, with the TSP
-layer, rate and budget of the preset `balanced`. Resumable. Prints a table in Markdown; the last
-line is JSON.
+Asks needle, ruler and qa questions of the embedded model, or of MODEL, with the TSP layer, rate and
+budget of the preset `balanced`. Resumable. Prints a table in Markdown; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Selection(FastKVProbe):
         return torch.stack(recent[-4:]).amax(dim=0) if self.layers == "max4" else recent[-1]
 
     def _ready(self, scores: Tensor) -> Tensor:
-        """The first tokens above all others; whole chunks with the score of their best token."""
+        """Rank the first tokens above all others, and chunks by their best token's score."""
         if self.chunk > 1:
             count = scores.shape[-1]
             padded = torch.nn.functional.pad(scores, (0, -count % self.chunk))
@@ -106,7 +105,7 @@ TAKEN = (
 
 
 def settings() -> dict[str, dict[str, object]]:
-    """Every arm by its name."""
+    """Every arm by name."""
     together = {key: value for name in TAKEN for key, value in CHANGES[name].items()}
     arms: dict[str, dict[str, object]] = {"as published": {}}
     arms |= {f"+ {name}": change for name, change in CHANGES.items()}
@@ -121,7 +120,7 @@ def settings() -> dict[str, dict[str, object]]:
 
 
 def main() -> None:
-    """Ask every question of every arm."""
+    """Ask every question with every arm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--seed", type=int, default=3)

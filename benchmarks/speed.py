@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: random models, one measured run, and tables."""
+"""Shared by the speed benchmarks: random models, one measured run, and tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fastkv_cli.engine.prefill import prefill
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """A Llama in numbers; `max_tokens` counts the answer in."""
+    """The dimensions of a Llama; `max_tokens` includes the answer."""
 
     layers: int
     hidden: int
@@ -39,7 +39,7 @@ class Geometry:
 
 
 def random_llama(geometry: Geometry, device: torch.device, dtype: torch.dtype) -> Any:
-    """A transformers LlamaForCausalLM with seeded random weights, made where it is to run."""
+    """A transformers LlamaForCausalLM with seeded random weights, created on its device."""
     config = transformers.LlamaConfig(
         vocab_size=geometry.vocabulary,
         hidden_size=geometry.hidden,
@@ -54,7 +54,7 @@ def random_llama(geometry: Geometry, device: torch.device, dtype: torch.dtype) -
     with torch.device("meta"):
         model = transformers.LlamaForCausalLM(config)
     model = model.to(dtype).to_empty(device=device).requires_grad_(False)
-    rotary = model.model.rotary_emb  # its frequencies are no weights: reckoned anew
+    rotary = model.model.rotary_emb  # its frequencies are not weights, so they are computed again
     model.model.rotary_emb = type(rotary)(config).to(device)
     generator = torch.Generator(device).manual_seed(0)
     for weight in model.parameters():
@@ -72,16 +72,16 @@ def random_prompt(count: int, vocabulary: int, device: torch.device) -> Tensor:
 
 
 class Clock:
-    """Marks in the course of a run: events of a GPU, elsewhere times."""
+    """Marks points in a run: by events on a GPU, else by the clock."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._times: list[float] = []
         self._events: list[torch.cuda.Event] = []
-        now(device)  # nothing given to the device earlier shall count
+        now(device)  # excludes work queued on the device before
 
     def mark(self) -> None:
-        """Here."""
+        """Mark this point."""
         if self._device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
@@ -90,7 +90,7 @@ class Clock:
             self._times.append(now(self._device))
 
     def seconds(self) -> list[float]:
-        """From each mark to the next."""
+        """The seconds between consecutive marks."""
         if self._device.type == "cuda":
             now(self._device)
             ends = zip(self._events, self._events[1:], strict=False)
@@ -100,16 +100,16 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one prompt and its answer took.
+    """The cost of one prompt and its answer.
 
     Attributes:
-        ttft_s: from the start of prefill until the first token is there.
-        tpot_s: of a token behind the first, the median.
-        tokens_per_s: of all tokens behind the first.
-        peak_bytes: of the GPU, else of the process, weights counted in.
-        added_bytes: the same, above what was in use before.
-        kept_bytes: keys and values that prefill left.
-        prefill_flops: of the layers, as the cost model counts them.
+        ttft_s: from the start of prefill to the first token.
+        tpot_s: of a token after the first, the median.
+        tokens_per_s: over all tokens after the first.
+        peak_bytes: of the GPU, else of the process, including weights.
+        added_bytes: the peak above the memory in use before.
+        kept_bytes: keys and values after prefill.
+        prefill_flops: of the layers, as counted by the cost model.
     """
 
     ttft_s: float
@@ -131,9 +131,9 @@ def measure_run(
     question: slice | None = None,
     reader: DecodingModel | None = None,
 ) -> Run:
-    """Read a prompt, and decode greedily for that many steps, whatever the tokens are.
+    """Prefill a prompt, and decode greedily for `steps` steps, ignoring end tokens.
 
-    `reader` is what decodes, by default the decoder itself.
+    `reader` is the model that decodes, by default the decoder itself.
     """
     reader = reader or decoder
     reset_peak_memory(decoder.device)
@@ -162,7 +162,7 @@ def measure_run(
 
 
 def medians(runs: Sequence[Run]) -> dict[str, Any]:
-    """Of each figure the median over some runs; None where there is none."""
+    """The median of each figure over some runs; None if there is none."""
     figures: dict[str, Any] = {}
     for field in fields(Run):
         values = [getattr(run, field.name) for run in runs]
@@ -171,7 +171,7 @@ def medians(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def median_seconds(work: Callable[[], object], device: torch.device, repetitions: int) -> float:
-    """What some work takes, once it was done a few times."""
+    """The median seconds of some work, after a few warm-up calls."""
     for _ in range(3):
         work()
     clock = Clock(device)
@@ -191,7 +191,7 @@ def gigabytes(count: float) -> str:
 
 
 def show(title: str, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print a table; a column has a heading, a row's key, and how to write the value."""
+    """Print a table; a column has a heading, a row's key, and a format function."""
     table = Table(title=title, title_justify="left")
     for heading, (_, write) in columns.items():
         table.add_column(heading, justify="left" if write is str else "right")
@@ -202,10 +202,10 @@ def show(title: str, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> Non
 
 
 def library_versions() -> dict[str, str]:
-    """Of what computes."""
+    """The versions of the libraries that compute."""
     return {"torch": torch.__version__, "transformers": transformers.__version__}
 
 
 def seconds_left(deadline: float) -> float:
-    """Until a time on the steady clock."""
+    """The seconds until a deadline on the monotonic clock."""
     return deadline - time.monotonic()

@@ -1,8 +1,8 @@
-"""How long until fastkv does something: `--help`, the imports, and loading a model.
+"""How long does fastkv take to start: `--help`, the imports, and loading a model?
 
     python benchmarks/startup.py [REPETITIONS] [--model MODEL]
 
-Medians in seconds, each in a process of its own; the last line printed is JSON.
+Medians in seconds, each in a separate process; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ IMPORT = "import time; t = time.perf_counter(); from fastkv_cli import Engine; E
 
 
 def wall(*command: str) -> float:
-    """Seconds that a command takes."""
+    """The seconds that a command takes."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True, capture_output=True)
     return time.perf_counter() - started
 
 
 def printed(code: str) -> float:
-    """The number that some Python prints."""
+    """The number that some Python code prints."""
     result = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
@@ -36,12 +36,11 @@ def printed(code: str) -> float:
 
 
 def load(model: str, dtype: str) -> str:
-    """Python that prints the seconds of loading a model."""
+    """Python code that prints the seconds of loading a model."""
     return f"{IMPORT}print(Engine.load({model!r}, dtype={dtype!r}).loaded.load_s)"
 
 
 def main() -> None:
-    """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("repetitions", type=int, nargs="?", default=5)
     parser.add_argument("--model", default=EMBEDDED_MODEL)

@@ -1,7 +1,7 @@
-"""The work of a task on a text: what the benchmarks of tasks share.
+"""The work of a task on a text, shared by the benchmarks of tasks.
 
-`fastkv_cli.session` sets work up for files, and loads a model for it; here one loaded model serves
-many texts, some of them cut or made for the occasion.
+`fastkv_cli.session` sets up work for files, and loads a model for it. Here one loaded model serves
+many texts, some of them truncated or generated.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def make_work(
     *,
     check: bool = True,
 ) -> Work:
-    """Work as the command line sets it up, greedy, silent, and with nothing known of the text.
+    """Make the same work as the command line: greedy, silent, and without earlier states.
 
     Args:
         engine: the loaded model.
         corpus: the text.
-        max_tokens: the most tokens to answer with.
-        settings: how prompts are compressed.
-        check: whether answers that the text cannot hold are refused.
+        max_tokens: the maximum length of an answer.
+        settings: the method settings.
+        check: whether answers that the text cannot contain are refused.
     """
     tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
     return Work(
@@ -49,5 +49,5 @@ def make_work(
 
 
 def tell(line: str) -> None:
-    """Say on stderr how far things are, or what went wrong with a state."""
+    """Print progress, or a problem with a state, on stderr."""
     print(line, file=sys.stderr, flush=True)

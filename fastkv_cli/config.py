@@ -1,6 +1,6 @@
-"""Settings as values: enums and frozen dataclasses, checked once, with every default written here.
+"""Settings as enums and frozen dataclasses, validated once; every default is defined here.
 
-Nothing in this module imports torch, so the command line can validate before it loads anything.
+Nothing here imports torch, so the command line can validate before it loads anything.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .errors import UsageError
 from .sizes import NUMBER, parse_size
 
 EMBEDDED_MODEL = "smollm2-135m"
-MAX_TOKENS = 10**9  # more than any model's window; beyond 2^63 PyTorch's integers overflow
-LOCAL_REVISION = "local"  # of a folder, which has no other
+MAX_TOKENS = 10**9  # above any model's window; beyond 2^63 PyTorch's integers overflow
+LOCAL_REVISION = "local"  # the revision of a local folder, which has no other
 _BUDGET = re.compile(rf"\s*+({NUMBER})\s*+([%kK]?)\s*+")
 _SPAN = re.compile(r"\s*+(\d{1,18})\s*+(-?)\s*+(\d{0,18})\s*+")  # of pages
 
 
 class MethodName(StrEnum):
-    """The compression methods, by the names that users type."""
+    """The compression methods, by their command-line names."""
 
     PROBE = "fastkv-probe"
     FASTKV = "fastkv"
@@ -40,7 +40,7 @@ class MethodName(StrEnum):
 
 
 class Preset(StrEnum):
-    """How far to compress, by what it may cost in answers."""
+    """How strongly to compress, by the accuracy it may cost."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -48,7 +48,7 @@ class Preset(StrEnum):
 
 
 class Length(StrEnum):
-    """How long a summary should be."""
+    """The length of a summary."""
 
     SHORT = "short"
     MEDIUM = "medium"
@@ -65,7 +65,7 @@ class DType(StrEnum):
 
 
 class Attention(StrEnum):
-    """The attention kernels to prefill with."""
+    """The attention kernel for prefill."""
 
     AUTO = "auto"
     SDPA = "sdpa"
@@ -73,7 +73,7 @@ class Attention(StrEnum):
 
 
 class DecodeWeights(StrEnum):
-    """What decoding reads its weights from: packed copies of 4 and 8 bits, or the model's own."""
+    """The weights that decoding reads: packed copies of 4 and 8 bits, or the model's own."""
 
     AUTO = "auto"
     PACKED = "packed"
@@ -81,7 +81,7 @@ class DecodeWeights(StrEnum):
 
 
 class StoreMode(StrEnum):
-    """How the state of a document that was read is kept on disk for further questions."""
+    """How document states are stored on disk for further questions."""
 
     EXACT = "exact"
     INT8 = "int8"
@@ -89,7 +89,7 @@ class StoreMode(StrEnum):
 
 
 class Suite(StrEnum):
-    """What an evaluation asks."""
+    """The suites of an evaluation."""
 
     NEEDLE = "needle"
     QA = "qa"
@@ -98,7 +98,7 @@ class Suite(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much of the KV cache is *kept*: a share of the prompt, or a number of tokens."""
+    """The part of the KV cache that is *kept*: a share of the prompt, or a number of tokens."""
 
     rate: float | None = None
     tokens: int | None = None
@@ -123,10 +123,10 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `10%`, `512`, `8k` (8,000) or `8K` (8,192).
+        """Parse `10%`, `512`, `8k` (8,000) or `8K` (8,192).
 
         Raises:
-            UsageError: when the text is none of these, or the value is out of range.
+            UsageError: when the text has another form, or the value is out of range.
         """
         match = _BUDGET.fullmatch(text)
         if match is None:
@@ -150,10 +150,10 @@ class Budget:
 
 
 def parse_tokens(text: str) -> int:
-    """Read a number of tokens: `512`, `7.5k` (7,500) or `8K` (8,192).
+    """Parse a number of tokens: `512`, `7.5k` (7,500) or `8K` (8,192).
 
     Raises:
-        UsageError: when the text is none of these.
+        UsageError: when the text has another form.
     """
     try:
         tokens = Budget.parse(text).tokens
@@ -169,10 +169,9 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: 0 is greedy, higher varies.
+        temperature: 0 is greedy; higher values vary more.
         seed: the same seed gives the same answer.
-        repetition_penalty: tokens that the answer has already are made less likely by this; 1 is
-            the model's own choice.
+        repetition_penalty: makes tokens that are already in the answer less likely; 1 disables it.
     """
 
     temperature: float = 0.0
@@ -182,15 +181,17 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 5:
             raise UsageError(
-                f"temperature {self.temperature:g} is out of range", "it lies between 0 and 5"
+                f"temperature {self.temperature:g} is out of range", "give a value between 0 and 5"
             )
         if not 1 <= self.repetition_penalty <= 2:
             raise UsageError(
                 f"repetition penalty {self.repetition_penalty:g} is out of range",
-                "it lies between 1 and 2",
+                "give a value between 1 and 2",
             )
         if not 0 <= self.seed < 2**63:
-            raise UsageError(f"seed {self.seed} is out of range", "it lies between 0 and 2^63 - 1")
+            raise UsageError(
+                f"seed {self.seed} is out of range", "give a value between 0 and 2^63 - 1"
+            )
 
 
 GREEDY = Sampling()
@@ -198,13 +199,13 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class PageRange:
-    """Which pages of a PDF to read, 1-based as they are counted on screen: `1-5,9,20-`."""
+    """The pages of a PDF to read, 1-based as viewers count them: `1-5,9,20-`."""
 
     spans: tuple[tuple[int, int | None], ...]
 
     @classmethod
     def parse(cls, text: str) -> PageRange:
-        """Read `1-5,9,20-`.
+        """Parse `1-5,9,20-`.
 
         Raises:
             UsageError: when a part is neither a page nor a range, or runs backwards.
@@ -247,13 +248,13 @@ DEFAULT_EXTRACT_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How documents are read.
+    """Options of reading documents.
 
     Attributes:
-        pages: those of a PDF to read; None is all.
+        pages: the pages of a PDF to read; None for all.
         password: of an encrypted PDF.
-        encoding: what texts and web pages are in, by a name that Python knows; None is to find out.
-        extract_timeout_s: seconds that may be spent on getting the text out of one document.
+        encoding: of texts and web pages, by a name that Python knows; None to detect it.
+        extract_timeout_s: time limit in seconds for extracting the text of one document.
     """
 
     pages: PageRange | None = None
@@ -275,7 +276,7 @@ class ReadOptions:
 
 
 def _decodes_text(encoding: str) -> bool:
-    """Whether a name is that of an encoding of texts; Python's codecs do other things as well."""
+    """Whether a codec decodes text; some of Python's codecs do other things."""
     try:
         bytes(4).decode(encoding, "replace")
     except (LookupError, ValueError):
@@ -284,10 +285,10 @@ def _decodes_text(encoding: str) -> bool:
 
 
 def cache_dir() -> Path:
-    """Where fastkv keeps models and states: FASTKV_HOME, else the platform's cache folder.
+    """The folder for models and states: FASTKV_HOME, else the platform's cache folder.
 
     Raises:
-        UsageError: when FASTKV_HOME cannot be a folder, or without it there is no home folder.
+        UsageError: when FASTKV_HOME cannot be a folder, or is unset and there is no home folder.
     """
     if home := os.environ.get("FASTKV_HOME"):
         return _checked_folder(home)
@@ -295,7 +296,7 @@ def cache_dir() -> Path:
 
     try:
         folder = platformdirs.user_cache_path("fastkv")
-    except RuntimeError:  # of newer versions; older ones give "~/.cache" as it stands
+    except RuntimeError:  # of newer platformdirs; older versions return a literal "~/.cache"
         folder = Path()
     if not folder.is_absolute():
         raise UsageError(
@@ -306,12 +307,12 @@ def cache_dir() -> Path:
 
 
 def _checked_folder(home: str) -> Path:
-    """The folder of FASTKV_HOME; whether it is there shows when it is used."""
+    """The folder in FASTKV_HOME; it need not exist yet."""
     try:
         folder = Path(home).expanduser().absolute()
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             folder.stat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of a user who is not known
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of an unknown user
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UsageError(
             f"FASTKV_HOME={home} cannot be a folder ({str(reason).rstrip('.')})",
@@ -327,10 +328,10 @@ _STORE_MODES = dict.fromkeys(("0", "false", "no"), StoreMode.OFF) | dict.fromkey
 
 
 def store_mode(option: StoreMode | None = None) -> StoreMode:
-    """How to keep what was read: the option, else FASTKV_STORE, else exact.
+    """How to store document states: the option, else FASTKV_STORE, else exact.
 
     Raises:
-        UsageError: when the variable is none of the modes, nor yes or no.
+        UsageError: when the variable is neither a mode, nor yes or no.
     """
     value = os.environ.get("FASTKV_STORE", "").strip().lower()
     if option is not None or not value:
@@ -344,10 +345,10 @@ def store_mode(option: StoreMode | None = None) -> StoreMode:
 
 
 def store_limit_bytes() -> int:
-    """The most that kept states may take: FASTKV_STORE_LIMIT, else 5 GB.
+    """The size limit of the stored states: FASTKV_STORE_LIMIT, else 5 GB.
 
     Raises:
-        UsageError: when the variable is no size.
+        UsageError: when the variable is not a size.
     """
     value = os.environ.get("FASTKV_STORE_LIMIT", "").strip()
     if not value:
@@ -359,14 +360,14 @@ def store_limit_bytes() -> int:
 
 
 def is_offline(flag: bool = False) -> bool:
-    """Whether the network is off limits: the flag, or HF_HUB_OFFLINE / TRANSFORMERS_OFFLINE."""
+    """Whether the network must not be used: the flag, or HF_HUB_OFFLINE / TRANSFORMERS_OFFLINE."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return flag or any(os.environ.get(n, "").lower() in {"1", "true", "yes", "on"} for n in names)
 
 
 DEFAULT_MAX_TOKENS: dict[Length, int] = {Length.SHORT: 160, Length.MEDIUM: 320, Length.LONG: 640}
 DEFAULT_ANSWER_TOKENS = 256
-# Sentences of a summary, at least and at most.
+# Minimum and maximum number of sentences of a summary.
 SUMMARY_SENTENCES: dict[Length, tuple[int, int]] = {
     Length.SHORT: (2, 3),
     Length.MEDIUM: (4, 8),
@@ -379,10 +380,10 @@ DEFAULT_METHOD = MethodName.PROBE
 
 @dataclass(frozen=True, slots=True)
 class MethodSettings:
-    """What the user set of a method; None is the default of the method and model.
+    """The method settings of the user; None for the default of the method and model.
 
-    `usual_preset` is what the task takes where the user names none: a question needs the few
-    places that answer it, a summary something of everything.
+    `usual_preset` is the task's default preset: a question needs the few places that answer it, a
+    summary some of everything.
     """
 
     name: MethodName = DEFAULT_METHOD
@@ -402,16 +403,16 @@ class MethodSettings:
 
     @property
     def is_default(self) -> bool:
-        """Whether the user left all to the defaults."""
+        """Whether the user left all settings at their defaults."""
         return (self.budget, self.tsp_layer, self.tsp_rate, self.preset) == (None,) * 4
 
     @property
     def chosen_preset(self) -> Preset:
-        """The user's, else the usual one."""
+        """The user's preset, else the task's default."""
         return self.preset or self.usual_preset
 
     def refuse_tsp(self) -> None:
-        """Raise a UsageError where TSP options were given to a method that propagates all."""
+        """Raise a UsageError if TSP options were given to a method without TSP."""
         if self.tsp_layer is not None or self.tsp_rate is not None:
             raise UsageError(
                 f"method {self.name} has no Token-Selective Propagation",

@@ -1,7 +1,7 @@
-"""The errors that a user can meet, and the exit code of each.
+"""The errors that users see, and their exit codes.
 
-Every error says what is wrong (`message`) and what to do next (`hint`); the boundary in
-`cli.main` prints both on one line of stderr and exits with `exit_code`.
+Every error says what is wrong (`message`) and what to do next (`hint`). `cli.main` prints both on
+one line of stderr and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process exits with: the table in docs/reference.md and in `fastkv --help`."""
+    """The exit codes, as in the table of docs/reference.md and of `fastkv --help`."""
 
     OK = 0
     FAILURE = 1
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """One line for people."""
+        """A description in one line."""
         return _MEANINGS[self]
 
 
@@ -47,7 +47,7 @@ _MEANINGS: dict[ExitCode, str] = {
 
 
 class FastKVError(Exception):
-    """An expected failure: what is wrong, and what to do next."""
+    """An expected failure, with what is wrong and what to do next."""
 
     exit_code = ExitCode.FAILURE
 
@@ -62,55 +62,55 @@ class FastKVError(Exception):
 
 
 class UsageError(FastKVError):
-    """An option or argument out of range; the message names the value and the range."""
+    """An option or argument is out of range; the message names the value and the range."""
 
     exit_code = ExitCode.USAGE
 
 
 class DocumentError(FastKVError):
-    """A document that cannot be read, or holds no text."""
+    """A document cannot be read, or holds no text."""
 
     exit_code = ExitCode.INPUT
 
 
 class EncryptedError(DocumentError):
-    """A PDF that needs a password, or another one than was given."""
+    """A PDF needs a password, or another one than was given."""
 
     exit_code = ExitCode.ENCRYPTED
 
 
 class ModelError(FastKVError):
-    """A model that cannot be found, fetched, or run."""
+    """A model cannot be found, downloaded, or run."""
 
     exit_code = ExitCode.MODEL
 
 
 class OutOfMemoryError(FastKVError):
-    """The machine's memory does not hold the work."""
+    """The memory of the machine is not enough."""
 
     exit_code = ExitCode.MEMORY
 
 
 class ContextError(FastKVError):
-    """A prompt that does not fit the model's window."""
+    """A prompt does not fit the model's window."""
 
     exit_code = ExitCode.CONTEXT
 
 
 class OutputError(FastKVError):
-    """An output file that cannot be written."""
+    """An output file cannot be written."""
 
     exit_code = ExitCode.OUTPUT
 
 
 class InterruptedRunError(FastKVError):
-    """Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 class PartlyFailedError(FastKVError):
-    """Questions without an answer, each of which was told; the exit code is that of the first."""
+    """Some questions failed, each reported already; the exit code is that of the first."""
 
     def __init__(self, failures: Sequence[FastKVError], num_asked: int) -> None:
         super().__init__(f"{len(failures)} of {num_asked} questions could not be answered")
@@ -118,7 +118,7 @@ class PartlyFailedError(FastKVError):
 
 
 class ClosedPipeError(FastKVError):
-    """The reader of stdout has gone; there is nobody to tell."""
+    """The reader of stdout closed the pipe, so nothing is reported."""
 
     exit_code = ExitCode.CLOSED_PIPE
 
@@ -126,8 +126,8 @@ class ClosedPipeError(FastKVError):
 OUT_OF_MEMORY = OutOfMemoryError(
     "memory ran out", "try a smaller document or model, or raise ulimit -v"
 )
-# How libraries tell that the system gives no more: PyTorch's allocator, the dynamic linker, which
-# under ulimit -v cannot map a library, and Python, which cannot map the stack of a thread.
+# How libraries report that the system is out of memory: PyTorch's allocator; the dynamic linker,
+# which cannot map a library under ulimit -v; and Python, which cannot map the stack of a thread.
 _NO_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
@@ -137,7 +137,7 @@ _NO_MEMORY = (
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised for, means that memory ran out."""
+    """Whether an error, or one in its chain of causes, means that memory ran out."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError) or any(words in str(seen).lower() for words in _NO_MEMORY):
@@ -147,7 +147,7 @@ def is_memory_error(error: BaseException) -> bool:
 
 
 def as_failure(error: Exception) -> FastKVError:
-    """The error that users are told of: one of ours as it is, any other as unexpected."""
+    """The error to report: a FastKVError as it is, lack of memory, or an unexpected failure."""
     if isinstance(error, FastKVError):
         return error
     if is_memory_error(error):

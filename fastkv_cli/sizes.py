@@ -1,4 +1,4 @@
-"""Sizes and ages as people write them."""
+"""Parse and format sizes and ages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from .errors import UsageError
 
-# A number as users write it, as a regular expression. Its length is bounded: Python makes no int
-# of more than 4,300 digits, and no float of an int above 10^308.
+# A number as users write it, as a regular expression. Its length is bounded, because Python rejects
+# an int of more than 4,300 digits, and a float of an int above 10^308.
 NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
 _SIZE = re.compile(rf"\s*+({NUMBER})\s*+([kmgt]?)(i?)b?\s*+", re.IGNORECASE | re.ASCII)
 _AGE = re.compile(rf"\s*+({NUMBER})\s*+([mhdw])\s*+", re.IGNORECASE | re.ASCII)
@@ -16,10 +16,10 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 def parse_size(text: str) -> int:
-    """Read a number of bytes: `5GB`, `2.5G` or `500 MB` (powers of 1000), `4GiB` (of 1024), `0`.
+    """Parse a number of bytes: `5GB`, `2.5G` or `500 MB` (powers of 1000), `4GiB` (of 1024), `0`.
 
     Raises:
-        UsageError: when the text is no size.
+        UsageError: when the text is not a size.
     """
     match = _SIZE.fullmatch(text)
     if match is None or (match[3] and not match[2]):
@@ -29,7 +29,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(num_bytes: int) -> str:
-    """`7.2 GB`: powers of 1000, as disks are sold and `parse_size` reads."""
+    """Format as `7.2 GB`: powers of 1000, like disk sizes and `parse_size`."""
     size, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
     while size >= 999.95 and len(units) > 1:
         size, units = size / 1000, units[1:]
@@ -37,10 +37,10 @@ def format_size(num_bytes: int) -> str:
 
 
 def parse_age(text: str) -> float:
-    """Read a time in seconds: `90m`, `12h`, `30d` or `2w`.
+    """Parse a time in seconds: `90m`, `12h`, `30d` or `2w`.
 
     Raises:
-        UsageError: when the text is none of these.
+        UsageError: when the text has another form.
     """
     match = _AGE.fullmatch(text)
     if match is None:

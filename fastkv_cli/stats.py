@@ -1,6 +1,6 @@
-"""What was measured: frozen values and arithmetic, units in the names.
+"""Measurements as frozen values with simple arithmetic; names include the unit.
 
-None stands for what was not measured, never 0.
+None means not measured, never 0.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class GenerationStats:
-    """The clock and the memory of one answer.
+    """Time and memory of one answer.
 
     Attributes:
         prefill_s: seconds in the prefill of the answer's prompt.
-        ttft_s: seconds from the start of prefill until the first token was there.
-        decode_s: seconds from the first token to the last, or None with fewer than two tokens.
+        ttft_s: seconds from the start of prefill to the first token.
+        decode_s: seconds from the first token to the last; None with fewer than two tokens.
         prompt_tokens: tokens of the prompt.
-        output_tokens: tokens generated, an end token counted in.
-        peak_memory_bytes: the most memory held since the peak was reset, of the GPU where one is
-            used, else of the process; None where the system does not tell.
+        output_tokens: tokens generated, including an end token.
+        peak_memory_bytes: peak memory since the last reset, of the GPU if one is used, else of the
+            process; None if the system does not report it.
     """
 
     prefill_s: float
@@ -33,26 +33,26 @@ class GenerationStats:
 
     @property
     def decode_tokens_per_s(self) -> float | None:
-        """Tokens a second behind the first one."""
+        """Tokens per second after the first token."""
         if self.decode_s is None or self.decode_s <= 0:
             return None
         return (self.output_tokens - 1) / self.decode_s
 
     @property
     def tpot_ms(self) -> float | None:
-        """Time per output token behind the first one, in milliseconds."""
+        """Time per output token after the first one, in milliseconds."""
         speed = self.decode_tokens_per_s
         return None if speed is None else 1000 / speed
 
     @property
     def end_to_end_s(self) -> float:
-        """Seconds from the start of prefill until the last token was there."""
+        """Seconds from the start of prefill to the last token."""
         return self.ttft_s + (self.decode_s or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerStats:
-    """One layer of the cache right after prefill; kept is of each head, on average."""
+    """One layer of the cache right after prefill; `kept` is the average over heads."""
 
     tokens_seen: int
     tokens_kept: int
@@ -60,19 +60,19 @@ class LayerStats:
 
 @dataclass(frozen=True, slots=True)
 class KVStats:
-    """What the method did to the KV cache of a prompt, or of all prompts of a run.
+    """The effect of a method on the KV cache of a prompt, or of all prompts of a run.
 
     Attributes:
         method: the method's name.
-        budget: what was asked to be kept, as the user writes it.
-        tsp_layer: the layer behind which tokens were left behind; None where none were.
-        tsp_rate: the share of the tokens that went on; None where all did.
-        full_bytes: predicted bytes of the whole cache.
+        budget: the KV budget, as the user writes it.
+        tsp_layer: the layer after which only selected tokens are propagated; None if all are.
+        tsp_rate: the share of the tokens propagated; None if all are.
+        full_bytes: predicted bytes of the full cache.
         kept_bytes: measured bytes of the keys and values held right after prefill.
-        full_flops: floating-point operations of a prefill that leaves nothing out, predicted.
+        full_flops: predicted floating-point operations of a full prefill.
         prefill_flops: those of this prefill, without the scoring of tokens.
-        layers: per layer, tokens seen and kept.
-        note: why less was done than was asked for, if so.
+        layers: for each layer, the tokens seen and kept.
+        note: why less was compressed than asked for, if so.
     """
 
     method: str
@@ -88,7 +88,7 @@ class KVStats:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what `asdict` made of one, also by way of JSON."""
+        """Restore an instance from the dict of `asdict`, also after a JSON round trip."""
         layers = tuple(LayerStats(**layer) for layer in fields["layers"])
         return cls(**{**fields, "layers": layers})
 
@@ -99,12 +99,12 @@ class KVStats:
 
     @property
     def compute_ratio(self) -> float:
-        """Prefill compute as a share of the full one."""
+        """Prefill compute as a share of full prefill."""
         return self.prefill_flops / self.full_flops
 
 
 def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
-    """The caches of several prompts of one run, added up; they were held one after the other."""
+    """Add up the caches of several prompts of one run, which were held one after the other."""
     if len(prompts) == 1:
         return prompts[0]
     compressed = next((kv for kv in prompts if kv.tsp_layer is not None), prompts[0])
@@ -127,17 +127,17 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
 
 @dataclass(frozen=True, slots=True)
 class StateStats:
-    """What was known of the documents, and what is known of them now, for the next question.
+    """The document states found at the start of a run, and those added by it.
 
     Attributes:
-        mode: how states are kept: exact or int8; off is in memory, for this run alone.
-        tokens_found: tokens of the documents whose state was known already.
-        bytes_found: of their states.
-        tokens_kept: tokens of the documents whose state was made and kept now.
-        bytes_kept: of their states.
+        mode: how states are stored: exact or int8; off means in memory, for this run only.
+        tokens_found: tokens of the documents whose state was found.
+        bytes_found: of these states.
+        tokens_kept: tokens of the documents whose state was computed and kept now.
+        bytes_kept: of these states.
         find_s: seconds to find and check states.
-        stage_one_s: seconds in the layers before the TSP layer, of all tokens that had to be read;
-            None where states could not be used, and nothing is known of it.
+        stage_one_s: seconds in the layers before the TSP layer, for all tokens without a state;
+            None if states could not be used, so that it was not measured.
     """
 
     mode: str = "off"
@@ -149,7 +149,7 @@ class StateStats:
     stage_one_s: float | None = None
 
     def __add__(self, other: StateStats) -> StateStats:
-        """Those of both; of the same mode."""
+        """Add two of the same mode."""
         times = [each.stage_one_s for each in (self, other) if each.stage_one_s is not None]
         return StateStats(
             mode=self.mode,
@@ -164,13 +164,13 @@ class StateStats:
 
 @dataclass(frozen=True, slots=True)
 class ReadingForecast:
-    """How a text would go through the model.
+    """How a text would be processed.
 
     Attributes:
         tokens: of the text.
-        parts: into how many parts it would be cut; 1 when it fits the window.
+        parts: number of parts it would be split into; 1 if it fits the window.
         longest_prompt: tokens of the longest prompt.
-        way: what would become of the parts; empty where there is one.
+        way: what would be done with the parts; empty if there is one.
     """
 
     tokens: int
@@ -181,17 +181,17 @@ class ReadingForecast:
 
 @dataclass(frozen=True, slots=True)
 class MemoryForecast:
-    """What the longest prompt of a run is going to take, predicted; bytes.
+    """The predicted memory of the longest prompt of a run, in bytes.
 
     Attributes:
         weights_bytes: all weights of the model.
-        resident_weights_bytes: those that are in memory at once.
-        copies_bytes: about what packed copies for decoding take; 0 where there are none.
-        full_kv_bytes: the KV cache with nothing left out.
-        kept_kv_bytes: the KV cache as the method leaves it.
-        working_bytes: what prefill holds beside them.
-        program_bytes: the program and its libraries; None where the system does not tell.
-        available_bytes: what the machine could give; None where it does not tell.
+        resident_weights_bytes: the weights that are in memory at once.
+        copies_bytes: estimate for the packed copies for decoding; 0 if there are none.
+        full_kv_bytes: the full KV cache.
+        kept_kv_bytes: the KV cache as compressed by the method.
+        working_bytes: further memory during prefill.
+        program_bytes: the program and its libraries; None if the system does not report it.
+        available_bytes: free memory of the machine; None if the system does not report it.
     """
 
     weights_bytes: int
@@ -205,17 +205,17 @@ class MemoryForecast:
 
     @property
     def peak_bytes(self) -> int:
-        """The most at one time."""
+        """The predicted peak."""
         return self._beside_cache + self.kept_kv_bytes
 
     @property
     def full_peak_bytes(self) -> int:
-        """The same with the method `full`."""
+        """The predicted peak with the method `full`."""
         return self._beside_cache + self.full_kv_bytes
 
     @property
     def fits(self) -> bool | None:
-        """Whether the machine has as much; None where it does not tell."""
+        """Whether the free memory is enough; None if it is unknown."""
         if self.available_bytes is None:
             return None
         return self.peak_bytes - (self.program_bytes or 0) <= self.available_bytes
@@ -228,14 +228,14 @@ class MemoryForecast:
 
 @dataclass(frozen=True, slots=True)
 class DecodingWeights:
-    """What decoding reads of the weights: packed copies, or the model's own.
+    """The weights that decoding reads: packed copies, or the model's own.
 
     Attributes:
-        dtype: the number format of the model's own.
+        dtype: the number format of the model's own weights.
         bits: widths of the packed matrices in the layers, ascending; empty without copies.
         head_bits: width of the packed LM head; 0 without copies.
-        copies_bytes: what the copies take.
-        problem: why there are none, where they were wanted.
+        copies_bytes: size of the copies.
+        problem: why there are none, if they were wanted.
     """
 
     dtype: str
@@ -247,7 +247,7 @@ class DecodingWeights:
 
 @dataclass(frozen=True, slots=True)
 class ModelStats:
-    """What answered; `decode_weights` is what decoding read."""
+    """The model; `decode_weights` are the weights that decoding reads."""
 
     name: str
     revision: str
@@ -263,14 +263,14 @@ class DocumentStats:
 
     Attributes:
         path: as the user typed it.
-        pages: those that were read and hold text; None where the format has none.
+        pages: number of pages with text; None if the format has none.
         characters: of the text.
         tokens: of the text.
-        kind: the format, as people call it.
-        num_pages: pages in the file; None where the format has none.
-        pages_empty: those that were read and hold no text.
+        kind: the format's display name.
+        num_pages: pages in the file; None if the format has none.
+        pages_empty: those without text.
         pages_failed: those that could not be read.
-        pages_left_out: those that a limit or a breakdown left out.
+        pages_left_out: those left out because of a limit or a crash.
     """
 
     path: str
@@ -286,16 +286,16 @@ class DocumentStats:
 
 @dataclass(frozen=True, slots=True)
 class ReadingStats:
-    """How a text went through the model.
+    """How a text was processed.
 
     Attributes:
-        parts: into how many parts the text was cut; 1 when it fits the window.
-        tokens_read: tokens of the text that at least the early layers read.
+        parts: number of parts the text was split into; 1 if it fits the window.
+        tokens_read: tokens of the text that passed at least the early layers.
         tokens_used: tokens of the text in the prompt that was answered from, or, for a summary of
             parts, in all parts.
         parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
-        parts_resumed: parts that were not read again, because an earlier run had kept them.
-        state: what was known of the text; None where nothing could be.
+        parts_resumed: parts taken from an earlier run.
+        state: the states used and added; None if there could be none.
     """
 
     parts: int
@@ -307,20 +307,20 @@ class ReadingStats:
 
     @property
     def tokens_left_out(self) -> int:
-        """Tokens that were read to choose the best text, but not answered from."""
+        """Tokens that were read to choose passages, but not answered from."""
         return self.tokens_read - self.tokens_used
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A place that carried an answer.
+    """A place in a document that supports an answer.
 
     Attributes:
         document: its path.
-        page: 1-based; None where the document has no pages.
-        line: 1-based, of the text as it was read; None where there are pages.
-        score: how much of the answer it carries, 0 to 1.
-        snippet: what of the place supports the answer best, on one line.
+        page: 1-based; None if the document has no pages.
+        line: 1-based, as `Document.line_at` counts; None if there are pages.
+        score: how much of the answer it supports, 0 to 1.
+        snippet: its best supporting text, on one line.
     """
 
     document: str
@@ -332,15 +332,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the documents say of an answer.
+    """The result of checking an answer against the documents.
 
     Attributes:
-        citations: the places that carried it, best first.
-        not_in_document: what it says that stands in no document; None where that was not checked.
-        found: whether the documents answer the question; None for a summary, and where that was
-            not checked.
+        citations: the places that support it, best first.
+        not_in_document: its claims that are in no document; None if not checked.
+        found: whether the documents answer the question; None for a summary, and if not checked.
         reason: why they do not.
-        guess: what the model said where they do not.
+        guess: the model's answer if they do not.
     """
 
     citations: tuple[Citation, ...] = ()
@@ -352,19 +351,19 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run of a command: the answer and all that was measured.
+    """One run of a command: the answer and all measurements.
 
     Attributes:
         command: "summarize", "ask" or "chat".
         answer: the text on stdout.
         extract_s: seconds to read the documents from disk.
         load_s: seconds to load the model, without imports, downloads and conversion.
-        ttft_s: seconds from the start of the first prefill until the answer's first token.
-        settings: where the method's settings come from; empty where it has none.
+        ttft_s: seconds from the start of the first prefill to the answer's first token.
+        settings: the source of the method's settings; empty if it has none.
         warnings: one line each.
-        evidence: what the documents say of the answer.
-        question: what was asked; empty for a summary.
-        turns_left_out: turns of a conversation that no longer fit the window, the oldest.
+        evidence: the result of checking the answer against the documents.
+        question: the user's question; empty for a summary.
+        turns_left_out: the oldest turns of a conversation, which no longer fit the window.
     """
 
     command: str
@@ -384,12 +383,12 @@ class RunReport:
 
     @property
     def paths(self) -> list[str]:
-        """Those of the documents, in order."""
+        """The paths of the documents, in order."""
         return [document.path for document in self.documents]
 
     @property
     def ttft_s(self) -> float:
-        """The parts, then the answer's own prefill and first token."""
+        """The time of the parts, then of the answer's own prefill and first token."""
         return (self.reading.parts_s or 0.0) + self.generation.ttft_s
 
     @property

@@ -89,7 +89,7 @@ WORST: dict[str, list[Input]] = {
         ("<?xml encoding", " ", ""),
     ],
     "documents.invisible._KIND_PATTERNS": [("", "x", ""), ("", "\u200b", "")],
-    "documents.invisible._NEEDED_BEHIND": [("", "x", "")],
+    "documents.invisible._NEEDED_AFTER": [("", "x", "")],
     "documents.invisible._RIGHT_TO_LEFT": [("", "x", "")],
     "documents.invisible._RUN": [("", "\u200b", ""), ("", "x\u200b", "")],
     "documents.load._OBJECT": [("1 ", "1", ""), ("", "1 ", ""), ("1", " ", ""), ("1 1", " ", "")],

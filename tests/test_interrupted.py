@@ -97,7 +97,7 @@ def test_killed_and_interrupted_runs_go_on(
 def test_resume_with_nothing_to_resume(long_options: list[str], home: Path, capfd: Capture) -> None:
     report, stderr = report_of([*COMMANDS["ask"], *long_options, "--resume"], capfd)
     assert report["reading"]["parts_resumed"] == 0
-    assert stderr.startswith("nothing is kept of an earlier run")
+    assert stderr.startswith("no parts are kept from an earlier run")
     report, stderr = report_of(["summarize", "a.txt", *long_options, "--resume"], capfd)
     assert report["reading"]["parts"] == 1
     assert stderr.endswith("the text was read in one go: there was nothing to resume\n")

@@ -22,7 +22,7 @@ from fastkv_cli.cli.chat.line_input import PipedInput
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evidence import Index
 from fastkv_cli.session import conversation
-from fastkv_cli.tasks import answer_gate as withheld
+from fastkv_cli.tasks import answer_gate
 from fastkv_cli.tasks import ask as real_ask
 from fastkv_cli.tasks import attended as evidence
 from fastkv_cli.tasks.work import Work
@@ -118,7 +118,7 @@ def test_a_line_too_long_for_a_question_is_one_that_failed(
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(evidence, "cite"), (evidence, "not_in_document"), (withheld, "why_not_found")],
+    [(evidence, "cite"), (evidence, "not_in_document"), (answer_gate, "why_not_found")],
 )
 @pytest.mark.parametrize("json_wanted", [False, True])
 def test_an_answer_stays_where_it_cannot_be_looked_up(
@@ -130,7 +130,7 @@ def test_an_answer_stays_where_it_cannot_be_looked_up(
     json_wanted: bool,
 ) -> None:
     asked = ["ask", "a.txt", "Who met?", *options, "--cite"]
-    monkeypatch.setattr(withheld, "why_not_found", lambda *_: "")  # a tiny model knows nothing
+    monkeypatch.setattr(answer_gate, "why_not_found", lambda *_: "")  # a tiny model knows nothing
     assert run([*asked, "-q"]) == 0
     answer = capfd.readouterr().out
     monkeypatch.setattr(module, name, fail)

@@ -287,7 +287,7 @@ def test_json_of_a_real_run(
     assert prompt_tokens > report["documents"][0]["tokens"] > 400
     assert report["stats"]["output_tokens"] == 4
     assert report["stats"]["ttft_s"] >= report["stats"]["prefill_s"] > 0
-    assert report["warnings"] == ["the answer stops at 4 tokens: give more with --max-tokens"]
+    assert report["warnings"] == ["the answer stops at 4 tokens: allow more with --max-tokens"]
     kv = report["kv"]
     assert [layer["tokens_kept"] for layer in kv["layers"]] == [prompt_tokens // 5] * 4
     assert kv["layers"][0]["tokens_seen"] == prompt_tokens

@@ -54,7 +54,7 @@ def test_no_stats_leaves_the_warnings(
     assert run(["ask", "a.txt", "When?", *options, "--no-stats"]) == 0
     stdout, stderr = capfd.readouterr()
     assert stdout.strip()
-    assert stderr in ("", "warning: the answer stops at 12 tokens: give more with --max-tokens\n")
+    assert stderr in ("", "warning: the answer stops at 12 tokens: allow more with --max-tokens\n")
 
 
 def test_quiet_leaves_stderr_empty(options: list[str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +84,7 @@ def test_several_documents_are_all_read(
     options: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["summarize", "a.txt", "b.txt", str(PDF), *options, "--pages", "1"]) == 2
-    assert "a.txt is no PDF and has no pages" in capfd.readouterr().err
+    assert "a.txt is not a PDF and has no pages" in capfd.readouterr().err
     assert run(["summarize", "b.txt", "a.txt", *options, "--json"]) == 0
     documents = json.loads(capfd.readouterr().out)["documents"]
     assert [document["path"] for document in documents] == ["b.txt", "a.txt"]

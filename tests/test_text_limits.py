@@ -101,7 +101,7 @@ def test_tokenizing_counts_towards_the_limit(
     stdout, stderr = capfd.readouterr()
     assert (code, stdout) == (ExitCode.INPUT, "")
     assert stderr == (
-        "fastkv: long.txt could not be made ready for the model (stopped after 0.05 s): "
+        "fastkv: long.txt could not be prepared for the model (stopped after 0.05 s): "
         "allow more time with --extract-timeout\n"
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class MeasureContext:
     """A loaded model, what is known of it, and where to tell how far things are.
 
     What is in `when_written` is called once the result is where it belongs.
@@ -83,7 +83,7 @@ def check_picture(path: Path | None, options: MeasureOptions) -> None:
 
 
 # Measures, and gives what goes to stdout or the output file.
-Measure = Callable[[Bench], str]
+Measure = Callable[[MeasureContext], str]
 # Reads what is to be measured with, before the model is loaded, so that mistakes cost little.
 Prepare = Callable[[ProgressBars, Messages], Measure]
 
@@ -119,7 +119,7 @@ def run_prepared(model: str, options: MeasureOptions, prepare: Prepare, hint: st
             messages.warn(warning)
         engine = load_engine(model, options, running.observer)
         tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-        bench = Bench(engine, tuning, bars, messages)
+        bench = MeasureContext(engine, tuning, bars, messages)
         result = measure(bench)
     running.writer.write(result)
     running.writer.finish()

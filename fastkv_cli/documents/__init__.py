@@ -1,6 +1,6 @@
-"""Documents: from a path or stdin to text, with a map from characters to pages.
+"""Load documents: from a path or stdin to text, with a map from characters to pages.
 
-Nothing here imports torch, rich or (before a PDF is met) pypdf.
+Nothing here imports torch or rich; pypdf is imported once a PDF is found.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents that are ZIP files: opened only when what they unpack to is bounded."""
+"""Open documents that are ZIP files, only if their unpacked size is bounded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAX_UNPACKED_BYTES = 256 * 2**20
 
 
 def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
-    """Open a ZIP file; no member of it unpacks to more than its directory says.
+    """Open a ZIP file. No member can unpack to more than its directory entry says.
 
     Raises:
-        DocumentError: when it is damaged, needs a password, holds more than 20,000 members, or
-            unpacks to more than 256 MiB.
+        DocumentError: when it is damaged, encrypted, has more than 20,000 members, or unpacks to
+            more than 256 MiB.
     """
     if holds_too_many_members(data):
         raise DocumentError(
             f"{name} holds more than {MAX_MEMBERS:,} files in it",
-            "split it, or save it anew or as PDF in the program that opens it",
+            "split it, or save it again or as PDF in the program that opens it",
         )
     with refusing_damage(name):
         archive = zipfile.ZipFile(BytesIO(data))
@@ -33,7 +33,7 @@ def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
     if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
         raise DocumentError(
             f"{name} unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB",
-            "take pictures out of it, split it, or save it as PDF",
+            "remove its images, split it, or save it as PDF",
         )
     if any(member.flag_bits & 1 for member in members):
         raise DocumentError(f"{name} needs a password", "save a copy without it, then name that")
@@ -41,7 +41,7 @@ def open_archive(data: bytes, name: str) -> zipfile.ZipFile:
 
 
 def parse_xml(data: bytes) -> ElementTree.Element:
-    """Parse a member; expat itself refuses entities that grow out of proportion.
+    """Parse the XML of a member; expat itself rejects entity expansion attacks.
 
     Raises:
         ElementTree.ParseError: when it is not well-formed.
@@ -56,7 +56,7 @@ def local_name(element: ElementTree.Element) -> str:
 
 @contextmanager
 def refusing_damage(name: str) -> Iterator[None]:
-    """Turn whatever a reader trips over into a DocumentError; want of memory stays what it is."""
+    """Turn any exception of a parser into a DocumentError; MemoryError passes through."""
     try:
         yield
     except MemoryError:
@@ -64,5 +64,5 @@ def refusing_damage(name: str) -> Iterator[None]:
     except Exception as error:
         raise DocumentError(
             f"{name} is damaged or incomplete ({reason(error)})",
-            "download it again, or save it anew or as PDF in the program that opens it",
+            "download it again, or save it again or as PDF in the program that opens it",
         ) from error

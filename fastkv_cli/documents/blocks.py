@@ -1,4 +1,4 @@
-"""Markdown from a stream of HTML tags: blocks of text, headings, lists, tables, code."""
+"""Convert a sequence of HTML tags to Markdown: paragraphs, headings, lists, tables, code."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SPACES = re.compile(r"[ \t\n\r\f\u00a0]+")
 _BLANKS = re.compile(r"[ \t\r\f\u00a0]+")
 _NUMBER = re.compile(r"\s*+(\d{1,6})")
 _LINE_EDGES = re.compile(r" ?\n ?")
-_MAX_INDENT = 8  # deeper lists and quotes are shown at this depth: nothing grows with the square
-_MAX_SPAN = 50  # columns or rows of one cell
+_MAX_INDENT = 8  # nesting depth is capped here, so that indentation cannot grow quadratically
+_MAX_SPAN = 50  # maximum colspan or rowspan of a cell
 _MAX_COLUMNS = 200
-_MAX_REPEATED = 60  # characters of a cell that are said again in each of its rows
-_MAX_CELL = 1000  # longer cells, or of more blocks, are those of a page's layout, not of a table
+_MAX_REPEATED = 60  # characters of a rowspan cell that are repeated in each further row
+_MAX_CELL = 1000  # a cell with more characters or blocks than this marks a layout table
 _MAX_CELL_BLOCKS = 8
 
 
@@ -44,13 +44,13 @@ class _Cell:
 
     @property
     def text(self) -> str:
-        """In one line."""
+        """The cell on one line, with `|` escaped."""
         lines = " ".join(block.text for block in self.blocks)
         return _SPACES.sub(" ", lines).strip().replace("|", "\\|")
 
     @property
     def is_layout(self) -> bool:
-        """Whether it is too much for a cell of figures or words."""
+        """Whether the cell holds too much for a data table."""
         return (
             len(self.blocks) > _MAX_CELL_BLOCKS
             or sum(len(block.text) for block in self.blocks) > _MAX_CELL
@@ -66,23 +66,22 @@ class _Table:
 
 
 class BlockWriter:
-    """Takes tags and text in the order of the page; gives Markdown at the end."""
+    """Takes tags and text in document order; returns Markdown at the end."""
 
     def __init__(self) -> None:
-        """Begin an empty text."""
         self._blocks: list[_Block] = []
         self._inline: list[str] = []
-        self._lists: list[int | None] = []  # the next number, None without numbers
+        self._lists: list[int | None] = []  # next number of each open list; None for bullets
         self._marker: str | None = None
         self._tables: list[_Table] = []
         self._num_quotes = self._num_pre = self._heading = 0
 
     def text(self, text: str) -> None:
-        """Take text, blanks as they stand in the source."""
+        """Add text with the white space of the source."""
         self._inline.append(text if self._num_pre else _SPACES.sub(" ", text))
 
     def open(self, tag: str, attributes: Attributes) -> None:
-        """Take an opening tag."""
+        """Handle an opening tag."""
         if tag == "br":
             self._inline.append("\n")
         elif tag == "q":
@@ -105,7 +104,7 @@ class BlockWriter:
             self._open_table(tag, attributes)
 
     def close(self, tag: str) -> None:
-        """Take a closing tag."""
+        """Handle a closing tag."""
         if tag == "q":
             self._inline.append('"')
         if tag not in _BLOCKS:
@@ -129,7 +128,7 @@ class BlockWriter:
             self._close_table(self._tables.pop())
 
     def finish(self, title: str = "") -> str:
-        """All of it; the title of the page stands first, unless it has a main heading."""
+        """Return the Markdown; the page title comes first unless there is an `h1`."""
         self._flush()
         blocks = self._blocks
         title = _SPACES.sub(" ", title).strip()
@@ -145,7 +144,7 @@ class BlockWriter:
         return "".join(parts)
 
     def _flush(self) -> None:
-        """End a block, if there is text for one."""
+        """End the current block, if it has text."""
         if not self._inline:
             return
         text = "".join(self._inline)
@@ -164,7 +163,7 @@ class BlockWriter:
         self._put(text, is_heading=self._heading > 0)
 
     def _put(self, text: str, *, is_heading: bool) -> None:
-        """Add a block where the page is, with the marks of the list or quote that it stands in."""
+        """Add a block with the markers of the list or quotation it is in."""
         depth = min(len(self._lists), _MAX_INDENT)
         is_item = self._marker is not None
         if depth or is_item:
@@ -183,7 +182,7 @@ class BlockWriter:
 
     @property
     def _target(self) -> list[_Block]:
-        """Where blocks go: only an innermost table can be one of rows and columns."""
+        """Where to append blocks: the current cell, but only of an innermost data table."""
         return self._tables[-1].rows[-1][-1].blocks if self._is_in_cell else self._blocks
 
     def _start_item(self) -> None:
@@ -225,7 +224,7 @@ class BlockWriter:
             self._put(_render(rows), is_heading=False)
 
     def _spread(self, table: _Table) -> None:
-        """Take a table for one of the page's layout: its cells follow each other as blocks."""
+        """Treat a table as page layout: append the blocks of its cells one after the other."""
         table.is_layout = True
         for row in table.rows:
             for cell in row:
@@ -234,15 +233,15 @@ class BlockWriter:
 
 
 def _number(text: str | None, default: int) -> int:
-    """An attribute's number; HTML allows anything there."""
+    """Parse a numeric attribute, which in HTML may hold anything."""
     match = _NUMBER.match(text or "")
     return int(match[1]) if match else default
 
 
 def _render(rows: list[list[_Cell]]) -> str:
-    """A Markdown table, its first row the head; what spans rows stands in each of them."""
+    """A Markdown table with the first row as head; rowspan cells are repeated in each row."""
     lines: list[str] = []
-    spanning: dict[int, tuple[str, int]] = {}  # column → text, and rows that it goes on for
+    spanning: dict[int, tuple[str, int]] = {}  # column → text, and the number of rows still to span
     for row in rows:
         line: list[str] = []
         for cell in row:
@@ -259,7 +258,7 @@ def _render(rows: list[list[_Cell]]) -> str:
 
 
 def _fill(line: list[str], spanning: dict[int, tuple[str, int]]) -> None:
-    """Add the cells that reach into this row from those above, up to the next free column."""
+    """Add the rowspan cells from rows above, up to the next free column."""
     while len(line) in spanning:
         text, left = spanning.pop(len(line))
         if left > 1:

@@ -1,4 +1,4 @@
-"""Normalising text: characters, line ends, blanks, and what typesetting put into a PDF."""
+"""Normalize text: characters, line ends, white space, and typesetting artifacts of PDFs."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from itertools import count, pairwise
 from .document import LineGaps
 from .running import drop_running_lines
 
-# Not NFKC over everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
-# changes what a reader quotes and a model reads. NFC keeps all of them. In a PDF, where the
-# characters stand for glyphs that a typesetter chose, the compatibility forms of those glyphs are
-# folded one by one: Latin (ﬁ, ﬀ), Armenian, Hebrew and Arabic presentation forms, Kangxi
-# radicals in place of ideographs, and no-break spaces.
+# Not NFKC for everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
+# changes what users quote and what the model sees. NFC keeps all of them. In a PDF, where
+# characters stand for the glyphs that a typesetter chose, only the compatibility forms of those
+# glyphs are folded: Latin ligatures (ﬁ, ﬀ), Armenian, Hebrew and Arabic presentation forms,
+# Kangxi radicals in place of ideographs, and no-break spaces.
 _GLYPH_FORMS = re.compile("[\u2f00-\u2fdf\ufb00-\ufdfb\ufe70-\ufefc]")
 _NO_BREAK_SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " ")
 
-# C0 but tab and newline, DEL, C1, and the byte order mark where files were joined.
+# C0 controls except tab and newline, DEL, C1, and byte order marks where files were joined.
 _DROPPED = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160), 0xFEFF])
 _LINE_ENDS = ("\r\n", "\r", "\v", "\u2028")
 _PARAGRAPH_ENDS = ("\f", "\u2029")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-LINE_GONE = "\x1c"  # stands where a reader took out a line end with what it left out
-_FILE_LINES = re.compile(f"\r\n|[\n\r\v\u2028{LINE_GONE}]|[\f\u2029]")
-_PIECE = 2**20  # characters: what is split into lines at once, at 50 bytes a line and more
+REMOVED_LINE_END = "\x1c"  # marks a line end inside text that a loader removed
+_FILE_LINES = re.compile(f"\r\n|[\n\r\v\u2028{REMOVED_LINE_END}]|[\f\u2029]")
+_PIECE = 2**20  # characters split into lines at once: a line takes 50 bytes and more
 
 _SOFT_HYPHEN = "\u00ad"
 _HYPHENS = ("-", "\u2010", _SOFT_HYPHEN)
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _LINE_END_WORD = re.compile(rf"(?:^|(?<=[\s(\[“„‘'\"]))([^\W\d_]+)[{''.join(_HYPHENS)}]\Z")
 _LINE_START_WORD = re.compile(r"[ \t]*([^\W\d_]+)")
-_CONJUNCTIONS = frozenset(  # pre- and post-war
+_CONJUNCTIONS = frozenset(  # suspended hyphens, as in "pre- and post-war"
     ("and", "or", "to", "of", "und", "oder", "bis", "et", "ou", "y", "o", "e")
 )
 _MAX_JOINED_LINE = 1000
-_MIN_LINE = 20  # characters, on average, of lines that are joined
+_MIN_LINE = 20  # average characters per line, below which hyphens are not joined
 
-# The bound of UAX #15 for stream-safe text: no script needs more marks on one letter, and
-# normalising a run of them takes time with the square of its length.
+# The limit of UAX #15 for stream-safe text. No script needs more marks on one letter, and
+# normalizing a run of them takes quadratic time.
 _MAX_MARKS = 30
 
 
 def clean_text(text: str) -> tuple[str, LineGaps]:
-    """Clean a plain text: NFC, line ends, no control characters, no runs of empty lines.
+    """Clean a plain text: NFC, LF line ends, no control characters, no runs of empty lines.
 
     Returns:
-        The text, and its gaps, as `Document` has them.
+        The text, and its line gaps (see `Document.gaps`).
     """
     loose = compose(_drop_controls(text))
     cleaned = _tidy(loose)
@@ -55,7 +55,7 @@ def clean_text(text: str) -> tuple[str, LineGaps]:
 
 
 def clean_page(text: str) -> str:
-    """Clean one page of a PDF by itself: as `clean_text`, with glyph forms folded."""
+    """Clean one page of a PDF: as `clean_text`, and fold glyph forms."""
     text = _GLYPH_FORMS.sub(
         lambda match: unicodedata.normalize("NFKC", match[0]), _drop_controls(text)
     )
@@ -64,10 +64,13 @@ def clean_page(text: str) -> str:
 
 
 def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
-    """What only all pages of a PDF together tell, by page number, each page cleaned already.
+    """Apply the cleaning steps that need all pages of a PDF; each page is clean already.
 
-    Lines that repeat at the edges of most pages are dropped, and words cut at line ends are joined
-    within a page. A page that holds text keeps some.
+    Drops lines that repeat at the edges of most pages, and joins words hyphenated at line ends
+    within a page. A page that has text never becomes empty.
+
+    Args:
+        pages: by page number.
     """
     pages = drop_running_lines(pages)
     cutting = {number: page for number, page in pages.items() if _may_cut_words(page)}
@@ -76,8 +79,8 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     words = _words(pages.values(), wanted)
     num_whole = sum("".join(halves).lower() in words for halves in cut)
     num_compound = sum("-".join(halves).lower() in words for halves in cut)
-    # Either the document cuts words at line ends, or it only ends lines after real hyphens: told
-    # by the cut words that occur elsewhere in it, whole or with a hyphen.
+    # A document either hyphenates words at line ends, or only breaks lines after real hyphens.
+    # Words that occur elsewhere, whole or with a hyphen, show which.
     breaks_words = num_whole >= num_compound
     for number, page in cutting.items():
         pages[number] = _join_hyphens(page, words, breaks_words=breaks_words)
@@ -85,7 +88,7 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
 
 
 def compose(text: str) -> str:
-    """Unicode's NFC, with no more than 30 marks on one letter."""
+    """Apply Unicode's NFC, after limiting each letter to 30 combining marks."""
     marks = "".join(character for character in set(text) if _is_mark(character))
     if marks:
         text = re.sub(f"([{marks}]{{{_MAX_MARKS}}})[{marks}]+", r"\1", text)
@@ -93,15 +96,15 @@ def compose(text: str) -> str:
 
 
 def _is_mark(character: str) -> bool:
-    """Whether normalising sorts it among its neighbours: combining, or made of what combines."""
+    """Whether normalization reorders it: combining, or decomposing to something combining."""
     return unicodedata.combining(unicodedata.normalize("NFD", character)[0]) > 0
 
 
 def _drop_controls(text: str) -> str:
     if _SURROGATE.search(text):
-        # Pairs become the character they stand for; lone ones go.
+        # Surrogate pairs become one character; lone surrogates are dropped.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    for mark in _LINE_ENDS:  # replaced, not by expressions, which hold a list of all matches
+    for mark in _LINE_ENDS:  # `replace`, because `re.sub` would hold a list of all matches
         text = text.replace(mark, "\n")
     for mark in _PARAGRAPH_ENDS:
         text = text.replace(mark, "\n\n")
@@ -109,15 +112,15 @@ def _drop_controls(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """No trailing blanks, at most one empty line in a row, none at either end."""
+    """Strip trailing white space, repeated empty lines, and empty lines at either end."""
     text = "\n".join("\n".join(map(str.rstrip, lines)) for lines in _split(text))
-    while "\n\n\n" in text:  # a third less each time
+    while "\n\n\n" in text:  # each pass removes a third
         text = text.replace("\n\n\n", "\n\n")
     return text.strip("\n")
 
 
 def _split(text: str) -> Iterator[list[str]]:
-    """The lines of a text, some at a time."""
+    """Split a text into lists of lines, `_PIECE` characters at a time to save memory."""
     start = 0
     while (end := text.find("\n", start + _PIECE)) >= 0:
         yield text[start:end].split("\n")
@@ -130,14 +133,14 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _gaps(raw: str, loose: str, cleaned: str) -> LineGaps:
-    """Where the raw text comes to have more lines, or fewer, and how many more up to there.
+    """Find where the line numbers of the cleaned text deviate from those of the file.
 
     Args:
-        raw: The text as it is in the file.
-        loose: The same with every line that it had, and those that other marks make.
-        cleaned: The same without runs of empty lines: all others stand in it, in order.
+        raw: The text as in the file.
+        loose: The same with all its lines, and those made by other line end characters.
+        cleaned: The same without runs of empty lines; all other lines are in it, in order.
     """
-    has_other_ends = any(mark in raw for mark in (*_LINE_ENDS, *_PARAGRAPH_ENDS, LINE_GONE))
+    has_other_ends = any(mark in raw for mark in (*_LINE_ENDS, *_PARAGRAPH_ENDS, REMOVED_LINE_END))
     lines = zip(_file_lines(raw) if has_other_ends else count(1), _lines(loose), strict=False)
     filled = (number for number, line in lines if line.rstrip())
     gaps = LineGaps()
@@ -151,26 +154,26 @@ def _gaps(raw: str, loose: str, cleaned: str) -> LineGaps:
 
 
 def _file_lines(raw: str) -> Iterator[int]:
-    """The number in the file of each line that `_drop_controls` makes of it."""
+    """The line number in the file of each line that `_drop_controls` makes."""
     number = 1
     yield number
     for mark in _FILE_LINES.finditer(raw):
-        is_line_end = mark[0] in ("\r\n", "\n", "\r", LINE_GONE)
+        is_line_end = mark[0] in ("\r\n", "\n", "\r", REMOVED_LINE_END)
         number += is_line_end
-        if mark[0] != LINE_GONE:
+        if mark[0] != REMOVED_LINE_END:
             yield number
         if mark[0][0] in "\f\u2029":
             yield number
 
 
 def _may_cut_words(page: str) -> bool:
-    """Whether lines end in hyphens, and not so many as no text has, which would take long."""
+    """Whether lines end in hyphens, and few enough: a flood of them would take too long."""
     num_ends = sum(page.count(f"{hyphen}\n") for hyphen in _HYPHENS)
     return 0 < num_ends <= 100 + len(page) / _MIN_LINE
 
 
 def _cut_words(page: str) -> Iterator[tuple[str, str]]:
-    """The halves of the words that a page cuts at its line ends."""
+    """The halves of each word that is hyphenated at a line end."""
     for line, following in pairwise(page.split("\n")):
         halves = _halves(line, following)
         if halves is not None:
@@ -178,7 +181,7 @@ def _cut_words(page: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(pages: Iterable[str], wanted: set[str]) -> set[str]:
-    """Those of the wanted words that occur, with inner hyphens, in lower case."""
+    """Those of the wanted words that occur, in lower case, inner hyphens included."""
     if not wanted:
         return set()
     every = (match[0].lower() for page in pages for match in _WORD.finditer(page))
@@ -186,11 +189,11 @@ def _words(pages: Iterable[str], wanted: set[str]) -> set[str]:
 
 
 def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
-    """Join words cut at line ends; the rest of the second line stays a line of its own.
+    """Join words hyphenated at line ends; the rest of the second line stays a line of its own.
 
-    Only a word followed by a lower-case letter is joined, so that `Nord-/Süd`, numbers and
-    addresses stay. The hyphen goes where the whole word occurs elsewhere, stays where the
-    compound does, and for the rest follows the document's habit.
+    Words are joined only before a lower-case letter, so that `Nord-/Süd`, numbers and addresses
+    stay. The hyphen is dropped if the whole word occurs elsewhere and kept if the compound does;
+    otherwise the document's habit decides.
     """
     lines: list[str] = []
     for line in page.split("\n"):
@@ -208,7 +211,7 @@ def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
 
 
 def _halves(line: str, following: str) -> tuple[str, str] | None:
-    """The two parts of a word that is cut between two lines; None if none is."""
+    """The two halves of a word hyphenated between two lines, or None."""
     if not line.endswith(_HYPHENS) or len(line) > _MAX_JOINED_LINE:
         return None
     end, start = _LINE_END_WORD.search(line), _LINE_START_WORD.match(following)

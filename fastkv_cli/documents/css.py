@@ -1,4 +1,4 @@
-"""As much of CSS as it takes to tell which text of a page its readers do not see."""
+"""The part of CSS that decides which text of a page is hidden."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _ZERO = r"0*+\.?0*+(?:px|em|rem|pt|%|vh|vw)?(?![\d.])"
-# Declarations as `_declarations` writes them: lower case, no blanks, each behind a semicolon.
+# Declarations as `_declarations` writes them: lower case, no white space, each after a semicolon.
 _HIDING = re.compile(
     r";(?:display:none|visibility:(?:hidden|collapse)|content-visibility:hidden|mso-hide:all"
     rf"|opacity:{_ZERO}|font-size:(?:{_ZERO}|(?:[01]?\.\d+|[01])p[xt])|color:transparent"
@@ -25,7 +25,7 @@ _BACKGROUND = re.compile(r";background(?:-color)?:([^;]+)")
 _DISPLAY = re.compile(r";(?:display|visibility):([^;]+)")
 _NOT_DISPLAYED = frozenset({"none", "hidden", "collapse"})
 _BRACE = re.compile(r"[{}]")
-_MAX_SELECTORS = 200  # each is looked for in the whole page
+_MAX_SELECTORS = 200  # each takes a search of the whole page
 
 
 def hidden_by_style(style: str) -> bool:
@@ -40,10 +40,10 @@ def hidden_by_style(style: str) -> bool:
 
 
 def hidden_by_style_sheets(tree: LexborHTMLParser) -> set[int]:
-    """The nodes, by id, that the page's own style sheets do not display.
+    """The ids of the nodes that the page's own style sheets hide.
 
-    Later rules win, whatever their specificity, and a `style` attribute wins over all; rules for
-    some media or states only (`@media`, `:hover`) are left aside.
+    Later rules win, whatever their specificity, and a `style` attribute wins over all. Rules for
+    some media or states only (`@media`, `:hover`) are ignored.
     """
     hidden: set[int] = set()
     num_selectors = 0
@@ -66,12 +66,12 @@ def hidden_by_style_sheets(tree: LexborHTMLParser) -> set[int]:
 
 
 def _mark(tree: LexborHTMLParser, selector: str, hidden: set[int], *, is_hiding: bool) -> None:
-    """Add the nodes that a selector matches to the hidden ones, or take them away."""
+    """Add the nodes matched by a selector to the hidden ones, or remove them."""
     if not selector or ":" in selector:
         return
     try:
         nodes = tree.css(selector)
-    except Exception:  # noqa: BLE001 (the parser has no type of its own for a bad selector)
+    except Exception:  # noqa: BLE001 (the parser has no exception type for a bad selector)
         return
     for node in nodes:
         if not is_hiding:
@@ -81,7 +81,7 @@ def _mark(tree: LexborHTMLParser, selector: str, hidden: set[int], *, is_hiding:
 
 
 def _is_displayed(style: str | None) -> bool:
-    """Whether a `style` attribute shows what a style sheet would hide."""
+    """Whether a `style` attribute overrides a style sheet that hides the element."""
     display = _DISPLAY.findall(_declarations(style or ""))
     return bool(display) and _NOT_DISPLAYED.isdisjoint(display)
 
@@ -92,7 +92,7 @@ def _declarations(style: str) -> str:
 
 
 def _rules(sheet: str) -> Iterator[tuple[str, str]]:
-    """Selectors and declarations of the rules outside of any `@` block."""
+    """Selectors and declarations of the rules outside any `@` block."""
     depth, selectors, at = 0, "", 0
     for brace in _BRACE.finditer(sheet):
         between, at = sheet[at : brace.start()], brace.end()

@@ -1,4 +1,4 @@
-"""From the bytes of a text to its characters: in the encoding that is given, marked, or guessed."""
+"""Decode the bytes of a text: by the encoding given, marked, or guessed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ..errors import DocumentError
 from .encodings import (
     MAX_CONTROL_SHARE,
     control_share,
+    display_name,
     encoding_of_mark,
     escaped_encoding,
     guess_legacy_encoding,
     is_mostly_utf8,
-    shown,
     superset,
     unmarked_wide_encoding,
 )
@@ -25,12 +25,12 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
 
     Args:
         data: The whole file, at least one byte.
-        name: How messages call it.
-        encoding: What it is in, as the user says; None is to find out.
+        name: The document's name in messages.
+        encoding: The user's choice; None to detect it.
 
     Returns:
-        The text as it stands in the file, without a byte order mark, and warnings (the encoding
-        where it was guessed; bytes that did not decode).
+        The text as in the file, without a byte order mark, and warnings (a guessed encoding;
+        bytes that could not be decoded).
 
     Raises:
         DocumentError: when the bytes are not text.
@@ -54,25 +54,25 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
         raise _not_text(name)
     text, warnings = decode_as(data, guess)
     guessed = (
-        f"not UTF-8, read as {shown(guess)} (a guess): "
+        f"not UTF-8, read as {display_name(guess)} (a guess): "
         "if letters look wrong, name the encoding with --encoding"
     )
     return text, (guessed, *warnings)
 
 
 def decode_as(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:
-    """Decode, with U+FFFD and a warning for bytes that do not fit; a mark at the start goes."""
+    """Decode without a byte order mark; bytes that do not fit become U+FFFD, with a warning."""
     try:
         return data.decode(encoding).removeprefix(_MARK), ()
     except UnicodeError:
         text = data.decode(encoding, "replace").removeprefix(_MARK)
     bad = max(1, text.count("\ufffd"))
     does, shows = ("1 place does", "shows") if bad == 1 else (f"{bad:,} places do", "show")
-    return text, (f"{does} not decode as {shown(encoding)} and {shows} as \ufffd",)
+    return text, (f"{does} not decode as {display_name(encoding)} and {shows} as \ufffd",)
 
 
 def refuse_binary(data: bytes, name: str) -> None:
-    """Raise a DocumentError, with what to do, for files that are known not to be text."""
+    """Raise a DocumentError with a hint for file types known not to be text."""
     kind = binary_type(data)
     if kind is not None:
         raise DocumentError(f"{name} is {kind.name}, not text", kind.hint)

@@ -1,4 +1,4 @@
-"""What was read: the text of a document and where its pages lie in it."""
+"""A loaded document: its text, and where its pages are in it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-MAX_CHARACTERS = 20_000_000  # the most that is read of one document
-MAX_PAGES = 50_000  # the most that are read of one PDF
+MAX_CHARACTERS = 20_000_000  # of one document
+MAX_PAGES = 50_000  # of one PDF
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page that was read: characters `start` to `end` (exclusive) of `Document.text`."""
+    """A page with text: characters `start` to `end` (exclusive) of `Document.text`."""
 
     number: int
     start: int
@@ -21,20 +21,20 @@ class Page:
 
 @dataclass(slots=True)
 class LineGaps:
-    """Where the lines of a text part from those of its file.
+    """Where line numbers of the cleaned text deviate from those of the file.
 
-    Two numbers a gap, in arrays: as tuples, 5 million empty lines took 640 MB.
+    Stored as two numbers per gap, in arrays: as tuples, 5 million empty lines took 640 MB.
 
     Attributes:
-        starts: from which character on, ascending.
-        more: how many more lines the file has up to there; fewer where it is negative.
+        starts: the character at which each gap begins, ascending.
+        more: how many more lines the file has up to there; negative if fewer.
     """
 
     starts: array[int] = field(default_factory=lambda: array("i"))
     more: array[int] = field(default_factory=lambda: array("i"))
 
     def add(self, start: int, more: int) -> None:
-        """Append one."""
+        """Append a gap."""
         self.starts.append(start)
         self.more.append(more)
 
@@ -50,16 +50,16 @@ class Document:
 
     Attributes:
         path: As the user typed it; "-" for standard input.
-        text: The cleaned text. Pages are set apart by one empty line, which belongs to none.
-        num_pages: Pages in the file; None where the format has none (a plain text).
-        pages: Those that were read and hold text, ascending.
+        text: The cleaned text. Pages are separated by one empty line, which belongs to neither.
+        num_pages: Pages in the file; None if the format has none (a plain text).
+        pages: The pages with text, ascending.
         warnings: One line each, without the path: what was left out, or may be wrong.
-        kind: The format, as people call it.
-        empty: Pages that were read and hold no text, ascending, as the next two.
-        failed: Pages that could not be read.
-        left_out: Pages that were asked for and not reached, for a limit or a breakdown.
-        gaps: Of a plain text or Markdown, where its lines part from the file's.
-        read_s: Seconds it took to read, from when its bytes were there.
+        kind: The format's display name.
+        empty: Numbers of pages without text, ascending, like the next two.
+        failed: Numbers of pages that could not be read.
+        left_out: Numbers of selected pages not reached because of a limit or a crash.
+        gaps: For plain text and Markdown, where its line numbers deviate from the file's.
+        read_s: Seconds it took to read, from its last byte on.
     """
 
     path: str
@@ -80,10 +80,10 @@ class Document:
         return len(self.text)
 
     def page_at(self, character: int) -> int | None:
-        """The 1-based number of the page that holds a character of the text.
+        """The 1-based number of the page that contains a character of the text.
 
-        The empty line between two pages counts as the end of the first. None where there are no
-        pages, or where the position lies outside the text.
+        The empty line between two pages counts as the end of the first. None if there are no pages,
+        or if the position is outside the text.
         """
         if not 0 <= character < len(self.text):
             return None
@@ -91,8 +91,8 @@ class Document:
         return self.pages[index].number if index >= 0 else None
 
     def line_at(self, character: int) -> int:
-        """The 1-based number of the line that holds a character of the text.
+        """The 1-based number of the line that contains a character of the text.
 
-        It is the file's where that is a plain text or Markdown, and the text's otherwise.
+        Lines are those of the file for plain text and Markdown, and those of the text otherwise.
         """
         return self.text.count("\n", 0, character) + 1 + self.gaps.more_at(character)

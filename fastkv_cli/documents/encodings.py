@@ -1,4 +1,4 @@
-"""Which encoding bytes are in: marks, zero bytes, UTF-8, and guesses for legacy encodings."""
+"""Detect the encoding of bytes: byte order marks, zero bytes, UTF-8, legacy encodings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_CONTROL_SHARE = 0.05
 _CONTROLS = bytes({*range(32), 127} - set(b"\t\n\v\f\r\x1b"))
 _SAMPLE_BYTES = 256 * 1024  # a multiple of 4
-_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+_MARKS = (  # UTF-32 first: its little-endian mark starts with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -22,13 +22,13 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# The encodings that texts are found in.
+# Encodings in use, apart from those of Latin letters.
 _PAIRS = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 _OTHERS = (
     *("cp1251", "koi8_r", "koi8_u", "iso8859_5", "cp866", "cp1253", "iso8859_7", "cp1255"),
     *("iso8859_8", "cp1256", "cp874"),
 )
-# Of Latin letters, the likeliest first, with what each language writes beyond a to z.
+# For Latin letters, the likeliest first, with the letters each language adds to a to z.
 _LATIN = {
     "cp1252": (
         *("àâæçéèêëîïôœùûüÿ", "äöüß", "áéíñóúüªº", "àáâãçéêíóôõúüªº", "àèéìíîòóù", "åäöé"),
@@ -59,7 +59,7 @@ _DISPLAY = {
     "cp932": "Shift JIS",
     "big5hkscs": "Big5",
 }
-# What software means by these names: the older sets' successors, which hold all of them.
+# What software means by these names: successors of the older sets that contain all of them.
 _SUPERSETS = {
     "ascii": "cp1252",
     "big5": "big5hkscs",
@@ -73,22 +73,22 @@ _SUPERSETS = {
 }
 
 
-def shown(encoding: str) -> str:
-    """An encoding's name for people."""
+def display_name(encoding: str) -> str:
+    """An encoding's display name."""
     return _DISPLAY.get(encoding, encoding.upper().replace("_", "-"))
 
 
 def superset(encoding: str) -> str:
-    """The codec to read an encoding with; it must be one that Python knows."""
+    """The codec to decode an encoding with; the name must be one that Python knows."""
     name = codecs.lookup(encoding).name
     return _SUPERSETS.get(name, name)
 
 
 def encoding_of_mark(data: bytes) -> str | None:
-    """The encoding that a byte order mark at the start names.
+    """The encoding named by a byte order mark at the start.
 
-    None without a mark, or where what follows is not text in that encoding: other files may
-    begin with the same two bytes.
+    None without a mark, or if the rest is not text in that encoding: other file types may begin
+    with the same two bytes.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
@@ -99,7 +99,7 @@ def encoding_of_mark(data: bytes) -> str | None:
 
 
 def unmarked_wide_encoding(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, told by its blanks and line ends; None if it is neither."""
+    """UTF-16 or UTF-32 without a mark, detected by spaces and line ends; None if neither."""
     num_zeros = data.count(0)
     looks_like_text = num_zeros < 0.01 * len(data) and control_share(data) < MAX_CONTROL_SHARE
     if not num_zeros or (looks_like_text and is_mostly_utf8(data)):
@@ -116,19 +116,19 @@ def unmarked_wide_encoding(data: bytes) -> str | None:
 
 
 def control_share(data: bytes) -> float:
-    """The share of bytes that are controls, which no text in ASCII or the like holds."""
+    """The share of bytes that are control characters, which ASCII-based text does not hold."""
     return 1 - len(data.translate(None, _CONTROLS)) / max(1, len(data))
 
 
 def escaped_encoding(data: bytes) -> str | None:
-    """ISO-2022-JP, which is ASCII but for its escape sequences; None if it is not."""
+    """ISO-2022-JP, which is ASCII with escape sequences; None if it is not."""
     return "iso2022_jp" if _ISO_2022_JP.search(data[:_SAMPLE_BYTES]) else None
 
 
 def is_mostly_utf8(data: bytes) -> bool:
-    """Whether the bytes are UTF-8, up to a tenth of what is not ASCII.
+    """Whether the bytes are UTF-8, tolerating errors in up to a tenth of what is not ASCII.
 
-    One slip in a file does not make it another encoding, in which all its letters would be wrong.
+    A single error must not switch to another encoding, in which every other letter is wrong.
     """
     try:
         data.decode("utf-8")
@@ -141,12 +141,12 @@ def is_mostly_utf8(data: bytes) -> bool:
 
 
 def guess_legacy_encoding(data: bytes) -> str | None:
-    """The legacy encoding that is likeliest; None if nothing fits.
+    """The likeliest legacy encoding; None if none fits.
 
-    Those of Chinese, Japanese and Korean are told by what they decode to, as hardly any other
-    bytes decode in them to what these languages write. Among the others charset-normalizer
-    chooses; but relatives that differ in a few letters are told apart by those that each language
-    has, and what that leaves open goes to Windows-1252, by far the commonest.
+    Chinese, Japanese and Korean encodings are judged by the decoded text, as hardly any other bytes
+    decode to common characters of these languages. For the others, charset-normalizer chooses.
+    Its close candidates that differ in a few letters are told apart by the letters that each
+    language uses; what is still undecided is taken as Windows-1252, by far the commonest.
     """
     sample = data[:_SAMPLE_BYTES]
     if len(data) > len(sample):
@@ -158,7 +158,7 @@ def guess_legacy_encoding(data: bytes) -> str | None:
     share, likeliest = max((_east_asian_share(sample, encoding), encoding) for encoding in _PAIRS)
     if (is_dense and share > (0.05 if is_paired else 0.1)) or (num_high > 20 and share > 0.3):
         return likeliest
-    # Tables and markup look messy to it; valid pairs are evidence enough to allow for more mess.
+    # Tables and markup look messy to it; valid byte pairs are evidence enough to allow more mess.
     matches = _matches(sample, 0.2) or (_matches(sample, 0.4) if is_paired else [])
     if not is_dense:
         matches = [match for match in matches if match.encoding not in _PAIRS]
@@ -169,7 +169,7 @@ def guess_legacy_encoding(data: bytes) -> str | None:
 
 
 def _matches(sample: bytes, threshold: float) -> list[CharsetMatch]:
-    """charset-normalizer's candidates, best first; UTF-16 and the like were dealt with before."""
+    """charset-normalizer's candidates, best first; UTF-16 and UTF-32 are excluded before."""
     from charset_normalizer import from_bytes
 
     candidates = [*_PAIRS, *_LATIN, *_OTHERS]
@@ -179,9 +179,9 @@ def _matches(sample: bytes, threshold: float) -> list[CharsetMatch]:
 
 
 def _latin_encoding(sample: bytes) -> str:
-    """Which of the encodings of Latin letters leaves the fewest that no one language has.
+    """The encoding of Latin letters that leaves the fewest letters outside a single language.
 
-    A symbol within a word counts as a letter that none has.
+    A symbol inside a word counts as a letter that no language has.
     """
     best, best_share = "", -1.0
     for encoding, languages in _LATIN.items():
@@ -195,9 +195,9 @@ def _latin_encoding(sample: bytes) -> str:
 
 
 def _east_asian_share(sample: bytes, encoding: str) -> float:
-    """How much of the text, beyond ASCII, is what its language writes most; 0 if it does not fit.
+    """The share of the non-ASCII text that is common in its language; 0 if it does not decode.
 
-    Read in the wrong one of these encodings, a text is a mixture of rare characters.
+    In the wrong one of these encodings, a text decodes to a mixture of rare characters.
     """
     text = sample.decode(encoding, "replace")
     counts = Counter(c for c in text if c > "\x7f")
@@ -211,7 +211,7 @@ def _east_asian_share(sample: bytes, encoding: str) -> float:
 
 
 def _odd_share(text: str) -> float:
-    """The share of characters that texts do not hold: unassigned, private, controls, U+FFFD."""
+    """The share of characters not found in texts: unassigned, private, controls, U+FFFD."""
     odd = sum(
         n
         for c, n in Counter(text).items()

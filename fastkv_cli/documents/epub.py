@@ -1,4 +1,4 @@
-"""EPUB books: web pages in a ZIP file, and the order in which they are read."""
+"""EPUB books: web pages in a ZIP file, in reading order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dt
 
 
 class _Book(NamedTuple):
-    """The title and authors, as lines, the pages in the order of reading, and how many it lacks."""
+    """Title and authors as Markdown, pages in reading order, and the number of missing ones."""
 
     head: str
     pages: list[str]
@@ -27,19 +27,19 @@ class _Book(NamedTuple):
 
 
 def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a book, its chapters as Markdown under its title and its authors.
+    """Read a book as Markdown: title, authors, then its chapters.
 
     Args:
         data: The whole file.
-        name: How messages call it.
-        encoding: What its pages are in, as the user says; None goes by their own word.
+        name: The document's name in messages.
+        encoding: The user's choice for its pages; None to use what they declare.
 
     Returns:
-        The text, and warnings (hidden text, chapters that are missing).
+        The text, and warnings (hidden text, missing chapters).
 
     Raises:
-        DocumentError: when it is damaged, too large, or under a copy protection, or holds no text
-            but its title.
+        DocumentError: when it is damaged, too large or copy-protected, or has no text besides its
+            title.
     """
     with open_archive(data, name) as archive:
         with refusing_damage(name):
@@ -47,8 +47,8 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
             encrypted = _encrypted(archive)
         if not encrypted.isdisjoint(book.pages):
             raise DocumentError(
-                f"{name} is under a copy protection (DRM), and its text is encrypted",
-                "read a copy without it",
+                f"{name} is copy-protected (DRM): its text is encrypted",
+                "use a copy without DRM",
             )
         parts = [book.head]
         num_missing = book.num_missing
@@ -58,19 +58,19 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
                 source, _ = decode_html(archive.read(page), name, encoding)
             except MemoryError:
                 raise
-            except Exception:  # noqa: BLE001 (the other chapters are wanted)
+            except Exception:  # noqa: BLE001 (one bad chapter must not lose the others)
                 num_missing += 1
                 continue
             text, hidden = html_to_text(source, is_book=True)
             parts.append(text)
             num_hidden += hidden
             num_characters += len(text)
-            if num_characters > MAX_CHARACTERS:  # an error, but that is for the caller to say
+            if num_characters > MAX_CHARACTERS:  # the caller raises the error
                 break
     if not num_characters:
         lost = f" ({num_missing:,} missing or damaged)" if num_missing else ""
         raise DocumentError(
-            f"{name} holds no text in its chapters{lost}", "check it in a program for books"
+            f"{name} holds no text in its chapters{lost}", "check it in an e-book reader"
         )
     warnings = []
     if num_missing:
@@ -83,7 +83,7 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
 
 
 def _open_book(archive: zipfile.ZipFile) -> _Book:
-    """Find out what the book consists of; raises all kinds of things where it is damaged."""
+    """Parse the package document; raises exceptions of many kinds if damaged."""
     container = parse_xml(archive.read(_CONTAINER))
     package_path = next(
         element.attrib["full-path"]
@@ -115,13 +115,13 @@ def _open_book(archive: zipfile.ZipFile) -> _Book:
         [*(f"# {title}" for title in titles[:1]), *filter(None, [", ".join(authors)])]
     )
     read = [pages[page] for page in dict.fromkeys(spine) if page in pages]
-    if not read:  # nothing says in which order: mostly that of the list
+    if not read:  # no reading order given: the manifest's is mostly right
         return _Book(head, list(pages.values()), 0)
     return _Book(head, read, len(set(spine) - pages.keys() - others))
 
 
 def _encrypted(archive: zipfile.ZipFile) -> set[str]:
-    """The members that are encrypted; fonts often are, in books that are free to read."""
+    """The encrypted members; fonts often are, in books that are not copy-protected."""
     if _ENCRYPTION not in archive.namelist():
         return set()
     return set(_references(archive.read(_ENCRYPTION)))

@@ -1,4 +1,4 @@
-"""From what is named to the documents to read: files, folders, and patterns as in a shell."""
+"""Resolve the user's arguments to documents: files, folders, and shell-like patterns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .load import AskPassword, OnPage, load_document
 from .search import MAX_SUFFIXES_SHOWN, Found, Search
 from .source import STDIN, check_found, check_source, label
 
-_MAX_ENTRIES = 100_000  # files and folders looked at in one folder
+_MAX_ENTRIES = 100_000  # maximum files and folders scanned in one folder
 _WILDCARD = re.compile(r"[*?\[]")
 _HIDDEN_PART = re.compile(r"(?:^|[/\\])\.[^./\\]")
 _DIGITS = re.compile(r"([0-9]+)")
@@ -26,13 +26,13 @@ _DEFAULTS = ReadOptions()
 
 
 def find_documents(sources: Sequence[str]) -> tuple[list[Found], list[str]]:
-    """The documents that are meant, each once.
+    """Find the documents that the sources stand for, each once.
 
-    A folder stands for the documents in it and below it, told by their suffixes, in natural order
-    and without hidden ones. Links to folders are not followed, and links to files only where they
-    stay inside the folder: one that somebody else sent could name any file of the user's. A name
-    with `*`, `?` or `[…]` that is no file's stands for the files that it matches (`**` for any
-    folders).
+    A folder stands for the documents in it and below it, recognized by their suffixes, in natural
+    order and without hidden ones. Links to folders are not followed, and links to files only if
+    they stay inside the folder: a link in a folder from somebody else could point to any file of
+    the user's. A name with `*`, `?` or `[…]` that is not an existing file stands for the files that
+    it matches (`**` for any folders).
 
     Args:
         sources: Files, folders and patterns; "-" is standard input.
@@ -41,7 +41,7 @@ def find_documents(sources: Sequence[str]) -> tuple[list[Found], list[str]]:
         The documents, in the order given, and notes on what was left out, one line each.
 
     Raises:
-        DocumentError: when a folder holds no document, a pattern matches none, or they are more
+        DocumentError: when a folder holds no document, a pattern matches none, or there are more
             than 1,000.
     """
     search = Search()
@@ -64,9 +64,10 @@ def load_all(
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
 ) -> tuple[list[Document], list[str]]:
-    """Find documents and read them, in order; named ones are looked up before any is read.
+    """Find and load documents, in order; named ones are checked before any is loaded.
 
-    A document that cannot be read is an error if it was named, and a warning if it was found.
+    A document that cannot be read is an error if it was named, and a warning if it was found in a
+    folder or by a pattern.
 
     Args:
         sources: As for `find_documents`; "-", at most once, is standard input.
@@ -75,7 +76,7 @@ def load_all(
         ask_password: As for `load_document`.
 
     Returns:
-        The documents, and warnings about the whole, one line each.
+        The documents, and warnings about the whole set, one line each.
 
     Raises:
         UsageError: when there is no source or "-" occurs twice, and as `load_document`.
@@ -117,12 +118,12 @@ def names_documents(text: str) -> bool:
     """Whether a text is the name of a file or folder, or a pattern that matches one."""
     try:
         return _exists(text) or (_is_pattern(text) and any(_matches(text)))
-    except (OSError, ValueError):  # too long to be a path, or holding what no path holds
+    except (OSError, ValueError):  # too long for a path, or with characters no path can hold
         return False
 
 
 def natural_key(path: str) -> list[list[str | int]]:
-    """Sorts as people count: `page 9` before `page 10`, whatever the case of letters."""
+    """Sort key in natural order: `page 9` before `page 10`, ignoring case."""
     return [
         [int(part) if part.isdecimal() and part.isascii() else part.casefold() for part in parts]
         for parts in map(_DIGITS.split, PurePath(path).parts)
@@ -137,7 +138,7 @@ def _is_folder(source: str) -> bool:
 
 
 def _is_pattern(source: str) -> bool:
-    """Whether it can only be a pattern: no file has that name, and it is no address."""
+    """Whether it can only be a pattern: no file has that name, and it is not a URL."""
     return _WILDCARD.search(source) is not None and "://" not in source and not _exists(source)
 
 
@@ -155,7 +156,7 @@ def _add_folder(search: Search, folder: str) -> None:
         others = "" if not skipped else f" ({', '.join(list(skipped)[:MAX_SUFFIXES_SHOWN])})"
         raise DocumentError(
             f"{label(folder)} holds no document{label(others)}",
-            f"what is read in folders ends in {', '.join([PDF_SUFFIX, *SUFFIXES])}",
+            f"documents in folders end in {', '.join([PDF_SUFFIX, *SUFFIXES])}",
         )
     search.skipped += skipped
     for path in found:
@@ -163,7 +164,7 @@ def _add_folder(search: Search, folder: str) -> None:
 
 
 def _refuse_links(search: Search, source: str) -> None:
-    """Raise where a folder or pattern stands for nothing but links that are not followed."""
+    """Raise if a folder or pattern holds nothing but links that are not followed."""
     if search.links_out:
         raise DocumentError(
             f"{label(source)} holds no document but links that lead out of it: "
@@ -173,9 +174,9 @@ def _refuse_links(search: Search, source: str) -> None:
 
 
 def _documents_in(search: Search, folder: str, root: str) -> tuple[list[str], Counter[str]]:
-    """The documents in a folder and below, in natural order, and the suffixes of what is none.
+    """The documents in a folder and below, in natural order, and a count of other suffixes.
 
-    Links that lead out of `root`, a real path, are left out.
+    Links that point outside `root`, a real path, are left out.
     """
     found: list[str] = []
     skipped = Counter[str]()
@@ -183,19 +184,19 @@ def _documents_in(search: Search, folder: str, root: str) -> tuple[list[str], Co
         suffix = PurePath(path).suffix.lower()
         if not _is_known(suffix):
             skipped[suffix or _NO_SUFFIX] += 1
-        elif not search.leaves(path, root):
+        elif not search.links_out_of(path, root):
             found.append(path)
     return sorted(found, key=natural_key), skipped
 
 
 def _walk(search: Search, folder: str) -> Iterator[str]:
-    """All files in a folder and below that are not hidden."""
+    """All files in a folder and below, without hidden ones."""
 
-    def count_closed(_: OSError) -> None:
-        search.num_closed += 1
+    def count_unreadable(_: OSError) -> None:
+        search.num_unreadable += 1
 
     num_entries = 0
-    for parent, folders, files in os.walk(folder, onerror=count_closed):
+    for parent, folders, files in os.walk(folder, onerror=count_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         num_entries += len(folders) + len(files)
         if num_entries > _MAX_ENTRIES:
@@ -209,7 +210,7 @@ def _walk(search: Search, folder: str) -> Iterator[str]:
 
 
 def _add_matches(search: Search, pattern: str) -> None:
-    """Add what a pattern matches; folders among it stand for what is in them, as in a shell."""
+    """Add the matches of a pattern; a matched folder stands for the documents in it."""
     suffix = PurePath(pattern).suffix
     takes_all = bool(suffix) and _WILDCARD.search(suffix) is None
     try:
@@ -222,14 +223,14 @@ def _add_matches(search: Search, pattern: str) -> None:
     for path in matches:
         suffix = PurePath(path).suffix.lower()
         if Path(path).is_dir():
-            # `**` matches what is in the folder by itself
-            if "**" not in pattern and not search.leaves(path, root):
+            # `**` matches the contents of the folder by itself
+            if "**" not in pattern and not search.links_out_of(path, root):
                 inside, others = _documents_in(search, path, root)
                 found += inside
                 skipped += others
         elif not (takes_all or _is_known(suffix)):
             skipped[suffix or _NO_SUFFIX] += 1
-        elif not search.leaves(path, root):
+        elif not search.links_out_of(path, root):
             found.append(path)
     if not found:
         _refuse_links(search, pattern)
@@ -243,16 +244,16 @@ def _add_matches(search: Search, pattern: str) -> None:
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folder of a pattern that its user named: all before the first part with a wildcard."""
+    """The folder that the user named: all parts before the first wildcard."""
     parts = PurePath(pattern).parts
     named = takewhile(lambda part: _WILDCARD.search(part) is None, parts)
     return Path(*named)
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """What a pattern matches; hidden names only where it spells a dot. Links are not followed."""
+    """The matches of a pattern; hidden names only if it spells a dot. Links are not followed."""
     path = Path(pattern)
-    if path.name == "**":  # stands for files as well, which not every Python knows
+    if path.name == "**":  # matches files as well, which some Python versions do not do
         path /= "*"
     start, rest = Path(path.anchor), str(path.relative_to(path.anchor))
     spells_dots = _HIDDEN_PART.search(pattern) is not None

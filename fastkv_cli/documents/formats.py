@@ -1,4 +1,4 @@
-"""Which format bytes are in, and the reader of each; PDF is told and read elsewhere."""
+"""Detect the format of bytes and choose its loader; PDF is handled elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD_BYTES = 4096
 
 
 class Format(StrEnum):
-    """The formats that text is read from, PDF aside."""
+    """The supported formats, apart from PDF."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
@@ -25,7 +25,7 @@ class Format(StrEnum):
     PPTX = "pptx"
 
 
-# What is picked up in folders, in lower case; named by themselves, files may be called anything.
+# Suffixes picked up in folders, in lower case; a file that is named may have any name.
 PDF_SUFFIX = ".pdf"
 SUFFIXES: dict[str, Format] = {
     ".txt": Format.TEXT,
@@ -40,8 +40,8 @@ SUFFIXES: dict[str, Format] = {
     ".docx": Format.DOCX,
     ".pptx": Format.PPTX,
 }
-HAS_FILE_LINES = frozenset({Format.TEXT, Format.MARKDOWN})  # its lines are those of the file
-# A page begins with its document type or its first element, behind comments and an XML header.
+HAS_FILE_LINES = frozenset({Format.TEXT, Format.MARKDOWN})  # line numbers are those of the file
+# A page begins with its document type or first element, after comments and an XML header.
 _PAGE_START = re.compile(
     r"\s*(?>(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*)<(?:!doctype\s+html|html|head|body)[\s>]",
     re.IGNORECASE | re.DOTALL,
@@ -49,10 +49,10 @@ _PAGE_START = re.compile(
 
 
 def format_of(data: bytes, source: str) -> Format:
-    """The format of a file that is no PDF.
+    """The format of a file that is not a PDF.
 
-    The bytes decide; the suffix counts only where they leave it open, between plain text, Markdown
-    and pieces of HTML.
+    The bytes decide. The suffix counts only where they do not: between plain text, Markdown and
+    HTML fragments.
     """
     packed = zip_format(data)
     if packed in set(Format):
@@ -69,17 +69,17 @@ def read_as(
     """Read a file in a format.
 
     Args:
-        kind: The format, as `format_of` tells it.
+        kind: The format, from `format_of`.
         data: The whole file, at least one byte.
-        name: How messages call it.
-        encoding: What texts, Markdown and HTML are in; None is to find out.
+        name: The document's name in messages.
+        encoding: Of text, Markdown and HTML; None to detect it.
 
     Returns:
-        The text, cleaned, warnings, and the gaps between the lines of what was cleaned.
+        The cleaned text, warnings, and the line gaps of the cleaned text.
 
     Raises:
-        DocumentError: when the file is damaged or not text, when it holds too much or no text, or
-            when what reads it is not installed.
+        DocumentError: when the file is damaged, not text, too large or without text, or when its
+            parser is not installed.
     """
     match kind:
         case Format.HTML:
@@ -98,7 +98,7 @@ def read_as(
 
 
 def _head(data: bytes) -> str:
-    """The first characters, as far as they tell a web page: in any encoding its tags are ASCII."""
+    """The first characters, enough to detect a web page: its tags are ASCII in any encoding."""
     head = data[:_HEAD_BYTES]
     encoding = encoding_of_mark(head)
     if encoding is None and head[:2] in {b"<\0", b"\0<"}:

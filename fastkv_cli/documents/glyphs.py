@@ -1,4 +1,4 @@
-"""Fonts made of drawings (Type 3), as old TeX files hold them, which pypdf reads amiss."""
+"""Correct Type 3 (drawn glyph) fonts, as in old TeX files, which pypdf extracts wrongly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pypdf import PageObject
     from pypdf.generic import DictionaryObject
 
-_UNIT = 0.001  # of the font size: what the widths of all other fonts are given in
+_UNIT = 0.001  # of the font size: the unit of glyph widths in all other fonts
 _SPACE = 32
 _SLASHED = re.compile("/([^A-Za-z\\s]|[\x0b-\x0f])")
 _PUNCTUATION = re.compile("[0-9.,]")
@@ -19,10 +19,10 @@ _LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\x0d": "fl", "\x0e": "ffi", "\x0f": "
 
 
 def scale_widths(page: PageObject) -> None:
-    """Bring the glyph widths of a page's Type 3 fonts to thousandths of the font size.
+    """Scale the glyph widths of a page's Type 3 fonts to thousandths of the font size.
 
-    These fonts choose their own unit, and most hold no space: taken for thousandths, and with a
-    space of a fixed width, every kerning looks like a gap between words.
+    These fonts choose their own unit, and most have no space glyph. If widths are taken as
+    thousandths, with a space of fixed width, every kerning looks like a gap between words.
     """
     from pypdf.generic import ArrayObject, FloatObject, NameObject, NumberObject
 
@@ -48,10 +48,10 @@ def scale_widths(page: PageObject) -> None:
 
 
 def drop_slashes(text: str) -> str:
-    """Drop the slashes of a text in which every digit, full stop and comma stands behind one.
+    """Drop the slashes from a text in which every digit, full stop and comma follows one.
 
-    pypdf writes a glyph whose name it does not know as `/name`; in these fonts the name is the
-    character itself, or TeX's code of a ligature.
+    pypdf writes a glyph with an unknown name as `/name`. In these fonts the name is the character
+    itself, or TeX's code of a ligature.
     """
     slashed = sum(match[1] in "0123456789.," for match in _SLASHED.finditer(text))
     if slashed < _MIN_SLASHED or slashed < 0.9 * len(_PUNCTUATION.findall(text)):

@@ -1,4 +1,4 @@
-"""Web pages: what a reader of the page sees, as Markdown; hidden text is left out and reported."""
+"""Convert web pages to Markdown: visible text only; hidden text is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOT_SHOWN = frozenset({
     "iframe", "input", "map", "noembed", "noframes", "noscript", "object", "script", "select",
     "style", "svg", "template", "textarea", "video",
 })  # fmt: skip
-_BESIDE = {  # what stands around the text: on every page, or only outside main and article
+_BOILERPLATE = {  # boilerplate: dropped everywhere (True), or only outside main and article (False)
     "nav": True,
     "aside": True,
     "search": True,
@@ -42,7 +42,7 @@ _ROLES = {
     "main": "main",
     "article": "article",
 }
-_MOST = 0.5
+_MIN_REGION_SHARE = 0.5
 
 
 def read_html(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
@@ -50,9 +50,9 @@ def read_html(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
 
     Args:
         data: The whole file.
-        name: How messages call it.
-        encoding: What it is in, as the user says; None takes its mark or its own word for it,
-            unless that cannot be, and guesses otherwise.
+        name: The document's name in messages.
+        encoding: The user's choice; None to use its byte order mark or the declared encoding,
+            unless that is impossible, and to guess otherwise.
 
     Returns:
         The text as Markdown, and warnings (guessed encoding, hidden text).
@@ -67,28 +67,28 @@ def read_html(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
 
 
 def hidden_warning(num_places: int) -> str | None:
-    """The warning about text that a page hides from its readers; None if it does not."""
+    """The warning about text that a page hides from its readers; None if there is none."""
     if not num_places:
         return None
     return f"hidden text left out: {num_places:,} place{'s' if num_places > 1 else ''}"
 
 
 def html_to_text(source: str, *, is_book: bool = False) -> tuple[str, int]:
-    """The text of a page as Markdown, and in how many places it hides text from its readers.
+    """Convert a page to Markdown, and count the places with hidden text.
 
-    Headings, lists, tables and preformatted text keep their form. Navigation and the like are left
-    out, and where `main` or `article` hold most of the text, everything around them as well. In a
-    book, asides are notes and boxes, and belong to the text; and the title of each page is nothing
-    but the book's.
+    Headings, lists, tables and preformatted text keep their form. Navigation and the like are
+    dropped, and if `main` or `article` hold most of the text, so is everything around them. In a
+    book, asides are notes and boxes and are kept, and page titles are dropped, as they only repeat
+    the book's.
     """
     from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
     try:
         tree = LexborHTMLParser(source)
-    except SelectolaxError as error:  # any text is a page: it fails when it gets no memory
+    except SelectolaxError as error:  # it accepts any text, so it fails only when out of memory
         raise MemoryError(str(error)) from error
     survey = _survey(tree, keeps_asides=is_book, keeps_all=False)
-    if not survey.num_shown:  # all of it is navigation, or a header: better than nothing
+    if not survey.num_shown:  # all of it is navigation or a header: better than nothing
         survey = _survey(tree, keeps_asides=is_book, keeps_all=True)
     writer = BlockWriter()
     region = survey.region
@@ -109,16 +109,16 @@ def html_to_text(source: str, *, is_book: bool = False) -> tuple[str, int]:
 
 @dataclass(slots=True)
 class _Survey:
-    """What a first walk over a page finds.
+    """The first pass over a page: what to skip, and where most of the text is.
 
     Attributes:
-        keeps_asides: whether asides belong to the text.
-        keeps_all: whether navigation and the like do.
-        hidden: the nodes that the style sheets hide, by id.
-        skipped: the nodes that are left out, by id.
-        regions: the nodes that are `main` or `article`, by id.
-        sizes: the characters shown in each kind of region.
-        num_shown: all characters shown.
+        keeps_asides: whether asides are part of the text.
+        keeps_all: whether navigation and the like are.
+        hidden: ids of the nodes hidden by style sheets.
+        skipped: ids of the nodes that are left out.
+        regions: ids of the nodes that are `main` or `article`, with their kind.
+        sizes: visible characters in each kind of region.
+        num_shown: all visible characters.
         num_hidden: places with hidden text.
     """
 
@@ -134,14 +134,14 @@ class _Survey:
 
     @property
     def region(self) -> str | None:
-        """The kind of region that holds most of the text, if any does."""
+        """The kind of region that holds at least half of the text, or None."""
         for kind, size in self.sizes.items():
-            if size and size >= _MOST * self.num_shown:
+            if size and size >= _MIN_REGION_SHARE * self.num_shown:
                 return kind
         return None
 
     def enter(self, node: LexborNode) -> None:
-        """Find out whether an element is left out, and if not, whether it is a region."""
+        """Decide whether to skip an element, and record it if it is a region."""
         tag, attributes = node.tag or "", node.attributes
         kind = _ROLES.get((attributes.get("role") or "").strip().lower(), tag)
         if tag != "body" and self._is_left_out(node, tag, kind, attributes):
@@ -151,13 +151,13 @@ class _Survey:
             self._depths[kind] += 1
 
     def leave(self, node: LexborNode) -> None:
-        """Note that a region ends."""
+        """Close the region that an element opened, if any."""
         kind = self.regions.get(node.mem_id)
         if kind is not None:
             self._depths[kind] -= 1
 
     def count(self, text: str) -> None:
-        """Count what is shown, and where."""
+        """Count visible characters by region."""
         size = len("".join(text.split()))
         self.num_shown += size
         for kind, depth in self._depths.items():
@@ -171,9 +171,9 @@ class _Survey:
         if node.mem_id in self.hidden or _is_hidden(tag, attributes):
             self.num_hidden += bool((node.text() or "").strip())
             return True
-        if self.keeps_all or kind not in _BESIDE or (kind == "aside" and self.keeps_asides):
+        if self.keeps_all or kind not in _BOILERPLATE or (kind == "aside" and self.keeps_asides):
             return False
-        return _BESIDE[kind] or not any(self._depths.values())
+        return _BOILERPLATE[kind] or not any(self._depths.values())
 
 
 def _survey(tree: LexborHTMLParser, *, keeps_asides: bool, keeps_all: bool) -> _Survey:
@@ -189,9 +189,9 @@ def _survey(tree: LexborHTMLParser, *, keeps_asides: bool, keeps_all: bool) -> _
 
 
 def _walk(root: LexborNode | None, skipped: set[int]) -> Iterator[tuple[str, LexborNode]]:
-    """All nodes in their order, each element twice: "enter" and "leave"; "text" between them.
+    """All nodes in document order: "enter" and "leave" for elements, "text" between them.
 
-    Without recursion, as pages may be nested deeper than any stack. What the caller adds to
+    Not recursive, as pages may be nested deeper than any stack. An element that the caller adds to
     `skipped` on "enter" is neither descended into nor left.
     """
     node = root
@@ -219,7 +219,7 @@ def _walk(root: LexborNode | None, skipped: set[int]) -> Iterator[tuple[str, Lex
 
 
 def _is_hidden(tag: str, attributes: dict[str, str | None]) -> bool:
-    """Whether an element itself says that its text is not for readers."""
+    """Whether an element's own attributes hide its text from readers."""
     if tag == "dialog" and "open" not in attributes:
         return True
     if "hidden" in attributes and attributes["hidden"] != "until-found":
@@ -231,29 +231,29 @@ def _is_hidden(tag: str, attributes: dict[str, str | None]) -> bool:
 
 
 def decode_html(data: bytes, name: str, encoding: str | None) -> tuple[str, tuple[str, ...]]:
-    """Decode by what the user says, else the mark, else the page's own word where that can be."""
+    """Decode by the user's choice, else the byte order mark, else a plausible declaration."""
     if encoding is not None or encoding_of_mark(data) or unmarked_wide_encoding(data):
         return decode_text(data, name, encoding)
     refuse_binary(data, name)
     codec = _declared_codec(data)
-    if codec is None or codec.startswith("utf"):  # the tag was read: UTF-16 cannot be true
+    if codec is None or codec.startswith("utf"):  # an ASCII tag rules out UTF-16
         return decode_text(data, name)
     if not data.isascii():
         try:
-            return data.decode("utf-8"), ()  # saved anew, and the tag was left as it was
+            return data.decode("utf-8"), ()  # re-saved as UTF-8 with the old tag
         except UnicodeDecodeError:
             pass
     return decode_as(data, codec)
 
 
 def _declared_codec(data: bytes) -> str | None:
-    """The codec that a page names; None without one that decodes any bytes to text."""
+    """The codec that a page declares; None if it has none, or one that does not decode text."""
     declared = _DECLARED.search(data[:_HEAD_BYTES])
     if declared is None:
         return None
     try:
         codec = superset((declared[1] or declared[2]).decode("ascii"))
-        bytes(range(256)).decode(codec, "replace")  # which zlib and punycode do not
+        bytes(range(256)).decode(codec, "replace")  # raises for zlib, punycode and the like
     except (LookupError, ValueError):
         return None
     return codec

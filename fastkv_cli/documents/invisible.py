@@ -1,8 +1,8 @@
-"""Characters that no reader sees and a model reads all the same: taken out, and counted.
+"""Remove and count characters that are invisible to readers but not to a model.
 
 They can carry a text of their own (Unicode's tag characters spell ASCII; runs of zero-width
-characters or of variation selectors spell bytes), reorder what is shown, or split a word so that
-no search finds it. Those that a script or an emoji needs stay.
+characters or variation selectors spell bytes), reorder the text on screen, or split a word so
+that no search finds it. Those that a script or an emoji needs are kept.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _FLAGS = tuple(
 )
 _BLACK_FLAG = "\U0001f3f4"
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]")
-# A character is kept behind one that is matched here (a space stands for the start of the text).
+# A character is kept after one that matches here (a space stands for the start of the text).
 _INDIC = "\u0900-\u0dff\u1780-\u17ff\ua8e0-\ua8ff\U00011000-\U00011fff"
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaa7f"
-_NEEDED_BEHIND = {
+_NEEDED_AFTER = {
     "\u200c": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
     "\u200d": re.compile(f"[\u0600-\u08ff\u1800-\u18af{_INDIC}{_UNSPACED}]"),
     "\u200b": re.compile(f"[{_UNSPACED}]"),
-    "\u1160": re.compile("[\u1100-\u115e]"),  # a letter without a vowel
+    "\u1160": re.compile("[\u1100-\u115e]"),  # an initial consonant without a vowel
     **dict.fromkeys("\u180b\u180c\u180d\u180e\u180f", re.compile("[\u1820-\u18aa]")),
 }
 _EMOJI_PRESENTATION = "\ufe0e\ufe0f"
@@ -49,18 +49,18 @@ _PIECE = 2**20  # characters
 
 
 def strip_invisible(text: str) -> tuple[str, Counter[str]]:
-    """Take the hidden characters out of a text.
+    """Remove invisible characters from a text.
 
-    Direction marks are ordinary beside Hebrew and Arabic: they go, but are not counted there. Soft
-    hyphens are left to the caller: at the end of a line they say that a word goes on.
+    Direction marks are ordinary in texts with Hebrew or Arabic: they are removed, but not counted
+    there. Soft hyphens are left to the caller: at a line end they mark a hyphenated word.
 
     Returns:
-        The text, and how many characters of each kind were taken out.
+        The text, and how many characters of each kind were removed.
     """
     pieces: list[str] = []
     removed = Counter[str]()
     start = 0
-    while start < len(text):  # by pieces: of a text made of such runs, `sub` holds a list
+    while start < len(text):  # in pieces, because `sub` holds a list of all runs
         end = min(start + _PIECE, len(text))
         run = _RUN.match(text, end)
         end = run.end() if run else end
@@ -79,7 +79,7 @@ def strip_invisible(text: str) -> tuple[str, Counter[str]]:
 
 
 def invisible_warning(counts: Counter[str]) -> str | None:
-    """The warning about what was taken out of a document; None if nothing was."""
+    """The warning about characters removed from a document; None if there were none."""
     if not counts:
         return None
     kinds = (f"{number:,} {kind}{'s' if number > 1 else ''}" for kind, number in counts.items())
@@ -87,7 +87,7 @@ def invisible_warning(counts: Counter[str]) -> str | None:
 
 
 def _strip(piece: str, before: str, behind: str) -> str:
-    """A piece without its hidden characters; `before` and `behind` stand around it."""
+    """Strip a piece of text; `before` and `behind` are its neighbouring characters."""
 
     def replace(run: re.Match[str]) -> str:
         return _needed(
@@ -100,10 +100,10 @@ def _strip(piece: str, before: str, behind: str) -> str:
 
 
 def _needed(run: str, before: str, behind: str) -> str:
-    """The part of a run of invisible characters that shapes what stands around it.
+    """The part of a run of invisible characters that affects how its neighbours look.
 
-    At most two characters beside a flag's: a presentation selector and a joiner, as in a pair of
-    emoji. A longer run shapes nothing more.
+    Apart from flags, that is at most two characters: a presentation selector and a joiner, as
+    between two emoji. Longer runs have no further effect.
     """
     if before == _BLACK_FLAG:
         for flag in _FLAGS:
@@ -114,16 +114,16 @@ def _needed(run: str, before: str, behind: str) -> str:
         kept, run = run[0], run[1:]
     if run == _JOINER and _is_pictorial(before) and behind and _is_pictorial(behind):
         return kept + run
-    if run == "\u115f" and "\u1161" <= behind <= "\u11ff":  # a vowel without a letter
+    if run == "\u115f" and "\u1161" <= behind <= "\u11ff":  # a vowel without an initial consonant
         return run
-    needed = _NEEDED_BEHIND.get(run[:1])
+    needed = _NEEDED_AFTER.get(run[:1])
     if not kept and len(run) == 1 and needed is not None and needed.match(before):
         return run
     return kept
 
 
 def _is_pictorial(character: str) -> bool:
-    """Whether it can be an emoji, or a part of one: symbols, and the bases of keycaps."""
+    """Whether it can be an emoji or part of one: symbols, and the bases of keycaps."""
     return character in "#*0123456789‼⁉" or unicodedata.category(character) in {
         "So", "Sk", "Sm", "Pd",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The way in: a path or "-" becomes a Document; the bytes, not the name, decide the format."""
+"""Load a document from a path or "-"; its bytes decide the format, not its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .document import Document
 from .formats import HAS_FILE_LINES, format_of, read_as
 from .magic import ZIP_STARTS
 from .pdf import read_pdf
-from .process import read_apart
+from .process import read_in_process
 from .source import STDIN, check_source, holds_pdf_marker, label, open_source
 
 OnPage = Callable[[int, int], None]
@@ -35,24 +35,23 @@ def load_document(
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
 ) -> Document:
-    """Read one document.
+    """Load one document.
 
-    It is read in a process of its own, under the limit of time in `options` and one of memory,
-    unless it is a short plain text or Markdown.
+    It is parsed in a separate process, under the time limit of `options` and a memory limit, unless
+    it is a short plain text or Markdown.
 
     Args:
         source: A path, or "-" for standard input.
-        options: Which pages of a PDF to read, its password, the encoding of a text, and the time
-            that may be taken.
+        options: Page range and password of a PDF, encoding of a text, and the time limit.
         on_page: Called after each page of a PDF with the pages done and the pages to read.
-        ask_password: Asked for the password of a PDF that needs one, unless `options` has it or the
-            document can be read only once.
+        ask_password: Called for the password of an encrypted PDF, unless `options` has it or the
+            source can be read only once.
 
     Raises:
-        UsageError: for a page range that the document does not have, or for standard input that
-            is a keyboard.
-        EncryptedError: for a PDF that needs a password, or another one.
-        DocumentError: for anything else that yields no text; the message says what and what to do.
+        UsageError: for a page range that the document does not have, or if standard input is a
+            keyboard.
+        EncryptedError: when a PDF needs a password, or another one.
+        DocumentError: when the source yields no text for any other reason.
     """
     if options.password is not None:
         ask_password = None
@@ -63,7 +62,7 @@ def load_document(
             document = _load(source, options, on_page, clock)
             return replace(document, read_s=clock.elapsed_s)
         except EncryptedError:
-            # A pipe cannot be read a second time.
+            # A pipe cannot be read twice.
             if ask_password is None or tries == _MAX_TRIES or not Path(source).is_file():
                 raise
             password = ask_password(label(source), tries)
@@ -80,7 +79,7 @@ def load_documents(
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
 ) -> list[Document]:
-    """Read several documents, in the order given; all are looked up before the first is read.
+    """Load several documents in the order given; all are checked before the first is loaded.
 
     Args:
         sources: Paths; "-", at most once, is standard input.
@@ -106,19 +105,18 @@ def load_documents(
 
 
 class _Clock:
-    """Seconds since the last byte of a document came: a slow pipe is not the document's fault."""
+    """Seconds since the last byte arrived, so that a slow pipe does not count."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
-    def start_behind(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass chunks on, and start anew behind the last."""
+    def restart_after(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, and restart the clock after the last."""
         yield from chunks
         self._started = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds up to now."""
         return time.monotonic() - self._started
 
 
@@ -130,20 +128,20 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None, clock: _Clo
                 f"{name} is empty", "check that it was written or downloaded in full"
             )
         if _is_pdf(opened.head):
-            return read_pdf(clock.start_behind(opened.chunks()), source, options, on_page=on_page)
+            return read_pdf(clock.restart_after(opened.chunks()), source, options, on_page=on_page)
         if source.lower().endswith(".pdf"):
             raise _not_a_pdf(opened.head, name)
         if options.pages is not None:
             raise UsageError(
-                f"{name} is no PDF and has no pages to choose from",
+                f"{name} is not a PDF and has no pages to choose from",
                 "leave --pages out, or name a PDF",
             )
-        data = b"".join(clock.start_behind(opened.chunks()))
+        data = b"".join(clock.restart_after(opened.chunks()))
     kind = format_of(data, source) if _is_short(data) and options.encoding is None else None
     if kind in HAS_FILE_LINES:
         text, warnings, gaps = read_as(kind, data, name)
     else:
-        kind, text, warnings, gaps = read_apart(data, name, options)
+        kind, text, warnings, gaps = read_in_process(data, name, options)
     return Document(
         path=source,
         text=text,
@@ -156,10 +154,10 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None, clock: _Clo
 
 
 def _is_short(data: bytes) -> bool:
-    """Whether it is no ZIP file, short, and in UTF-8.
+    """Whether it is at most 64 KiB of UTF-8, and not a ZIP file.
 
-    If it is a text, it takes less time than the start of a process, 0.15 s: 64 KiB take 70 ms at
-    most. To guess another encoding may take 0.7 s.
+    A text that short takes 70 ms at most, less than starting a process (0.15 s). Guessing another
+    encoding may take 0.7 s.
     """
     if len(data) > _MAX_SHORT_BYTES or data.startswith(ZIP_STARTS):
         return False
@@ -173,8 +171,7 @@ def _is_short(data: bytes) -> bool:
 def _is_pdf(data: bytes) -> bool:
     """Whether the bytes are a PDF, also with junk before the header.
 
-    A text about PDFs may hold the marker in its first lines as well; unlike a file, it has no
-    objects.
+    A text about PDFs may have the marker in its first lines too; unlike a PDF, it has no objects.
     """
     if not holds_pdf_marker(data):
         return False

@@ -1,4 +1,4 @@
-"""Files that are not text, told by their first bytes, and what to do with each."""
+"""Recognize files that are not text by their first bytes, with a hint for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_TEXT = "name a PDF or a text"
 
 
 class BinaryType(NamedTuple):
-    """A file type for messages (`name`, with its article) and what to do next (`hint`)."""
+    """A file type for messages (`name`, with its article) and the next step (`hint`)."""
 
     name: str
     hint: str
@@ -30,7 +30,7 @@ ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _ZIP = BinaryType("a ZIP archive", _UNPACK)
 _LARGE_ZIP = BinaryType("a ZIP archive of too many files for a document", _UNPACK)
 MAX_MEMBERS = 20_000
-_MEMBER_START = b"PK\x01\x02"  # of each entry of a ZIP file's directory
+_MEMBER_START = b"PK\x01\x02"  # starts each entry of a ZIP directory
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PREFIXES = (
@@ -74,17 +74,17 @@ def binary_type(data: bytes) -> BinaryType | None:
 
 
 def holds_too_many_members(data: bytes) -> bool:
-    """Whether a ZIP file may hold more than 20,000 members, before it is opened.
+    """Whether a ZIP file may have more than 20,000 members; checked before opening it.
 
-    `zipfile` makes an object of 500 bytes and more of each entry of the directory, wherever and
-    however long the file says that this is; an entry without its mark it refuses. So it reads no
-    more entries than there are marks, those in the members counted in.
+    `zipfile` makes an object of at least 500 bytes for each directory entry, wherever the file
+    places its directory and whatever length it claims. It rejects entries without their mark, so
+    the number of marks, including those inside members, is an upper bound.
     """
     return data.count(_MEMBER_START) > MAX_MEMBERS
 
 
 def zip_format(data: bytes) -> str | None:
-    """Which document a ZIP file is, as `docx`; None where it is an archive, or no ZIP file."""
+    """The document format of a ZIP file, e.g. `docx`; None for other archives and other files."""
     if not data.startswith(ZIP_STARTS) or holds_too_many_members(data):
         return None
     names = _zip_names(data)
@@ -99,9 +99,9 @@ def zip_format(data: bytes) -> str | None:
 
 
 def _zip_names(data: bytes) -> list[str]:
-    """The members of a ZIP file; of a damaged one those whose names can be seen in it."""
+    """The members of a ZIP file; of a damaged one, those whose names occur in its bytes."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             return archive.namelist()
-    except Exception:  # noqa: BLE001 (what is wrong with it is for its reader to say)
+    except Exception:  # noqa: BLE001 (the loader of the format reports what is wrong)
         return [content for _, content, _ in _ZIP_CONTENTS if content.encode() in data]

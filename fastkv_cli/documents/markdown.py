@@ -1,13 +1,13 @@
-"""Markdown: text already, but for the comments in it that its readers do not see."""
+"""Read Markdown as text, without the comments that its readers do not see."""
 
 from __future__ import annotations
 
 import re
 
-from .clean import LINE_GONE
+from .clean import REMOVED_LINE_END
 from .decode_text import decode_text
 
-# What has to be told apart: code, where all is shown, and two ways of writing a comment.
+# The constructs to tell apart: code, which is shown verbatim, and two kinds of comments.
 _MARK = re.compile(
     r"^ {0,3}(?P<fence>`{3,}+|~{3,}+)|(?P<ticks>`++)|(?P<comment><!--)"
     r"|^ {0,3}\[(?://|comment)\]:[^\n]*$",
@@ -15,18 +15,18 @@ _MARK = re.compile(
 )
 _FENCES = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[ \t]*+$", re.MULTILINE)  # that may close one
 _TICKS = re.compile("`++")
-_MAX_CODE_SPAN = 2000  # beyond, a backtick stands for itself
+_MAX_CODE_SPAN = 2000  # a longer span is not code: its backtick is literal
 
 
 def read_markdown(
     data: bytes, name: str, encoding: str | None = None
 ) -> tuple[str, tuple[str, ...]]:
-    """Read Markdown; front matter stays, as it holds the title, the author and the date.
+    """Read Markdown; front matter is kept, as it holds the title, the author and the date.
 
     Args:
         data: The whole file.
-        name: How messages call it.
-        encoding: What it is in, as the user says; None is to find out.
+        name: The document's name in messages.
+        encoding: The user's choice; None to detect it.
 
     Returns:
         The text without its comments, and warnings.
@@ -43,9 +43,9 @@ def read_markdown(
 
 
 def drop_comments(text: str) -> tuple[str, int]:
-    """Markdown without its comments, and how many they were; code stays as it is.
+    """Remove and count the comments of a Markdown text; code is left as it is.
 
-    For each line end in a comment there stands `LINE_GONE`, which cleaning takes out.
+    Each line end inside a comment is replaced by `REMOVED_LINE_END`, which cleaning removes.
     """
     kept: list[str] = []
     shown_from = at = num_comments = 0
@@ -58,20 +58,20 @@ def drop_comments(text: str) -> tuple[str, int]:
         else:
             if mark["comment"]:
                 closing_at = text.find("-->", at)
-                if closing_at < 0:  # none is closed from here on: all that follows is shown
+                if closing_at < 0:  # no comment is closed from here on: the rest is visible
                     break
                 at = closing_at + len("-->")
             num_comments += 1
-            kept += (text[shown_from:start], LINE_GONE * text.count("\n", start, at))
+            kept += (text[shown_from:start], REMOVED_LINE_END * text.count("\n", start, at))
             shown_from = at
     kept.append(text[shown_from:])
     return "".join(kept), num_comments
 
 
 def _fence_end(text: str, start: int, fence: str) -> int:
-    """Where fenced code ends: with a line of as many marks or more, or with the text.
+    """Where fenced code ends: at a fence of at least the same length, or at the end of the text.
 
-    Fences are counted, not compiled: an expression of a million backticks takes 100 MB.
+    Fences are compared as strings: a regular expression of a million backticks takes 100 MB.
     """
     for closing in _FENCES.finditer(text, start):
         if closing[1].startswith(fence):
@@ -80,7 +80,7 @@ def _fence_end(text: str, start: int, fence: str) -> int:
 
 
 def _span_end(text: str, start: int, num_ticks: int) -> int:
-    """Where a code span ends: behind just as many backticks; at `start` where it is none."""
+    """Where a code span ends: after the same number of backticks; `start` if it is not one."""
     for ticks in _TICKS.finditer(text, start, start + _MAX_CODE_SPAN):
         if ticks.end() - ticks.start() == num_ticks:
             return ticks.end()

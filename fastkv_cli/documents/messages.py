@@ -1,4 +1,4 @@
-"""What the process that reads a document tells its parent: one message a line, as JSON."""
+"""Messages between the parser process and its parent: one JSON line each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the process is to do; the bytes of the document follow.
+    """The job of a parser process; the bytes of the document follow.
 
     Attributes:
-        format: "PDF", or the value of a `Format`; "" is to find out which of these.
-        name: How messages call the document.
-        pages: The pages to read, as `PageRange.spans`; None is all.
-        password: Of a PDF; None where there is none.
-        encoding: Of a text; None is to find out.
-        limit_s: Seconds of computing after which the system may end the process.
-        limit_bytes: The most memory that it may take, in addresses.
+        format: "PDF", or the value of a `Format`; "" to detect one of these.
+        name: The document's name in messages.
+        pages: The pages to read, as `PageRange.spans`; None for all.
+        password: Of a PDF; None if none was given.
+        encoding: Of a text; None to detect it.
+        limit_s: Time limit; the system ends the process after 5 CPU seconds more.
+        limit_bytes: Limit of address space (`RLIMIT_AS`).
     """
 
     format: str
@@ -31,7 +31,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A PDF was opened; `is_cut_off` where its end is missing."""
+    """A PDF was opened; `is_cut_off` if its end is missing."""
 
     num_pages: int
     is_cut_off: bool
@@ -43,11 +43,11 @@ class PageRead:
 
     Attributes:
         number: 1-based.
-        text: Cleaned by itself; "" where it holds none.
-        shows_image: Whether an empty page shows a picture.
-        visible, named, odd: Of the raw text: visible characters, those that spell glyph names, and
-            those that no text holds.
-        hidden: How many invisible characters of each kind were taken out.
+        text: Cleaned on its own; "" if there is none.
+        shows_image: Whether a page without text shows an image.
+        visible, named, odd: Counts in the raw text: visible characters, those that spell glyph
+            names, and those not found in any text.
+        hidden: How many invisible characters of each kind were removed.
     """
 
     number: int
@@ -69,14 +69,14 @@ class PageFailed:
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Some of the text of a document without pages.
+    """A piece of the text of a document without pages.
 
-    In parts, as decoding one holds the interpreter, Ctrl-C included: 20 million characters for
-    half a second.
+    Sent in pieces, because decoding one blocks the interpreter, Ctrl-C included: 20 million
+    characters take half a second.
 
     Attributes:
-        text: What follows that of the parts before.
-        gap_starts, gap_more: The gaps that begin in it, as `LineGaps` has them.
+        text: Continues the text of the pieces before.
+        gap_starts, gap_more: The gaps that begin in it, as in `LineGaps`.
     """
 
     text: str
@@ -86,7 +86,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class TextRead:
-    """All of a document without pages was told: its `Format`, and what is to be said about it."""
+    """All text of a document without pages was sent: its `Format`, and warnings."""
 
     format: str
     warnings: list[str]
@@ -103,7 +103,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The process ended before its work; the parent says so where the process no longer can."""
+    """The process ended early; the parent creates this message if the process cannot."""
 
     reason: str
     hint: str
@@ -111,7 +111,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """All is said."""
+    """The last message."""
 
 
 Message = Opened | PageRead | PageFailed | TextPart | TextRead | Refused | Stopped | Done
@@ -122,17 +122,17 @@ _KINDS: dict[str, type[Message]] = {
 
 
 def encode(message: Message | Job) -> bytes:
-    """One line, its end counted in."""
+    """One line, including its line end."""
     values = [getattr(message, each.name) for each in fields(message)]
     line = json.dumps([type(message).__name__, *values], ensure_ascii=False) + "\n"
     return line.encode("utf-8", "surrogatepass")
 
 
 def decode(line: bytes) -> Message:
-    """The message of a line.
+    """Decode a line.
 
     Raises:
-        ValueError: when it is none; a process that breaks down may leave half a line.
+        ValueError: when it is not a message; a crashed process may leave half a line.
     """
     try:
         name, *values = json.loads(line.decode("utf-8", "surrogatepass"))
@@ -142,6 +142,5 @@ def decode(line: bytes) -> Message:
 
 
 def decode_job(line: bytes) -> Job:
-    """The job of a line."""
     _, *values = json.loads(line.decode("utf-8", "surrogatepass"))
     return Job(*values)

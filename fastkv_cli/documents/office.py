@@ -1,4 +1,4 @@
-"""Word and PowerPoint files, through the libraries of the office extra."""
+"""Read Word and PowerPoint files, with the libraries of the office extra."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _NEEDED_PARTS = re.compile(r"\[Content_Types\]\.xml|.*\.rels|word/[^/]*\.xml")
 _TEXT_PARTS = re.compile(r"word/(?:document|footnotes|endnotes)[^/]*\.xml")
 _FALSE = frozenset({"0", "false", "off"})
-_SMALLEST = 3  # half-points: what is smaller is not for reading
+_SMALLEST = 3  # half-points: smaller text is not meant to be read
 _WORD_STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
 
 
 def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a Word file as Markdown: headings, lists, tables, notes; without pictures.
+    """Read a Word file as Markdown: headings, lists, tables, notes; without images.
 
     Args:
         data: The whole file.
-        name: How messages call it.
-        encoding: Not used: the file says it itself.
+        name: The document's name in messages.
+        encoding: Ignored: the file itself declares it.
 
     Returns:
         The text, and warnings (hidden text).
@@ -57,9 +57,9 @@ def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
 
 
 def read_pptx(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a PowerPoint file as Markdown: a heading a slide, lists, tables, speaker notes.
+    """Read a PowerPoint file as Markdown: a heading per slide, lists, tables, speaker notes.
 
-    Arguments, result and errors as for `read_docx`.
+    Arguments, result and errors are those of `read_docx`.
     """
     del encoding
     try:
@@ -81,12 +81,12 @@ def read_pptx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
 
 def _no_extra(name: str, kind: str) -> DocumentError:
     return DocumentError(
-        f"{name} is {kind}, which takes the office extra", "pip install 'fastkv-cli[office]'"
+        f"{name} is {kind}, which needs the office extra", "pip install 'fastkv-cli[office]'"
     )
 
 
 def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
-    """A copy of a Word file without pictures and hidden text, and in how many places that was."""
+    """A copy of a Word file without images and hidden text, and the number of hidden places."""
     lean, num_hidden = BytesIO(), 0
     hidden_styles: set[str] = set()
     if "word/styles.xml" in archive.namelist():
@@ -103,7 +103,7 @@ def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
             if _TEXT_PARTS.fullmatch(member):
                 root = parse_xml(content)
                 num_hidden += _remove_hidden_runs(root, hidden_styles)
-                for simple in root.iter(f"{_W}fldSimple"):  # mammoth would leave its text out
+                for simple in root.iter(f"{_W}fldSimple"):  # mammoth drops its text
                     simple.tag = f"{_W}smartTag"
                 content = ElementTree.tostring(root, "utf-8", xml_declaration=True)
             copy.writestr(member, content)
@@ -112,7 +112,7 @@ def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
 
 
 def _remove_hidden_runs(root: ElementTree.Element, hidden_styles: set[str]) -> int:
-    """Take out the runs that Word does not show; gives the number of places (runs in a row)."""
+    """Remove the runs that Word hides; returns the number of places (adjacent runs are one)."""
     num_places = 0
     for parent in root.iter():
         hidden: list[ElementTree.Element] = []
@@ -130,7 +130,7 @@ def _remove_hidden_runs(root: ElementTree.Element, hidden_styles: set[str]) -> i
 
 
 def _is_hidden(properties: ElementTree.Element | None, hidden_styles: set[str]) -> bool:
-    """Whether run properties hide the text: by themselves, by its size, or by their style."""
+    """Whether run properties hide the text: directly, by size, or by style."""
     if properties is None:
         return False
     vanish = properties.find(f"{_W}vanish")
@@ -139,14 +139,14 @@ def _is_hidden(properties: ElementTree.Element | None, hidden_styles: set[str]) 
     size = properties.find(f"{_W}sz")
     half_points = (size.get(f"{_W}val") or "") if size is not None else ""
     if half_points.isdecimal():
-        digits = half_points.lstrip("0")  # of any script, and as many as the file has room for
+        digits = half_points.lstrip("0")  # in any script, and of any length
         return len(digits) < 10 and int(digits or "0") < _SMALLEST
     style = properties.find(f"{_W}rStyle")
     return style is not None and style.get(f"{_W}val") in hidden_styles
 
 
 def _slide_text(number: int, slide: Slide) -> str:
-    """One slide: its title as heading, then what stands on it, then the notes."""
+    """One slide: its title as heading, then its content, then its notes."""
     title = slide.shapes.title
     heading = " ".join(title.text_frame.text.split()) if title is not None else ""
     blocks = [f"## Slide {number}: {heading}" if heading else f"## Slide {number}"]
@@ -164,7 +164,7 @@ def _slide_text(number: int, slide: Slide) -> str:
 
 
 def _shapes(shapes: Any) -> Iterator[Any]:
-    """All shapes that are shown, those in groups in their place."""
+    """All visible shapes, with groups expanded in place."""
     waiting = list(shapes)[::-1]
     while waiting:
         shape = waiting.pop()
@@ -177,7 +177,7 @@ def _shapes(shapes: Any) -> Iterator[Any]:
 
 
 def _paragraphs(paragraphs: Sequence[Any], *, is_list: bool) -> str:
-    """Paragraphs, as a list where the layout makes one of them."""
+    """Paragraphs, as a list if the layout makes them one."""
     lines = [(paragraph.level, paragraph.text.strip()) for paragraph in paragraphs]
     lines = [(level, " ".join(text.split())) for level, text in lines if text]
     if is_list and len(lines) > 1:

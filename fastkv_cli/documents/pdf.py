@@ -1,4 +1,4 @@
-"""PDF to one document: its pages come from a process of their own, the rest is said here."""
+"""Read a PDF: collect its pages from the parser process, join them, and report problems."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .source import label
 
 _PAGE_BREAK = "\n\n"
 _REPRINT = "print it to a new PDF in another program, or run OCR over it, e.g. ocrmypdf --force-ocr"
-_JOIN_CHARACTER_S = 0.4e-6  # what `join_pages` takes at most, on a slow machine
+_JOIN_CHARACTER_S = 0.4e-6  # upper bound of the time `join_pages` takes, on a slow machine
 _JOIN_PAGE_S = 50e-6
 
 
 @dataclass(slots=True)
 class _Extraction:
-    """What extraction has yielded so far, by page number."""
+    """The pages received so far, by page number."""
 
     chosen: Sequence[int] = ()
     num_pages: int = 0
@@ -35,12 +35,12 @@ class _Extraction:
 
     @property
     def empty(self) -> list[int]:
-        """The pages that were read and hold no text."""
+        """The numbers of the pages without text."""
         return [number for number, page in self.pages.items() if not page.text]
 
     @property
     def left_out(self) -> list[int]:
-        """The pages that were not reached."""
+        """The numbers of the pages that were not reached."""
         if self.stopped is None:
             return []
         return [n for n in self.chosen if n not in self.pages and n not in self.failures]
@@ -56,9 +56,9 @@ def read_pdf(
     """Read the text of a PDF.
 
     Args:
-        chunks: The file, piece by piece.
+        chunks: The bytes of the file.
         source: The path as the user typed it.
-        options: Which pages to read, the password, and the time to take.
+        options: Page range, password and time limit.
         on_page: Called after each page with the pages done and the pages to read.
 
     Raises:
@@ -91,13 +91,13 @@ def _extract(
     options: ReadOptions,
     on_page: Callable[[int, int], None] | None,
 ) -> _Extraction:
-    """The text of the chosen pages, up to MAX_CHARACTERS in all, as far as it could be had."""
+    """Receive the text of the selected pages, up to MAX_CHARACTERS in all."""
     raw = _Extraction()
     num_characters = 0
     with ReadingProcess(job) as process:
         process.send(chunks)
         for message in process.messages():
-            _take(message, raw, options)
+            _record(message, raw, options)
             if not isinstance(message, PageRead | PageFailed):
                 continue
             if isinstance(message, PageRead):
@@ -105,7 +105,7 @@ def _extract(
                 if num_characters > MAX_CHARACTERS:
                     _stop_before(message.number, raw)
                     break
-                process.leave_time(
+                process.reserve_time(
                     num_characters * _JOIN_CHARACTER_S + len(raw.pages) * _JOIN_PAGE_S
                 )
             if on_page is not None:
@@ -113,8 +113,8 @@ def _extract(
     return raw
 
 
-def _take(message: Message, raw: _Extraction, options: ReadOptions) -> None:
-    """Enter a message into the account."""
+def _record(message: Message, raw: _Extraction, options: ReadOptions) -> None:
+    """Record a message from the parser process."""
     match message:
         case Opened():
             raw.num_pages, raw.is_cut_off = message.num_pages, message.is_cut_off
@@ -132,7 +132,7 @@ def _take(message: Message, raw: _Extraction, options: ReadOptions) -> None:
 
 
 def _stop_before(number: int, raw: _Extraction) -> None:
-    """Leave out a page and all behind it, for the number of characters that it brings."""
+    """Drop a page, and all after it, that would exceed the character limit."""
     del raw.pages[number]
     if any(page.text for page in raw.pages.values()):
         raw.stopped = Stopped(
@@ -146,7 +146,7 @@ def _stop_before(number: int, raw: _Extraction) -> None:
 
 
 def _join(texts: dict[int, str]) -> tuple[str, tuple[Page, ...]]:
-    """One text of all pages, and where each lies in it."""
+    """Join the pages to one text, and return the span of each in it."""
     pages: list[Page] = []
     start = 0
     for number, text in texts.items():
@@ -156,7 +156,7 @@ def _join(texts: dict[int, str]) -> tuple[str, tuple[Page, ...]]:
 
 
 def _notes(raw: _Extraction) -> list[str]:
-    """The warnings of a PDF that does yield text."""
+    """The warnings of a PDF that has text."""
     notes: list[str] = []
     if raw.failures:
         notes.append(verdict.failed_pages(raw.failures))
@@ -183,12 +183,12 @@ def _empty_pages(raw: _Extraction) -> str:
 
 
 def _no_text(name: str, raw: _Extraction) -> DocumentError:
-    """Why no page gave any text, by the likeliest cause."""
+    """The error for a PDF without text, with its most likely cause."""
     if raw.stopped is not None and (raw.left_out or not raw.chosen):
         seen = f"; {_empty_pages(raw)}" if raw.empty else ""
         return DocumentError(f"{name} gave no text ({raw.stopped.reason}{seen})", raw.stopped.hint)
     if not raw.empty:
-        why = next(iter(raw.failures.values()), "it ended without a word")
+        why = next(iter(raw.failures.values()), "the parser gave no reason")
         return DocumentError(f"no page of {name} could be read ({why})", _REPRINT)
     where = "in its 1 page" if raw.num_pages == 1 else f"in its {raw.num_pages} pages"
     if len(raw.empty) < raw.num_pages:

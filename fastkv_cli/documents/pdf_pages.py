@@ -1,7 +1,7 @@
-"""PDF to text, page by page, with pypdf: the part of the reading process.
+"""Extract the text of a PDF page by page with pypdf; runs in the parser process.
 
-On damaged files pypdf raises exceptions of all kinds, AttributeError and RecursionError among them:
-every one is caught and given a reason, and one bad page does not lose the others.
+On damaged files pypdf raises exceptions of all kinds, AttributeError and RecursionError among
+them. Each is caught and reported with a reason, so that one bad page does not lose the others.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PAGES_BETWEEN_CLEARING = 100
 
 
 def read_pages(data: bytes, job: Job) -> Iterator[Message]:
-    """Open a PDF, and read its pages one after the other.
+    """Open a PDF, and read its pages one by one.
 
     Raises:
-        UsageError: when a page is asked for that the file does not have.
+        UsageError: when a page is selected that the file does not have.
         EncryptedError: when it needs a password, or another one.
         DocumentError: when it is damaged, or has no pages.
     """
@@ -48,7 +48,7 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
     for done, number in enumerate(chosen[:MAX_PAGES], start=1):
         message = _try_page(reader, number)
         yield message
-        # The reader keeps all it has ever read: gigabytes of a long file, or what was too much.
+        # The reader caches every object: gigabytes for a long file, or whatever broke a page.
         if isinstance(message, PageFailed) or done % _PAGES_BETWEEN_CLEARING == 0:
             reader.resolved_objects.clear()
     if len(chosen) > MAX_PAGES:
@@ -58,12 +58,12 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
 def _try_page(reader: PdfReader, number: int) -> PageRead | PageFailed:
     try:
         return _read_page(reader.pages[number - 1], number)
-    except Exception as error:  # noqa: BLE001 (any kind, and the other pages are wanted)
+    except Exception as error:  # noqa: BLE001 (any exception; the other pages are still wanted)
         return PageFailed(number, verdict.reason(error))
 
 
 def _read_page(page: PageObject, number: int) -> PageRead:
-    with contextlib.suppress(Exception):  # then the text is as good as the font allows
+    with contextlib.suppress(Exception):  # without scaled widths the text is still usable
         scale_widths(page)
     raw = drop_slashes(extract_text(page))[: MAX_CHARACTERS + 1]
     visible, named, odd = verdict.count_odd(raw)
@@ -86,7 +86,7 @@ def _open(data: bytes, name: str) -> PdfReader:
 
 
 def _decrypt(reader: PdfReader, name: str, password: str | None) -> None:
-    """Unlock the file: first without a password, as most encrypted files ask for none."""
+    """Decrypt the file: first without a password, as most encrypted files need none."""
     for candidate in ("", *_spellings(password or "")):
         try:
             if reader.decrypt(candidate):
@@ -105,7 +105,7 @@ def _decrypt(reader: PdfReader, name: str, password: str | None) -> None:
 
 
 def _spellings(password: str) -> list[str | bytes]:
-    """The ways in which programs have written a password down; one if it is ASCII."""
+    """The byte encodings in which programs store a password; just one if it is ASCII."""
     if not password or password.isascii():
         return [password] if password else []
     spellings: list[str | bytes] = [password]

@@ -1,4 +1,4 @@
-"""What every text without pages goes through once it is decoded."""
+"""The last steps for every text without pages, once it is decoded."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _SOFT_HYPHEN = "\u00ad"
 def finish_text(
     raw: str, warnings: tuple[str, ...], name: str
 ) -> tuple[str, tuple[str, ...], LineGaps]:
-    """Take hidden characters out of a text, clean it, and see that there is some, but not too much.
+    """Remove invisible characters, clean the text, and check its size.
 
     Args:
-        raw: The text as its reader gives it.
-        warnings: The reader's.
-        name: How messages call the document.
+        raw: The decoded text.
+        warnings: The loader's warnings.
+        name: The document's name in messages.
 
     Returns:
-        The text, the warnings, with one about hidden characters where there were any, and the gaps
-        between the lines of the raw text, as `Document` has them.
+        The text; the warnings, with one about invisible characters if there were any; and the line
+        gaps (see `Document.gaps`).
 
     Raises:
-        DocumentError: when there is too much of it, or nothing but white space.
+        DocumentError: when there is too much text, or only white space.
     """
     if len(raw) > MAX_CHARACTERS:
         raise DocumentError(

@@ -1,4 +1,4 @@
-"""Reading in a process of its own: start it, send the document, take messages, end it in time."""
+"""Run a parser process: start it, send the document, receive messages, kill it when late."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from .messages import (
 from .worker import LENGTH_BYTES
 
 _ELSEWHERE = "convert it in another program, e.g. to plain text"
-MEMORY_LIMIT_BYTES = 832 * 2**20  # of the process; this one has the rest of a GiB
-_LOOK_S = 0.25  # how often the clock is looked at
+MEMORY_LIMIT_BYTES = 832 * 2**20  # of the parser process; this process has the rest of a GiB
+_POLL_S = 0.25  # interval of checking the clock
 
 
-def read_apart(
+def read_in_process(
     data: bytes, name: str, options: ReadOptions
 ) -> tuple[Format, str, tuple[str, ...], LineGaps]:
-    """As `formats.format_of` and `formats.read_as`, in a process of its own.
+    """Like `formats.format_of` and `formats.read_as`, in a separate process.
 
     Returns:
-        The format, and what `read_as` gives; gaps only where lines are those of the file.
+        The format, and the results of `read_as`; gaps only if line numbers are those of the file.
 
     Raises:
         DocumentError: as `read_as`, and when it takes too long or too much memory, or crashes.
@@ -66,7 +66,7 @@ def read_apart(
 
 
 def make_job(kind: str, name: str, options: ReadOptions) -> Job:
-    """What a process is to do with a document."""
+    """The job of reading a document with these options."""
     return Job(
         format=kind,
         name=name,
@@ -79,19 +79,19 @@ def make_job(kind: str, name: str, options: ReadOptions) -> Job:
 
 
 def as_error(refused: Refused) -> FastKVError:
-    """The error that the process told of."""
+    """The error that was raised in the process."""
     error: FastKVError = getattr(errors, refused.error)(refused.message, refused.hint)
     return error
 
 
 class ReadingProcess:
-    """A process that reads one document; it ends with the `with` block, whatever it is doing."""
+    """A process that reads one document; it is killed at the end of the `with` block."""
 
     def __init__(self, job: Job) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            DocumentError: when the system gives no process.
+            DocumentError: when the system cannot start one.
         """
         self._limit_s = job.limit_s
         self._ends_at = self._spare_s = 0.0
@@ -120,14 +120,14 @@ class ReadingProcess:
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with contextlib.suppress(OSError):  # what is unsent goes nowhere
+                with contextlib.suppress(OSError):  # unsent data is discarded
                     stream.close()
         self._process.wait()
         if self._clock.is_alive():
             self._clock.join()
 
     def send(self, chunks: Iterable[bytes]) -> None:
-        """Give it the document's bytes; its time runs from the last of them."""
+        """Send the document's bytes; the time limit starts after the last."""
         for chunk in chunks:
             self._write(len(chunk).to_bytes(LENGTH_BYTES, "big"))
             self._write(chunk)
@@ -135,17 +135,17 @@ class ReadingProcess:
         self._ends_at = time.monotonic() + self._limit_s
         self._clock.start()
 
-    def leave_time(self, seconds: float) -> None:
-        """End it so much before its time, for what is to be done with its messages then."""
+    def reserve_time(self, seconds: float) -> None:
+        """Kill the process this much earlier, to leave time for processing its messages."""
         self._spare_s = seconds
 
     def messages(self) -> Iterator[Message]:
-        """What it tells, up to `Done`, `Refused` or `Stopped`; `Done` is not told."""
+        """Yield its messages up to `Refused` or `Stopped`, or before `Done`."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
                 message = decode(line)
-            except ValueError:  # half a line, of a process that broke down
+            except ValueError:  # half a line, from a process that crashed
                 continue
             if isinstance(message, Done):
                 return
@@ -156,26 +156,26 @@ class ReadingProcess:
 
     def _write(self, data: bytes, *, flush: bool = False) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # if it is gone, `messages` says so
+        with contextlib.suppress(OSError):  # if the process is gone, `messages` reports it
             self._process.stdin.write(data)
             if flush:
                 self._process.stdin.flush()
 
     def _watch_clock(self) -> None:
-        while not self._finished.wait(_LOOK_S):
+        while not self._finished.wait(_POLL_S):
             if time.monotonic() > self._ends_at - self._spare_s:
                 self._timed_out = True
                 self._process.kill()
                 return
 
     def _stopped(self) -> Stopped:
-        """Why it told no more."""
+        """Why the process ended without a final message."""
         self._process.kill()
         code = self._process.wait()
-        over_time = getattr(signal, "SIGXCPU", None)  # of computing, where this one was suspended
+        over_time = getattr(signal, "SIGXCPU", None)  # CPU limit, hit if this process was suspended
         if self._timed_out or (over_time is not None and code == -over_time):
             return Stopped(
                 f"stopped after {self._limit_s:g} s", "allow more time with --extract-timeout"
             )
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Stopped(f"its reader broke down, {how}", _ELSEWHERE)
+        return Stopped(f"its parser crashed, {how}", _ELSEWHERE)

@@ -1,8 +1,8 @@
-"""The order in which a page is read: as it was drawn, unless that was mostly upwards.
+"""Choose the reading order of a page: drawing order, unless that runs mostly upwards.
 
-pypdf gives the text in the order of the drawing, which programs keep to the order of reading,
-column by column. Its layout mode sorts lines by their place and so reads across columns. The rare
-page that was drawn from its foot up, or in no order, is better off with it.
+pypdf returns text in drawing order, which most programs keep to reading order, column by column.
+Its layout mode sorts lines by position, and so reads across columns. It is better only for the
+rare page that was drawn from the bottom up, or in no order.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pypdf import PageObject
 
-_MAX_UPWARDS = 0.4  # of 356 ordinary pages one was drawn more upwards, a page of figures
+_MAX_UPWARDS = 0.4  # of 356 ordinary pages, only one exceeded this: a page of figures
 _MIN_CHARACTERS = 100
-_MIN_KEPT = 0.95  # of the visible characters; layout mode drops turned text, and odd fonts
+_MIN_KEPT = 0.95  # of the visible characters; layout mode drops rotated text and some fonts
 _GAPS = re.compile(r"(?<=\S) {3,}")
 
 
 def extract_text(page: PageObject) -> str:
     """The text of a page, in the better of pypdf's two orders."""
-    drawing = _Drawing()
+    drawing = _DrawingOrder()
     text = page.extract_text(visitor_text=drawing.show)
-    if not drawing.goes_up:
+    if not drawing.runs_upwards:
         return text
     sorted_text = page.extract_text(extraction_mode="layout", layout_mode_space_vertically=False)
     if _num_visible(sorted_text) < _MIN_KEPT * _num_visible(text):
@@ -31,8 +31,8 @@ def extract_text(page: PageObject) -> str:
     return "\n".join(_GAPS.sub("  ", line.strip()) for line in sorted_text.split("\n"))
 
 
-class _Drawing:
-    """How many characters were drawn on lines that were reached from below, and from above."""
+class _DrawingOrder:
+    """Counts the characters drawn after a move up the page, and after a move down."""
 
     def __init__(self) -> None:
         self._height: float | None = None
@@ -40,15 +40,15 @@ class _Drawing:
         self._counts = {True: 0, False: 0}
 
     @property
-    def goes_up(self) -> bool:
-        """Whether much of the text was drawn upwards."""
+    def runs_upwards(self) -> bool:
+        """Whether more than 40% of the text was drawn upwards."""
         total = sum(self._counts.values())
         return total >= _MIN_CHARACTERS and self._counts[True] > _MAX_UPWARDS * total
 
     def show(
         self, text: str, page_matrix: list[float], text_matrix: list[float], _: Any, size: float
     ) -> None:
-        """Take a piece of text, as pypdf tells of it."""
+        """Count a piece of text; called by pypdf."""
         length = len(text.strip())
         if not length:
             return

@@ -1,4 +1,4 @@
-"""Running headers, footers and page numbers: lines that repeat at the edges of most pages."""
+"""Drop running headers, footers and page numbers: lines repeated at the edges of most pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _MIN_PAGES = 4
 _EDGE_LINES = 2
-_MAX_LINE = 250  # longer lines are text
+_MAX_LINE = 250  # longer lines are body text
 _NUMBER = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"^\d{1,4}\b|\b\d{1,4}$")
 
@@ -19,10 +19,10 @@ class _EdgeLine:
     """A line near the top or the bottom of a page.
 
     Attributes:
-        words: what it says beside its numbers; "12  Title" and "Title  12", of left and right
-            pages, say the same.
-        numbers: all of them, in order.
-        offsets: how far a number at one of its ends is ahead of the page's own.
+        words: the text without its numbers, so that "12  Title" and "Title  12", on left and right
+            pages, are equal.
+        numbers: all its numbers, in order.
+        offsets: a number at either end, minus the page number.
     """
 
     page: int
@@ -33,14 +33,14 @@ class _EdgeLine:
 
 
 def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
-    """Drop lines that stand at the same edge of more than half of the pages (at least four).
+    """Drop lines that repeat at the same edge of more than half of the pages (at least four).
 
-    The first two and last two lines of a page are looked at. Such a line says the same on most of
-    them, or of the left or the right ones, beside its numbers: each of these must be the same
-    everywhere or count up with the page numbers (the keys of `pages`). Rows of a table, which look
-    alike too, stay. Where more than half of the pages have their number in such a line, what stands
-    beside it, as the title of a chapter, need be the same on two pages only. A page of nothing else
-    keeps its lines.
+    The first two and last two lines of a page are examined. A running line has the same words on
+    most pages, or on most left or right ones. Each of its numbers must be the same everywhere or
+    increase with the page numbers (the keys of `pages`), so rows of a table, which look alike too,
+    are kept. If more than half of the pages have their number in such a line, the words beside it,
+    such as a chapter title, need to be the same on two pages only. A page with no other lines keeps
+    them.
     """
     num_filled = Counter(number % 2 for number, page in pages.items() if page)
     if num_filled.total() < _MIN_PAGES:
@@ -61,7 +61,7 @@ def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
 
 
 def _edges(pages: Mapping[int, Sequence[str]]) -> tuple[list[_EdgeLine], list[_EdgeLine]]:
-    """The lines at the tops, and those at the bottoms."""
+    """The lines at the top edges, and those at the bottom edges."""
     tops: list[_EdgeLine] = []
     bottoms: list[_EdgeLine] = []
     for page, lines in pages.items():
@@ -83,7 +83,7 @@ def _edge_line(page: int, index: int, line: str) -> _EdgeLine:
 
 
 def _numbered(edge: Sequence[_EdgeLine], needed: int) -> Iterator[_EdgeLine]:
-    """The lines that hold their page's number, if enough do, and words that another one holds."""
+    """The lines with their page's number, if enough pages have it, whose words occur twice."""
     found = {(line.page, offset) for line in edge for offset in line.offsets}
     counts = Counter(offset for _, offset in found)
     if not counts:
@@ -97,7 +97,7 @@ def _numbered(edge: Sequence[_EdgeLine], needed: int) -> Iterator[_EdgeLine]:
 
 
 def _grouped(edge: Sequence[_EdgeLine]) -> Iterable[list[_EdgeLine]]:
-    """Lines that say the same, one of each page, and hold as many numbers."""
+    """Group lines with the same words and as many numbers, one line per page."""
     groups: dict[tuple[str, int], dict[int, _EdgeLine]] = defaultdict(dict)
     for line in edge:
         groups[line.words, len(line.numbers)].setdefault(line.page, line)
@@ -105,7 +105,7 @@ def _grouped(edge: Sequence[_EdgeLine]) -> Iterable[list[_EdgeLine]]:
 
 
 def _in_step(group: Sequence[_EdgeLine], needed: int) -> Sequence[_EdgeLine]:
-    """Those lines whose every number is as in a running line, if there are enough."""
+    """The lines whose every number is constant or counts with the pages, if there are enough."""
     kept = group
     for column in range(len(group[0].numbers) if group else 0):
         numbers = [line.numbers[column] for line in kept]

@@ -1,4 +1,4 @@
-"""What a search for documents has found so far, and what the user should know of it."""
+"""The results of a search for documents, and the notes on it for the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_LINKS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document to read, and whether it was named itself or found in a folder or by a pattern."""
+    """A document to read; `is_named` unless it was found in a folder or by a pattern."""
 
     path: str
     is_named: bool
@@ -25,32 +25,32 @@ class Found:
 
 @dataclass(slots=True)
 class Search:
-    """What was found so far."""
+    """The results so far."""
 
-    found: dict[str, Found] = field(default_factory=dict)  # by the real path, in order
-    skipped: Counter[str] = field(default_factory=Counter)  # suffixes of files that are none
+    found: dict[str, Found] = field(default_factory=dict)  # by real path, in order
+    skipped: Counter[str] = field(default_factory=Counter)  # suffixes of other files
     links_out: list[str] = field(default_factory=list)  # not followed
-    num_again: int = 0
-    num_closed: int = 0
+    num_repeated: int = 0
+    num_unreadable: int = 0
 
     def add(self, path: str, *, is_named: bool) -> None:
-        """Take a document, unless it is there already by this or another path.
+        """Add a document, unless it is there already by this or another path.
 
         Raises:
-            DocumentError: when they are more than are read at once.
+            DocumentError: when there are more than 1,000.
         """
         key = path if path == STDIN else _real_path(path)
         if key in self.found:
-            self.num_again += 1
+            self.num_repeated += 1
         self.found.setdefault(key, Found(path, is_named))
         if len(self.found) > MAX_DOCUMENTS:
             raise DocumentError(
-                f"these are more than {MAX_DOCUMENTS:,} documents, the most that are read at once",
+                f"these are more than {MAX_DOCUMENTS:,} documents, the limit for one run",
                 "name fewer, for example one folder at a time",
             )
 
-    def leaves(self, path: str, root: str) -> bool:
-        """Whether a path leads out of a folder by a link; it is noted then, and not to be read.
+    def links_out_of(self, path: str, root: str) -> bool:
+        """Whether a path leads out of a folder by a link; if so, record the link.
 
         Args:
             path: of a file or folder that was found.
@@ -68,10 +68,10 @@ class Search:
         return f"{shown}, …" if len(self.links_out) > _MAX_LINKS_SHOWN else shown
 
     def notes(self) -> list[str]:
-        """What the user should know of it, one line each."""
+        """Notes for the user, one line each."""
         notes = []
-        if self.num_again:
-            what = "1 file" if self.num_again == 1 else f"{self.num_again:,} files"
+        if self.num_repeated:
+            what = "1 file" if self.num_repeated == 1 else f"{self.num_repeated:,} files"
             notes.append(f"{what} given more than once: read once")
         if self.skipped:
             number = self.skipped.total()
@@ -86,14 +86,14 @@ class Search:
                 f"{what} out of the folder and {'is' if one else 'are'} not followed: "
                 f"{self.names_of_links}"
             )
-        if self.num_closed:
-            what = "1 folder" if self.num_closed == 1 else f"{self.num_closed:,} folders"
+        if self.num_unreadable:
+            what = "1 folder" if self.num_unreadable == 1 else f"{self.num_unreadable:,} folders"
             notes.append(f"{what} could not be opened and left out")
         return notes
 
 
 def _real_path(path: str) -> str:
-    """Without links, to know a file by; as it stands where the current folder was deleted."""
+    """The path with links resolved, as identity; unchanged if the current folder was deleted."""
     try:
         return os.path.realpath(path)
     except OSError:

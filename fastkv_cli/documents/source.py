@@ -1,4 +1,4 @@
-"""Where bytes come from: files, pipes and standard input, each read once and within a limit."""
+"""Read bytes from files, pipes and standard input, each once and up to a limit."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..errors import DocumentError, UsageError
 
 STDIN = "-"
 MAX_PDF_BYTES = 512 * 2**20
-MAX_TEXT_BYTES = 80_000_000  # 20 million characters, the most that is read, at 4 bytes each
+MAX_TEXT_BYTES = 80_000_000  # 20 million characters (`MAX_CHARACTERS`) of up to 4 bytes
 HEAD_BYTES = 2**16
 _CHUNK_BYTES = 2**20
-_MARKER_BYTES = 1024  # a PDF says so within these
+_MARKER_BYTES = 1024  # a PDF has its marker within these
 
 
 def label(source: str) -> str:
-    """The source's name for messages: printable, so that a file name cannot drive a terminal."""
+    """The source's name for messages: printable, so that a file name cannot control a terminal."""
     if source == STDIN:
         return "standard input"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in source)
 
 
 def holds_pdf_marker(head: bytes) -> bool:
-    """Whether the first 1,024 bytes hold `%PDF-`; readers allow junk before it."""
+    """Whether the first 1,024 bytes hold `%PDF-`; PDF readers allow junk before it."""
     return b"%PDF-" in head[:_MARKER_BYTES]
 
 
 def check_source(source: str) -> None:
-    """See that a source is there and can be read, without reading it.
+    """Check that a source exists and is readable, without reading it.
 
     Raises:
         UsageError: when it is standard input and that is a keyboard, or closed.
@@ -64,20 +64,22 @@ def check_source(source: str) -> None:
 
 
 def check_found(source: str) -> None:
-    """See that what was found in a folder, not named, is a file: of a pipe nobody may write to.
+    """Check that a source found in a folder, not named, is a regular file.
+
+    A pipe that nobody writes to would block for ever.
 
     Raises:
         DocumentError: when it is a pipe, a device or a socket.
     """
-    with contextlib.suppress(OSError):  # what cannot be looked at cannot be opened either
+    with contextlib.suppress(OSError):  # what has no status cannot be opened either
         if not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116 (as in check_source)
             raise DocumentError(
-                f"{label(source)} is a pipe, a device or a socket", "name it to have it read"
+                f"{label(source)} is a pipe, a device or a socket", "name it directly to read it"
             )
 
 
 class Source:
-    """Bytes that are read once, from the front: the head first, to tell what they are."""
+    """Bytes that can be read once: first the head, to detect the format, then the rest."""
 
     def __init__(self, handle: BinaryIO, source: str) -> None:
         """Read the head.
@@ -90,11 +92,11 @@ class Source:
         self.head = self._read(HEAD_BYTES)
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it, piece by piece, the head first.
+        """All bytes in chunks, starting with the head.
 
         Raises:
-            DocumentError: when it cannot be read, or holds more than 512 MiB (a PDF) or 80 MB
-                (anything else; an endless pipe ends here too).
+            DocumentError: when it cannot be read, or exceeds 512 MiB (a PDF) or 80 MB (anything
+                else; this also ends an endless pipe).
         """
         limit = MAX_PDF_BYTES if holds_pdf_marker(self.head) else MAX_TEXT_BYTES
         length = len(self.head)
@@ -153,13 +155,13 @@ def _is_keyboard() -> UsageError:
 
 def _too_large(source: str, limit: int) -> DocumentError:
     return DocumentError(
-        f"{label(source)} is larger than {limit // 10**6:,} MB, the most that is read",
+        f"{label(source)} is larger than {limit // 10**6:,} MB, the limit",
         "split it, or give the part that matters",
     )
 
 
 def _cannot_open(source: str, error: OSError | ValueError) -> DocumentError:
-    """The failure to open or read, in words for people."""
+    """The error for a failure to open or read a source."""
     name = label(source)
     if not source:
         return DocumentError("the path is empty", "name a file, or - for standard input")
@@ -169,7 +171,7 @@ def _cannot_open(source: str, error: OSError | ValueError) -> DocumentError:
         return DocumentError(f"{name} does not exist", "check the path and the spelling")
     if isinstance(error, PermissionError):
         return DocumentError(
-            f"{name} may not be read (permission denied)", "check its rights with ls -l"
+            f"{name} may not be read (permission denied)", "check its permissions with ls -l"
         )
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     reason = reason or type(error).__name__

@@ -1,4 +1,4 @@
-"""What is said about pages: which hold no text, which could not be read, and why."""
+"""Word the messages about pages: without text, unreadable, or failed, and why."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 _GLYPH_NAME = re.compile(r"/[A-Za-z]{0,4}\d{1,5}")
 _INLINE_IMAGE = re.compile(rb"(?:^|\s)BI\s")
-_RAW_BYTES = re.compile(r"(?::| starting with)? b['\"].*")  # pypdf quotes the file
+_RAW_BYTES = re.compile(r"(?::| starting with)? b['\"].*")  # pypdf quotes bytes of the file
 _FORCE_OCR = "run OCR over it, e.g. ocrmypdf --force-ocr"
 OCR = "run OCR first, e.g. ocrmypdf"
 _MAX_REASON = 80
 _MAX_SPANS = 12
 _MAX_FORM_DEPTH = 5
-_MIN_JUDGED = 50  # below this many characters a share says little
+_MIN_JUDGED = 50  # below this many characters, a share says little
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, in one printable line that is never empty."""
+    """The reason of an error, in one printable line that is never empty."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, MemoryError):
@@ -36,7 +36,7 @@ def reason(error: BaseException) -> str:
 
 
 def page_list(numbers: Sequence[int]) -> str:
-    """Ascending page numbers for people: `1–3, 5`, cut short after a dozen parts."""
+    """Ascending page numbers as text: `1–3, 5`, truncated after a dozen parts."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -49,7 +49,7 @@ def page_list(numbers: Sequence[int]) -> str:
 
 
 def pages_phrase(numbers: Sequence[int], singular: str = "", plural: str = "") -> str:
-    """`page 2` or `pages 4–6`, and the verb for it."""
+    """`page 2` or `pages 4–6`, followed by the matching verb."""
     if len(numbers) == 1:
         return f"page {numbers[0]}{singular}"
     return f"pages {page_list(numbers)}{plural}"
@@ -66,7 +66,7 @@ def failed_pages(failures: Mapping[int, str]) -> str:
 
 
 def empty_pages(scans: Sequence[int], blanks: Sequence[int]) -> str:
-    """The warning about pages without text: those that show a picture, and the others."""
+    """The warning about pages without text: those that show an image, and the others."""
     parts = []
     if scans:
         parts.append(f"{pages_phrase(scans, ' holds', ' hold')} no text: a scan; {OCR}")
@@ -77,7 +77,7 @@ def empty_pages(scans: Sequence[int], blanks: Sequence[int]) -> str:
 
 
 def garbled_pages(pages: Mapping[int, PageRead]) -> str | None:
-    """The warning about text that is likely garbage, of all pages or of some; None without any."""
+    """The warning about likely garbage in the text of all or some pages; None if there is none."""
     visible = sum(page.visible for page in pages.values())
     named = sum(page.named for page in pages.values())
     odd = sum(page.odd for page in pages.values())
@@ -89,10 +89,10 @@ def garbled_pages(pages: Mapping[int, PageRead]) -> str | None:
 
 
 def count_odd(text: str) -> tuple[int, int, int]:
-    """How many characters of a raw text are visible, spell glyph names, and are odd.
+    """Count the characters of a raw text that are visible, spell glyph names, or are odd.
 
-    Glyph names are `/101/32` or `/g12`; odd are characters that Unicode does not assign, private
-    ones, controls and U+FFFD. Fonts without a usable map to characters yield them.
+    Glyph names look like `/101/32` or `/g12`. Odd characters are unassigned, private, controls or
+    U+FFFD. Fonts without a usable map to characters yield both.
     """
     named = sum(len(match[0]) for match in _GLYPH_NAME.finditer(text))
     visible = {c: n for c, n in Counter(text).items() if not c.isspace()}
@@ -105,17 +105,17 @@ def count_odd(text: str) -> tuple[int, int, int]:
 
 
 def _is_unreadable(visible: int, named: int, odd: int) -> bool:
-    """Whether text of which that much is odd is likely garbage.
+    """Whether text with these counts is likely garbage.
 
-    So it is where more than a half spells glyph names (at a fifth, a table of dates like 12/31/2020
-    would do), or more than a tenth is odd. A text of few characters is given the benefit of the
-    doubt.
+    It is if more than half of it spells glyph names (a fifth would match a table of dates like
+    12/31/2020), or if more than a tenth is odd. A text of few characters is given the benefit of
+    the doubt.
     """
     return visible >= _MIN_JUDGED and (named > 0.5 * visible or odd > 0.1 * visible)
 
 
 def has_image(page: PageObject) -> bool:
-    """Whether a page shows a picture, also inside forms; False where that cannot be found out."""
+    """Whether a page shows an image, also inside forms; False if that cannot be found out."""
     try:
         if _resources_hold_image(page.get("/Resources"), depth=0, seen=set()):
             return True
@@ -127,13 +127,13 @@ def has_image(page: PageObject) -> bool:
 
 
 def _resources_hold_image(resources: Any, depth: int, seen: set[int]) -> bool:
-    """Walk the XObjects of a resource dictionary; PDF objects are untyped by nature."""
+    """Search the XObjects of a resource dictionary; PDF objects have no static types."""
     if resources is None or depth > _MAX_FORM_DEPTH:
         return False
     objects = resources.get_object().get("/XObject")
     for value in () if objects is None else objects.get_object().values():
         item = value.get_object()
-        if id(item) in seen:  # forms may share or hold each other
+        if id(item) in seen:  # forms may share or contain each other
             continue
         seen.add(id(item))
         if item.get("/Subtype") == "/Image":

@@ -1,8 +1,8 @@
-"""The process that reads one document, under limits of memory and time, and tells of it in lines.
+"""The process that parses one document, under limits of memory and time.
 
-Started by `process.py` with `main`: a job in one line on its standard input, then the bytes of the
-document in chunks, each behind its length; messages come back on standard output. A file that
-hangs, exhausts the memory or crashes its reader takes this process along and nothing else.
+`process.py` starts it with `main`. Standard input carries a job in one line, then the bytes of the
+document in chunks, each after its length; messages are written to standard output. A file that
+hangs, exhausts the memory or crashes its parser takes down this process and nothing else.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .messages import (
     encode,
 )
 
-LENGTH_BYTES = 4  # of a chunk, before it; a length of 0 ends the document
+LENGTH_BYTES = 4  # bytes of the length before each chunk; a length of 0 ends the document
 _SPARE_CPU_S = 5
-_PART = 2**18  # characters told at once
+_PART = 2**18  # characters per message
 
 
 def main() -> None:
-    """Read the document of this process's standard input; never returns."""
+    """Read the document on standard input and write messages; never returns."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once and without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once, without a traceback
     out = _claim_stdout()
     job = decode_job(sys.stdin.buffer.readline())
-    out_of_memory = b"\n" + encode(  # made while there is some; half a line may stand before it
+    out_of_memory = b"\n" + encode(  # encoded while there is memory; it may follow half a line
         Stopped(
             f"stopped at {job.limit_bytes // 2**20} MiB of memory",
             "split it, or convert it in another program, e.g. to plain text",
@@ -55,13 +55,13 @@ def main() -> None:
     try:
         data = _receive(sys.stdin.buffer)
         received.set()
-        _tell(job, data, out)
+        _send_results(job, data, out)
     except MemoryError:
         os.write(out, out_of_memory)
-    os._exit(0)  # without the seconds that taking down a large heap costs
+    os._exit(0)  # skips freeing a large heap, which takes seconds
 
 
-def _tell(job: Job, data: bytes, out: int) -> None:
+def _send_results(job: Job, data: bytes, out: int) -> None:
     with os.fdopen(out, "wb", closefd=False) as stream:
 
         def send(message: Message) -> None:
@@ -69,7 +69,7 @@ def _tell(job: Job, data: bytes, out: int) -> None:
             try:
                 stream.write(line)
                 stream.flush()
-            except OSError:  # the parent has gone
+            except OSError:  # the parent is gone
                 os._exit(1)
 
         try:
@@ -80,7 +80,7 @@ def _tell(job: Job, data: bytes, out: int) -> None:
             send(Refused(type(error).__name__, error.message, error.hint))
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 (hostile files find ways into every kind)
+        except Exception as error:  # noqa: BLE001 (hostile files cause exceptions of every kind)
             from .verdict import reason
 
             send(
@@ -93,7 +93,7 @@ def _tell(job: Job, data: bytes, out: int) -> None:
 
 
 def _read(job: Job, data: bytes) -> Iterator[Message]:
-    logging.disable(logging.CRITICAL)  # a bad file makes pypdf log thousands of lines
+    logging.disable(logging.CRITICAL)  # pypdf logs thousands of lines on a bad file
     warnings.simplefilter("ignore")
     if job.format == "PDF":
         from .pdf_pages import read_pages
@@ -120,7 +120,7 @@ def _read_text(job: Job, data: bytes) -> Iterator[Message]:
 
 
 def _claim_stdout() -> int:
-    """A descriptor for messages alone: whatever a library prints goes nowhere."""
+    """A descriptor for messages alone; whatever libraries print to stdout is discarded."""
     out = os.dup(1)
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
@@ -129,26 +129,25 @@ def _claim_stdout() -> int:
 
 
 def _set_limits(job: Job) -> None:
-    os.environ["PATH"] = ""  # pypdf would start jbig2dec to decode pictures, which hold no text
+    os.environ["PATH"] = ""  # pypdf would start jbig2dec to decode images, which hold no text
     try:
         import resource
     except ImportError:  # Windows
         return
     for limit, value in (
         (resource.RLIMIT_AS, job.limit_bytes),
-        (resource.RLIMIT_CPU, int(job.limit_s) + _SPARE_CPU_S),  # where the parent cannot end it
+        (resource.RLIMIT_CPU, int(job.limit_s) + _SPARE_CPU_S),  # if the parent cannot kill it
         (resource.RLIMIT_CORE, 0),
     ):
         _, most = resource.getrlimit(limit)
         lower = value if most == resource.RLIM_INFINITY else min(value, most)
         try:
             resource.setrlimit(limit, (lower, most))
-        except (OSError, ValueError):  # macOS knows RLIMIT_AS and refuses it
+        except (OSError, ValueError):  # macOS has RLIMIT_AS but rejects it
             continue
 
 
 def _receive(stream: BinaryIO) -> bytes:
-    """The document's bytes."""
     received = BytesIO()
     while length := int.from_bytes(stream.read(LENGTH_BYTES), "big"):
         received.write(stream.read(length))
@@ -156,7 +155,7 @@ def _receive(stream: BinaryIO) -> bytes:
 
 
 def _end_with_parent(received: threading.Event) -> None:
-    """End when the parent does: it leaves standard input open for as long as it lives."""
+    """Exit when the parent does: it keeps standard input open for as long as it lives."""
     received.wait()
     sys.stdin.buffer.read(1)
     os._exit(1)

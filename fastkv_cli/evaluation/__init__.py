@@ -1,1 +1,1 @@
-"""Does it still find the answer? Questions, their scores, and what came of them."""
+"""Measure the quality and the speed of compression methods."""

@@ -1,4 +1,4 @@
-"""From the names and budgets that a user gives to the methods to be evaluated."""
+"""Turn the methods and budgets that the user names into arms of an evaluation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | Preset]:
-    """Read `fast,snapkv`: presets, and methods by their names.
+    """Parse `fast,snapkv`: presets and methods by name.
 
     Args:
-        text: the names, with commas between them.
-        needs_rival: whether full alone is nothing to ask for.
+        text: the names, separated by commas.
+        needs_rival: whether full alone is rejected.
 
     Raises:
-        UsageError: when a name is neither, or there is nothing but full where that is no use.
+        UsageError: when a name is unknown, or full is alone although a rival is needed.
     """
     names: list[MethodName | Preset] = []
     for name in (part.strip() for part in text.split(",")):
@@ -42,10 +42,10 @@ def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | P
 def make_arms(
     names: Sequence[MethodName | Preset], budgets: Sequence[Budget], tuning: Tuning
 ) -> list[Arm]:
-    """Each preset as it is, and each method at each budget; full is asked in any case.
+    """Make an arm of each preset, and of each method at each budget; full is always included.
 
     Raises:
-        UsageError: when a budget means nothing to a method.
+        UsageError: when a budget does not apply to a method.
     """
     arms: list[Arm] = []
     for name in names:

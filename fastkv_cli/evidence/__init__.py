@@ -1,6 +1,6 @@
-"""What documents say of an answer: the pages that carry it, and what stands in none of them.
+"""Check answers against documents: which pages support them, and what no page contains.
 
-Pure functions over words; nothing here knows a model.
+Pure functions over words; nothing here uses a model.
 """
 
 from .answered import why_not_found

@@ -1,4 +1,4 @@
-"""Which pages carried an answer: where its words stand together, and where the model looked."""
+"""Find the pages that support an answer: by its words, and by the model's attention."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .words import COMMON, find_words, is_number, keys_of
 
 MAX_CITATIONS = 5
 SNIPPET_CHARACTERS = 200
-_MIN_SHARE = 0.1  # of the answer's words, for a further citation
-# What a word is worth beside its rarity; a number says more than a word, and what the question
-# has too says less: the question's words only tell apart places that hold the answer's.
+_MIN_SHARE = 0.1  # of the weight of all terms, for a further citation
+# Weights of terms besides their rarity. Numbers weigh more than words. Terms that are also in the
+# question weigh less: they only decide between places that have the answer's.
 _NUMBER, _QUESTION, _PAIR = 1.5, 0.5, 0.5
-_SAID = 3.0  # in the choice of the sentence to show, what the answer has and the question has not
-# The model's part in the score; the rest is that of the words. Of 43 right answers, the right page
-# came first for 42 with 0.05 to 0.2, for 39 with 0.4, and for 27 by attention alone.
+_ANSWER_ONLY = 3.0  # weight of terms that only the answer has, in the choice of the snippet
+# Attention's part of the score; the rest is the words'. Of 43 right answers, the right page was
+# ranked first for 42 with 0.05 to 0.2, for 39 with 0.4, and for 27 by attention alone.
 _ATTENTION = 0.1
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=[^\S\n]*+(?:[-*•◦]|\d+[.)])\s)")
@@ -29,17 +29,17 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n{2,}|\n(?=[^\S\n]*+(?:[-*�
 def cite(
     answer: str, question: str, index: Index, attention: Sequence[float] | None = None
 ) -> tuple[Citation, ...]:
-    """The pages that carried an answer, best first; none where its words stand nowhere.
+    """The pages that support an answer, best first; none if its words occur nowhere.
 
-    A page is worth the share of the words of answer and question, by how rare they are, that stand
-    close together on it, and some of the attention that the model paid to it. Further pages count
-    for words of the answer that those before them lack.
+    A page's score is the share of the terms of answer and question, weighted by rarity, that occur
+    close together on it, plus a part of the model's attention to it. Further pages count for the
+    answer's terms that the pages before them lack.
 
     Args:
-        answer: what was said.
-        question: what was asked; nothing for a summary.
+        answer: the answer's text.
+        question: the user's question; empty for a summary.
         index: of the documents.
-        attention: of each block of the index, adding up to 1; None where it was not measured.
+        attention: the share of each block of the index, with sum 1; None if not measured.
     """
     hits, weights = _find_hits(answer, question, index)
     total = sum(weights.values())
@@ -65,14 +65,14 @@ def cite(
 
 
 def _terms(text: str) -> list[str]:
-    """The words of a text that say something, and pairs of words of which one does."""
+    """The content words of a text, and pairs of adjacent words with at least one of them."""
     keys = keys_of(text)
     pairs = [f"{one} {other}" for one, other in pairwise(keys) if not {one, other} <= COMMON]
     return [key for key in keys if key not in COMMON] + pairs
 
 
 def _find_hits(answer: str, question: str, index: Index) -> tuple[list[Hits], dict[str, float]]:
-    """Where in each block a term stands, in words; and what each term is worth."""
+    """The hits of all terms in each block, and the weight of each term."""
     asked, said = set(_terms(question)), set(_terms(answer))
     terms = asked | said
     hits = [block.find(terms) for block in index.blocks]
@@ -88,25 +88,27 @@ def _find_hits(answer: str, question: str, index: Index) -> tuple[list[Hits], di
 def _score(
     hits: Hits, weights: Mapping[str, float], total: float, attention: float | None
 ) -> float:
-    """What a block is worth, 0 to 1."""
-    words = min(most_together(hits, weights) / total, 1.0)  # sums round
+    """A block's score, 0 to 1."""
+    words = min(most_together(hits, weights) / total, 1.0)  # rounding of sums
     return words if attention is None else (1 - _ATTENTION) * words + _ATTENTION * attention
 
 
 def _citation(
     index: Index, at: int, weights: Mapping[str, float], asked: set[str], score: float
 ) -> Citation:
-    """The block as a citation, with the sentence that says what the answer says."""
+    """The citation of a block, with the sentence that supports the answer best."""
     block = index.blocks[at]
     document = index.documents[block.document]
-    worth = {term: weight * (1 if term in asked else _SAID) for term, weight in weights.items()}
+    worth = {
+        term: weight * (1 if term in asked else _ANSWER_ONLY) for term, weight in weights.items()
+    }
     start, snippet = _best_sentence(document.text[block.start : block.end], worth)
     line = document.line_at(block.start + start) if block.page is None else None
     return Citation(document.path, block.page, line, score, snippet)
 
 
 def _best_sentence(text: str, weights: Mapping[str, float]) -> tuple[int, str]:
-    """Where the sentence with the most of the terms begins, and what of it a snippet holds."""
+    """The sentence with the highest weight: where it begins, and the part shown as snippet."""
     ends = [match.start() for match in _SENTENCE_END.finditer(text)]
     spans = list(pairwise([0, *ends, len(text)]))
     start, end = max(spans, key=lambda span: _worth(_terms(text[slice(*span)]), weights))
@@ -120,7 +122,7 @@ def _worth(terms: Iterable[str], weights: Mapping[str, float]) -> float:
 
 
 def _clip(sentence: str, weights: Mapping[str, float]) -> tuple[int, str]:
-    """The part of a sentence that fits a snippet and holds the most, and where it begins."""
+    """The part of a sentence that fits a snippet with the highest weight, and its offset."""
     if len(sentence) <= SNIPPET_CHARACTERS:
         return 0, sentence
     words = list(find_words(sentence))

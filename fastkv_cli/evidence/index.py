@@ -1,4 +1,4 @@
-"""Documents as blocks of normalized words: a page each, or about as many lines."""
+"""An index of documents: blocks of normalized words, each a page or about as many lines."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from itertools import pairwise
 from ..documents import Document
 from .words import keys_of
 
-BLOCK_CHARACTERS = 1500  # of a document without pages; blocks end with a line where one ends
-WINDOW = 60  # words that speak of one thing, more or less: a few sentences
+BLOCK_CHARACTERS = 1500  # in documents without pages; a block ends at a line end if there is one
+WINDOW = 60  # words in a few sentences: terms within this distance are taken to belong together
 
-# Where terms stand in a block, in words: ascending.
+# (position in words, term), by position.
 Hits = list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A page, or some lines of a document that has none.
+    """A page, or some lines of a document without pages.
 
     Attributes:
-        document: which of the documents.
-        page: its number; None where the document has no pages.
-        start, end: the characters of the document's text.
-        stream: the keys of its words, with a blank before, between and behind them.
+        document: the index of its document.
+        page: its number; None if the document has no pages.
+        start, end: its span in the document's text, in characters.
+        keys: the keys of its words, with a space before, between and after them.
     """
 
     document: int
     page: int | None
     start: int
     end: int
-    stream: str
+    keys: str
 
     def holds(self, phrase: str) -> bool:
-        """Whether the keys of a phrase, with blanks between, stand here one after the other."""
-        return f" {phrase} " in self.stream
+        """Whether a phrase, as keys separated by spaces, occurs in this block."""
+        return f" {phrase} " in self.keys
 
     def find(self, terms: Collection[str]) -> Hits:
-        """Where terms stand, keys of words or of two words that follow each other."""
+        """Find terms; a term is the key of a word, or those of two adjacent words."""
         wanted = {word for term in terms for word in term.split()}
-        words = [(at, word) for at, word in enumerate(self.stream.split()) if word in wanted]
+        words = [(at, word) for at, word in enumerate(self.keys.split()) if word in wanted]
         pairs = [
             (at, f"{word} {other}")
             for (at, word), (after, other) in pairwise(words)
@@ -53,39 +53,37 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The blocks of all documents, in order; made in one pass over the text."""
+    """The blocks of all documents, in order; built in one pass over the text."""
 
     documents: tuple[Document, ...]
     blocks: tuple[Block, ...]
     _counts: dict[str, int] = field(default_factory=dict, compare=False)
 
     def count(self, phrase: str) -> int:
-        """In how many blocks a phrase stands."""
+        """The number of blocks that contain a phrase."""
         if phrase not in self._counts:
             self._counts[phrase] = sum(block.holds(phrase) for block in self.blocks)
         return self._counts[phrase]
 
     def holds(self, phrase: str) -> bool:
-        """Whether a phrase stands in a block, or across the end of one."""
+        """Whether a phrase occurs in a block, or across the boundary of two."""
         if self.count(phrase):
             return True
-        return " " in phrase and f" {phrase} " in "".join(
-            block.stream[:-1] for block in self.blocks
-        )
+        return " " in phrase and f" {phrase} " in "".join(block.keys[:-1] for block in self.blocks)
 
     def begins(self, stem: str) -> bool:
-        """Whether a word begins with these letters."""
-        return any(f" {stem}" in block.stream for block in self.blocks)
+        """Whether any word begins with these letters."""
+        return any(f" {stem}" in block.keys for block in self.blocks)
 
     def block_at(self, document: int, character: int) -> int | None:
-        """The number of the block that holds a character; None for a negative one, a heading."""
+        """The number of the block with a character; None if that is negative, as in a heading."""
         place = (document, character)
         at = bisect_right(self.blocks, place, key=lambda block: (block.document, block.start)) - 1
         return at if character >= 0 and at >= 0 and self.blocks[at].document == document else None
 
 
 def index_documents(documents: Sequence[Document]) -> Index:
-    """Read all words of the documents once."""
+    """Build the index."""
     blocks = [
         Block(number, page, start, end, f" {' '.join(keys_of(document.text[start:end]))} ")
         for number, document in enumerate(documents)
@@ -95,7 +93,7 @@ def index_documents(documents: Sequence[Document]) -> Index:
 
 
 def most_together(hits: Hits, weights: Mapping[str, float]) -> float:
-    """The most that different terms are worth together that stand within a window."""
+    """The largest total weight of distinct terms within `WINDOW` words."""
     inside: Counter[str] = Counter()
     best = worth = 0.0
     first = 0
@@ -115,7 +113,7 @@ def most_together(hits: Hits, weights: Mapping[str, float]) -> float:
 
 
 def _cut(document: Document) -> Iterator[tuple[int | None, int, int]]:
-    """The pages of a document, or stretches of its lines."""
+    """Split a document into its pages, or into runs of lines."""
     for page in document.pages:
         yield page.number, page.start, page.end
     start = 0
@@ -123,7 +121,7 @@ def _cut(document: Document) -> Iterator[tuple[int | None, int, int]]:
         end = document.text.find("\n", start + BLOCK_CHARACTERS)
         end = end + 1 if end >= 0 else document.num_characters
         most = start + 2 * BLOCK_CHARACTERS
-        if end > most:  # a line without end is cut between words
+        if end > most:  # a line of excessive length is cut between words
             end = document.text.rfind(" ", start + 1, most) + 1 or most
         yield None, start, end
         start = end

@@ -1,4 +1,4 @@
-"""What an answer says that no document does: numbers, names and quotations."""
+"""Find the numbers, names and quotations of an answer that no document contains."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from .words import Word, find_words, keys_of, spellings
 
 _QUOTED = re.compile(r"“([^“”\n]+)”|„([^“”„\n]+)[“”]|«([^«»\n]+)»|\"([^\"\n]+)\"|`([^`\n]+)`")
 _ELLIPSIS = re.compile(r"\.\.\.|…|\[|\]")
-_LIST_NUMBER = re.compile(  # of an item: in 4.5 and 14:30, and in an answer of "47.", is none
+_LIST_NUMBER = re.compile(  # of a list item; 4.5, 14:30 and an answer of just "47." have none
     r"^[ \t]*[(*#]*\d{1,3}[.):](?=[ \t]+\S|[^\s\d])", re.MULTILINE
 )
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NUMBER_AND_UNIT = re.compile(r"([\d.]*\d)([^\W\d_]+)")
-# What lies between two words where a sentence, a heading or an item of a list begins.
+# Between two words, marks the beginning of a sentence, a heading or a list item.
 _BEGINS = re.compile(r"[.!?:;。！？\n*#•|\"“„«‘`]")
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "sir", "jr"))
-_OUR_OWN = frozenset(keys_of("question answer document summary part note"))  # words of the prompt
-_MIN_STEM, _MIN_BEGINNING = 4, 3  # letters of a name that may have another ending
+_PROMPT_WORDS = frozenset(
+    keys_of("question answer document summary part note")
+)  # words of the prompt
+_MIN_STEM, _MIN_BEGINNING = 4, 3  # letters that must match if endings differ
 
 
 def not_in_document(answer: str, question: str, index: Index) -> list[str]:
-    """The numbers, names and quotations of an answer that no document holds, each once, in order.
+    """The numbers, names and quotations of an answer that no document contains, once and in order.
 
-    The words of the question are the user's and count as known. A name is a capitalized word inside
-    a sentence, or one that is capitalized inside a sentence elsewhere in the answer; languages that
-    capitalize all nouns (German) have theirs left out.
+    Words of the question count as known. A name is a word capitalized inside a sentence, or one
+    capitalized at the start of a sentence and inside another. In languages that capitalize all
+    nouns (German), names are not checked.
     """
     found: dict[str, str] = {}
-    known = set(keys_of(question)) | _OUR_OWN
+    known = set(keys_of(question)) | _PROMPT_WORDS
     spans: list[tuple[int, int]] = []
     asked = f" {' '.join(keys_of(question))} "
     for match in _QUOTED.finditer(answer):
@@ -47,7 +49,7 @@ def not_in_document(answer: str, question: str, index: Index) -> list[str]:
 
 
 def _holds_quotation(index: Index, quoted: str, question: str) -> bool:
-    """Whether every piece of a quotation stands somewhere, what was left out marked with dots."""
+    """Whether every piece of a quotation, split at its omissions, occurs somewhere."""
     pieces = [" ".join(keys_of(piece)) for piece in _ELLIPSIS.split(quoted)]
     return all(index.holds(piece) or f" {piece} " in question for piece in pieces if piece)
 
@@ -55,7 +57,7 @@ def _holds_quotation(index: Index, quoted: str, question: str) -> bool:
 def _missing_runs(
     answer: str, words: list[Word], known: set[str], index: Index
 ) -> Iterator[list[Word]]:
-    """Numbers and names that are nowhere; those of a name that follow each other together."""
+    """Missing numbers and names; adjacent words of a name are returned as one run."""
     names = set() if _capitalizes_nouns(index) else set(_find_names(answer, words))
     list_numbers = [match.span() for match in _LIST_NUMBER.finditer(answer)]
     run: list[Word] = []
@@ -81,7 +83,7 @@ def _missing_runs(
 
 
 def _find_names(answer: str, words: list[Word]) -> Iterator[Word]:
-    """Capitalized words that do not owe it to the place where they stand."""
+    """The words that are capitalized for another reason than their position."""
     inside: list[Word] = []
     first: list[Word] = []
     lines = answer.split("\n")
@@ -102,7 +104,7 @@ def _find_names(answer: str, words: list[Word]) -> Iterator[Word]:
 
 
 def _is_heading(line: str) -> bool:
-    """Whether the words of a line are all capitalized, as in titles."""
+    """Whether all longer words of a line are capitalized, as in titles."""
     if line.rstrip().endswith((".", "!", "?")):
         return False
     long_words = [text for text in _LETTERS.findall(line) if len(text) > 3]
@@ -110,13 +112,13 @@ def _is_heading(line: str) -> bool:
 
 
 def _is_inside(spans: Sequence[tuple[int, int]], at: int) -> bool:
-    """Whether a place lies in one of the spans, which ascend and do not overlap."""
+    """Whether a position is inside one of the spans, which ascend and do not overlap."""
     found = bisect_right(spans, at, key=lambda span: span[0]) - 1
     return found >= 0 and at < spans[found][1]
 
 
 def _holds_number(index: Index, key: str, follower: str, known: set[str]) -> bool:
-    """Whether a number is known: as it stands, in words, or with its unit glued to it or not."""
+    """Whether a number occurs: as it is, in words, or with its unit attached or detached."""
     if key in known or index.holds(key) or index.holds(key + follower):
         return True
     split = _NUMBER_AND_UNIT.fullmatch(key)
@@ -128,7 +130,7 @@ def _holds_number(index: Index, key: str, follower: str, known: set[str]) -> boo
 
 
 def _holds_name(index: Index, key: str, known: set[str]) -> bool:
-    """Whether a name is known, maybe with another ending (America, American; SSL, SSLv3)."""
+    """Whether a name occurs, with any ending (America, American; SSL, SSLv3)."""
     if key in known or index.holds(key):
         return True
     stems = [key[:-cut] for cut in (1, 2, 3) if len(key) - cut >= _MIN_STEM]
@@ -137,5 +139,5 @@ def _holds_name(index: Index, key: str, known: set[str]) -> bool:
 
 
 def _capitalizes_nouns(index: Index) -> bool:
-    """Whether the documents are in German."""
+    """Whether the documents are in German, judged by "und" and "the"."""
     return index.count("und") > index.count("the")

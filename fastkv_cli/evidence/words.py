@@ -1,4 +1,4 @@
-"""Words as they are compared: one spelling for all that a reader takes to be the same."""
+"""Normalize words for comparison: one key for all spellings that readers take as equal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Han and kana stand without blanks between words: each character counts as one.
+# Han and kana are written without spaces between words: each character counts as a word.
 _HAN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(
     rf"[{_HAN}]"
@@ -25,7 +25,7 @@ _POSSESSIVE = re.compile(r"['’]s?$")
 _CARDINALS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
     fourteen fifteen sixteen seventeen eighteen nineteen"""
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-# The second is left out: it is a time, too.
+# "second" is left out: it is a unit of time as well.
 _ORDINALS = """first - third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth
     thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"""
 _NUMBER_WORDS = (
@@ -38,7 +38,7 @@ _SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"))
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a text: what it is compared by, and where it stands, in characters."""
+    """A word of a text: its key, and its span in characters."""
 
     key: str
     start: int
@@ -46,37 +46,37 @@ class Word:
 
     @property
     def is_number(self) -> bool:
-        """Whether it holds a digit, or is a number's name."""
+        """Whether it contains a digit, or is the name of a number."""
         return is_number(self.key)
 
 
 def find_words(text: str) -> Iterator[Word]:
-    """The words of a text in order."""
+    """Yield the words of a text in order."""
     for match in _WORD.finditer(text):
         yield Word(key_of(match[0]), match.start(), match.end())
 
 
 def keys_of(text: str) -> list[str]:
-    """What the words of a text are compared by, in order."""
+    """The keys of the words of a text, in order."""
     return [key_of(match[0]) for match in _WORD.finditer(text)]
 
 
 def is_number(key: str) -> bool:
-    """Whether a key stands for a number, or holds one, as 32k and lz77 do."""
+    """Whether a key is a number or contains a digit, like 32k and lz77."""
     return any(c.isdigit() for c in key)
 
 
 @lru_cache(maxsize=1 << 18)
 def key_of(word: str) -> str:
-    """What a word is compared by.
+    """The normalized form by which a word is compared.
 
-    Case, compatibility forms, thousands separators, possessives and plurals make no difference, nor
-    do the digits of different scripts, nor whether a small number stands in words (one, third).
+    It ignores case, compatibility forms, thousands separators, possessives and plurals, the script
+    of digits, and whether a small number is written as a word (one, third).
     """
-    # Some letters are whole sentences in NFKC (ﷺ is four words); a blank would part the key.
+    # Some letters are phrases in NFKC (ﷺ is four words); a space would split the key.
     plain = "".join(unicodedata.normalize("NFKC", word).casefold().split())
     if any(c.isdigit() for c in plain):
-        plain = "".join(str(unicodedata.decimal(c, c)) for c in plain)  # of any script
+        plain = "".join(str(unicodedata.decimal(c, c)) for c in plain)  # in any script
         plain = _THOUSANDS.sub(lambda match: _NOT_DIGIT.sub("", match[1]), plain)
         plain = _VERSION.sub("", plain, count=1) if plain.startswith("v") else plain
         ordinal = _ORDINAL.fullmatch(plain)
@@ -87,7 +87,7 @@ def key_of(word: str) -> str:
 
 
 def spellings(number: str) -> Iterator[str]:
-    """Other ways to write a number, as keys with blanks between: 200 is `2 hundred` in words."""
+    """Other ways to write a number, as keys separated by spaces: 200 is `2 hundred` in words."""
     if not number.isascii() or not number.isdigit() or len(number) > 12:
         return
     value = int(number)
@@ -99,7 +99,7 @@ def spellings(number: str) -> Iterator[str]:
 
 
 def _in_words(value: int) -> Iterator[str]:
-    """A number as English says it, in keys: small numbers are digits there."""
+    """A number in English words, as keys, in which small numbers are digits."""
     for scale, name in (*_SCALES, (100, "hundred")):
         if value >= scale:
             yield from _in_words(value // scale)
@@ -112,7 +112,7 @@ def _in_words(value: int) -> Iterator[str]:
 
 
 def _singular(word: str) -> str:
-    """An English word without its plural's ending; the same is done to both that are compared."""
+    """Strip an English plural ending; both sides of a comparison are treated the same."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -120,7 +120,7 @@ def _singular(word: str) -> str:
     return word
 
 
-# Words that ask and that join, and those of answers that say no more than that they are one.
+# Function words of questions and answers, and words about answers themselves.
 COMMON = frozenset(
     keys_of(
         """a about according also an and answer are as at based be been between by called can could

@@ -1,6 +1,6 @@
-"""What the tool does with a text: summarize it, or answer from it, whatever its length.
+"""The tasks: summarize a text, or answer questions from it, whatever its length.
 
-Free of torch: the engine is handed in.
+No imports of torch: the engine is passed in.
 """
 
 from .answer_question import ask

@@ -1,4 +1,4 @@
-"""An answer that is shown once its first sentence was looked up in the documents."""
+"""Hold back an answer until its first sentence was checked against the documents."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..evidence import Index, index_documents, why_not_found
 from .sentences import find_sentences
 from .work import Outcome
 
-_MAX_PIECES = 64  # of an answer whose first sentence does not end
-_MAX_GUESS = 200  # characters of it in a warning
+_MAX_PIECES = 64  # checked then, even if the first sentence has not ended
+_MAX_GUESS = 200  # characters of the answer in a warning
 
 
-class Withheld:
-    """Holds an answer back until its first sentence is there, and for good where that cannot be.
+class AnswerGate:
+    """Buffers an answer until its first sentence is checked; suppresses it if unsupported.
 
-    What was shown cannot be taken back, least of all in a pipe, so nothing is before it is known
-    whether the documents can hold it. Behind the first sentence an answer comes as it grows.
+    Output cannot be taken back, least of all in a pipe, so nothing is shown before it is known
+    whether the documents can contain the answer. After the first sentence, pieces pass through.
     """
 
     def __init__(self, question: str, documents: Sequence[Document], *, enabled: bool) -> None:
-        """Hold nothing yet; where not enabled, never do."""
+        """Create a gate; if not enabled, every piece passes through unchecked."""
         self._question, self._documents = question, documents
-        self._is_open = not enabled
+        self._passes_through = not enabled
         self._enabled = enabled
         self._text = ""
         self._num_pieces = 0
@@ -34,29 +34,29 @@ class Withheld:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the documents cannot hold what the answer says."""
+        """Whether the documents cannot contain the answer."""
         return bool(self._reason)
 
     @property
-    def _instead(self) -> str:
-        """What is said in place of an answer that is refused: no more than is known."""
+    def _replacement(self) -> str:
+        """The text shown instead of a refused answer; it claims no more than was found out."""
         return f"No answer found in the document{'s' if len(self._documents) > 1 else ''}."
 
     def push(self, text: str) -> str:
-        """Add some of the answer; gives what may be shown."""
-        if self._is_open:
+        """Add a piece of the answer; returns the text to show."""
+        if self._passes_through:
             return text
         self._text += text
         self._num_pieces += 1
         is_ready = self._num_pieces >= _MAX_PIECES or len(find_sentences(self._text)) > 1
-        return self._judge() if is_ready and not self.is_refused else ""
+        return self._check() if is_ready and not self.is_refused else ""
 
     def end(self) -> str:
-        """The answer is over; gives what may be shown of what was held back."""
-        return "" if self._is_open or self.is_refused else self._judge()
+        """Finish the answer; returns the text still to show."""
+        return "" if self._passes_through or self.is_refused else self._check()
 
     def conclude(self, outcome: Outcome) -> Outcome:
-        """The outcome with what became of the answer."""
+        """Add the result of the check to the outcome."""
         outcome = replace(
             outcome,
             question=self._question,
@@ -71,22 +71,22 @@ class Withheld:
         warning = f"{self._reason}; the model would say: {cut}"
         return replace(
             outcome,
-            generation=replace(outcome.generation, text=self._instead),
+            generation=replace(outcome.generation, text=self._replacement),
             warnings=(warning,),
             reason=self._reason,
             guess=guess,
         )
 
-    def _judge(self) -> str:
-        """What is shown once the first sentence is there: all there is, or something else."""
+    def _check(self) -> str:
+        """Check the first sentence; returns the buffered answer, or its replacement."""
         sentences = find_sentences(self._text)
         if sentences:
             try:
                 self._index = index_documents(self._documents)
                 self._reason = why_not_found(sentences[0].text, self._question, self._index)
-            except Exception as error:  # noqa: BLE001 (a fault of the check costs no answer)
+            except Exception as error:  # noqa: BLE001 (a failing check must not cost the answer)
                 self._failure = error
         if self.is_refused:
-            return self._instead
-        self._is_open = True
+            return self._replacement
+        self._passes_through = True
         return self._text

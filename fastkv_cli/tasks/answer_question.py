@@ -1,4 +1,4 @@
-"""Questions: answered from the whole text where it fits the window, else from its best passages."""
+"""Answer questions from the whole text if it fits the window, else from its best passages."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from statistics import fmean
 from ..engine.generation import Piece
 from ..prompts.prompt import Turn, ask_task, build_scoring_prompt, tokenize_text
 from ..stats import ReadingStats
-from .answer_gate import Withheld
+from .answer_gate import AnswerGate
 from .corpus import Corpus
 from .overlap import word_overlap
 from .parts import open_parts
 from .work import Outcome, Work
 
-# A part is scored at once. Short parts cost less attention, and their scores, each a share of the
-# attention of its own part, compare well because all parts are about equally long.
+# A part is scored in one prefill. Short parts cost less attention, and their scores, each a share
+# of the attention within its part, are comparable because all parts are about equally long.
 PART_TOKENS = 2048
 PASSAGE_TOKENS = 256
-# What is answered from: enough for the answer to be among it, little enough for a small model, and
-# more where the window is larger. Measured with the embedded model on 24 facts planted in a text of
-# 150,000 tokens: 21 answers from two passages of 256 tokens (as many as from the right page alone),
-# 18 from four of them, 14 from 16 of 128.
+# Tokens to answer from: enough to contain the answer, few enough for a small model, and more for a
+# larger window. Measured with the embedded model on 24 facts planted in a text of 150,000 tokens:
+# 21 answers from two passages of 256 tokens (as many as from the right page alone), 18 from four
+# passages of 256, 14 from 16 of 128.
 _ANSWER_TOKENS, _ANSWER_SHARE = 512, 1 / 16
 _GAP = "\n\n[…]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Some tokens of the text, and what speaks for answering from them."""
+    """A span of tokens of the text, and its score."""
 
     span: slice
     score: float
 
     @property
     def num_tokens(self) -> int:
-        """How long it is."""
         return int(self.span.stop - self.span.start)
 
 
 def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
-    A text beyond the window is read up to the TSP layer, and answered from the passages that the
-    question looks at most. Where the work is to be checked, the answer is held back until its first
-    sentence is there, and for good where no document can hold that. Passages are chosen by the
-    question alone. Of a conversation, the oldest turns are left out where the window is too small.
+    A text longer than the window is prefilled in parts up to the TSP layer, and answered from the
+    passages with the most attention from the question. If `work.check` is set, the answer is held
+    back until its first sentence is complete, and suppressed if no document can contain that.
+    Passages are chosen by the question alone, without the conversation. If the window is too small
+    for a conversation, its oldest turns are left out.
 
     Raises:
         ContextError: when the question leaves no room for text.
@@ -69,27 +69,27 @@ def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Pie
         token_ids = [corpus.token_ids[at] if at >= 0 else next(marks) for at in sources]
         label = "reading the best passages"
     kept = work.window.keep_turns(task, history, len(token_ids))
-    withheld = Withheld(question, corpus.documents, enabled=work.check)
+    gate = AnswerGate(question, corpus.documents, enabled=work.check)
     events = work.answer(
         token_ids,
         task,
         label,
         reading,
-        until=lambda: withheld.is_refused,
+        until=lambda: gate.is_refused,
         sources=sources,
         recurs=reading.parts == 1,
         history=kept,
     )
     for event in events:
-        shown = withheld.push(event.text) if isinstance(event, Piece) else withheld.end()
+        shown = gate.push(event.text) if isinstance(event, Piece) else gate.end()
         if shown:
             yield Piece(shown)
         if isinstance(event, Outcome):
-            yield _tell_left_out(withheld.conclude(event), len(history) - len(kept))
+            yield _warn_of_left_out(gate.conclude(event), len(history) - len(kept))
 
 
-def _tell_left_out(outcome: Outcome, num_turns: int) -> Outcome:
-    """The outcome with a warning of turns that are left out, if any are."""
+def _warn_of_left_out(outcome: Outcome, num_turns: int) -> Outcome:
+    """Add a warning about the turns of the conversation that were left out, if any."""
     if not num_turns:
         return outcome
     turns = "turn no longer fits" if num_turns == 1 else f"{num_turns} turns no longer fit"
@@ -101,7 +101,7 @@ def _tell_left_out(outcome: Outcome, num_turns: int) -> Outcome:
 def _find_passages(
     work: Work, question: str, room: int, gap_tokens: int
 ) -> tuple[list[Passage], ReadingStats]:
-    """The passages of a long text that the question looks at most, in the order of the text."""
+    """The passages of a long text that best match the question, in text order."""
     started = time.perf_counter()
     parts = split_to_score(work.corpus, room)
     passages = rank_passages(work, question, score_passages(work, question, parts))
@@ -117,21 +117,20 @@ def _find_passages(
 
 
 def answer_tokens(room: int) -> int:
-    """How many tokens of passages a question is answered from; `room` fit the window."""
+    """The number of tokens of passages to answer from, if `room` tokens fit the window."""
     return min(max(_ANSWER_TOKENS, round(room * _ANSWER_SHARE)), room)
 
 
 def split_to_score(corpus: Corpus, room: int) -> list[slice]:
-    """The parts of a text that are scored one by one; `room` tokens fit the window."""
+    """The parts of a text to score one by one, if `room` tokens fit the window."""
     return corpus.split(min(PART_TOKENS, room))
 
 
 def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Passage]:
-    """Read parts up to the TSP layer, with the question as the observation window.
+    """Prefill parts up to the TSP layer, with the question as the observation window.
 
     Returns:
-        All passages of the parts, in the order of the text, with the attention that the question
-        paid to them on average.
+        All passages of the parts, in text order, scored by the mean attention from the question.
     """
     corpus = work.corpus
     frame, window = build_scoring_prompt(work.tokenizer, [], question)
@@ -149,7 +148,7 @@ def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Pa
 def _score_part(
     work: Work, question: str, part: slice, spans: Sequence[slice], label: str
 ) -> dict[str, list[float]]:
-    """The mean score of the tokens of each span of a part."""
+    """The mean attention score of each span of a part."""
     work.on_progress(label, part.start, work.corpus.num_tokens)
     prompt, window = build_scoring_prompt(work.tokenizer, work.corpus.token_ids[part], question)
     scores = work.engine.score(
@@ -164,24 +163,24 @@ def _score_part(
 
 
 def rank_passages(work: Work, question: str, passages: Sequence[Passage]) -> list[Passage]:
-    """Let the question's words count as much as the model's attention.
+    """Score passages by attention and by word overlap, with equal weight.
 
-    Each is taken as a share of its highest value. Attention finds what is said in other words, the
-    words find names and numbers; of 30 questions on six texts, 17 had the answer in the passage
-    that attention put first, 20 in the one that both did, and 26 and 28 in the first five.
+    Each is scaled to a maximum of 1. Attention finds paraphrases, words find names and numbers. Of
+    30 questions on six texts, attention alone ranked the passage with the answer first for 17, both
+    together for 20; among the first five it was for 26 and 28.
     """
     texts = [work.tokenizer.decode(work.corpus.token_ids[passage.span]) for passage in passages]
     overlap = word_overlap(question, texts)
-    most_looked_at = max(passage.score for passage in passages) or 1.0
-    most_shared = max(overlap) or 1.0
+    highest_score = max(passage.score for passage in passages) or 1.0
+    highest_overlap = max(overlap) or 1.0
     return [
-        replace(passage, score=passage.score / most_looked_at + shared / most_shared)
+        replace(passage, score=passage.score / highest_score + shared / highest_overlap)
         for passage, shared in zip(passages, overlap, strict=True)
     ]
 
 
 def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: int) -> list[Passage]:
-    """The passages with the highest scores that fit, in the order of the text."""
+    """The passages with the highest scores that fit, in text order."""
     chosen, left = [], max_tokens
     for passage in sorted(passages, key=lambda passage: passage.score, reverse=True):
         if passage.num_tokens + gap_tokens <= left:
@@ -191,7 +190,7 @@ def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: in
 
 
 def _join(passages: Sequence[Passage], gap_tokens: int) -> list[int]:
-    """The passages' tokens by their places in the text; -1 for a mark where text was left out."""
+    """The passages' token positions in the text; -1 for tokens of an omission mark."""
     joined: list[int] = []
     end = 0
     for passage in passages:

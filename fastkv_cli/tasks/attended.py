@@ -1,4 +1,4 @@
-"""What the documents say of an answer: worked out once it is there, so that it delays nothing."""
+"""Find the evidence for an answer; runs after the answer, so that it delays nothing."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ from .corpus import Corpus
 if TYPE_CHECKING:
     from .work import Outcome
 
-_MOST_LOOKED_AT = 50  # tokens; the attention to all others is much the same everywhere
+_NUM_ATTENDED = 50  # tokens; the attention to all others is nearly uniform
 
 
-def most_looked_at(
-    scores: Sequence[float], sources: Sequence[int]
-) -> tuple[tuple[int, float], ...]:
-    """The tokens of the corpus with the highest scores, the highest first.
+def most_attended(scores: Sequence[float], sources: Sequence[int]) -> tuple[tuple[int, float], ...]:
+    """The tokens of the corpus with the highest attention scores, highest first.
 
     Args:
-        scores: of the tokens of a prompt's text, as far as they have any.
-        sources: which token of the corpus each of them is, below 0 for none.
+        scores: of the prompt's text tokens; may be shorter than the text.
+        sources: the position of each of them in the corpus, negative for none.
     """
     pairs = zip(scores, sources, strict=False)
-    best = nlargest(_MOST_LOOKED_AT, (pair for pair in pairs if pair[1] >= 0))
+    best = nlargest(_NUM_ATTENDED, (pair for pair in pairs if pair[1] >= 0))
     return tuple((source, score) for score, source in best)
 
 
 def gather_evidence(outcome: Outcome, corpus: Corpus, *, check: bool) -> Evidence:
-    """Which pages carried an answer, and, where that is to be checked, what stands in none."""
+    """Collect the citations of an answer and, if `check` is set, its unsupported claims."""
     index = outcome.index or index_documents(corpus.documents)
-    attention = share_attention(outcome.looked_at, corpus, index) if outcome.looked_at else None
+    attention = share_attention(outcome.attended, corpus, index) if outcome.attended else None
     answer, question = outcome.generation.text, outcome.question
     if outcome.found is False:
         return Evidence((), (), found=False, reason=outcome.reason, guess=outcome.guess)
@@ -45,15 +43,15 @@ def gather_evidence(outcome: Outcome, corpus: Corpus, *, check: bool) -> Evidenc
 
 
 def share_attention(
-    looked_at: Sequence[tuple[int, float]], corpus: Corpus, index: Index
+    attended: Sequence[tuple[int, float]], corpus: Corpus, index: Index
 ) -> list[float]:
-    """How the tokens that the model looked at spread over the blocks of an index.
+    """Distribute the attention to the most attended tokens over the blocks of an index.
 
     Returns:
-        A share for each block; they add up to 1, or are all 0 where no token lies in any.
+        A share for each block, with sum 1, or all 0 if no token is in any block.
     """
     sums = [0.0] * len(index.blocks)
-    for token, score in looked_at:
+    for token, score in attended:
         block = index.block_at(*corpus.place_of(token))
         if block is not None:
             sums[block] += max(score, 0.0)

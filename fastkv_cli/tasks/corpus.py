@@ -1,4 +1,4 @@
-"""Documents as one run of tokens, and where it may be cut."""
+"""Documents joined to one sequence of tokens, and the positions where it may be split."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..prompts.prompt import tokenize_document
 from ..stats import DocumentStats
 from .text_limits import TextLimits
 
-# Where a text may be cut, best first: between documents and pages, paragraphs, lines, sentences,
-# words. A higher rank wins over a more even cut.
+# Where a text may be split, best first: between documents and pages, paragraphs, lines, sentences,
+# words. A better rank is preferred over parts of more even length.
 _PARAGRAPH = re.compile(r"\n{2,}")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s")
@@ -32,12 +32,13 @@ class Corpus:
     """The documents of a run, joined.
 
     Attributes:
-        documents: as they were read, in order.
-        token_ids: all tokens, headings between documents counted in.
-        starts: per token, where it begins in its document's text, in characters; in a heading,
-            which belongs to no text, below 0.
+        documents: in order.
+        token_ids: all tokens, including those of headings between documents.
+        starts: for each token, the character of its document's text at which it begins; negative
+            in a heading, which is not part of any text.
         spans: the tokens of each document.
-        cuts: per rank, best first, the token indices at which the text may be cut, ascending.
+        cuts: for each rank, best first, the token positions before which the text may be split,
+            ascending.
     """
 
     documents: tuple[Document, ...]
@@ -53,7 +54,7 @@ class Corpus:
 
     @property
     def stats(self) -> tuple[DocumentStats, ...]:
-        """What was read of each document."""
+        """Statistics of each document."""
         return tuple(
             DocumentStats(
                 path=document.path,
@@ -70,15 +71,15 @@ class Corpus:
         )
 
     def place_of(self, token: int) -> tuple[int, int]:
-        """Where a token stands: the number of its document, and the character of its text."""
+        """The index of a token's document, and the character of its text."""
         return bisect_right(self.spans, token, key=lambda span: span.start) - 1, self.starts[token]
 
     def split(self, max_tokens: int, span: slice | None = None) -> list[slice]:
-        """Cut into parts of at most `max_tokens`, about equally long, at the best places.
+        """Split into parts of at most `max_tokens`, about equally long, at the best positions.
 
         Args:
-            max_tokens: the most tokens of a part, 1 or more.
-            span: the tokens to cut; None is all of them.
+            max_tokens: the maximum length of a part, 1 or more.
+            span: the tokens to split; None for all.
         """
         start, stop = (span.start, span.stop) if span else (0, self.num_tokens)
         parts = []
@@ -92,7 +93,7 @@ class Corpus:
         return parts
 
     def _best_cut(self, low: int, wanted: int, high: int) -> int:
-        """The cut of the best rank in (low, high], nearest to the wanted place."""
+        """The cut of the best rank in (low, high], nearest to the wanted position."""
         for cuts in self.cuts:
             inside = cuts[bisect_left(cuts, low + 1) : bisect_left(cuts, high + 1)]
             if inside:
@@ -103,17 +104,17 @@ class Corpus:
 def join_documents(
     documents: Sequence[Document], tokenizer: Any, limit_s: float | None = None
 ) -> Corpus:
-    """Tokenize documents one after the other; several are each named by a heading.
+    """Tokenize documents and join them; if there are several, a heading names each.
 
-    Lines of their own that look like one are disarmed.
+    Lines of the documents that look like such a heading are disarmed.
 
     Args:
-        documents: as they were read.
+        documents: in order.
         tokenizer: a fast tokenizer of transformers.
-        limit_s: seconds for each document, reading it counted in; None is no limit.
+        limit_s: time limit in seconds for each document, including reading it; None for no limit.
 
     Raises:
-        DocumentError: when the time of a document is up.
+        DocumentError: when the time limit of a document is exceeded.
         OutOfMemoryError: when there is not enough memory for it.
     """
     token_ids, starts = array("i"), array("i")
@@ -147,18 +148,18 @@ def _find_cuts(
     found: array[int],
     check: Callable[[], None],
 ) -> None:
-    """Add the tokens before which the text may be cut, ascending.
+    """Find the tokens before which the text may be split, ascending.
 
-    A gap is a run of white space, from its first character to the one behind it. A tokenizer may
-    put the space at the head of the next word, so a cut lies at the last token that begins in the
-    gap or at its end; a gap inside a token is none. Where several tokens make up one character,
-    they begin at the same place, and the cut is before the first.
+    A gap is a run of white space, from its first character to the character after it. A tokenizer
+    may attach the space to the next word, so the cut is at the last token that begins in the gap or
+    at its end; a gap inside a token has none. If several tokens make up one character, they begin
+    at the same position, and the cut is before the first.
 
     Args:
         starts: where each token begins; ascending from `base` on.
         base: the first token of the document.
-        gaps: (first, last) places for a cut, in characters, ascending.
-        found: takes the tokens.
+        gaps: (first, last) characters of each gap, ascending.
+        found: the tokens are appended here.
         check: called now and then; may raise.
     """
     import numpy as np

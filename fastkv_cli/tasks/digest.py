@@ -1,7 +1,7 @@
-"""A summary made of notes on the parts of a text: which of their sentences to take, in order.
+"""Build a summary from notes on the parts of a text: select sentences, and keep their order.
 
-A small model takes notes on a page or two well, but makes little of forty notes: it repeats their
-labels, invents, or gives up. So the notes' own sentences are chosen from, by what can be checked.
+A small model takes good notes on a page or two, but fails on forty notes: it repeats their labels,
+invents, or gives up. So the notes' own sentences are selected by criteria that can be checked.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from ..config import SUMMARY_SENTENCES, Length
 from ..evidence.words import is_number, keys_of
 from .sentences import Sentence, find_sentences, join_sentences
 
-_MIN_SUPPORT = 0.6  # of a sentence's words, in the part that it is about
-_MIN_CONTENT, _MAX_CONTENT = 3, 15  # words that say something; more earn a sentence nothing
+_MIN_SUPPORT = 0.6  # of a sentence's words, in the part it is about
+_MIN_CONTENT, _MAX_CONTENT = 3, 15  # content words: minimum, and maximum that adds to a score
 _MAX_WORDS = 60
-_TOO_CLOSE = 0.6  # of the words of the shorter of two sentences
+_TOO_CLOSE = 0.6  # of the content words of the shorter of two sentences
 _PARAGRAPHS = 5  # of a long summary
 
 
@@ -26,8 +26,8 @@ class Candidate:
 
     Attributes:
         place: the number of the part, and of the sentence in its note.
-        sentence: itself.
-        score: how much it says that stands in the part.
+        sentence: the sentence.
+        score: supported share of its content words, times their number (at most 15).
     """
 
     place: tuple[int, int]
@@ -35,19 +35,19 @@ class Candidate:
     score: float
 
     def is_close_to(self, other: Candidate) -> bool:
-        """Whether both speak of the same."""
+        """Whether both are about the same thing."""
         mine, theirs = self.sentence.content, other.sentence.content
         return len(mine & theirs) > _TOO_CLOSE * min(len(mine), len(theirs))
 
 
 def find_candidates(notes: Sequence[str], parts: Sequence[str]) -> list[Candidate]:
-    """The sentences of the notes that say something, and something that stands in their part.
+    """The sentences of the notes that have content, supported by their part.
 
-    Left out are items of lists, sentences cut short, those that speak of the document and not of
-    what it says, and those with a number, or too many words, that the part does not have.
+    Rejected are list items, truncated sentences, sentences about the document instead of its
+    content, and those with a number, or too many words, not found in the part.
 
     Args:
-        notes: on the parts, in their order.
+        notes: on the parts, in order.
         parts: the texts of the parts.
     """
     found = []
@@ -63,7 +63,7 @@ def find_candidates(notes: Sequence[str], parts: Sequence[str]) -> list[Candidat
 
 
 def support_of(sentence: Sentence, known: set[str]) -> float:
-    """The share of a sentence's words that are known, 0 to 1; 0 where a number is not."""
+    """The share of a sentence's content words that are known, 0 to 1; 0 if a number is not."""
     content = sentence.content
     missing = content - known
     if not content or any(map(is_number, missing)):
@@ -72,10 +72,10 @@ def support_of(sentence: Sentence, known: set[str]) -> float:
 
 
 def choose(candidates: Sequence[Candidate], num_parts: int, most: int) -> list[Candidate]:
-    """Up to `most` sentences that differ, spread evenly over the parts, in the order of the text.
+    """Up to `most` different sentences, spread evenly over the parts, in text order.
 
-    The parts are put into as many groups as sentences are wanted; each group gives its best one,
-    and where some have none, others give their second.
+    The parts form as many groups as there are sentences wanted. Each group contributes its best
+    sentence; if some have none, others contribute their second.
     """
     num_groups = max(min(most, num_parts), 1)
     best_first = sorted(candidates, key=lambda candidate: -candidate.score)
@@ -94,7 +94,7 @@ def choose(candidates: Sequence[Candidate], num_parts: int, most: int) -> list[C
 
 
 def write(chosen: Sequence[Candidate], num_parts: int, length: Length) -> str:
-    """The sentences as one paragraph; a long summary as several, each of neighbouring parts."""
+    """Join the sentences to one paragraph; for a long summary, one per group of adjacent parts."""
     num_paragraphs = min(_PARAGRAPHS, num_parts) if length is Length.LONG else 1
     sentences: list[Sentence] = []
     last = 0
@@ -105,11 +105,11 @@ def write(chosen: Sequence[Candidate], num_parts: int, length: Length) -> str:
     return join_sentences(sentences)
 
 
-def holds_up(summary: Sequence[Sentence], chosen: Sequence[Candidate], length: Length) -> bool:
-    """Whether what a model made of chosen sentences is a summary of them.
+def is_faithful(summary: Sequence[Sentence], chosen: Sequence[Candidate], length: Length) -> bool:
+    """Whether a model's summary of the chosen sentences can be trusted.
 
-    It is as long as asked for, in whole sentences, says of each nothing but what stands there, and
-    keeps their order.
+    It must have the length asked for, in whole sentences that are supported by the chosen ones and
+    keep their order.
     """
     least, most = SUMMARY_SENTENCES[length]
     if not least <= len(summary) <= most:

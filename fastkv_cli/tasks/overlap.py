@@ -1,4 +1,4 @@
-"""How many of a question's words passages have, the rare ones counting more."""
+"""Score passages by the words they share with a question (BM25)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 from ..evidence.words import keys_of
 
-_SATURATION, _LENGTH_SHARE = 1.2, 0.75  # k1 and b, as they are commonly set
+_SATURATION, _LENGTH_SHARE = 1.2, 0.75  # k1 and b, at their usual values
 
 
 def word_overlap(question: str, passages: Sequence[str]) -> list[float]:
     """Okapi BM25 (Robertson and Zaragoza, 2009) of each passage, 0 or more.
 
-    Words are compared as `evidence.words` spells them: case, plurals and ways to write a number
-    make no difference.
+    Words are compared by their keys in `evidence.words`, which ignore case, plurals and spellings
+    of numbers.
     """
     wanted = set(keys_of(question))
     counts, lengths = [], []
-    for passage in passages:  # all words of a long text would take ten times its memory
+    for passage in passages:  # a list of all words would take ten times the text's memory
         keys = keys_of(passage)
         counts.append(Counter(key for key in keys if key in wanted))
         lengths.append(len(keys))

@@ -1,4 +1,4 @@
-"""What was made of the parts of a long text, kept while a run is at work, so that it can go on."""
+"""Save the results of the parts of a long text during a run, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from ..engine.methods import Method
     from .work import Work
 
-KIND = "parts"  # of their journals
+KIND = "parts"  # the kind of their journals
 MAX_AGE_S = 30 * 24 * 3600.0
-NOTHING_KEPT = "nothing is kept of an earlier run with this text and these settings: a fresh start"
+NOTHING_KEPT = (
+    "no parts are kept from an earlier run with this text and these settings: starting over"
+)
 NOTHING_TO_RESUME = "the text was read in one go: there was nothing to resume"
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class PartStore:
-    """Keeps a result for each part until the run has ended well.
+    """Saves a result for each part until the run has finished.
 
-    Trouble with the disk is told once and costs no answer: the run then goes on without keeping.
+    A disk error is reported once and does not end the run, which then continues without saving.
     Use as a context manager.
 
     Attributes:
-        num_resumed: parts that were taken from an earlier run.
+        num_resumed: parts taken from an earlier run.
         is_open: whether the text was long enough for parts.
     """
 
@@ -40,16 +42,16 @@ class PartStore:
         *,
         enabled: bool,
         resume: bool = False,
-        warn: Tell = lambda _: None,
-        note: Tell = lambda _: None,
+        warn: Report = lambda _: None,
+        note: Report = lambda _: None,
     ) -> None:
         """Set up; nothing is read or written before `open`.
 
         Args:
-            enabled: whether anything is kept at all.
-            resume: whether to go on from what an earlier run kept.
-            warn: told what went wrong, on one line.
-            note: told what a user may want to know, on one line.
+            enabled: whether anything is saved at all.
+            resume: whether to use the results of an earlier run.
+            warn: called with a problem, as one line.
+            note: called with other information for the user, as one line.
         """
         self._enabled, self._resume = enabled, resume
         self._warn, self._note = warn, note
@@ -61,11 +63,11 @@ class PartStore:
         self.is_open = False
 
     def open(self, settings: Mapping[str, Any], keys: Sequence[str]) -> None:
-        """Find what an earlier run kept.
+        """Load the results of an earlier run, if there are any.
 
         Args:
-            settings: all that the results depend on, as JSON can hold it.
-            keys: of the parts that the text was cut into.
+            settings: everything that the results depend on, as JSON values.
+            keys: of the parts of the text.
         """
         self.is_open, self._keys = True, keys
         if not self._enabled:
@@ -73,7 +75,9 @@ class PartStore:
         try:
             journal = self._stack.enter_context(Journal(KIND, settings))
         except UsageError:
-            self._warn("another process is at the same text and task: this one keeps no parts")
+            self._warn(
+                "another process is working on the same text and task: this run saves no parts"
+            )
             return
         except OutputError as error:
             self._stop(error)
@@ -84,18 +88,18 @@ class PartStore:
         if self._resume:
             self._earlier = dict(journal.results)
             if journal.num_damaged:
-                self._warn("some of what was kept is damaged: those parts are read again")
+                self._warn("some saved parts are damaged: they are processed again")
             elif not kept:
                 self._note(NOTHING_KEPT)
         elif kept:
             self._note(f"{kept} of {len(keys)} parts are kept from an earlier run: see --resume")
 
     def once(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What an earlier run kept under a key, else what `make` makes, which is kept.
+        """Return the saved result of an earlier run, else compute and save it.
 
         Args:
             key: of a part, or of another step of the task.
-            make: gives what JSON can hold.
+            make: computes the result, as JSON values.
         """
         if key in self._earlier:
             self.num_resumed += key in self._keys
@@ -109,14 +113,14 @@ class PartStore:
         return result
 
     def finish(self) -> None:
-        """The run has ended well and needs nothing of it any more."""
+        """Remove the saved results, as the run has finished."""
         if self._journal is not None:
-            with suppress(OSError):  # a folder that can no longer be written
+            with suppress(OSError):  # the folder may no longer be writable
                 self._journal.finish()
 
     @property
     def kept(self) -> str:
-        """What the next run could go on from, as `12 of 40 parts are kept`; or nothing."""
+        """What a next run could resume from, as `12 of 40 parts are kept`; empty if nothing."""
         number = self._num_kept
         return f"{number} of {len(self._keys)} parts are kept" if number else ""
 
@@ -137,7 +141,7 @@ class PartStore:
         self._stack.close()
 
     def _stop(self, error: OutputError) -> None:
-        """Go on without keeping anything more; what is on disk stays there."""
+        """Stop saving; results on disk are left there."""
         self._warn(f"the run cannot be resumed from here on: {error.message}")
         self._enabled = False
 
@@ -145,14 +149,14 @@ class PartStore:
 def open_parts(
     work: Work, task: str, parts: Sequence[slice], method: Method, frame_ids: Sequence[int]
 ) -> list[str]:
-    """Open the work's store for a text in parts; gives their keys.
+    """Open the work's store for a text in parts; returns the keys of the parts.
 
     Args:
         work: its store, model, text and sampling.
-        task: a name for what is made of a part.
-        parts: the tokens of each.
-        method: how a part's prompt is compressed.
-        frame_ids: the prompt around a part.
+        task: a name for the result of a part.
+        parts: the tokens of each part.
+        method: the compression method for a part's prompt.
+        frame_ids: the tokens of the prompt around a part.
     """
     keys = [f"{part.start}-{part.stop}" for part in parts]
     loaded, weights = work.engine.loaded, work.engine.decode_weights

@@ -1,4 +1,4 @@
-"""How a text would go through the model, told before any of it does."""
+"""Predict how a text will be processed, before the model runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .work import Window
 
 
 def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> ReadingForecast:
-    """Of `ask`, for that of one or more questions that leaves the least room for text.
+    """The forecast of `ask`, for the question of a run that leaves the least room for text.
 
     Raises:
         ContextError: when it leaves none.
     """
     room = min(window.room(ask_task(question), corpus.num_tokens) for question in questions)
     if corpus.num_tokens <= room:
-        return _at_once(corpus, window, room)
+        return _in_one_prompt(corpus, window, room)
     parts = split_to_score(corpus, room)
     used = answer_tokens(room)
     way = f"scored, and answered from the best {used:,} tokens"
@@ -29,21 +29,21 @@ def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> Re
 
 
 def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingForecast:
-    """Of `summarize`.
+    """The forecast of `summarize`.
 
     Raises:
         ContextError: when the window leaves no room for text.
     """
     room = window.room(SUMMARY_TASKS[length], corpus.num_tokens)
     if corpus.num_tokens <= room:
-        return _at_once(corpus, window, room)
+        return _in_one_prompt(corpus, window, room)
     room = window.room(PART_TASK, corpus.num_tokens)
     parts = split_to_note(corpus, room)
     way = "a note taken on each, and the summary made of those"
     return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
 
 
-def _at_once(corpus: Corpus, window: Window, room: int) -> ReadingForecast:
+def _in_one_prompt(corpus: Corpus, window: Window, room: int) -> ReadingForecast:
     return ReadingForecast(corpus.num_tokens, 1, window.size - room + corpus.num_tokens)
 
 

@@ -1,4 +1,4 @@
-"""Sentences of a summary as a model writes them: whole, each once, no more than asked for."""
+"""Split a model's output into sentences: whole, without repetitions, up to a maximum number."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import cached_property
 
 from ..evidence.words import keys_of
 
-# What ends a sentence: its mark, with white space behind it where the script has any; an empty
-# line; the end of a line before an item of a list.
+# What ends a sentence: its end mark, followed by white space in scripts that use it; an empty line;
+# a line end before a list item.
 _TAG = r"</?[a-zA-Z][^<>]*>"
 _END = re.compile(
     rf"(?<![.!?…])[.!?…]++[\"”’»)\]]*+(?:{_TAG})*+(?=\s++(\S))|[。！？][”’」』）]*+"
@@ -21,9 +21,9 @@ _ABBREVIATIONS = frozenset("mr mrs ms dr prof st vs e.g i.e cf fig sec no vol pp
 _LAST_WORD = re.compile(r"[^\s(\[“\"<>]+\Z")
 _EMPTY_LINE = re.compile(r"\n[ \t]*+\n")
 _WHOLE_TAG = re.compile(_TAG)
-_LOOK_BACK = 1000  # characters before a new piece in which a sentence may have come to its end
-_MAX_LAST_WORD = 64  # characters looked at before a mark; of a longer word the end
-# Words that say nothing of a text in particular: of English, and of what summaries are made of.
+_LOOKBACK = 1000  # characters before a new piece in which a sentence may have ended
+_MAX_LAST_WORD = 64  # characters examined before a mark; of a longer word only the end
+# Words without content: common English words, and those typical of summaries.
 GENERIC = frozenset(
     keys_of(
         """a an the this that these those it its he she they them their his her we our you your i
@@ -36,19 +36,19 @@ GENERIC = frozenset(
         provide section several story summarize summary text various first second finally"""
     )
 )
-_CLOSED = re.compile(r"[。！？][”’」』）]*+\Z")  # no blank stands behind such a mark
-_SAME_SHARE = 0.8  # of the words of two sentences that say the same
-_MIN_WORDS = 4  # shorter ones may come again: "Yes, it is."
+_CLOSED = re.compile(r"[。！？][”’」』）]*+\Z")  # no space follows these marks
+_SAME_SHARE = 0.8  # of the words of two sentences that repeat each other
+_MIN_WORDS = 4  # shorter ones may be repeated: "Yes, it is."
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence, an item of a list, or a heading, on one line.
+    """A sentence, a list item, or a heading, on one line.
 
     Attributes:
-        text: without white space around it.
+        text: without surrounding white space.
         is_whole: whether it ends with a full stop or the like.
-        begins_paragraph: whether an empty line stands before it.
+        begins_paragraph: whether an empty line precedes it.
     """
 
     text: str
@@ -57,21 +57,20 @@ class Sentence:
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Its words, as words are compared."""
+        """The comparison keys of its words."""
         return tuple(keys_of(self.text))
 
     @cached_property
     def content(self) -> frozenset[str]:
-        """Those of its words that say something."""
+        """The keys of its content words."""
         return frozenset(self.keys) - GENERIC
 
     @property
     def is_item(self) -> bool:
-        """Whether it is an item of a list."""
         return _ITEM.match(self.text) is not None
 
     def repeats(self, other: Sentence) -> bool:
-        """Whether it says what another one says, in nearly the same words."""
+        """Whether it says the same as another sentence in nearly the same words."""
         mine, theirs = set(self.keys), set(other.keys)
         if len(mine) < _MIN_WORDS:
             return self.keys == other.keys and len(mine) > 1
@@ -79,44 +78,44 @@ class Sentence:
 
 
 def find_sentences(text: str) -> list[Sentence]:
-    """The sentences of a text, in order; the last may be cut short."""
-    cutter = _Cutter()
+    """The sentences of a text, in order; the last may be truncated."""
+    cutter = _SentenceSplitter()
     return [*cutter.push(text), *cutter.rest()]
 
 
 def join_sentences(sentences: Sequence[Sentence]) -> str:
-    """One text of them."""
+    """Join sentences to one text."""
     pairs = zip([None, *sentences], sentences, strict=False)
     return "".join(_gap(before, sentence) + sentence.text for before, sentence in pairs)
 
 
 class SentenceFilter:
-    """Lets an answer through a sentence at a time, without those that it had before.
+    """Passes an answer on sentence by sentence, without repetitions.
 
     Attributes:
-        kept: what was let through.
-        num_dropped: sentences that were not, because they repeat another.
+        kept: the sentences passed on.
+        num_dropped: the number of sentences dropped as repetitions.
     """
 
     def __init__(self, most: int) -> None:
-        """Let so many sentences through."""
+        """Pass at most this many sentences."""
         self._most = most
-        self._cutter = _Cutter()
+        self._splitter = _SentenceSplitter()
         self.kept: list[Sentence] = []
         self.num_dropped = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more is let through."""
+        """Whether no further sentence can pass."""
         return len(self.kept) >= self._most
 
     def push(self, text: str) -> str:
-        """Add text; gives what may be shown of all that was added."""
-        return "".join(map(self._pass, self._cutter.push(text)))
+        """Add text; returns the new text to show."""
+        return "".join(map(self._pass, self._splitter.push(text)))
 
     def end(self, *, was_cut: bool) -> str:
-        """The rest; one that was cut short is shown only where there is nothing else."""
-        rest = self._cutter.rest()
+        """Return the rest; a truncated last sentence is dropped unless it is the only one."""
+        rest = self._splitter.rest()
         if was_cut and self.kept and rest and not rest[-1].is_whole:
             rest.pop()
         return "".join(map(self._pass, rest))
@@ -132,38 +131,38 @@ class SentenceFilter:
         return _gap(before, sentence) + sentence.text
 
 
-class _Cutter:
-    """Cuts a growing text into sentences."""
+class _SentenceSplitter:
+    """Splits a growing text into sentences."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._decided = 0  # up to where it is known what ends a sentence
+        self._decided_to = 0  # the position up to which sentence ends are decided
         self._after_gap = False
 
     def push(self, text: str) -> Iterator[Sentence]:
-        """Add text; gives the sentences that are known to have ended."""
-        looked_to = max(self._decided, len(self._text) - _LOOK_BACK)
+        """Add text; yields the sentences that have certainly ended."""
+        searched_to = max(self._decided_to, len(self._text) - _LOOKBACK)
         self._text += text
         start = 0
-        for match in _END.finditer(self._text, looked_to):
+        for match in _END.finditer(self._text, searched_to):
             if match.end() == len(self._text):
                 break
-            self._decided = match.end()
+            self._decided_to = match.end()
             if _is_end(start, match):
                 yield from self._cut(start, match.end())
                 start = match.end()
         self._text = self._text[start:]
-        self._decided -= min(start, self._decided)
+        self._decided_to -= min(start, self._decided_to)
 
     def rest(self) -> list[Sentence]:
-        """What has not ended yet."""
+        """The sentences that have not ended yet."""
         rest = list(self._cut(0, len(self._text)))
-        self._text, self._decided = "", 0
+        self._text, self._decided_to = "", 0
         return rest
 
     def _cut(self, start: int, end: int) -> Iterator[Sentence]:
         piece = self._text[start:end]
-        text = _without_tags_around(" ".join(piece.split()))
+        text = _strip_outer_tags(" ".join(piece.split()))
         before = piece[: len(piece) - len(piece.lstrip())]
         begins = self._after_gap or _EMPTY_LINE.search(before) is not None
         self._after_gap = _EMPTY_LINE.search(piece[len(piece.rstrip()) :]) is not None
@@ -174,10 +173,10 @@ class _Cutter:
             self._after_gap = self._after_gap or begins
 
 
-def _without_tags_around(text: str) -> str:
-    """One line without the tags at its ends.
+def _strip_outer_tags(text: str) -> str:
+    """Remove the tags at both ends of a line.
 
-    Small models dress what they write as web pages; inside a sentence a tag is what it speaks of.
+    Small models wrap their output in HTML; a tag inside a sentence is part of its content.
     """
     start, end = 0, len(text)
     while (tag := _WHOLE_TAG.match(text, start)) is not None:
@@ -191,7 +190,7 @@ def _without_tags_around(text: str) -> str:
 
 
 def _is_end(start: int, mark: re.Match[str]) -> bool:
-    """Whether a mark ends a sentence, and not an abbreviation, a quotation, or an item's number.
+    """Whether a mark ends a sentence, not an abbreviation, a quotation, or an item's number.
 
     Args:
         start: where the sentence begins in the text of the mark.
@@ -209,7 +208,7 @@ def _is_end(start: int, mark: re.Match[str]) -> bool:
 
 
 def _gap(before: Sentence | None, sentence: Sentence) -> str:
-    """What stands between two sentences."""
+    """The separator between two sentences."""
     if before is None:
         return ""
     if sentence.begins_paragraph:

@@ -1,4 +1,4 @@
-"""Summaries: in one go where the text fits the window, else part by part and then of the parts."""
+"""Summarize: in one prompt if the text fits the window, else via notes on its parts."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from ..engine.generation import Piece
 from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, build_prompt, tokenize_text
 from ..stats import KVStats, ReadingStats
 from .corpus import Corpus
-from .digest import Candidate, choose, find_candidates, holds_up, write
+from .digest import Candidate, choose, find_candidates, is_faithful, write
 from .parts import open_parts
 from .sentences import SentenceFilter, find_sentences, join_sentences
 from .work import Outcome, Work
 
-# A small model says more, and more that is so, of a page or two than of ten.
+# A small model says more, and more of it is correct, about a page or two than about ten.
 PART_TOKENS = 2048
 NOTE_TOKENS = 128
 NOTE_SENTENCES = 4
-# Greedy summaries of a small model fall into the same words again and again; this much keeps them
-# out of it. Answers to questions go without: the digits of a number are tokens that come again.
+# Greedy summaries of a small model loop over the same words; this penalty prevents that. Answers
+# to questions go without it, because the digits of a number are repeated tokens.
 REPETITION_PENALTY = 1.1
-# How many of the notes' sentences a summary is made of, and how many are it where the model's own
-# summary of them does not hold up.
+# The number of the notes' sentences that the model summarizes, and the number that are used as the
+# summary themselves if the model's is not faithful to them.
 _SOURCES: dict[Length, int] = {Length.SHORT: 6, Length.MEDIUM: 12, Length.LONG: 16}
 _SENTENCES: dict[Length, int] = {Length.SHORT: 3, Length.MEDIUM: 6, Length.LONG: 16}
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What the model said of a part, and the cache of the part's prompt."""
+    """The model's note on a part, and the KV cache statistics of the part's prompt."""
 
     text: str
     kv: KVStats
 
     @classmethod
     def of(cls, kept: dict[str, Any]) -> Self:
-        """Read what `asdict` made of one."""
+        """Restore a note from the dict of `asdict`."""
         return cls(kept["text"], KVStats.of(kept["kv"]))
 
 
 def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
     """Summarize the corpus; the last event is the outcome.
 
-    A text beyond the window is cut at page and paragraph boundaries, the model takes a note on each
-    part, and the summary is made of sentences of the notes. Of either kind of summary, sentences
-    that say again what was said are left out, and so is one that the limit of tokens cuts short.
+    A text longer than the window is split at page and paragraph boundaries, the model takes a note
+    on each part, and the summary is built from sentences of the notes. In either case, repeated
+    sentences are left out, and so is a last sentence truncated by the token limit.
 
     Raises:
         ContextError: when the window leaves no room for text.
@@ -78,12 +78,12 @@ def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
 
 
 def split_to_note(corpus: Corpus, room: int) -> list[slice]:
-    """The parts of a text that are summarized one by one; `room` tokens fit the window."""
+    """The parts of a text to summarize one by one, if `room` tokens fit the window."""
     return corpus.split(max(min(PART_TOKENS, room // 2), 1))
 
 
 def _take_notes(work: Work, parts: Sequence[slice]) -> list[Note]:
-    """Summarize each part; what an earlier run kept is taken as it is."""
+    """Summarize each part, or take its note from an earlier run."""
     frame = build_prompt(work.tokenizer, [], PART_TASK).token_ids
     task = f"notes of {NOTE_SENTENCES} sentences, {NOTE_TOKENS} tokens"
     keys = open_parts(work, task, parts, work.method, frame)
@@ -95,7 +95,7 @@ def _take_notes(work: Work, parts: Sequence[slice]) -> list[Note]:
 
 
 def _take_note(work: Work, part: slice, label: str) -> dict[str, Any]:
-    """Summarize a part; a `Note` as JSON can hold it."""
+    """Summarize a part; returns a `Note` as JSON values."""
     sentences = SentenceFilter(NOTE_SENTENCES)
     events = work.stream(
         work.corpus.token_ids[part],
@@ -124,7 +124,7 @@ def _write(
     reading: ReadingStats,
     parts_kv: Sequence[KVStats] = (),
 ) -> Iterator[Piece | Outcome]:
-    """Let the model summarize a text that fits the window, a sentence at a time."""
+    """Let the model summarize a text that fits the window, sentence by sentence."""
     sentences = SentenceFilter(SUMMARY_SENTENCES[length][1])
     events = work.answer(
         token_ids,
@@ -160,9 +160,9 @@ def _write_from_notes(
     length: Length,
     reading: ReadingStats,
 ) -> Iterator[Piece | Outcome]:
-    """Let the model write a summary of the notes' best sentences; see whether it is one.
+    """Let the model summarize the notes' best sentences, and check the result.
 
-    Where it does not hold up, the sentences are the summary themselves.
+    If it is not faithful to them, the best sentences themselves become the summary.
     """
     sources = choose(candidates, len(notes), _SOURCES[length])
     text = write(sources, len(notes), length) or "\n\n".join(note.text for note in notes)
@@ -171,10 +171,12 @@ def _write_from_notes(
     *_, outcome = _write(work, token_ids, length, "reading the notes", reading, kv)
     if not isinstance(outcome, Outcome):
         raise TypeError("a task ends with its outcome")
-    said = outcome.generation.text
-    if candidates and not holds_up(find_sentences(said), sources, length):
+    summary = outcome.generation.text
+    if candidates and not is_faithful(find_sentences(summary), sources, length):
         best = choose(candidates, len(notes), _SENTENCES[length])
-        said = write(best, len(notes), length)
-        outcome = replace(outcome, generation=replace(outcome.generation, text=said), warnings=())
-    yield Piece(said)
+        summary = write(best, len(notes), length)
+        outcome = replace(
+            outcome, generation=replace(outcome.generation, text=summary), warnings=()
+        )
+    yield Piece(summary)
     yield outcome

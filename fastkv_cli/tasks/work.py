@@ -1,4 +1,4 @@
-"""What every task shares: the room in the window, and the events it gives."""
+"""What every task shares: the room in the window, the model and text, and the final event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ContextError
 from ..evidence import Index
 from ..prompts.prompt import Turn, build_prompt
 from ..stats import KVStats, ReadingStats, combine_kv
-from .attended import most_looked_at
+from .attended import most_attended
 from .corpus import Corpus
 from .parts import PartStore
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from ..engine.methods import Method
     from ..engine.reuse.states import Reuse
 
-# Told what is being read: a label, tokens done, tokens in all.
+# Called with a label, the tokens done, and all tokens.
 TokenProgress = Callable[[str, int, int], None]
 
-# Below this, a part of a text is too short to say anything.
+# A part of a text with fewer tokens has too little content.
 _MIN_PART_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a model can read at once.
+    """The context window of a model.
 
     Attributes:
-        tokenizer: of the model, as transformers makes it.
-        size: tokens.
-        max_tokens: how many of them an answer may take.
+        tokenizer: the model's, from transformers.
+        size: in tokens.
+        max_tokens: the part of it reserved for the answer.
     """
 
     tokenizer: Any
@@ -43,10 +43,10 @@ class Window:
     max_tokens: int
 
     def room(self, task: str, num_tokens: int) -> int:
-        """Tokens of a text of `num_tokens` that fit beside a task and its answer.
+        """The number of tokens of a text that fit beside a task and its answer.
 
         Raises:
-            ContextError: when hardly any do.
+            ContextError: when fewer fit than 64, or than the text's `num_tokens` if that is less.
         """
         room = self._room(task)
         if room < min(_MIN_PART_TOKENS, num_tokens):
@@ -58,42 +58,42 @@ class Window:
         return room
 
     def keep_turns(self, task: str, history: Sequence[Turn], num_tokens: int) -> Sequence[Turn]:
-        """The latest turns of a conversation that fit beside a task and `num_tokens` of a text."""
+        """The latest turns of a conversation that fit beside a task and `num_tokens` of text."""
         for oldest in range(len(history)):
             if self._room(task, history[oldest:]) >= num_tokens:
                 return history[oldest:]
         return ()
 
     def _room(self, task: str, history: Sequence[Turn] = ()) -> int:
-        """Tokens that are left for a text; below 0 where not even the rest fits."""
+        """Tokens left for text; negative if not even the rest fits."""
         frame = len(build_prompt(self.tokenizer, [], task, history).token_ids)
         return self.size - frame - self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The last event of a task: the answer, how the text was read, and the caches of all that.
+    """The last event of a task: the answer, with statistics and the result of its check.
 
     Attributes:
-        generation: the answer, and what it took.
-        reading: how the text was read.
-        kv: of all prompts.
+        generation: the answer, and its statistics.
+        reading: how the text was processed.
+        kv: KV cache statistics of all prompts.
         warnings: one line each.
-        looked_at: the tokens of the corpus that the model looked at most, and their scores.
-        question: what was asked; nothing where a summary was.
-        found: whether the documents can hold the answer; None where that was not looked up.
+        attended: the most attended tokens of the corpus, and their scores.
+        question: the user's question; empty for a summary.
+        found: whether the documents can contain the answer; None if not checked.
         reason: why they cannot.
-        guess: what the model said where they cannot.
-        check_failure: why `found` could not be looked up; None where it was, or was not to be.
-        index: the words of the documents, where it has been made already.
-        turns_left_out: turns of a conversation that no longer fit the window, the oldest.
+        guess: the model's answer if they cannot.
+        check_failure: the exception that prevented the check; None if it ran or was disabled.
+        index: the index of the documents, if one was built.
+        turns_left_out: the oldest turns of a conversation, which no longer fit the window.
     """
 
     generation: Generation
     reading: ReadingStats
     kv: KVStats
     warnings: tuple[str, ...] = ()
-    looked_at: tuple[tuple[int, float], ...] = ()
+    attended: tuple[tuple[int, float], ...] = ()
     question: str = ""
     found: bool | None = None
     reason: str = ""
@@ -105,19 +105,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All that a task needs.
+    """The inputs of a task.
 
     Attributes:
         engine: the loaded model.
         corpus: the text.
-        method: how prompts are compressed.
-        scoring_method: gives the method that scores parts, for an observation window of n tokens.
-        max_tokens: the most tokens to answer with.
+        method: the compression method.
+        scoring_method: makes the method that scores parts, for an observation window of n tokens.
+        max_tokens: the maximum length of an answer.
         sampling: how tokens are chosen.
-        on_progress: told what is being read.
-        parts: keeps what was made of the parts of a long text.
-        check: whether to see that the text can hold what an answer says.
-        reuse: what is known of the text from earlier questions; None where nothing can be.
+        on_progress: called with the progress of prefill.
+        parts: saves the results of the parts of a long text.
+        check: whether to check that the text can contain an answer.
+        reuse: states of the text from earlier questions; None if there can be none.
     """
 
     engine: Engine
@@ -133,19 +133,18 @@ class Work:
 
     @property
     def tokenizer(self) -> Any:
-        """The model's tokenizer."""
         return self.engine.tokenizer
 
     @property
     def window(self) -> Window:
-        """What the model can read at once."""
+        """The model's context window."""
         return Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
 
     def room(self, task: str) -> int:
-        """Tokens of text that fit the window beside a task and its answer.
+        """The number of tokens of text that fit the window beside a task and its answer.
 
         Raises:
-            ContextError: when hardly any do.
+            ContextError: as `Window.room`.
         """
         return self.window.room(task, self.corpus.num_tokens)
 
@@ -165,15 +164,15 @@ class Work:
 
         Args:
             token_ids: the text.
-            task: what to do with it.
-            label: what progress is told under.
-            reading: how the text was come by.
-            parts_kv: the caches of prompts that went before, on parts of the text.
-            until: tells when the answer is long enough.
-            sources: which token of the corpus each of the text is, below 0 for none; None where the
-                text is not the documents'.
-            recurs: whether other tasks will have the same text, so that it is worth keeping.
-            history: turns of a conversation before the task.
+            task: the instruction.
+            label: of the progress bar.
+            reading: how the text was obtained.
+            parts_kv: KV statistics of earlier prompts, on parts of the text.
+            until: whether to stop generating; called after each token.
+            sources: the corpus position of each token of the text, negative for none; None if the
+                text is not from the documents.
+            recurs: whether other tasks will have the same text, so that its state is worth keeping.
+            history: the earlier turns of the conversation.
         """
         events = self.stream(
             token_ids,
@@ -193,7 +192,7 @@ class Work:
                 warnings = _end_warnings(event, self.max_tokens)
                 start = build_prompt(self.tokenizer, [], task).document_span.start
                 scores = (event.token_scores or [])[start:]
-                yield Outcome(event, reading, kv, warnings, most_looked_at(scores, sources or ()))
+                yield Outcome(event, reading, kv, warnings, most_attended(scores, sources or ()))
 
     def stream(
         self,
@@ -207,11 +206,11 @@ class Work:
         recurs: bool = False,
         history: Sequence[Turn] = (),
     ) -> Iterator[Piece | Generation]:
-        """Put a text and a task to the model, in a conversation behind the turns before.
+        """Run the model on a text and a task, after the earlier turns of a conversation.
 
-        Progress is told under `label`, in tokens; `before` of `total` were read with other parts.
-        `until` is asked after each token whether the answer is long enough. What the model makes of
-        a text that `recurs` is kept for the next task.
+        Progress is reported under `label`, in tokens: `before` of `total` were done with other
+        parts. Generation stops when `until`, called after each token, returns true. If the text
+        `recurs`, its state is kept for the next task.
         """
         num_tokens = len(token_ids)
 
@@ -236,9 +235,9 @@ class Work:
 
 
 def _end_warnings(generation: Generation, max_tokens: int) -> tuple[str, ...]:
-    """What a reader of the answer should know about its end."""
+    """Warnings about how the answer ended."""
     if generation.finish_reason == "length":
-        return (f"the answer stops at {max_tokens:,} tokens: give more with --max-tokens",)
+        return (f"the answer stops at {max_tokens:,} tokens: allow more with --max-tokens",)
     if generation.finish_reason == "loop":
-        return ("the answer was ended because the model began to repeat itself",)
+        return ("the answer was stopped because the model began to repeat itself",)
     return ()

@@ -205,8 +205,8 @@ def test_a_link_that_is_named_is_followed(linked: list[str]) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("empty", r"empty holds no document: what is read in folders ends in \.pdf, \.txt"),
-        ("pictures", r"pictures holds no document \(\.png\): what is read"),
+        ("empty", r"empty holds no document: documents in folders end in \.pdf, \.txt"),
+        ("pictures", r"pictures holds no document \(\.png\): documents in"),
         ("*.docx", r"\*\.docx does not exist, and as a pattern it matches no document"),
         ("no[where].txt", "does not exist, and as a pattern it matches no document"),
         ("a**b", "does not exist, and as a pattern it matches no document"),

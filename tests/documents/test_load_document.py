@@ -162,7 +162,7 @@ def test_usage_errors(tmp_path: Path) -> None:
     cases: list[tuple[list[str], ReadOptions, str]] = [
         ([], ReadOptions(), "no document is named"),
         (["-", str(path), "-"], ReadOptions(), "can be read only once"),
-        ([str(path)], options, "is no PDF and has no pages"),
+        ([str(path)], options, "is not a PDF and has no pages"),
     ]
     for sources, given, words in cases:
         with pytest.raises(FastKVError, match=words) as caught:

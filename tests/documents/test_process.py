@@ -118,7 +118,7 @@ def test_a_crash_keeps_the_pages_so_far(tmp_path: Path, number: signal.Signals) 
     assert read.text == "first words"
     assert read.left_out == (2,)
     assert read.warnings == (
-        f"its reader broke down, {number.name}: page 2 was left out; "
+        f"its parser crashed, {number.name}: page 2 was left out; "
         "convert it in another program, e.g. to plain text",
     )
     assert children(os.getpid()) == []
@@ -215,7 +215,7 @@ def test_a_text_is_the_same_in_a_process_of_its_own(
     apart = load_document(str(path))
     assert len(apart.gaps.starts) > 0
     monkeypatch.setattr("fastkv_cli.documents.load._MAX_SHORT_BYTES", len(TEXTS[name]))
-    monkeypatch.setattr("fastkv_cli.documents.load.read_apart", None)
+    monkeypatch.setattr("fastkv_cli.documents.load.read_in_process", None)
     assert load_document(str(path)) == apart
 
 

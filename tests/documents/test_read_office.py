@@ -223,7 +223,7 @@ class TestBooks:
         encryption = '<encryption><CipherReference URI="OEBPS/{}"/></encryption>'
         pages = {"a.xhtml": b"\x01\x02" * 50}
         assert read_epub(make_epub({"a.xhtml": "x"}, encryption=encryption.format("f.otf")), "a")
-        with pytest.raises(DocumentError, match=r"copy protection \(DRM\)"):
+        with pytest.raises(DocumentError, match=r"copy-protected \(DRM\)"):
             read_epub(make_epub(pages, encryption=encryption.format("a.xhtml")), "a.epub")
 
     def test_it_stops_reading_when_it_is_too_much(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     with pytest.raises(DocumentError) as caught:
         read(b"", "a.docx")  # type: ignore[operator]
     assert str(caught.value).startswith(f"a.docx is {kind} (")
-    assert str(caught.value).endswith("takes the office extra: pip install 'fastkv-cli[office]'")
+    assert str(caught.value).endswith("needs the office extra: pip install 'fastkv-cli[office]'")
 
 
 @pytest.mark.parametrize(

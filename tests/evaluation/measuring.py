@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastkv_cli import Engine
-from fastkv_cli.cli.measure_command import Bench
+from fastkv_cli.cli.measure_command import MeasureContext
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.output.console import Messages, stderr_console
@@ -30,10 +30,10 @@ def make_haystack(tokenizer: Any, text: str = " ".join(SENTENCES)) -> Corpus:
     return join_documents([document], tokenizer)
 
 
-def make_bench(engine: Engine, tuning: Tuning | None = None) -> Bench:
+def make_bench(engine: Engine, tuning: Tuning | None = None) -> MeasureContext:
     console = stderr_console()
     bars = ProgressBars(console, enabled=False)
-    return Bench(engine, tuning or Tuning("tiny"), bars, Messages(console, quiet=True))
+    return MeasureContext(engine, tuning or Tuning("tiny"), bars, Messages(console, quiet=True))
 
 
 def find_ids(ids: list[int], wanted: list[int]) -> list[int]:

@@ -139,7 +139,7 @@ class TestProfile:
 
     def test_none_is_right(self, tiny_models: dict[str, Path], tokenizer: Any) -> None:
         bench = make_bench(load(tiny_models["llama"]))
-        with pytest.raises(ModelError, match="answered none of 1 needle prompts rightly"):
+        with pytest.raises(ModelError, match="answered none of 1 needle prompts correctly"):
             profile_heads(bench, load_haystack(None, tokenizer), 1, 0)
 
     @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ class TestProfile:
         stdout, stderr = capfd.readouterr()
         path = tuning_path("heads", str(parrot), "local")
         assert stderr.splitlines()[-1] == f"saved for {parrot} in {path}"
-        assert "1 of 1 prompts answered rightly" in stdout
+        assert "1 of 1 prompts answered correctly" in stdout
         assert len(stdout.splitlines()) == 2 + 10
 
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -195,5 +195,5 @@ class TestProfile:
         stdout, stderr = capfd.readouterr()
         assert stdout == ""
         assert stderr.count("\n") == 1
-        assert stderr.startswith("fastkv: the model answered none of 1 needle prompts rightly: ")
+        assert stderr.startswith("fastkv: the model answered none of 1 needle prompts correctly: ")
         assert not list(home.glob("tuning/*"))

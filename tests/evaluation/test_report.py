@@ -133,15 +133,15 @@ class TestVerdict:
     def test_it_names_both_kinds(self, report: EvaluationReport) -> None:
         different, level = verdict(report).splitlines()[1:]
         assert different == (
-            "Different from full beyond chance: snapkv 512 tokens, streamingllm 2048 tokens."
+            "Significantly different from full: snapkv 512 tokens, streamingllm 2048 tokens."
         )
-        assert level == "Not to be told from full with these questions: snapkv 10%."
+        assert level == "Not distinguishable from full with these questions: snapkv 10%."
 
     def test_a_kind_without_arms_is_left_out(self) -> None:
         level = verdict(make_report({LABELS[0]: [1.0] * 30, LABELS[1]: [1.0] * 30}))
-        assert "beyond chance" not in level
+        assert "Significantly different" not in level
         different = verdict(make_report({LABELS[0]: [1.0] * 30, LABELS[1]: [0.0] * 30}))
-        assert "Not to be told" not in different
+        assert "Not distinguishable" not in different
 
     def test_one_answer_of_thirty_is_chance(self) -> None:
         made = make_report({LABELS[0]: [1.0] * 30, LABELS[1]: [0.0] + [1.0] * 29})
@@ -155,7 +155,7 @@ class TestVerdict:
         made = make_report({LABELS[0]: [0.0] * 30, LABELS[1]: [0.0] * 30})
         assert math.isnan(made.rows[1].of_full.value)
         assert not made.rows[1].differs_from_full
-        assert "beyond chance" not in verdict(made)
+        assert "Significantly different" not in verdict(made)
 
 
 class TestTables:

@@ -17,7 +17,7 @@ from processes import start
 
 from fastkv_cli import Engine, FastKV, SnapKV, StreamingLLM
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.measure_command import Bench
+from fastkv_cli.cli.measure_command import MeasureContext
 from fastkv_cli.config import MethodName, Suite
 from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.errors import ExitCode
@@ -171,7 +171,7 @@ def test_a_corrected_question_is_asked_anew(tiny_models: dict[str, Path], tmp_pa
     (tmp_path / "a.txt").write_text("It is 40713, not 12345. " * 60)
     asked = Questionnaire((Suite.QA,), (300,), 4, 0, qa=tmp_path / "own.jsonl")
 
-    def evaluate(answer: str, bench: Bench) -> str:
+    def evaluate(answer: str, bench: MeasureContext) -> str:
         pair = {"doc": "a.txt", "answer": answer, "evidence": "It is 40713, not 12345."}
         lines = [json.dumps(pair | {"question": f"What is {name}?"}) for name in "abcd"]
         (tmp_path / "own.jsonl").write_text("\n".join(lines))

@@ -11,7 +11,7 @@ import pytest
 from measuring import make_bench, save_parrot
 
 from fastkv_cli import Engine, FastKV, Full, SnapKV
-from fastkv_cli.cli.measure_command import Bench
+from fastkv_cli.cli.measure_command import MeasureContext
 from fastkv_cli.config import MethodName, parse_tokens
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.generation import Generation
@@ -48,7 +48,7 @@ def parrot(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def bench(engine: Engine) -> Bench:
+def bench(engine: Engine) -> MeasureContext:
     return make_bench(engine)
 
 
@@ -64,30 +64,30 @@ def lengths_of(asked: PromptSet) -> list[int]:
 class TestPrompts:
     """Exactly as long as was asked for, ending in the question."""
 
-    def test_lengths_are_exact(self, bench: Bench) -> None:
+    def test_lengths_are_exact(self, bench: MeasureContext) -> None:
         asked = make_prompts(bench, SpeedTest(lengths=(300, 777, 1984)), None)
         assert lengths_of(asked) == [300, 777, 1984]
         assert (asked.left_out, asked.document_tokens) == ((), None)
 
-    def test_the_question_is_where_the_span_says(self, bench: Bench) -> None:
+    def test_the_question_is_where_the_span_says(self, bench: MeasureContext) -> None:
         tokenizer = bench.engine.tokenizer
         for prompt in make_prompts(bench, SpeedTest(lengths=(300, 500)), None).prompts:
             assert tokenizer.decode(prompt.token_ids[prompt.question_span]).strip() == QUESTION
             assert prompt.question_span.stop == len(prompt.token_ids) - len(prompt.tail_ids)
 
-    def test_longer_ones_begin_alike(self, bench: Bench) -> None:
+    def test_longer_ones_begin_alike(self, bench: MeasureContext) -> None:
         short, long = make_prompts(bench, SpeedTest(lengths=(300, 900)), None).prompts
         assert long.document_ids[: len(short.document_ids)] == short.document_ids
 
-    def test_usual_lengths_that_do_not_fit_are_left_out(self, bench: Bench) -> None:
+    def test_usual_lengths_that_do_not_fit_are_left_out(self, bench: MeasureContext) -> None:
         asked = make_prompts(bench, SpeedTest(max_tokens=48), None)
         assert (lengths_of(asked), asked.left_out) == ([1000], (4000, 7500))
 
-    def test_where_none_of_the_usual_fits_what_fits_is_taken(self, bench: Bench) -> None:
+    def test_where_none_of_the_usual_fits_what_fits_is_taken(self, bench: MeasureContext) -> None:
         asked = make_prompts(bench, SpeedTest(max_tokens=1500), None)
         assert (lengths_of(asked), asked.left_out) == ([WINDOW - 1500], (1000, 4000, 7500))
 
-    def test_the_longest_that_fits(self, bench: Bench) -> None:
+    def test_the_longest_that_fits(self, bench: MeasureContext) -> None:
         test = SpeedTest(lengths=(300, 2000, 2001), max_tokens=48)
         asked = make_prompts(bench, test, None)
         assert (lengths_of(asked), asked.left_out) == ([300, 2000], (2001,))
@@ -102,32 +102,32 @@ class TestPrompts:
             (SpeedTest(max_tokens=2040), "prompts of 8 tokens leave no room"),
         ],
     )
-    def test_no_room(self, bench: Bench, test: SpeedTest, words: str) -> None:
+    def test_no_room(self, bench: MeasureContext, test: SpeedTest, words: str) -> None:
         with pytest.raises(UsageError) as caught:
             make_prompts(bench, test, None)
         assert_matches(words, str(caught.value))
 
-    def test_a_document_is_read_whole(self, bench: Bench) -> None:
+    def test_a_document_is_read_whole(self, bench: MeasureContext) -> None:
         document = make_document(60)
         asked = make_prompts(bench, SpeedTest("a.txt"), document)
         [prompt] = asked.prompts
         assert len(prompt.document_ids) == asked.document_tokens
         assert bench.engine.tokenizer.decode(prompt.document_ids) == document.text
 
-    def test_a_document_over_the_window_is_cut(self, bench: Bench) -> None:
+    def test_a_document_over_the_window_is_cut(self, bench: MeasureContext) -> None:
         asked = make_prompts(bench, SpeedTest("a.txt", max_tokens=48), make_document(2000))
         assert (lengths_of(asked), asked.left_out) == ([2000], ())
         assert asked.document_tokens is not None
         assert asked.document_tokens > WINDOW
 
-    def test_the_beginnings_of_a_document(self, bench: Bench) -> None:
+    def test_the_beginnings_of_a_document(self, bench: MeasureContext) -> None:
         document = make_document(200)
         asked = make_prompts(bench, SpeedTest("a.txt", (200, 400)), document)
         assert lengths_of(asked) == [200, 400]
         for prompt in asked.prompts:
             assert document.text.startswith(bench.engine.tokenizer.decode(prompt.document_ids))
 
-    def test_a_length_that_the_document_lacks(self, bench: Bench) -> None:
+    def test_a_length_that_the_document_lacks(self, bench: MeasureContext) -> None:
         document = make_document(60)
         [whole] = lengths_of(make_prompts(bench, SpeedTest("a.txt"), document))
         assert lengths_of(make_prompts(bench, SpeedTest("a.txt", (whole,)), document)) == [whole]
@@ -136,7 +136,7 @@ class TestPrompts:
             make_prompts(bench, SpeedTest("a.txt", (200, whole + 1)), document)
         assert_matches(words, str(caught.value))
 
-    def test_a_document_of_a_few_words(self, bench: Bench) -> None:
+    def test_a_document_of_a_few_words(self, bench: MeasureContext) -> None:
         with pytest.raises(UsageError, match="too few to measure with"):
             make_prompts(bench, SpeedTest("a.txt"), make_document(1))
 
@@ -245,7 +245,7 @@ class TestRuns:
 class TestMeasureSpeed:
     """From a bench to a report."""
 
-    def test_it_is_stamped(self, bench: Bench) -> None:
+    def test_it_is_stamped(self, bench: MeasureContext) -> None:
         test = SpeedTest(lengths=(300,), repetitions=2, max_tokens=3)
         report = measure_speed(bench, SpeedRun(test, [MethodName.SNAPKV]), None)
         assert [row.arm for row in report.rows] == ["full", "snapkv 20%"]
@@ -262,14 +262,14 @@ class TestMeasureSpeed:
         assert isinstance(report.machine["instruction_sets"], list)
         assert report.machine["memory_bytes"] is None or report.machine["memory_bytes"] > 2**20
 
-    def test_full_named_or_not_comes_once_and_first(self, bench: Bench) -> None:
+    def test_full_named_or_not_comes_once_and_first(self, bench: MeasureContext) -> None:
         test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1)
         names = [MethodName.TOVA, MethodName.FULL]
         report = measure_speed(bench, SpeedRun(test, names), None)
         assert [row.name for row in report.rows] == ["full", "tova"]
 
     def test_headkv_without_scores_fails_before_any_run(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+        self, bench: MeasureContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def never(*_: Any, **__: Any) -> None:
             raise AssertionError("a run")

@@ -21,7 +21,7 @@ from fastkv_cli.config import Length
 from fastkv_cli.evidence import cite, index_documents, not_in_document, why_not_found
 from fastkv_cli.evidence.citations import SNIPPET_CHARACTERS
 from fastkv_cli.evidence.words import find_words, is_number, key_of, keys_of, spellings
-from fastkv_cli.tasks.digest import choose, find_candidates, holds_up, write
+from fastkv_cli.tasks.digest import choose, find_candidates, is_faithful, write
 from fastkv_cli.tasks.overlap import word_overlap
 from fastkv_cli.tasks.sentences import SentenceFilter, find_sentences
 
@@ -137,7 +137,7 @@ def check_sentences(text: str, parts: list[str]) -> None:
     candidates = find_candidates([text] * len(parts), parts)
     chosen = choose(candidates, len(parts), 4)
     write(chosen, len(parts), Length.LONG)
-    holds_up(sentences, chosen, Length.SHORT) if chosen else None
+    is_faithful(sentences, chosen, Length.SHORT) if chosen else None
     assert all(score >= 0 for score in word_overlap(text, parts))
 
 

@@ -29,8 +29,8 @@ def test_blocks_cover_a_text_once_in_order(text: str) -> None:
     assert all(block.end - block.start <= 2 * BLOCK_CHARACTERS for block in blocks)
     assert {block.page for block in blocks} == {None}
     if " " in text:  # no word is cut
-        assert set(" ".join(block.stream for block in blocks).split()) == set(
-            index_documents([make_document([text])]).blocks[0].stream.split()
+        assert set(" ".join(block.keys for block in blocks).split()) == set(
+            index_documents([make_document([text])]).blocks[0].keys.split()
         )
 
 

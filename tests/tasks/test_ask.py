@@ -81,12 +81,12 @@ def test_a_long_text_is_answered_from_its_best_passages(engine: Engine, prompts:
 
 
 @pytest.mark.parametrize("count", [20, 300])
-def test_what_was_looked_at_are_tokens_of_the_text(engine: Engine, count: int) -> None:
+def test_attended_tokens_are_of_the_text(engine: Engine, count: int) -> None:
     work = make_work(engine, numbered(count))
     _, outcome = run(work)
     assert outcome.generation.token_scores is not None
-    tokens = [token for token, _ in outcome.looked_at]
-    scores = [score for _, score in outcome.looked_at]
+    tokens = [token for token, _ in outcome.attended]
+    scores = [score for _, score in outcome.attended]
     assert len(set(tokens)) == len(tokens) == 50
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= token < work.corpus.num_tokens for token in tokens)

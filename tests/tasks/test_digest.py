@@ -9,7 +9,7 @@ from fastkv_cli.tasks.digest import (
     Candidate,
     choose,
     find_candidates,
-    holds_up,
+    is_faithful,
     support_of,
     write,
 )
@@ -108,7 +108,7 @@ FIT = [f"The {name} was built by masons." for name in [*SUBJECTS][:5]]
         ([*FIT[:4], "The bakery was built by 12 masons."], False),
     ],
 )
-def test_what_holds_up(summary: list[str], holds: bool) -> None:
+def test_is_faithful(summary: list[str], holds: bool) -> None:
     chosen = choose(find_candidates(NOTES, PARTS), 8, 16)
     sentences = [Sentence(text, text.endswith(".")) for text in summary]
-    assert holds_up(sentences, chosen, Length.MEDIUM) is holds
+    assert is_faithful(sentences, chosen, Length.MEDIUM) is holds

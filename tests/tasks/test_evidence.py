@@ -14,7 +14,7 @@ from fastkv_cli.documents import Page
 from fastkv_cli.evidence import index_documents
 from fastkv_cli.stats import Evidence
 from fastkv_cli.tasks import Outcome, ask, gather_evidence
-from fastkv_cli.tasks.attended import most_looked_at, share_attention
+from fastkv_cli.tasks.attended import most_attended, share_attention
 from fastkv_cli.tasks.corpus import Corpus, join_documents
 
 PAGES = ["The committee met in 1999.", "Filby led it for 14 years.", "It met no more."]
@@ -23,11 +23,11 @@ PAGES = ["The committee met in 1999.", "Filby led it for 14 years.", "It met no 
 def test_the_highest_scores_of_the_text_are_kept() -> None:
     scores = [float(at % 97) for at in range(400)]
     sources = [-1 if at % 2 else 1000 + at for at in range(500)]  # the window has no scores
-    best = most_looked_at(scores, sources)
+    best = most_attended(scores, sources)
     assert len(best) == 50
     assert [score for _, score in best] == sorted(scores[::2], reverse=True)[:50]
     assert all(scores[token - 1000] == score for token, score in best)
-    assert most_looked_at([], sources) == most_looked_at(scores, []) == ()
+    assert most_attended([], sources) == most_attended(scores, []) == ()
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_attention_is_shared_among_the_blocks(corpus: Corpus) -> None:
     first, second = corpus.spans
     assert share_attention([(first.stop - 9, 3.0)], corpus, index) == [1, 0, 0, 0]
     in_text = [at for at in range(second.start, second.stop) if corpus.starts[at] >= 0]
-    looked_at = [(in_text[0], 1.0), (in_text[-4], 2.0), (in_text[-5], 1.0), (second.start, 9.0)]
-    assert share_attention(looked_at, corpus, index) == [0, 0.25, 0, 0.75]  # none in a heading
+    attended = [(in_text[0], 1.0), (in_text[-4], 2.0), (in_text[-5], 1.0), (second.start, 9.0)]
+    assert share_attention(attended, corpus, index) == [0, 0.25, 0, 0.75]  # none in a heading
     assert share_attention([(second.start, 1.0)], corpus, index) == [0] * 4
     assert share_attention([(in_text[0], -1.0), (in_text[-4], 1.0)], corpus, index) == [0, 0, 0, 1]
 
@@ -71,7 +71,7 @@ def outcome(engine: Engine) -> Outcome:
 def gather(outcome: Outcome, corpus: Corpus, answer: str, **changes: Any) -> Evidence:
     generation = replace(outcome.generation, text=answer)
     check = changes.pop("check", True)
-    changed = replace(outcome, generation=generation, index=None, looked_at=(), **changes)
+    changed = replace(outcome, generation=generation, index=None, attended=(), **changes)
     return gather_evidence(changed, corpus, check=check)
 
 

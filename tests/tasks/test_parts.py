@@ -123,7 +123,7 @@ def test_damaged_parts_are_told_of_and_read_again(home: Path, lost: int) -> None
     path.write_bytes(path.read_bytes()[:-lost])
     with start(resume=True) as run:
         run.read(*KEYS)
-        assert run.told == ["some of what was kept is damaged: those parts are read again"]
+        assert run.told == ["some saved parts are damaged: they are processed again"]
         assert run.made == [KEYS[4]]
     with start(resume=True) as run:
         run.read(*KEYS)
@@ -136,7 +136,7 @@ def test_two_processes_at_once() -> None:
         other.read(*KEYS)
         assert other.made == KEYS
         assert other.told == [
-            "another process is at the same text and task: this one keeps no parts"
+            "another process is working on the same text and task: this run saves no parts"
         ]
         assert other.store.kept == ""
         other.store.finish()

@@ -65,7 +65,7 @@ def test_a_long_text_is_read_in_parts_and_all_of_it(engine: Engine) -> None:
 def test_the_end_of_the_answer_is_explained(engine: Engine) -> None:
     _, outcome = run(make_work(engine, PARAGRAPH, max_tokens=2))
     assert outcome.generation.finish_reason == "length"
-    assert outcome.warnings == ("the answer stops at 2 tokens: give more with --max-tokens",)
+    assert outcome.warnings == ("the answer stops at 2 tokens: allow more with --max-tokens",)
 
 
 @pytest.mark.parametrize("paragraphs", [2, 150])

@@ -1,1 +1,1 @@
-"""Whether answers stay right: eval, calibrate, profile-heads."""
+"""Measure the quality of answers: eval, calibrate, profile-heads."""

@@ -1,4 +1,4 @@
-"""Which layer lets how many tokens go on: measured, not guessed (FastKV, section 4.2, eq. 3)."""
+"""Choose TSP layer and rate for each preset by measurement (FastKV, section 4.2, eq. 3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ...cli.measure_command import Bench
+from ...cli.measure_command import MeasureContext
 from ...config import Budget, MethodSettings, Preset
 from ...store.journal import Journal
 from .quality_run import MAX_ANSWER_TOKENS
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from ...engine.methods import Method
 
 RATES = (0.1, 0.2, 0.3, 0.5)
-# What each preset keeps of the cache.
+# The share of the KV cache that each preset keeps.
 BUDGETS: dict[Preset, float] = {Preset.FAST: 0.2, Preset.BALANCED: 0.25, Preset.QUALITY: 0.5}
-# How many of full's answers `fast` may lose.
+# The share of full's answers that `fast` may lose.
 FAST_LOSS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One TSP layer and rate, and what came of it.
+    """The measurement of one TSP layer and rate.
 
     Attributes:
         tsp_layer: ℓ*, 0-based.
-        tsp_rate: share of the tokens that go on.
-        distance: eq. 3: mean squared distance of the final hidden states to the full model's, over
-            the mean square of those.
+        tsp_rate: share of the tokens propagated.
+        distance: eq. 3: mean squared distance of the final hidden states to the full model's,
+            divided by the mean square of those.
         accuracy: mean share of the answers found.
-        of_full: the same over full's.
+        of_full: accuracy divided by full's.
         compute_ratio: prefill FLOPs as a share of full's.
     """
 
@@ -47,27 +47,27 @@ class Setting:
 
 
 def candidate_layers(num_layers: int) -> list[int]:
-    """From a third of the depth, before which nothing is understood, to three quarters."""
+    """The layers from a third of the depth, before which nothing is understood, to 3/4."""
     return list(range(num_layers // 3, num_layers * 3 // 4 + 1))
 
 
 def measure_settings(
-    bench: Bench, questions: Sequence[Question], budget: float, journal: Journal
+    context: MeasureContext, questions: Sequence[Question], budget: float, journal: Journal
 ) -> list[Setting]:
-    """Every layer and rate, on the same questions; what the journal has is not done again.
+    """Measure every layer and rate on the same questions; results in the journal are reused.
 
-    Where the full model answers none of them rightly, no answer can be lost, and the distance alone
-    tells settings apart.
+    If the full model answers no question correctly, no answer can be lost, and settings differ in
+    distance alone.
     """
     methods = {
-        (layer, rate): _method(bench, layer, rate, budget)
-        for layer in candidate_layers(bench.engine.decoder.num_layers)
+        (layer, rate): _method(context, layer, rate, budget)
+        for layer in candidate_layers(context.engine.decoder.num_layers)
         for rate in RATES
     }
     for number, question in enumerate(questions, start=1):
         if question.key not in journal.results:
             label = f"question {number} of {len(questions)}"
-            journal.add(question.key, _try(bench, question, list(methods.values()), label))
+            journal.add(question.key, _try(context, question, list(methods.values()), label))
     tried = [journal.results[question.key] for question in questions]
     full = fmean(one["full"] for one in tried)
     square = fmean(one["square"] for one in tried)
@@ -84,15 +84,19 @@ def measure_settings(
     ]
 
 
-def _try(bench: Bench, question: Question, methods: Sequence[Method], label: str) -> dict[str, Any]:
-    """One question, put to full and to every method."""
+def _try(
+    context: MeasureContext, question: Question, methods: Sequence[Method], label: str
+) -> dict[str, Any]:
+    """Ask one question with full and with every method."""
     from ...engine.compare import Comparison
 
-    prompt = question.prompt(bench.engine.tokenizer)
-    comparison = Comparison(bench.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS)
+    prompt = question.prompt(context.engine.tokenizer)
+    comparison = Comparison(
+        context.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS
+    )
     compared = []
     for done, method in enumerate(methods):
-        bench.bars.update(label, done, len(methods), "settings")
+        context.bars.update(label, done, len(methods), "settings")
         compared.append(comparison.compare(method))
     return {
         "full": contains(comparison.full().text, question.answers),
@@ -104,12 +108,12 @@ def _try(bench: Bench, question: Question, methods: Sequence[Method], label: str
 
 
 def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting:
-    """The cheapest setting that loses no more than a share of full's answers, and stays near it.
+    """The cheapest setting that loses at most a share of full's answers and stays near full.
 
-    Two checks, because either alone misleads: hidden states drift before answers are lost, and
-    a small model finds more where less stands in its way, however far it is from itself. Where
-    none passes both, the nearest to full of those that pass the first; where none does, of those
-    that lose least.
+    Two criteria, because either alone misleads: hidden states drift before answers are lost, and a
+    small model can answer more with fewer distracting tokens, however far its hidden states are
+    from full's. If no setting meets both, the nearest to full of those that meet the first; if
+    none does, the nearest of those that lose least.
     """
     good = [one for one in settings if one.of_full >= 1 - loss]
     near = [one for one in good if one.distance <= distance]
@@ -120,10 +124,10 @@ def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting
 
 
 def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset, dict[str, Any]]:
-    """A setting for each preset, in the form that `load_tuning` reads.
+    """Choose a setting for each preset, in the form that `load_tuning` reads.
 
-    `balanced` has the user's tolerance, `quality` half of it, and `fast` twice in distance and
-    more in answers.
+    `balanced` has the user's tolerance, `quality` half of it, and `fast` twice the tolerance in
+    distance and up to `FAST_LOSS` in answers.
     """
     rich = [one for one in settings if one.tsp_rate >= BUDGETS[Preset.QUALITY]]
     chosen = {
@@ -138,7 +142,7 @@ def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset
 
 
 def scoring_layer(settings: Sequence[Setting]) -> int:
-    """The layer that finds most at the lowest rates: it is to find passages of long texts."""
+    """The layer with the best accuracy at the lowest rates, to score passages of long texts."""
     layers = sorted({one.tsp_layer for one in settings})
     few = [one for one in settings if one.tsp_rate <= RATES[1]]
     return max(
@@ -146,8 +150,8 @@ def scoring_layer(settings: Sequence[Setting]) -> int:
     )
 
 
-def _method(bench: Bench, layer: int, rate: float, budget: float) -> Method:
+def _method(context: MeasureContext, layer: int, rate: float, budget: float) -> Method:
     from ...engine.methods import build_method
 
     settings = MethodSettings(budget=Budget(rate=min(budget, rate)), tsp_layer=layer, tsp_rate=rate)
-    return build_method(settings, bench.tuning)
+    return build_method(settings, context.tuning)

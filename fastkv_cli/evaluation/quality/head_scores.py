@@ -1,4 +1,4 @@
-"""The scores of a model's heads, from needle prompts (HeadKV, arXiv 2410.19258, section 3)."""
+"""Score a model's attention heads with needle prompts (HeadKV, arXiv 2410.19258, section 3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...cli.measure_command import Bench
+from ...cli.measure_command import MeasureContext
 from ...errors import ModelError
 from ...prompts.prompt import Prompt, ask_task, build_prompt
 from ...tasks.corpus import Corpus
@@ -22,7 +22,7 @@ LENGTHS = (1000, 2000, 3000)
 
 @dataclass(frozen=True, slots=True)
 class HeadPrompt:
-    """A prompt with a needle, the needle's rows, and the answer that counts as right."""
+    """A prompt with a needle, the token positions of the needle, and the correct answer."""
 
     prompt: Prompt
     needle: slice
@@ -32,9 +32,9 @@ class HeadPrompt:
 def head_prompts(
     haystack: Corpus, lengths: Sequence[int], count: int, seed: int, tokenizer: Any
 ) -> Iterator[HeadPrompt]:
-    """`count` prompts, by turns for R (copy a needle) and for R2.
+    """Yield `count` prompts, alternating between R (copy a needle) and R2.
 
-    In R2 a distractor stands beside the needle, and finding it takes one inference.
+    R2 adds a distractor beside the needle, and finding the needle takes one inference.
     """
     for number in range(count):
         rng = random.Random(f"heads {seed} {number}")
@@ -61,36 +61,38 @@ def head_prompts(
         yield HeadPrompt(prompt, _find(needle, prompt, tokenizer), code)
 
 
-def profile_heads(bench: Bench, haystack: Corpus, count: int, seed: int) -> dict[str, Any]:
-    """Score every head; only prompts that are answered rightly count.
+def profile_heads(
+    context: MeasureContext, haystack: Corpus, count: int, seed: int
+) -> dict[str, Any]:
+    """Score every head; only prompts answered correctly count.
 
     Returns:
-        `scores`, (L, H) with sum 1, and how they came about.
+        `scores`, (L, H) with sum 1, and how they were measured.
 
     Raises:
-        ModelError: when the model answers no prompt rightly.
+        ModelError: when the model answers no prompt correctly.
     """
     from ...engine.heads import needle_attention
 
-    tokenizer = bench.engine.tokenizer
-    lengths = bench.fitting(LENGTHS, MAX_ANSWER_TOKENS)
+    tokenizer = context.engine.tokenizer
+    lengths = context.fitting(LENGTHS, MAX_ANSWER_TOKENS)
     total, right = None, 0
     for number, one in enumerate(head_prompts(haystack, lengths, count, seed, tokenizer)):
-        bench.bars.update("reading needle prompts", number, count, "prompts")
+        context.bars.update("reading needle prompts", number, count, "prompts")
         scores, answer = needle_attention(
-            bench.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS
+            context.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS
         )
         if contains(tokenizer.decode(answer), [one.answer]):
             right += 1
             total = scores if total is None else total + scores
     if total is None:
         raise ModelError(
-            f"the model answered none of {count} needle prompts rightly",
-            "its heads cannot be told apart this way; take a larger model",
+            f"the model answered none of {count} needle prompts correctly",
+            "its heads cannot be scored this way; use a larger model",
         )
     shares = (total / total.sum()).tolist()
     return {
-        **bench.stamp,
+        **context.stamp,
         "prompts": count,
         "right": right,
         "seed": seed,
@@ -99,7 +101,7 @@ def profile_heads(bench: Bench, haystack: Corpus, count: int, seed: int) -> dict
 
 
 def _find(needle: str, prompt: Prompt, tokenizer: Any) -> slice:
-    """The rows of a hidden sentence in a prompt."""
+    """The token positions of a hidden sentence in a prompt."""
     wanted = tokenizer(needle, add_special_tokens=False)["input_ids"]
     ids, first = prompt.token_ids, prompt.document_span.start
     size = len(wanted)

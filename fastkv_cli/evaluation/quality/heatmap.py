@@ -1,4 +1,4 @@
-"""The needles as a picture: one panel a method, depth downwards, length to the right."""
+"""Plot needle scores: one panel per method, depth downwards, length to the right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...system.isolated import outside_current_folder
 
 
 def heatmap_png(needles: Mapping[str, Mapping[tuple[int, float], float]]) -> bytes:
-    """A PNG with a panel for each arm; green is found, red is not.
+    """A PNG with a panel for each arm; green is found, red is missed.
 
     Args:
         needles: by arm, mean score by (length, depth).

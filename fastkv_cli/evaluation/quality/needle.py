@@ -1,4 +1,4 @@
-"""Needles: one sentence hidden in a long text, at every depth and length."""
+"""The needle suite: one sentence hidden in a long text, at every depth and length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACES = (
 def needle_questions(
     haystack: Corpus, lengths: Sequence[int], samples: int, seed: int, tokenizer: Any
 ) -> Iterator[Question]:
-    """`samples` questions for each length, the depths in turn."""
+    """`samples` questions for each length, cycling through the depths."""
     for length in lengths:
         for at in range(samples):
             number, depth = divmod(at, len(DEPTHS))

@@ -1,4 +1,4 @@
-"""Questions on real documents, each put to a stretch of the document that holds the answer."""
+"""The qa suite: questions on real documents, each asked of a span that contains the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AS_IN = 'a line is as {"doc": "report.txt", "question": "…", "answer": "…"}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question on a document; `evidence` is where in it the answer stands, verbatim."""
+    """A question on a document; `evidence` is the verbatim text that contains the answer."""
 
     doc: str
     question: str
@@ -29,7 +29,7 @@ class Pair:
 
 
 def read_pairs(file: Path) -> list[Pair]:
-    """Read a file of JSON lines with doc, question, answer, and evidence where it is known.
+    """Read a JSON Lines file with doc, question, answer, and evidence if known.
 
     Raises:
         DocumentError: when a line cannot be read.
@@ -72,10 +72,10 @@ def qa_questions(
     seed: int,
     tokenizer: Any,
 ) -> Iterator[Question]:
-    """`samples` questions for each length, no pair twice while others are left.
+    """`samples` questions for each length; a pair is repeated only after all were used.
 
     Raises:
-        DocumentError: when a document does not hold the evidence of its question.
+        DocumentError: when a document does not contain the evidence of its question.
     """
     starts = {
         doc: tokenize_text(tokenizer, corpus.documents[0].text).starts

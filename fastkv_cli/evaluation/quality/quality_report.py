@@ -1,4 +1,4 @@
-"""What came of an evaluation: figures with their intervals, for tables and for JSON."""
+"""The results of an evaluation: figures with confidence intervals, for tables and JSON."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Row:
         arm: the arm's label.
         name: of the method or preset.
         budget: as users write it.
-        count: questions.
+        count: number of questions.
         accuracy: mean share of the answers contained, with Wilson's 95% interval.
-        of_full: accuracy over full's on the same questions, with a paired bootstrap interval.
+        of_full: accuracy divided by full's on the same questions, with a paired bootstrap interval.
         f1: mean token F1.
-        agreement: share of the answers that are full's, token for token.
+        agreement: share of the answers identical to full's, token for token.
         kl: mean KL(full ‖ arm) of the first token, in nats.
         kept_ratio: mean share of the KV bytes kept.
         compute_ratio: mean share of the prefill FLOPs.
-        ttft_ratio: median time to first token over full's, or None where it was not timed.
+        ttft_ratio: median time to first token divided by full's; None if not timed.
     """
 
     arm: str
@@ -48,21 +48,21 @@ class Row:
 
     @property
     def differs_from_full(self) -> bool:
-        """Whether the interval leaves out that it is as accurate as full."""
+        """Whether the interval of `of_full` excludes 1."""
         return self.of_full.low > 1 or self.of_full.high < 1
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """All rows, over all questions and over those of each suite, and the needles by place.
+    """Rows over all questions and over those of each suite, and needle scores by position.
 
     Attributes:
-        settings: what was asked for, and the versions it ran with.
+        settings: the settings of the run, and the versions used.
         rows: full first.
-        suites: the same by suite.
+        suites: rows by suite.
         needles: by arm, mean score by (length, depth).
         questions: the keys of all questions.
-        scores: by arm, the score of each of them, so that others can reckon anew.
+        scores: by arm, the score of each question, so that others can recompute the figures.
     """
 
     settings: Mapping[str, Any]
@@ -81,7 +81,7 @@ def summarise(
     ttft_ratios: Mapping[str, float],
     seed: int,
 ) -> EvaluationReport:
-    """Add up the results of `ask_all` and `time_all`."""
+    """Summarize the results of `ask_all` and `time_all`."""
     full = [(FULL, FULL, "100%")]
     columns = full + [(arm.label, arm.name, arm.budget) for arm in arms]
     by_arm = {
@@ -142,7 +142,7 @@ def _row(
 def _by_place(
     questions: Sequence[Question], found: Mapping[str, Result]
 ) -> dict[tuple[int, float], float]:
-    """Mean score of the needles at each length and depth."""
+    """Mean needle score at each length and depth."""
     places: dict[tuple[int, float], list[float]] = {}
     for question in questions:
         if question.suite == "needle":

@@ -1,4 +1,4 @@
-"""Put every question to every method, and take down what comes of it."""
+"""Ask every question with every method, and record the results."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 MAX_ANSWER_TOKENS = 32
 FULL = "full"
 TIMED_ROUNDS = 3
-# Told what is being done, how many results are there, and how many there will be.
+# Called with a label, the number of results so far, and their final number.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A method as it is evaluated.
+    """A method under evaluation.
 
     Attributes:
-        label: a name of its own.
-        name: of the method, or the preset.
+        label: unique among the arms.
+        name: of the method or preset.
         budget: as users write it.
         method: the method.
     """
@@ -41,7 +41,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One answer, scored; the fields of `Comparison`, and two scores."""
+    """One scored answer: the fields of `Comparison`, and two scores."""
 
     question: str
     arm: str
@@ -61,7 +61,7 @@ def ask_all(
     journal: Journal,
     on_progress: Progress,
 ) -> list[Result]:
-    """Answer every question in full and with every arm; what the journal has is not done again."""
+    """Answer every question with full and every arm; results in the journal are reused."""
     from ...engine.compare import Comparison
 
     total = len(questions) * (len(arms) + 1)
@@ -97,8 +97,8 @@ def time_all(
 ) -> dict[str, float]:
     """Time to first token as a share of full's, by arm.
 
-    One prompt of the middle length, in rounds: full and then every arm, each with a prefill of its
-    own; the median of the rounds' ratios.
+    Uses one prompt of the middle length, in rounds: full, then every arm, each with its own
+    prefill; the median of the rounds' ratios.
     """
     lengths = sorted({question.length for question in questions})
     middle = lengths[len(lengths) // 2]
@@ -138,7 +138,7 @@ def _scored(question: Question, label: str, compared: Any) -> Result:
 
 
 def full_arm() -> Arm:
-    """The baseline."""
+    """The baseline: full."""
     from ...engine.methods import Full
 
     return Arm(FULL, FULL, "100%", Full())

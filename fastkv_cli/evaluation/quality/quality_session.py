@@ -1,4 +1,4 @@
-"""One evaluation from the first question to the report."""
+"""Run eval, calibrate and profile-heads on a loaded model, up to the formatted report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from ...cli.measure_command import Bench, render
+from ...cli.measure_command import MeasureContext, render
 from ...cli.options import MeasureOptions
 from ...config import Budget, MethodName, Preset, Suite
 from ...engine.tuning import tuning_json, tuning_path
@@ -29,19 +29,19 @@ Form = Literal["table", "json", "csv"]
 
 
 def evaluate_model(
-    bench: Bench,
+    context: MeasureContext,
     asked: Questionnaire,
     names: Sequence[MethodName | Preset],
     budgets: Sequence[Budget],
     form: Form,
     heatmap: Path | None,
 ) -> str:
-    """Ask all questions, and give the report in the form wanted.
+    """Ask all questions, and format the report.
 
     Raises:
-        FastKVError: whatever went wrong; what was measured before is kept for the next run.
+        FastKVError: on any failure; results so far are kept for the next run.
     """
-    report = _measure(bench, asked, names, budgets)
+    report = _measure(context, asked, names, budgets)
     if heatmap is not None:
         write_file(heatmap, heatmap_png(report.needles))
     if form == "json":
@@ -50,27 +50,27 @@ def evaluate_model(
 
 
 def calibrate_model(
-    bench: Bench,
+    context: MeasureContext,
     texts: Path | None,
     tolerance: float,
     samples: int,
     seed: int,
     options: MeasureOptions,
 ) -> str:
-    """Measure every setting, keep the choice for this model, and give the table.
+    """Measure every setting, save the chosen ones for this model, and format the table.
 
     Raises:
-        FastKVError: whatever went wrong; then nothing is kept.
+        FastKVError: on any failure; then no calibration is saved.
     """
-    lengths = bench.fitting(CALIBRATION_LENGTHS, MAX_ANSWER_TOKENS)
+    lengths = context.fitting(CALIBRATION_LENGTHS, MAX_ANSWER_TOKENS)
     each = -(-samples // (2 * len(lengths)))
     asked = Questionnaire((Suite.NEEDLE, Suite.RULER), lengths, each, seed, texts)
-    questions = asked.questions(bench.engine.tokenizer)
-    with Journal(EVALUATIONS, {**bench.stamp, "calibrate": digest(questions)}) as journal:
-        settings = measure_settings(bench, questions, BUDGETS[Preset.BALANCED], journal)
+    questions = asked.questions(context.engine.tokenizer)
+    with Journal(EVALUATIONS, {**context.stamp, "calibrate": digest(questions)}) as journal:
+        settings = measure_settings(context, questions, BUDGETS[Preset.BALANCED], journal)
         presets = choose_presets(settings, tolerance)
         measured = {
-            **bench.stamp,
+            **context.stamp,
             "tolerance": tolerance,
             "seed": seed,
             "questions": len(questions),
@@ -79,28 +79,28 @@ def calibrate_model(
             "scoring_layer": scoring_layer(settings),
             "settings": [asdict(setting) for setting in settings],
         }
-        text = _keep(bench, "calibration", measured)
-        bench.when_written.append(journal.finish)
+        text = _keep(context, "calibration", measured)
+        context.when_written.append(journal.finish)
     return text if options.json else render(*calibration_tables(settings, presets, tolerance))
 
 
 def score_heads(
-    bench: Bench, samples: int, seed: int, texts: Path | None, options: MeasureOptions
+    context: MeasureContext, samples: int, seed: int, texts: Path | None, options: MeasureOptions
 ) -> str:
-    """Score the heads, keep the scores for this model, and give the best of them.
+    """Score the heads, save the scores for this model, and format the best of them.
 
     Raises:
-        FastKVError: whatever went wrong; then nothing is kept.
+        FastKVError: on any failure; then no scores are saved.
     """
-    haystack = load_haystack(texts, bench.engine.tokenizer)
-    measured = profile_heads(bench, haystack, samples, seed)
-    text = _keep(bench, "heads", measured)
+    haystack = load_haystack(texts, context.engine.tokenizer)
+    measured = profile_heads(context, haystack, samples, seed)
+    text = _keep(context, "heads", measured)
     return text if options.json else render(*head_tables(measured))
 
 
-def _keep(bench: Bench, kind: str, measured: Mapping[str, Any]) -> str:
-    """Put a measurement where `load_tuning` finds it; gives it as text."""
-    loaded = bench.engine.loaded
+def _keep(context: MeasureContext, kind: str, measured: Mapping[str, Any]) -> str:
+    """Save a measurement where `load_tuning` finds it; returns its JSON."""
+    loaded = context.engine.loaded
     path = tuning_path(kind, loaded.name, loaded.revision)
     text = tuning_json(loaded.name, loaded.revision, measured)
     try:
@@ -108,46 +108,46 @@ def _keep(bench: Bench, kind: str, measured: Mapping[str, Any]) -> str:
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror})", "free some space") from error
     write_file(path, text.encode())
-    bench.bars.close()
-    bench.messages.note(f"saved for {loaded.name} in {path}")
+    context.bars.close()
+    context.messages.note(f"saved for {loaded.name} in {path}")
     return text
 
 
 def _measure(
-    bench: Bench,
+    context: MeasureContext,
     asked: Questionnaire,
     names: Sequence[MethodName | Preset],
     budgets: Sequence[Budget],
 ) -> EvaluationReport:
-    engine = bench.engine
+    engine = context.engine
     window = engine.decoder.max_context
     if max(asked.lengths) + MAX_ANSWER_TOKENS > window:
         raise UsageError(
             f"--lengths {max(asked.lengths):,} is out of range",
-            f"the model's window holds {window:,} tokens, {MAX_ANSWER_TOKENS} of the answer in it",
+            f"the model's window holds {window:,} tokens, {MAX_ANSWER_TOKENS} of them for answers",
         )
-    arms = make_arms(names, budgets, bench.tuning)
+    arms = make_arms(names, budgets, context.tuning)
     questions = asked.questions(engine.tokenizer)
     settings = {
-        **bench.stamp,
+        **context.stamp,
         **{name: _plain(value) for name, value in asdict(asked).items()},
         "methods": {arm.label: str(arm.method) for arm in arms},
-        "presets": {preset: str(chosen) for preset, chosen in bench.tuning.presets.items()},
+        "presets": {preset: str(chosen) for preset, chosen in context.tuning.presets.items()},
     }
 
     def on_progress(label: str, done: int, total: int) -> None:
-        bench.bars.update(label, done, total, "answers")
+        context.bars.update(label, done, total, "answers")
 
     with Journal(EVALUATIONS, {**settings, "questions": digest(questions)}) as journal:
         results = ask_all(engine, questions, arms, journal, on_progress)
         ratios = time_all(engine, questions, arms, journal, on_progress)
         report = summarise(settings, questions, arms, results, ratios, asked.seed)
-        bench.when_written.append(journal.finish)
+        context.when_written.append(journal.finish)
     return report
 
 
 def _plain(value: object) -> object:
-    """As JSON can hold it."""
+    """Convert a setting to a JSON value."""
     if isinstance(value, tuple):
         return [str(one) if not isinstance(one, int) else one for one in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""An evaluation as tables, JSON, CSV and Markdown. Pure: nothing is written."""
+"""Format an evaluation as tables, JSON, CSV and Markdown. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHADES = "·░▒▓█"
 
 
 def as_json(report: EvaluationReport) -> str:
-    """One JSON object: settings and versions, the rows, the suites, the needles by place."""
+    """One JSON object: settings and versions, the rows, the suites, needle scores by position."""
     return to_json(
         {
             "schema": SCHEMA,
@@ -45,14 +45,14 @@ def as_json(report: EvaluationReport) -> str:
 
 
 def as_csv(report: EvaluationReport) -> str:
-    """One line for each method, budget and suite; `all` is every suite together."""
+    """One line for each method, budget and suite; suite `all` covers every question."""
     rows = [{"suite": "all", **_flat(row)} for row in report.rows]
     rows += [{"suite": name, **_flat(row)} for name, found in _suites(report) for row in found]
     return to_csv(rows)
 
 
 def as_tables(report: EvaluationReport) -> Iterator[Table | Columns | str]:
-    """The table over all questions, one for each suite, the needles, and what to make of it."""
+    """The table over all questions, one for each suite, the needles, and the conclusion."""
     count = report.rows[0].count
     yield _table(f"{count} questions", report.rows)
     if len(report.suites) > 1:
@@ -68,19 +68,19 @@ def as_tables(report: EvaluationReport) -> Iterator[Table | Columns | str]:
 
 
 def verdict(report: EvaluationReport) -> str:
-    """Which differences mean something, and which figures few questions leave open."""
+    """Which differences from full are significant, and which methods cannot be told apart."""
     behind = [row.arm for row in report.rows[1:] if row.differs_from_full]
     level = [row.arm for row in report.rows[1:] if not row.differs_from_full]
     lines = ["Brackets hold 95% intervals; 'of full' is paired over the same questions."]
     if behind:
-        lines.append(f"Different from full beyond chance: {', '.join(behind)}.")
+        lines.append(f"Significantly different from full: {', '.join(behind)}.")
     if level:
-        lines.append(f"Not to be told from full with these questions: {', '.join(level)}.")
+        lines.append(f"Not distinguishable from full with these questions: {', '.join(level)}.")
     return "\n".join(lines)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row in the order of `HEADINGS`."""
+    """A row's cells, in the order of `HEADINGS`."""
     return (
         row.name,
         row.budget,
@@ -95,7 +95,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """The same table in Markdown."""
+    """The rows as a Markdown table."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(cells(row) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -103,7 +103,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def calibration_tables(
     settings: Sequence[Setting], presets: Mapping[Preset, Mapping[str, Any]], tolerance: float
 ) -> Iterator[Table | str]:
-    """Share of full's answers, distance and compute by layer and rate, and what was chosen."""
+    """Share of full's answers, distance and compute by layer and rate, and the choices."""
     from rich.table import Table
 
     rates = sorted({one.tsp_rate for one in settings})
@@ -131,14 +131,14 @@ def calibration_tables(
             f"{chosen['budget']:.0%}, {chosen['compute_ratio']:.0%} of the prefill compute"
         )
     if all(one.of_full == 1 and one.accuracy == 0 for one in settings):
-        yield "The full model answered no question rightly: chosen by the distance alone."
+        yield "The full model answered no question correctly: chosen by the distance alone."
     balanced = presets[Preset.BALANCED]
     if balanced["of_full"] < 1 - tolerance or balanced["distance"] > tolerance:
-        yield f"No setting stays within {tolerance:.2%} of full; balanced is the one nearest to it."
+        yield f"No setting stays within {tolerance:.2%} of full; balanced is the nearest."
 
 
 def head_tables(measured: Mapping[str, Any]) -> Iterator[Table | str]:
-    """The heads that find most."""
+    """The heads with the highest scores."""
     from rich.table import Table
 
     scored = [
@@ -151,7 +151,7 @@ def head_tables(measured: Mapping[str, Any]) -> Iterator[Table | str]:
         table.add_column(heading, justify="right", no_wrap=True)
     for score, layer, head in sorted(scored, reverse=True)[:10]:
         table.add_row(str(layer), str(head), f"{score:.1%}")
-    yield f"{measured['right']} of {measured['prompts']} prompts answered rightly, and counted."
+    yield f"{measured['right']} of {measured['prompts']} prompts answered correctly and counted."
     yield table
 
 
@@ -167,7 +167,7 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
 
 
 def _needle_tables(needles: Mapping[str, Mapping[tuple[int, float], float]]) -> Columns:
-    """A heatmap for each arm: the darker, the more were found; depth downwards."""
+    """A heatmap for each arm: darker where more were found; depth downwards."""
     from rich.columns import Columns
 
     return Columns([_needle_table(arm, places) for arm, places in needles.items()], padding=(1, 3))
@@ -199,7 +199,7 @@ def _shaded(score: float) -> str:
 
 
 def percent(interval: Interval) -> str:
-    """A share and its interval, in per cent."""
+    """A share and its interval, in percent."""
     if math.isnan(interval.value):
         return "–"
     value, low, high = (100 * figure for figure in interval)

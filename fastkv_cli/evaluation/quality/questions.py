@@ -1,4 +1,4 @@
-"""What an evaluation asks: one question on one text, with the answers that count as right."""
+"""Questions of an evaluation, each on one text, with the answers that count as correct."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Question:
 
     Attributes:
         suite: "needle", "ruler" or "qa".
-        task: the kind of question inside the suite.
-        length: tokens of the whole prompt that were aimed at.
-        depth: where in the text the answer stands, 0 its beginning, 1 its end.
-        number: tells questions apart that are alike in all of the above.
+        task: the kind of question within the suite.
+        length: target length of the whole prompt, in tokens.
+        depth: the position of the answer in the text, from 0 (beginning) to 1 (end).
+        number: distinguishes questions that are equal in all of the above.
         text: the question.
         answers: what the model's answer must contain.
         document_ids: the tokens of the text.
@@ -41,11 +41,11 @@ class Question:
 
     @property
     def key(self) -> str:
-        """A name of its own, the same in every run with the same seed and settings."""
+        """A unique name, the same in every run with the same seed and settings."""
         return f"{self.suite}/{self.task}/{self.length}/{self.depth:.2f}/{self.number}"
 
     def prompt(self, tokenizer: Any) -> Prompt:
-        """The prompt that `fastkv ask` would put to the model."""
+        """The prompt that `fastkv ask` would build."""
         return build_prompt(tokenizer, self.document_ids, ask_task(self.text))
 
 
@@ -58,16 +58,16 @@ class Insert:
 
 
 def room_for_text(tokenizer: Any, question: str, length: int, option: str = "--lengths") -> int:
-    """Tokens of text that make up a prompt of `length` tokens with this question.
+    """The number of tokens of text in a prompt of `length` tokens with this question.
 
     Args:
         tokenizer: the model's.
-        question: what is asked of the text.
+        question: the question on the text.
         length: tokens of the whole prompt.
-        option: where users say how long prompts are, for the error.
+        option: the option that sets the length, for the error.
 
     Raises:
-        UsageError: when hardly any do.
+        UsageError: when there is hardly any room for text.
     """
     frame = len(build_prompt(tokenizer, [], ask_task(question)).token_ids)
     if length < frame + MIN_TEXT_TOKENS:
@@ -82,20 +82,20 @@ def room_for_text(tokenizer: Any, question: str, length: int, option: str = "--l
 def hide(
     inserts: Sequence[Insert], haystack: Corpus, start: int, size: int, tokenizer: Any
 ) -> tuple[int, ...]:
-    """Some of a haystack with sentences hidden in it, each at the break nearest its depth.
+    """Hide sentences in a stretch of a haystack, each at the break nearest its depth.
 
-    A break is the end of a line, a sentence or a paragraph: in texts with hard line ends, as many
-    are, a hidden sentence may stand inside another.
+    A break is the end of a line, a sentence or a paragraph. Many texts have hard line ends, so a
+    hidden sentence may be inside another.
 
     Args:
         inserts: the sentences.
-        haystack: the text; it is read as a ring, so that any `start` has enough behind it.
-        start: the token of the haystack to begin at.
+        haystack: the text; it wraps around, so that there is enough text after any `start`.
+        start: the first token of the stretch.
         size: tokens of the result.
         tokenizer: the model's.
 
     Raises:
-        UsageError: when there is no room for a text around them.
+        UsageError: when there is no room for text around the sentences.
     """
     pieces = [
         (insert.depth, tokenizer(insert.text, add_special_tokens=False)["input_ids"])
@@ -126,14 +126,14 @@ def hidden_question(
     rng: random.Random,
     tokenizer: Any,
 ) -> Question:
-    """The question with its text: a stretch of the haystack, drawn at random, with the inserts."""
+    """Add a text to a question: a random stretch of the haystack, with the inserts."""
     room = room_for_text(tokenizer, question.text, question.length)
     start = rng.randrange(haystack.num_tokens)
     return replace(question, document_ids=hide(inserts, haystack, start, room, tokenizer))
 
 
 def _nearest_break(breaks: Sequence[int], start: int, offset: int, haystack: Corpus) -> int:
-    """The break nearest to `offset` tokens behind `start`, as an offset."""
+    """The break nearest to `offset` tokens after `start`, as an offset."""
     whole, place = divmod(start + offset, haystack.num_tokens)
     at = bisect_left(breaks, place)
     around = [*breaks[max(at - 1, 0) : at + 1]] or [place]

@@ -1,4 +1,4 @@
-"""Synthetic tasks in the manner of RULER (arXiv 2404.06654), sized for a small model."""
+"""The ruler suite: synthetic tasks like RULER's (arXiv 2404.06654), sized for a small model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAMES = (
 NUM_KEYS = 4
 NUM_VALUES = 2
 
-# What a task hides, asks, and takes for an answer; the first insert is the one that is asked for.
+# Hidden sentences, question and answers of a task; the first insert holds the answer.
 Drawn = tuple[list[Insert], str, tuple[str, ...]]
 
 
 def ruler_questions(
     haystack: Corpus, lengths: Sequence[int], samples: int, seed: int, tokenizer: Any
 ) -> Iterator[Question]:
-    """`samples` questions for each length, the tasks in turn, the depths drawn at random."""
+    """`samples` questions for each length, cycling through the tasks, at random depths."""
     names = list(TASKS)
     for length in lengths:
         for at in range(samples):
@@ -51,7 +51,7 @@ def _draw(
 
 
 def _multi_key(rng: random.Random) -> Drawn:
-    """Several needles with keys of their own; one is asked for."""
+    """Several needles with different keys; one is asked for."""
     places = rng.sample(PLACES, NUM_KEYS)
     codes = _codes(rng, NUM_KEYS)
     inserts = [
@@ -73,7 +73,7 @@ def _multi_value(rng: random.Random) -> Drawn:
 
 
 def _variable_tracking(rng: random.Random) -> Drawn:
-    """A value, and a name that takes it over further on; the second name is asked for."""
+    """A value, and a second name that is assigned it later in the text; that name is asked for."""
     first, second, other = rng.sample(NAMES, 3)
     code, wrong = _codes(rng, 2)
     early, late = sorted((_depth(rng), _depth(rng)))

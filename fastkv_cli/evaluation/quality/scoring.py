@@ -1,4 +1,4 @@
-"""Was the answer right, and how sure can one be: the standard definitions."""
+"""Score answers by the standard definitions, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-_Z = 1.959964  # of a 95% interval
+_Z = 1.959964  # the normal quantile of a 95% interval
 _RESAMPLES = 2000
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 class Interval(NamedTuple):
-    """A figure and the 95% interval around it."""
+    """A figure and its 95% interval."""
 
     value: float
     low: float
@@ -26,7 +26,7 @@ class Interval(NamedTuple):
 
 
 def contains(text: str, answers: Sequence[str]) -> float:
-    """The share of the answers that a text contains (as RULER counts), 0 to 1.
+    """The share of the answers that a text contains (as in RULER), 0 to 1.
 
     Both are compared in NFKC, lower case, with white space collapsed.
     """
@@ -35,7 +35,7 @@ def contains(text: str, answers: Sequence[str]) -> float:
 
 
 def token_f1(text: str, answers: Sequence[str]) -> float:
-    """The F1 of the words that text and answers share (SQuAD, arXiv 1606.05250, section 6.1)."""
+    """The F1 of the words shared by text and answers (SQuAD, arXiv 1606.05250, section 6.1)."""
     given, wanted = _words(text), _words(" ".join(answers))
     shared = sum((Counter(given) & Counter(wanted)).values())
     if shared == 0:
@@ -53,17 +53,17 @@ def mean_interval(scores: Sequence[float]) -> Interval:
 
 
 def ratio_interval(scores: Sequence[float], reference: Sequence[float], seed: int) -> Interval:
-    """Mean score over mean reference, of the same questions, with a bootstrap interval.
+    """Mean score divided by mean reference on the same questions, with a bootstrap interval.
 
-    The questions are drawn anew, each with both of its scores, so what makes a question hard for
-    both does not widen the interval. NaN where the reference has no point.
+    Resamples questions with both of their scores, so that a question's difficulty for both does not
+    widen the interval. NaN if the reference scores nothing.
     """
     both = np.array([scores, reference])
     if both[1].sum() == 0:
         return Interval(math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)
     drawn = both[:, rng.integers(0, both.shape[1], (_RESAMPLES, both.shape[1]))].sum(axis=2)
-    drawn = drawn[:, drawn[1] > 0]  # a draw without a point of the reference says nothing
+    drawn = drawn[:, drawn[1] > 0]  # a resample in which the reference scores nothing is dropped
     ratios = drawn[0] / drawn[1]
     low, high = np.percentile(ratios, [2.5, 97.5])
     return Interval(float(both[0].sum() / both[1].sum()), float(low), float(high))
@@ -74,6 +74,6 @@ def _plain(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Lower case, without punctuation and articles."""
+    """The words in lower case, without punctuation and articles."""
     bare = _plain(text).translate(str.maketrans("", "", string.punctuation))
     return _ARTICLES.sub(" ", bare).split()

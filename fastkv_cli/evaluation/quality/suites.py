@@ -1,4 +1,4 @@
-"""The suites by name, on the texts that ship or on the user's own."""
+"""The suites by name, on the bundled texts or on the user's own."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .qa import qa_questions, read_pairs
 from .questions import Question
 from .ruler import ruler_questions
 
-# Hidden sentences go into a novel: nothing in it looks like them.
+# The haystack is a novel: nothing in it resembles the hidden sentences.
 HAYSTACK = "time-machine.txt"
 _SUFFIXES = (".txt", ".md", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
 class Questionnaire:
-    """Which questions to ask.
+    """The questions to ask.
 
     Attributes:
         suites: which suites.
-        lengths: tokens of a prompt.
+        lengths: of prompts, in tokens.
         samples: questions for each suite and length.
-        seed: the same seed, the same questions.
-        texts: a folder of texts to hide needles in, and to find the documents of `qa` in.
+        seed: the same seed gives the same questions.
+        texts: a folder with haystacks, and with the documents of `qa`.
         qa: a file of question/answer pairs.
     """
 
@@ -44,10 +44,10 @@ class Questionnaire:
     qa: Path | None = None
 
     def questions(self, tokenizer: Any) -> list[Question]:
-        """All questions, suite by suite, short prompts first.
+        """Build all questions, suite by suite, short prompts first.
 
         Raises:
-            DocumentError: when a text cannot be read or does not hold an answer.
+            DocumentError: when a text cannot be read or does not contain an answer.
             UsageError: when a folder holds no text.
         """
         drawn: list[Question] = []
@@ -69,7 +69,7 @@ class Questionnaire:
         return list(qa_questions(pairs, corpora, self.lengths, self.samples, self.seed, tokenizer))
 
     def _document(self, name: str) -> Path:
-        """Where a document of the pairs lies: with the texts, or beside the pairs."""
+        """The path of a document of the pairs: in the folder of texts, or beside the pairs."""
         if self.qa is None:
             return shipped(name)
         folders = [folder for folder in (self.texts, self.qa.parent) if folder is not None]
@@ -83,12 +83,12 @@ class Questionnaire:
 
 
 def digest(questions: Sequence[Question]) -> str:
-    """What tells these questions, texts and answers counted in, from any others."""
+    """A hash of the questions with their texts and answers."""
     return hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
 def load_haystack(texts: Path | None, tokenizer: Any) -> Corpus:
-    """The texts of a folder, joined; without a folder the novel that ships.
+    """Join the texts of a folder; without a folder, load the bundled novel.
 
     Raises:
         UsageError: when the folder holds no text.
@@ -104,7 +104,7 @@ def load_haystack(texts: Path | None, tokenizer: Any) -> Corpus:
 
 
 def shipped(name: str) -> Path:
-    """A text or a table that comes with the package."""
+    """The path of a text or table bundled with the package."""
     return Path(str(files("fastkv_cli.evaluation") / "data" / name))
 
 

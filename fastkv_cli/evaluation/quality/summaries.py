@@ -1,4 +1,4 @@
-"""Is a summary well made: what can be told from its sentences, without a reader."""
+"""Check the form of a summary by its sentences, without a human reader."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from ...config import SUMMARY_SENTENCES, Length
 from ...evidence.words import keys_of
 from ...tasks.sentences import Sentence, find_sentences
 
-_CLOSE = 0.6  # of the words of the shorter of two sentences that speak of the same
+_CLOSE = 0.6  # share of the shorter sentence's words, above which two are about the same thing
 _LOOP_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class SummaryCheck:
-    """What was found of a summary.
+    """The findings on a summary.
 
     Attributes:
-        sentences: how many there are, items of lists and headings counted in.
-        words: how many there are.
-        is_as_long_as_asked: whether the sentences are as many as were asked for, in one paragraph,
-            or in several where the summary is to be long.
-        ends_whole: whether it ends with a whole sentence.
-        repeated: sentences that repeat an earlier one in nearly the same words.
-        close: sentences that share most of their words with an earlier one, the repeated ones
-            counted in.
-        looped_words: words that belong to a run of six that stood there before.
-        out_of_order: sentences that speak of an earlier part of the text than the one before.
-        unsupported: the share of the words that say something, but do not stand in the text.
+        sentences: number of sentences, including list items and headings.
+        words: number of words.
+        is_as_long_as_asked: whether it has the number of sentences asked for, in one paragraph, or
+            in several for a long summary.
+        ends_whole: whether its last sentence is complete.
+        repeated: number of sentences that repeat an earlier one in nearly the same words.
+        close: number of sentences that share most of their words with an earlier one, including
+            the repeated ones.
+        looped_words: number of words in runs of six that occurred before.
+        out_of_order: number of sentences about an earlier part of the text than the one before.
+        unsupported: the share of the content words that are not in the text.
     """
 
     sentences: int
@@ -45,18 +45,18 @@ class SummaryCheck:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it is as long as asked for, whole, in order, and free of repetition."""
+        """Whether it has the right length, is complete, in order, and free of repetition."""
         flaws = self.repeated + self.looped_words + self.out_of_order
         return self.is_as_long_as_asked and self.ends_whole and not flaws
 
 
 def check_summary(summary: str, length: Length, parts: Sequence[str]) -> SummaryCheck:
-    """Look a summary over.
+    """Check a summary.
 
     Args:
         summary: as it was shown.
-        length: as it was asked for.
-        parts: the text, cut into parts of equal length, in order.
+        length: the length asked for.
+        parts: the text, split into parts of equal length, in order.
     """
     sentences = find_sentences(summary)
     content = [key for sentence in sentences for key in sentence.content]
@@ -87,7 +87,7 @@ def _close(one: Sentence, other: Sentence) -> bool:
 def _count_earlier(
     sentences: Sequence[Sentence], like: Callable[[Sentence, Sentence], bool]
 ) -> int:
-    """Sentences that are like one before them."""
+    """Count the sentences that are like an earlier one."""
     return sum(
         any(like(sentence, earlier) for earlier in sentences[:at])
         for at, sentence in enumerate(sentences)
@@ -106,7 +106,7 @@ def _count_looped(keys: Sequence[str]) -> int:
 
 
 def _count_out_of_order(sentences: Sequence[Sentence], parts: Sequence[str]) -> int:
-    """Each sentence belongs to the part that has most of its words, rare ones counting more."""
+    """Assign each sentence to the part with most of its words, rare ones weighing more."""
     words = [set(keys_of(part)) for part in parts]
     spread = Counter(key for each in words for key in each)
     places = []

@@ -1,1 +1,1 @@
-"""How fast methods are: bench."""
+"""Measure the speed of methods: bench."""

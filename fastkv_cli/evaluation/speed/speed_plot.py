@@ -1,4 +1,4 @@
-"""Measured speed as a picture: time to first token, and tokens a second behind it."""
+"""Plot measured speed: TTFT, and decode speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..quality.quality_run import FULL
 from .speed_report import SpeedReport, SpeedRow, Spread
 from .speed_tables import three_digits
 
-# Okabe and Ito's colours, which most of those who see colours otherwise can tell apart.
+# Okabe and Ito's colours, distinguishable with most kinds of colour blindness.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
 _MARKERS = "os^Dv"
 _FIGURES = (
@@ -22,9 +22,9 @@ _LEGEND_COLUMNS = 5
 
 
 def speed_png(report: SpeedReport) -> bytes:
-    """A PNG: lines over the prompt lengths, or bars where there is but one.
+    """A PNG with lines over the prompt lengths, or bars if there is only one length.
 
-    What was not measured, as decoding where one token was generated, has no panel.
+    What was not measured, like decoding when one token was generated, has no panel.
     """
     with outside_current_folder():
         from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def _title(report: SpeedReport) -> str:
 
 
 def _add_legend(figure: Any) -> None:
-    """Below the panels, its names in rows."""
+    """Add a legend below the panels, its names in rows."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = min(len(labels), _LEGEND_COLUMNS)
     by_column = [at for first in range(columns) for at in range(first, len(labels), columns)]
@@ -78,7 +78,7 @@ def _add_legend(figure: Any) -> None:
 
 
 def _draw_lines(panel: Any, rows: Sequence[SpeedRow], arms: Sequence[str], name: str) -> None:
-    """A line for each method, in a band of what its runs vary by."""
+    """A line for each method, with a band from the fastest to the slowest run."""
     for at, arm in enumerate(arms):
         found: list[tuple[int, Spread]] = [
             (row.prompt_tokens, figure)
@@ -105,7 +105,7 @@ def _draw_lines(panel: Any, rows: Sequence[SpeedRow], arms: Sequence[str], name:
 
 
 def _draw_bars(panel: Any, rows: Sequence[SpeedRow], name: str) -> None:
-    """A bar for each method, full on top, with its figure at its end."""
+    """A bar for each method, full on top, labelled with its figure."""
     found: list[tuple[int, str, Spread]] = [
         (at, row.arm, figure)
         for at, row in enumerate(rows)

@@ -1,4 +1,4 @@
-"""The prompts that speed is measured on: exact lengths, from the beginning of a text."""
+"""Prompts for measuring speed, of exact lengths, from the beginning of a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...cli.measure_command import Bench
+from ...cli.measure_command import MeasureContext
 from ...documents import Document
 from ...errors import UsageError
 from ...prompts.prompt import Prompt, ask_task, build_prompt, tokenize_text
@@ -19,12 +19,13 @@ QUESTION = "What is this text about, and what comes of it in the end?"
 
 @dataclass(frozen=True, slots=True)
 class SpeedTest:
-    """What to measure.
+    """The settings of a speed test.
 
     Attributes:
-        source: a document to read, or "-" for stdin; None is the novel that ships.
-        lengths: tokens of the prompts, ascending; none is all of the document, or the usual ones.
-        repetitions: rounds of measured runs.
+        source: a document to read, or "-" for stdin; None for the bundled novel.
+        lengths: of the prompts, in tokens, ascending; empty for the whole document, or for the
+            default lengths.
+        repetitions: number of measured rounds.
         max_tokens: tokens that every run generates.
     """
 
@@ -47,7 +48,7 @@ class PromptSet:
     Attributes:
         prompts: one for each length, short ones first.
         left_out: lengths that do not fit the window.
-        document_tokens: of the whole document; None without one.
+        document_tokens: length of the whole document; None without one.
     """
 
     prompts: tuple[Prompt, ...]
@@ -55,27 +56,27 @@ class PromptSet:
     document_tokens: int | None
 
 
-def make_prompts(bench: Bench, test: SpeedTest, document: Document | None) -> PromptSet:
-    """Prompts of exactly the lengths wanted, as far as they fit the window behind an answer.
+def make_prompts(context: MeasureContext, test: SpeedTest, document: Document | None) -> PromptSet:
+    """Build prompts of exactly the wanted lengths, if they fit the window with the answer.
 
     Raises:
         UsageError: when a length is out of range, or none fits.
     """
-    tokenizer = bench.engine.tokenizer
-    room = _room(bench, test)
+    tokenizer = context.engine.tokenizer
+    room = _room(context, test)
     if document is None:
         text_ids = load_haystack(None, tokenizer).token_ids
         wanted = test.lengths or DEFAULT_LENGTHS
     else:
         text_ids = tokenize_text(tokenizer, document.text).token_ids
-        wanted = _lengths_of_document(bench, test, document, text_ids, room)
+        wanted = _lengths_of_document(context, test, document, text_ids, room)
     if test.lengths and min(wanted) > room:
-        raise UsageError(f"--prompt-tokens {min(wanted):,} is out of range", _window(bench, test))
-    lengths = bench.fitting(wanted, test.max_tokens)
+        raise UsageError(f"--prompt-tokens {min(wanted):,} is out of range", _window(context, test))
+    lengths = context.fitting(wanted, test.max_tokens)
     left_out = tuple(length for length in wanted if length > room)
     if left_out:
         named = ", ".join(f"{length:,}" for length in left_out)
-        _note(bench, f"left out prompts of {named} tokens: {_window(bench, test)}")
+        _note(context, f"left out prompts of {named} tokens: {_window(context, test)}")
     return PromptSet(
         prompts=tuple(_prompt(tokenizer, text_ids, length) for length in lengths),
         left_out=left_out,
@@ -83,27 +84,27 @@ def make_prompts(bench: Bench, test: SpeedTest, document: Document | None) -> Pr
     )
 
 
-def _room(bench: Bench, test: SpeedTest) -> int:
-    """The most tokens of a prompt."""
-    window = bench.engine.decoder.max_context
+def _room(context: MeasureContext, test: SpeedTest) -> int:
+    """The maximum tokens of a prompt."""
+    window = context.engine.decoder.max_context
     if test.max_tokens >= window:
         raise UsageError(
             f"--max-tokens {test.max_tokens:,} is out of range",
-            f"the model's window holds {window:,} tokens, the prompt counted in",
+            f"the model's window holds {window:,} tokens, including the prompt",
         )
     return window - test.max_tokens
 
 
 def _lengths_of_document(
-    bench: Bench, test: SpeedTest, document: Document, text_ids: Sequence[int], room: int
+    context: MeasureContext, test: SpeedTest, document: Document, text_ids: Sequence[int], room: int
 ) -> tuple[int, ...]:
-    """Those that were asked for and that the document has, else all that fits of it."""
+    """The lengths asked for, checked against the document, else as much of it as fits."""
     if len(text_ids) < MIN_TEXT_TOKENS:
         raise UsageError(
             f"{document.path} holds {len(text_ids)} tokens, too few to measure with",
             "give a longer document",
         )
-    whole = len(build_prompt(bench.engine.tokenizer, text_ids, ask_task(QUESTION)).token_ids)
+    whole = len(build_prompt(context.engine.tokenizer, text_ids, ask_task(QUESTION)).token_ids)
     if test.lengths and max(test.lengths) > whole:
         raise UsageError(
             f"--prompt-tokens {max(test.lengths):,} is out of range",
@@ -112,25 +113,25 @@ def _lengths_of_document(
     if not test.lengths and whole > room:
         used = len(text_ids) - (whole - room)
         _note(
-            bench,
+            context,
             f"{document.path} is cut to its first {used:,} of {len(text_ids):,} tokens: "
-            f"{_window(bench, test)}",
+            f"{_window(context, test)}",
         )
     return test.lengths or (min(whole, room),)
 
 
-def _window(bench: Bench, test: SpeedTest) -> str:
-    window = bench.engine.decoder.max_context
-    return f"the model's window holds {window:,} tokens, {test.max_tokens:,} of the answer in it"
+def _window(context: MeasureContext, test: SpeedTest) -> str:
+    window = context.engine.decoder.max_context
+    return f"the model's window holds {window:,} tokens, {test.max_tokens:,} of them for the answer"
 
 
 def _prompt(tokenizer: Any, text_ids: Sequence[int], length: int) -> Prompt:
-    """A prompt of so many tokens; a text that is shorter begins anew at its end."""
+    """A prompt of exactly `length` tokens; a shorter text is repeated from its beginning."""
     size = room_for_text(tokenizer, QUESTION, length, "--prompt-tokens")
     ring = [*text_ids] * -(-size // len(text_ids))
     return build_prompt(tokenizer, ring[:size], ask_task(QUESTION))
 
 
-def _note(bench: Bench, text: str) -> None:
-    bench.bars.close()
-    bench.messages.note(text)
+def _note(context: MeasureContext, text: str) -> None:
+    context.bars.close()
+    context.messages.note(text)

@@ -1,4 +1,4 @@
-"""What came of measuring speed: medians, what they vary by, and ratios to full. Pure arithmetic."""
+"""The results of a speed test: medians, spreads, and ratios to full. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sample:
 
 
 class Spread(NamedTuple):
-    """The median of some measurements, the least and the most of them."""
+    """Median, minimum and maximum of some measurements."""
 
     median: float
     low: float
@@ -31,33 +31,33 @@ class Spread(NamedTuple):
 
     @property
     def half_range(self) -> float:
-        """Half of what lies between the least and the most, as a share of the median."""
+        """Half the range, as a share of the median."""
         return (self.high - self.low) / (2 * self.median) if self.median else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedRow:
-    """One method on one prompt, over all rounds; None is what was not measured.
+    """One method on one prompt, over all rounds; None if not measured.
 
     Attributes:
         prompt_tokens: tokens of the prompt.
         arm: the arm's label.
         name: of the method or preset.
         budget: as users write it.
-        output_tokens: tokens that each run generated.
+        output_tokens: tokens generated per run.
         ttft_s: seconds to the first token.
-        tpot_ms: milliseconds per token behind it.
+        tpot_ms: milliseconds per token after the first.
         decode_tokens_per_s: the same as a speed.
         end_to_end_s: seconds to the last token.
-        peak_memory_bytes: of the GPU where one is used, else of the process.
-        ttft_speedup: full's TTFT over the method's in the same round; above 1 is faster.
-        decode_speedup: the same of TPOT.
-        end_to_end_speedup: the same of the seconds to the last token.
-        peak_memory_ratio: the method's peak over full's in the same round.
+        peak_memory_bytes: of the GPU if one is used, else of the process.
+        ttft_speedup: full's TTFT divided by the method's in the same round; above 1 is faster.
+        decode_speedup: the same for TPOT.
+        end_to_end_speedup: the same for the seconds to the last token.
+        peak_memory_ratio: the method's peak divided by full's in the same round.
         kept_bytes: measured bytes of keys and values right after prefill.
-        full_bytes: predicted bytes of the whole cache.
+        full_bytes: predicted bytes of the full KV cache.
         compute_ratio: share of full's prefill FLOPs.
-        note: why less was done than was asked for, if so.
+        note: why less was compressed than asked for, if so.
         samples: the runs, in order.
     """
 
@@ -89,11 +89,11 @@ class SpeedRow:
 
 @dataclass(frozen=True, slots=True)
 class SpeedReport:
-    """All rows, short prompts first and full first among the methods.
+    """All rows, short prompts first, and full first among the methods.
 
     Attributes:
-        settings: what was asked for, and the versions it ran with.
-        machine: when and on what.
+        settings: the settings of the run, and the versions used.
+        machine: date and hardware.
         rows: of every prompt and method.
     """
 
@@ -103,7 +103,6 @@ class SpeedReport:
 
     @property
     def by_length(self) -> dict[int, list[SpeedRow]]:
-        """The rows of each prompt length."""
         lengths = dict.fromkeys(row.prompt_tokens for row in self.rows)
         return {
             length: [row for row in self.rows if row.prompt_tokens == length] for length in lengths
@@ -119,7 +118,7 @@ def summarise(
     arms: Sequence[Arm],
     samples: Sequence[Sample],
 ) -> SpeedReport:
-    """Add up the runs; the first of an arm on a prompt belongs to the first of full, and so on."""
+    """Summarize the runs; the n-th of an arm on a prompt is compared with full's n-th."""
     runs: dict[tuple[int, str], list[Sample]] = {}
     for sample in samples:
         runs.setdefault((sample.stats.prompt_tokens, sample.arm), []).append(sample)
@@ -133,12 +132,12 @@ def summarise(
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
-    """Median, least and most; None unless all were measured."""
+    """Median, minimum and maximum; None unless all were measured."""
     measured = [value for value in values if value is not None]
     if not measured or len(measured) < len(values):
         return None
     middle = median(measured)
-    is_whole = all(isinstance(value, int) for value in measured)  # half a byte is none
+    is_whole = all(isinstance(value, int) for value in measured)  # of byte counts
     return Spread(round(middle) if is_whole else middle, min(measured), max(measured))
 
 
@@ -152,7 +151,7 @@ def _row(length: int, arm: Arm, mine: Sequence[Sample], full: Sequence[Sample]) 
         pairs = [(figure(a), figure(b)) for a, b in zip(own, baseline, strict=True)]
         return spread([_ratio(b, a) if inverted else _ratio(a, b) for a, b in pairs])
 
-    kv = mine[0].kv  # the same in every run: nothing is drawn
+    kv = mine[0].kv  # the same in every run: nothing is sampled
     return SpeedRow(
         prompt_tokens=length,
         arm=arm.label,

@@ -1,4 +1,4 @@
-"""How fast every method is on this machine: the same prompts in rounds, full among them."""
+"""Measure the speed of methods on this machine: the same prompts, in rounds that include full."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...cli.measure_command import Bench, Measure, render
+from ...cli.measure_command import Measure, MeasureContext, render
 from ...config import Budget, MethodName, Preset
 from ...documents import Document, load_document
 from ...output.console import Messages
@@ -36,7 +36,7 @@ _FORMS: dict[Form, Callable[[SpeedReport], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SpeedRun:
-    """A test, of these methods, told in this form and maybe drawn."""
+    """A speed test: its methods, the format of its report, and an optional plot."""
 
     test: SpeedTest
     names: Sequence[MethodName | Preset]
@@ -45,13 +45,13 @@ class SpeedRun:
     plot: Path | None = None
 
     def prepare(self, bars: ProgressBars, messages: Messages) -> Measure:
-        """Read the document, where there is one; gives what is to be done with the model.
+        """Read the document, if there is one; returns the function that measures a model.
 
         Raises:
             FastKVError: when the document cannot be read.
         """
         document = None if self.test.source is None else _read(self.test.source, bars, messages)
-        return lambda bench: self._tell(measure_speed(bench, self, document))
+        return lambda context: self._tell(measure_speed(context, self, document))
 
     def _tell(self, report: SpeedReport) -> str:
         if self.plot is not None:
@@ -59,19 +59,19 @@ class SpeedRun:
         return _FORMS[self.form](report)
 
 
-def measure_speed(bench: Bench, run: SpeedRun, document: Document | None) -> SpeedReport:
-    """Build the prompts, run everything, and add it up.
+def measure_speed(context: MeasureContext, run: SpeedRun, document: Document | None) -> SpeedReport:
+    """Build the prompts, run every method, and summarize.
 
     Raises:
-        FastKVError: whatever went wrong.
+        FastKVError: on any failure.
     """
-    engine, test = bench.engine, run.test
-    arms = [full_arm(), *make_arms(run.names, run.budgets, bench.tuning)]
+    engine, test = context.engine, run.test
+    arms = [full_arm(), *make_arms(run.names, run.budgets, context.tuning)]
     for arm in arms:
-        arm.method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
-    asked = make_prompts(bench, test, document)
+        arm.method.plan(engine.decoder.shape(1))  # fails early on a TSP layer that the model lacks
+    asked = make_prompts(context, test, document)
     settings: dict[str, Any] = {
-        **bench.stamp,
+        **context.stamp,
         "document": test.source,
         "document_tokens": asked.document_tokens,
         "prompt_tokens": [len(prompt.token_ids) for prompt in asked.prompts],
@@ -80,10 +80,10 @@ def measure_speed(bench: Bench, run: SpeedRun, document: Document | None) -> Spe
         "repetitions": test.repetitions,
         "methods": {arm.label: str(arm.method) for arm in arms},
     }
-    machine = bench.machine
+    machine = context.machine
 
     def on_progress(label: str, done: int, total: int) -> None:
-        bench.bars.update(label, done, total, "runs")
+        context.bars.update(label, done, total, "runs")
 
     samples = run_all(engine, asked.prompts, arms, test, on_progress)
     return summarise(settings, machine, arms, samples)
@@ -96,10 +96,10 @@ def run_all(
     test: SpeedTest,
     on_progress: Progress,
 ) -> list[Sample]:
-    """Run every arm on every prompt: one round to warm up, then those that count.
+    """Run every arm on every prompt: one warm-up round, then the measured ones.
 
-    A round is one run of each arm, one after the other, so that whatever else the machine does
-    hits all of them alike. Every run generates equally many tokens, end tokens or not.
+    A round runs each arm once, one after the other, so that other load on the machine affects all
+    alike. Every run generates the same number of tokens, ignoring end tokens.
     """
     runs = list(product(prompts, range(1 + test.repetitions), arms))
     samples: list[Sample] = []

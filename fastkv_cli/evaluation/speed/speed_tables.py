@@ -1,4 +1,4 @@
-"""Measured speed as tables, JSON, CSV and Markdown. Pure: nothing is written."""
+"""Format measured speed as tables, JSON, CSV and Markdown. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HEADINGS = (
     *("TTFT, s", "×", "TPOT, ms", "×", "tok/s", "total, s", "×"),
     *("peak MiB", "of full", "KV", "FLOPs"),
 )
-_GROUPED = {1, 3, 6, 8}  # belongs to the column before
+_GROUPED = {1, 3, 6, 8}  # columns that belong to the one before
 LEGEND = (
-    "TTFT: to the first token. TPOT: per token behind it. total: to the last one. ±: half of the "
+    "TTFT: to the first token. TPOT: per token after the first. total: to the last. ±: half of the "
     "range.\n"
     "×: full's time over the method's, median of the rounds: 2 is twice as fast.\n"
     "peak: most memory in use{memory}. KV, FLOPs: cache kept and prefill done, of full's."
@@ -29,7 +29,7 @@ LEGEND = (
 
 
 def as_json(report: SpeedReport) -> str:
-    """One JSON object: settings and versions, the machine, and by prompt every row and run."""
+    """One JSON object: settings and versions, the machine, and every row and run by prompt."""
     return to_json(
         {
             "schema": SCHEMA,
@@ -50,7 +50,7 @@ def as_csv(report: SpeedReport) -> str:
 
 
 def as_markdown(report: SpeedReport) -> str:
-    """One table in GitHub's Markdown, what its columns mean, and what it was measured on."""
+    """One table in GitHub's Markdown, its legend, and the machine."""
     heading = ("prompt", "method", "budget", *HEADINGS)
     lines = [
         heading,
@@ -63,7 +63,7 @@ def as_markdown(report: SpeedReport) -> str:
 
 
 def as_tables(report: SpeedReport) -> Iterator[Table | str]:
-    """A table for each prompt length, what its columns mean, and what it was measured on."""
+    """A table for each prompt length, the legend, and the machine."""
     yield _title(report)
     yield ""
     for length, rows in report.by_length.items():
@@ -74,7 +74,7 @@ def as_tables(report: SpeedReport) -> Iterator[Table | str]:
 
 
 def cells(row: SpeedRow) -> tuple[str, ...]:
-    """A row in the order of `HEADINGS`."""
+    """A row's cells, in the order of `HEADINGS`."""
     peak, share = row.peak_memory_bytes, row.peak_memory_ratio
     speed, total = row.decode_tokens_per_s, row.end_to_end_s
     return (
@@ -102,7 +102,7 @@ def _title(report: SpeedReport) -> str:
 
 def _footnotes(report: SpeedReport) -> Iterator[str]:
     on_gpu = report.machine["gpu"] is not None
-    yield LEGEND.format(memory="" if on_gpu else ", the model counted in")
+    yield LEGEND.format(memory="" if on_gpu else ", including the model")
     for row in report.rows:
         if row.note:
             yield f"{row.arm}, prompt of {row.prompt_tokens:,} tokens: {row.note}"
@@ -110,7 +110,7 @@ def _footnotes(report: SpeedReport) -> Iterator[str]:
 
 
 def describe_machine(settings: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
-    """What it was measured on and with."""
+    """The hardware and software of a measurement, as text."""
     memory = machine["memory_bytes"]
     parts = [
         machine["gpu"],
@@ -140,18 +140,18 @@ def _table(rows: Sequence[SpeedRow]) -> Table:
     for at, heading in enumerate(HEADINGS):
         table.add_column(_apart(at, heading), justify="right", no_wrap=True)
     for row in rows:
-        label = row.arm.removesuffix(" tokens")  # 512 and 20% tell themselves apart
+        label = row.arm.removesuffix(" tokens")  # 512 and 20% need no unit
         table.add_row(label, *(_apart(at, cell) for at, cell in enumerate(cells(row))))
     return table
 
 
 def _apart(at: int, text: str) -> str:
-    """What belongs to the column before stands nearer to it."""
+    """Indent a cell, unless it belongs to the column before."""
     return text if at in _GROUPED else f" {text}"
 
 
 def _varied(figure: Spread | None) -> str:
-    """The median, and by how much the runs differ."""
+    """The median, and how much the runs vary."""
     if figure is None:
         return UNKNOWN
     value = three_digits(figure.median)
@@ -159,7 +159,7 @@ def _varied(figure: Spread | None) -> str:
 
 
 def three_digits(value: float) -> str:
-    """As many decimals as make three digits, or none."""
+    """Format with three significant digits; larger numbers without decimals."""
     decimals = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{decimals}f}"
 
