@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 from processes import Capture
 
-from fastkv_cli.cli import question_batch as questions
 from fastkv_cli.cli.app import run
 from fastkv_cli.cli.chat import chat_loop as loop
 from fastkv_cli.cli.chat.line_input import PipedInput
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evidence import Index
-from fastkv_cli.session import conversation
+from fastkv_cli.session import session as asking
 from fastkv_cli.tasks import answer_gate
 from fastkv_cli.tasks import ask as real_ask
 from fastkv_cli.tasks import attended as evidence
@@ -49,7 +48,7 @@ def fail(*_: object, **__: object) -> Any:
 def test_of_several_questions_the_others_are_answered(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Capture, debug: bool
 ) -> None:
-    monkeypatch.setattr(questions, "ask", ask)
+    monkeypatch.setattr(asking, "ask", ask)
     asked = [item for text in ("Who met?", BAD, "When?") for item in ("--question", text)]
     more = ["--debug"] if debug else []
     assert run(["ask", "a.txt", *asked, *options, "--no-check", *more]) == ExitCode.FAILURE
@@ -74,7 +73,7 @@ def test_a_conversation_goes_on(
     at_terminal: bool,
     mode: list[str],
 ) -> None:
-    monkeypatch.setattr(conversation, "ask", ask)
+    monkeypatch.setattr(asking, "ask", ask)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Who met?\nBad?\nWhen?\n")))
     monkeypatch.setattr(loop, "is_at_terminal", lambda: at_terminal)
     monkeypatch.setattr(loop, "_open_input", lambda *_: PipedInput())
