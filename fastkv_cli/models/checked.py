@@ -90,7 +90,7 @@ def check_files(folder: Path, name: str) -> None:
     if has_adapter:
         raise ModelError(
             f"{name} holds an adapter to another model ({_ADAPTER})",
-            "merge it into its model, and give the folder of what comes of that",
+            "merge it into its model, and give the folder of the merged model",
         )
 
 

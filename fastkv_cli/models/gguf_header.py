@@ -167,7 +167,7 @@ class _Parser:
         begin, end = self._at + -self._at % alignment, 0
         for offset, size in sorted(spans):
             if offset % alignment or offset < end:
-                raise ValueError("its tensors lie over each other, or out of line")
+                raise ValueError("its tensors overlap, or are not aligned")
             end = offset + size
         if spans and begin + end > len(self._data):
             raise ValueError(
@@ -175,7 +175,8 @@ class _Parser:
                 f"{max(len(self._data) - begin, 0):,} are there"
             )
         if len(self._data) - begin - end > _MAX_TRAILING:
-            raise ValueError(f"{len(self._data) - begin - end:,} bytes behind its tensors are none")
+            trailing = len(self._data) - begin - end
+            raise ValueError(f"{trailing:,} bytes after its tensors belong to none of them")
 
     def _string(self, limit: int) -> str:
         length = self._number("<Q")

@@ -228,7 +228,7 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
         (errors.LocalEntryNotFoundError, off_limits),
         (
             errors.HfHubHTTPError,
-            (f"Hugging Face does not give {name} ({_first_line(error)})", "try again later"),
+            (f"Hugging Face does not serve {name} ({_first_line(error)})", "try again later"),
         ),
     ]
     for kind, (message, hint) in known:

@@ -195,7 +195,7 @@ def choose_decoding_model(
         packed = PackedDecoder.pack(decoder, on_done)
         return packed, packed.weights
     if wanted is DecodeWeights.PACKED:
-        raise UsageError(f"--decode-weights packed is not to be had: {problem}", "leave it to auto")
+        raise UsageError(f"--decode-weights packed is not available: {problem}", "leave it to auto")
     return decoder, DecodingWeights(_name(decoder.dtype), problem=problem)
 
 
