@@ -198,7 +198,7 @@ def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.jit, "script", not_scripted)
         spec = importlib.util.spec_from_file_location(
-            "fastkv_cli.engine.unscripted", fused.__file__
+            "fastkv_cli.engine.kernels.unscripted", fused.__file__
         )
         assert spec is not None
         assert spec.loader is not None
