@@ -4,7 +4,7 @@ Two lengths that are not derived from each other: the length of a layer counts i
 `next_position` is the true position of the next token in the text, which RoPE needs.
 
 Memory shrinks with the entries that are dropped: where the heads of a layer keep different numbers
-of entries, each head has its own storage of exactly its length.
+of entries, each head has its own storage, no larger than it needs.
 """
 
 from __future__ import annotations

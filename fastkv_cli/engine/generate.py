@@ -68,7 +68,7 @@ class _Answer:
 
 
 class Engine:
-    """A loaded model that reads prompts with a compression method and answers."""
+    """A loaded model that answers prompts with a compression method."""
 
     def __init__(
         self,

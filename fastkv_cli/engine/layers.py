@@ -79,7 +79,7 @@ class LayerRunner:
         if self.chunk_rows < 1:
             raise UsageError(f"chunk_rows {self.chunk_rows} is out of range", "it is 1 or more")
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
         """Embed token ids (T,) at positions 0 to T − 1; up to `room` tokens may follow them."""
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
         ropes = decoder.ropes(positions, len(positions) + room)
@@ -92,10 +92,10 @@ class LayerRunner:
         key, value = tokens.hidden.new_empty(shape), tokens.hidden.new_empty(shape)
         for padded in (key, value):
             padded[:, :, tokens.num_tokens :] = 0
-        for rows, own in self._rows(tokens, self.chunk_rows):
-            normalized[:, own] = layer.normalize(take_rows(tokens.hidden, own))
+        for rows, hidden_rows in self._rows(tokens, self.chunk_rows):
+            normalized[:, hidden_rows] = layer.normalize(take_rows(tokens.hidden, hidden_rows))
             key[:, :, rows], value[:, :, rows] = layer.keys_values(
-                take_rows(normalized, own), tokens.ropes.at(rows)
+                take_rows(normalized, hidden_rows), tokens.ropes.at(rows)
             )
         return LayerInputs(normalized, key, value)
 
@@ -116,26 +116,28 @@ class LayerRunner:
         count = tokens.hidden.shape[1] if padded_rows is None else padded_rows.shape[0]
         hidden = tokens.hidden.new_empty(1, count, tokens.hidden.shape[2])
 
-        def compute(into: slice, rows: slice | Tensor, own: slice | Tensor, seen: int) -> None:
+        def compute(
+            into: slice, rows: slice | Tensor, hidden_rows: slice | Tensor, num_keys: int
+        ) -> None:
             causality = Causality(
-                positions=tokens.positions[:seen],
+                positions=tokens.positions[:num_keys],
                 rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, tokens),
                 sliding_window=layer.sliding_window,
             )
-            queries = layer.queries(take_rows(normalized, own), tokens.ropes.at(rows))
+            queries = layer.queries(take_rows(normalized, hidden_rows), tokens.ropes.at(rows))
             attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
-            before, after = take_rows(tokens.hidden, own), hidden[:, into]
+            before, after = take_rows(tokens.hidden, hidden_rows), hidden[:, into]
             for chunk in self._chunks(0, after.shape[1], self.chunk_rows):
                 after[:, chunk] = layer.finish(take_rows(before, chunk), attended[:, :, chunk])
 
         if padded_rows is None:
-            for rows, own in self._rows(tokens, self._attended_rows(tokens)):
-                compute(own, rows, own, seen=rows.stop)
+            for rows, hidden_rows in self._rows(tokens, self._attended_rows(tokens)):
+                compute(hidden_rows, rows, hidden_rows, num_keys=rows.stop)
             after = replace(tokens, hidden=hidden)
         else:
             for chunk in self._chunks(0, count, self.chunk_rows):
                 chosen = padded_rows[chunk]
-                compute(chunk, chosen, chosen - tokens.first, seen=tokens.num_tokens)
+                compute(chunk, chosen, chosen - tokens.first, num_keys=tokens.num_tokens)
             ropes = tokens.ropes.at(padded_rows)
             after = ActiveTokens(hidden, tokens.positions[selected_rows], ropes)
         if self.on_done is not None:
@@ -193,14 +195,14 @@ class RecordingRunner(LayerRunner):
     _entered: list[ActiveTokens] = field(default_factory=list)  # the input tokens of each layer
     _inputs: dict[int, LayerInputs] = field(default_factory=dict)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
-        """As `LayerRunner.enter`; cached for the first prompt."""
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+        """As `LayerRunner.embed`; cached for the first prompt."""
         if self._token_ids is None:
             self._token_ids = token_ids
-            self._entered = [LayerRunner.enter(self, decoder, token_ids, room)]
+            self._entered = [LayerRunner.embed(self, decoder, token_ids, room)]
         if torch.equal(token_ids, self._token_ids):
             return self._entered[0]
-        return LayerRunner.enter(self, decoder, token_ids, room)
+        return LayerRunner.embed(self, decoder, token_ids, room)
 
     def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
         """As `LayerRunner.project`; for the whole prompt computed once per layer."""

@@ -28,7 +28,7 @@ def forecast_memory(
         num_tokens: tokens of prompt and answer together.
         wanted: the weights to decode from.
     """
-    own = sum(p.numel() for p in loaded.model.parameters()) * decoder.dtype.itemsize
+    weights = sum(p.numel() for p in loaded.model.parameters()) * decoder.dtype.itemsize
     layer = max(sum(p.numel() for p in each.module.parameters()) for each in decoder.layers)
     packs = (
         wanted is not DecodeWeights.FULL
@@ -39,9 +39,9 @@ def forecast_memory(
     # With packed copies, the layers' own weights are mapped from their files and released layer by
     # layer, so that those of one layer at most are resident.
     layers = sum(sum(p.numel() for p in each.module.parameters()) for each in decoder.layers)
-    resident = own - (layers - layer) * decoder.dtype.itemsize if packs else own
+    resident = weights - (layers - layer) * decoder.dtype.itemsize if packs else weights
     return MemoryForecast(
-        weights_bytes=own,
+        weights_bytes=weights,
         resident_weights_bytes=resident,
         copies_bytes=decoder.num_weights if packs else 0,
         full_kv_bytes=decoder.kv_bytes(num_tokens),

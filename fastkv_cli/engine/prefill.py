@@ -77,7 +77,7 @@ def prefill(
 
     cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
     scored: list[Tensor] = []
-    tokens = runner.enter(decoder, prompt_ids, room)
+    tokens = runner.embed(decoder, prompt_ids, room)
     for layer in decoder.layers:
         inputs = runner.project(layer, tokens)
         kept = selected_rows = None
@@ -165,7 +165,7 @@ def _score_at(
 ) -> Tensor:
     """Scores of the TSP layer, (B, heads, n − W); computes only what they depend on."""
     assert plan.tsp is not None
-    tokens = runner.enter(decoder, prompt_ids)
+    tokens = runner.embed(decoder, prompt_ids)
     for layer in decoder.layers[: plan.tsp.layer]:
         trace.layer_done(layer, tokens, None)
         tokens = runner.advance(layer, tokens, runner.project(layer, tokens), None)

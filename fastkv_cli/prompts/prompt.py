@@ -116,14 +116,14 @@ def build_prompt(
         history: the turns of the conversation before the question, the oldest first.
     """
     before, *between, after = _render(tokenizer, len(history))
-    said = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
+    earlier = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
     frame = _ASK if task.startswith(_ASK) else ""
     asked = task.removeprefix(frame)
-    if len(between) < len(said):  # the template has no place for earlier turns
+    if len(between) < len(earlier):  # the template has no place for earlier turns
         frame = _transcribe(tokenizer, history)
-        said, between = [], []
+        earlier, between = [], []
     opening, ids = _FENCE_CLOSE, list[int]()
-    for text, template in zip(said, between, strict=True):
+    for text, template in zip(earlier, between, strict=True):
         ids += _encode_data(tokenizer, opening + _disarm(tokenizer, text))
         ids += _encode_template(tokenizer, template)
         opening = ""

@@ -122,9 +122,9 @@ def tokenize_pieces(
         number for number, token in tokenizer.added_tokens_decoder.items() if is_control(token)
     } - {tokenizer.unk_token_id}
 
-    def encode(begun: str, begin: int, head: int, num_more: int) -> _Piece:
-        at = begin + len(begun)
-        piece = begun + text[at : at + num_more]
+    def encode(start: str, begin: int, head: int, num_more: int) -> _Piece:
+        at = begin + len(start)
+        piece = start + text[at : at + num_more]
         on_piece(begin + head, len(piece))
         is_last = begin + len(piece) == len(text)
         checked = len(piece) if is_last else len(piece) - _MARGIN
@@ -133,9 +133,9 @@ def tokenize_pieces(
     piece, first = encode("", 0, 0, size), 0
     while piece.end < len(text):
         for overlap in _OVERLAPS:
-            begun, begin, head = _restart(piece, overlap)
-            following = encode(begun, begin, head, size) if begun else piece
-            joint = _join(piece, following, first) if begun else None
+            start, begin, head = _restart(piece, overlap)
+            following = encode(start, begin, head, size) if start else piece
+            joint = _join(piece, following, first) if start else None
             if joint is not None:
                 break
         else:  # the pieces cannot be joined: tokenize this piece again with twice the length
@@ -224,8 +224,9 @@ def _restart(piece: _Piece, overlap: int) -> tuple[str, int, int]:
 def _join(piece: _Piece, following: _Piece, first: int) -> tuple[int, int] | None:
     """Find where the next piece takes over: a token's index in each piece; None if nowhere.
 
-    Both pieces have the same tokens around it, from there to the end of their overlap. The token's
-    first character does not combine with the one before, so that no normalizer mixes the two sides.
+    Both pieces have the same tokens from at least 8 before it to the end of their overlap. The
+    token's first character does not combine with the one before, so that no normalizer mixes the
+    two sides.
     """
     start, end = following.begin + following.head, piece.end - _MARGIN
     ours, theirs = piece.inside(start, end), following.inside(start, end)

@@ -112,7 +112,7 @@ class StateStore:
 
     def record(self, spec: StateSpec) -> StateWriter | None:
         """Start to write a state; None, with a warning, if it cannot be kept."""
-        place = self._path(spec.digest)
+        target = self._path(spec.digest)
         needed = len(build_header(spec, datetime.now(UTC), {})) + spec.nbytes
         what = f"the state of {spec.title}, {format_size(needed)}"
         if needed > self.limit_bytes:
@@ -123,13 +123,13 @@ class StateStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.is_trusted():
                 return None
-            if os.path.lexists(place) and not _is_file(place):
-                raise FileExistsError(EEXIST, f"{place.name} is no file")  # must not be replaced
+            if os.path.lexists(target) and not _is_file(target):
+                raise FileExistsError(EEXIST, f"{target.name} is no file")  # must not be replaced
             free = shutil.disk_usage(self.folder).free
             if free < needed + max(_MARGIN_BYTES, int(_MARGIN * needed)):
                 self._warn(f"{what}, does not fit the disk, {format_size(free)} free: not kept")
                 return None
-            return StateWriter(spec, place, self._warn, lambda: self._make_room(spec.digest))
+            return StateWriter(spec, target, self._warn, lambda: self._make_room(spec.digest))
         except OSError as error:
             why = error.strerror or error
             self._warn(f"cannot keep the state of {spec.title} in {self.folder} ({why})")

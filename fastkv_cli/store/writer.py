@@ -36,7 +36,7 @@ class StateWriter:
     def __init__(
         self,
         spec: StateSpec,
-        place: Path,
+        target: Path,
         warn: Callable[[str], None],
         on_commit: Callable[[], None],
     ) -> None:
@@ -44,18 +44,18 @@ class StateWriter:
 
         Args:
             spec: the state's spec.
-            place: the final path; its folder exists.
+            target: the final path; its folder exists.
             warn: called with one line that says why nothing is kept.
             on_commit: called when the file is at its final path.
 
         Raises:
             OSError: when the file cannot be created.
         """
-        self._spec, self._place, self._warn, self._on_commit = spec, place, warn, on_commit
+        self._spec, self._target, self._warn, self._on_commit = spec, target, warn, on_commit
         self._created = datetime.now(UTC)
         self._sums: dict[str, int] = {}
         descriptor, name = tempfile.mkstemp(  # only the user can read it
-            dir=place.parent, prefix=f".{spec.digest}.", suffix=TEMPORARY_SUFFIX
+            dir=target.parent, prefix=f".{spec.digest}.", suffix=TEMPORARY_SUFFIX
         )
         self._descriptor: int | None = descriptor
         self._path = Path(name)
@@ -118,7 +118,7 @@ class StateWriter:
             self._write(memoryview(build_header(self._spec, self._created, self._sums)))
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)  # may be the call that reports a full disk
-            self._path.replace(self._place)
+            self._path.replace(self._target)
         except OSError as error:
             self._give_up(error)
             return False

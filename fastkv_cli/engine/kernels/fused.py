@@ -52,7 +52,7 @@ def fuse(
     return FusedLayer._make(attention_norm + weights[:4] + mlp_norm + weights[4:])
 
 
-def _one_call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Compile a function to TorchScript; return it unchanged where that fails."""
     try:
         with warnings.catch_warnings():
@@ -64,7 +64,7 @@ def _one_call(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return compiled
 
 
-@_one_call
+@_compiled
 def fused_step(
     layer: FusedLayer,
     hidden: Tensor,

@@ -87,7 +87,7 @@ def pack(weight: Tensor, bias: Tensor | None = None) -> PackedMatrix:
     A sample of 64 rows decides.
     """
     sample = weight[:: max(1, weight.shape[0] // 64)]
-    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _was_in_4_bits(sample):
+    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _fits_4_bits(sample):
         return _pack_int4(weight, bias)
     return _pack_int8(weight, bias)
 
@@ -108,7 +108,7 @@ def can_pack() -> bool:
     return True
 
 
-def _was_in_4_bits(weight: Tensor) -> bool:
+def _fits_4_bits(weight: Tensor) -> bool:
     levels, step, zero = _to_4_bits(weight)
     restored = (levels - 8).mul_(step).add_(zero).view_as(weight)
     return bool(torch.dist(restored, weight.float()) <= _LOSSLESS * weight.float().norm())

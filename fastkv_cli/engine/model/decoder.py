@@ -206,8 +206,8 @@ class DecoderLayer:
         """
 
         def queries(rows: slice) -> Tensor:
-            own = slice(rows.start - first, rows.stop - first)
-            return self.queries(take_rows(normalized, own), ropes.at(rows))
+            normalized_rows = slice(rows.start - first, rows.stop - first)
+            return self.queries(take_rows(normalized, normalized_rows), ropes.at(rows))
 
         return Observation(key, queries, self.scaling, positions, self.sliding_window)
 
@@ -284,8 +284,8 @@ class Decoder:
         kind: str = self._model.config.rope_parameters["rope_type"]
         return kind not in {"dynamic", "longrope"}
 
-    def name_rope(self, length: int) -> str:
-        """Name of the embeddings for a text of this length; empty where all texts share them."""
+    def rope_variant(self, length: int) -> str:
+        """Name of the embeddings of texts of this length; empty where all texts have the same."""
         rope = self._model.config.rope_parameters
         if rope["rope_type"] != "longrope":
             return ""

@@ -96,27 +96,27 @@ def load_model(
         ModelError: when the model cannot be found, downloaded, converted or loaded.
         OutOfMemoryError: when the weights do not fit.
     """
-    place = choose_device(device)
-    number_format = choose_dtype(dtype, place)
-    kernel = choose_kernel(attention, place, number_format)
+    target = choose_device(device)
+    number_format = choose_dtype(dtype, target)
+    kernel = choose_kernel(attention, target, number_format)
     files = resolve_model(name, offline=offline, on_progress=on_progress)
     folder = prepare_files(files, on_progress)
     if on_progress is not None:
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            loaded = _load(folder, name, place, number_format, with_weights)
+            loaded = _load(folder, name, target, number_format, with_weights)
     except FastKVError:
         raise
     except Exception as error:
-        raise _explain(error, name, place) from error
+        raise _explain(error, name, target) from error
     model, tokenizer, eos_ids, load_s = loaded
     return LoadedModel(
         model=model,
         tokenizer=GuardedTokenizer(tokenizer, name, model.config.vocab_size),
         name=name,
         revision=files.revision,
-        device=place,
+        device=target,
         dtype=number_format,
         kernel=kernel,
         max_context=int(model.config.max_position_embeddings),
@@ -234,7 +234,7 @@ def _check_rope(model: Any, name: str) -> None:
     """
     decoder = open_decoder(model)
     last = decoder.max_context - 1
-    decoder.name_rope(last)
+    decoder.rope_variant(last)
     ends = torch.tensor([0, last], device=decoder.device)
     ropes = decoder.ropes(ends, decoder.max_context)
     if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in decoder.layers):

@@ -35,18 +35,21 @@ class DocumentRunner(LayerRunner):
     stage_one_s: float | None = None
     _started: float = field(default=0.0)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
         """Embed token ids (T,), only those after the state's."""
         self._started = now(decoder.device)
         if self.state is None:
-            return LayerRunner.enter(self, decoder, token_ids, room)
+            return LayerRunner.embed(self, decoder, token_ids, room)
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
-        own = decoder.embed(token_ids[self.boundary :])
+        hidden = decoder.embed(token_ids[self.boundary :])
         ropes = decoder.ropes(positions, len(positions) + room)
-        return ActiveTokens(own, positions, ropes, first=self.boundary, boundary=self.boundary)
+        return ActiveTokens(hidden, positions, ropes, first=self.boundary, boundary=self.boundary)
 
     def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
-        """As `LayerRunner.project`; the document's K and V are loaded or recorded."""
+        """As `LayerRunner.project`.
+
+        In the layers of the state, the document's K and V are loaded from it, or recorded.
+        """
         inputs = LayerRunner.project(self, layer, tokens)
         key, value = (each[:, :, : self.boundary] for each in (inputs.key, inputs.value))
         if layer.index < self.layer and self.state is not None:
@@ -63,7 +66,11 @@ class DocumentRunner(LayerRunner):
         inputs: LayerInputs,
         selected_rows: Tensor | None,
     ) -> ActiveTokens:
-        """As `LayerRunner.advance`; the document's hidden states are loaded or recorded."""
+        """As `LayerRunner.advance`.
+
+        After the last layer of the state, the document's hidden states are added from it, or
+        recorded.
+        """
         after = LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
         if layer.index != self.layer - 1:
             return after

@@ -26,7 +26,7 @@ from ..model.loader import LoadedModel
 from .document_runner import DocumentRunner
 from .state import DocumentState, Recorder, StateShape, pack_tensor
 
-# The limit of states kept in memory, for as long as the program runs.
+# Without a store, states of up to this size in total are kept in memory while the program runs.
 _MEMORY_BYTES = 2**30
 _MIN_SHARED = 256  # tokens
 
@@ -202,7 +202,7 @@ class Reuse:
         int8 = self.states.mode is StoreMode.INT8
         shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
         started = time.perf_counter()
-        rope = decoder.name_rope(text_length)
+        rope = decoder.rope_variant(text_length)
         spec = state_spec(loaded, runner, token_ids, shape, self.documents, rope)
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
