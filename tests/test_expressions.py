@@ -179,7 +179,7 @@ COMPILES_ITS_OWN = {
     "disarm.disarm",
     "disarm._opens",
     "disarm._spaced",
-    "disarm._seen",
+    "disarm._visible",
     "disarm._pattern",
     "disarm._spelled",
     "documents.clean.compose",

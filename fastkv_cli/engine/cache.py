@@ -1,10 +1,10 @@
-"""The compressed KV cache: what was kept of each layer, and where the text goes on.
+"""The compressed KV cache: the kept entries of each layer, and the next token's position.
 
-Two lengths that are not derived from each other: a layer's entries are counted, `next_position` is
-the true position of the next token in the text, which RoPE needs.
+Two lengths that are not derived from each other: the length of a layer counts its entries, and
+`next_position` is the true position of the next token in the text, which RoPE needs.
 
-Memory shrinks with what is kept: where the heads of a layer keep differently many entries, each
-has storage of its own, exactly as long as it needs.
+Memory shrinks with the entries that are dropped: where the heads of a layer keep different numbers
+of entries, each head has its own storage, no larger than it needs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class HeadGroup:
-    """Heads of a layer with the same number of entries, and room for more at the end.
+    """Heads of a layer with the same number of entries, with free slots at the end.
 
     Attributes:
         key: (1, heads, allocated, D).
         value: as key.
-        kept_positions: (heads, kept), where in the text the entries stand that prefill left.
-        length: entries held, those of prefill and the appended ones.
-        appended_from: where in the text the first appended entry stands.
+        kept_positions: (heads, kept), positions in the text of the entries kept by prefill.
+        length: number of entries, those kept by prefill and those appended since.
+        appended_from: position in the text of the first appended entry.
     """
 
     key: Tensor
@@ -46,29 +46,28 @@ class HeadGroup:
 
     @property
     def positions(self) -> Tensor:
-        """(heads, length), where in the text each entry stands, ascending."""
+        """(heads, length), the position of each entry in the text, ascending."""
         return self.positions_up_to(self.length)
 
     def positions_up_to(self, count: int) -> Tensor:
-        """(heads, count), where the entries stand, those to come as well."""
+        """(heads, count), the positions of the first `count` entries, appended yet or not."""
         heads, kept = self.kept_positions.shape
         appended = torch.arange(count - kept, device=self.key.device) + self.appended_from
         return torch.cat((self.kept_positions, appended.expand(heads, -1)), dim=1)
 
     @property
     def num_heads(self) -> int:
-        """Heads of this group."""
         return self.key.shape[1]
 
     def append(self, key: Tensor, value: Tensor, position: int) -> None:
-        """Write T tokens' K and V, (1, H, T, D), the first at a position; grow where needed."""
+        """Append T tokens' K and V, (1, H, T, D), the first at `position`; grow when full."""
         count = key.shape[2]
-        slot = self.extend(count, position)
+        slot = self.claim(count, position)
         self.key.narrow(2, slot, count).copy_(key)
         self.value.narrow(2, slot, count).copy_(value)
 
-    def extend(self, count: int, position: int) -> int:
-        """Take up entries that are to be written, the first of a position; gives its index."""
+    def claim(self, count: int, position: int) -> int:
+        """Count the next `count` slots as entries, the first at `position`; returns its index."""
         slot = self.length
         if slot == self.kept_positions.shape[1]:
             self.appended_from = position
@@ -85,11 +84,11 @@ class HeadGroup:
 
 @dataclass(slots=True)
 class CompressedCache:
-    """Keys and values per layer, stored only as far as they were kept.
+    """The kept keys and values of each layer.
 
     Args:
-        room: entries to allocate behind the prompt's, for the tokens to come; it grows when short.
-        text_length: tokens that the text may come to.
+        room: slots to allocate after the prompt's entries, for decoded tokens; grows when full.
+        text_length: the most tokens of the text, prompt and answer.
     """
 
     room: int = 0
@@ -103,11 +102,12 @@ class CompressedCache:
         """Add the next layer.
 
         Args:
-            key: (1, H_kv, T, D), rotated; there may be padding behind the T rows.
+            key: (1, H_kv, T, D), rotated; padding may follow the T rows.
             value: as key.
-            positions: (T,), where the T tokens stand in the text.
-            kept: the rows to keep of each head, (heads, C), or a list of as many tensors (C_head,);
-                None keeps all. With more heads than H_kv, each has a copy of its group's K and V.
+            positions: (T,), positions of the T tokens in the text.
+            kept: the rows to keep of each head, (heads, C), or a list with one tensor (C_head,) for
+                each head; None keeps all. With more heads than H_kv, each head gets its own copy of
+                its group's K and V.
         """
         num_kv_heads, num_tokens = key.shape[1], positions.shape[0]
         if kept is None:
@@ -127,15 +127,15 @@ class CompressedCache:
             )
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
-        """Write T new tokens' K and V, (1, H_kv, T, D); gives all that the layer holds."""
-        for group, its_key, its_value in self.deal(layer, key, value):
-            group.append(its_key, its_value, self.next_position)
+        """Append T tokens' K and V, (1, H_kv, T, D); returns the layer's groups."""
+        for group, group_key, group_value in self.split(layer, key, value):
+            group.append(group_key, group_value, self.next_position)
         return self._layers[layer]
 
-    def deal(
+    def split(
         self, layer: int, key: Tensor, value: Tensor
     ) -> list[tuple[HeadGroup, Tensor, Tensor]]:
-        """Each group of a layer with its heads' share of new K and V, (1, H_kv, T, D)."""
+        """Split new K and V, (1, H_kv, T, D), by the layer's groups of heads."""
         groups = self._layers[layer]
         counts = [group.num_heads for group in groups]
         copies = sum(counts) // key.shape[1]
@@ -153,38 +153,41 @@ class CompressedCache:
         )
 
     @property
-    def left(self) -> int:
-        """Tokens that every layer has room for without growing."""
+    def num_free(self) -> int:
+        """Tokens that can be appended before a layer has to grow."""
         return min(group.key.shape[2] - group.length for group in self._all_groups())
 
-    def clear_room(self) -> None:
-        """Make what is not written yet 0, for readers that weigh it with 0."""
+    def zero_free_slots(self) -> None:
+        """Set the free slots to 0, for attention that multiplies them by weights of 0.
+
+        Uninitialized memory may hold NaN, and 0 · NaN is NaN.
+        """
         for group in self._all_groups():
             group.key[:, :, group.length :] = 0
             group.value[:, :, group.length :] = 0
 
-    def extend(self) -> None:
-        """Take up one token whose K and V are written, in every layer."""
+    def advance(self) -> None:
+        """Count one token whose K and V are already written to the next slot of every layer."""
         for group in self._all_groups():
-            group.extend(1, self.next_position)
+            group.claim(1, self.next_position)
         self.next_position += 1
 
     def drop_last(self, num_tokens: int) -> None:
-        """Forget the newest tokens of the text, in every layer."""
+        """Remove the last tokens of the text from every layer."""
         for group in self._all_groups():
             group.length -= num_tokens
         self.next_position -= num_tokens
 
     def groups(self, layer: int) -> list[HeadGroup]:
-        """What a layer holds: one group where its heads keep equally many entries."""
+        """The layer's groups of heads: one where all heads keep equally many entries."""
         return self._layers[layer]
 
     def positions(self, layer: int) -> list[Tensor]:
-        """Of each head (length,), where in the text its entries stand, ascending."""
+        """For each head (length,), the positions of its entries in the text, ascending."""
         return [row for group in self._layers[layer] for row in group.positions]
 
     def length(self, layer: int) -> float:
-        """Entries kept in a layer, of each head on average."""
+        """Entries in a layer, averaged over its heads."""
         lengths = self.lengths[layer]
         return sum(lengths) / len(lengths)
 
@@ -198,7 +201,7 @@ class CompressedCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values held (without the room for tokens to come)."""
+        """Bytes of the keys and values, without the free slots."""
         return sum(
             tensor.numel() * tensor.element_size()
             for group in self._all_groups()
@@ -212,7 +215,7 @@ class CompressedCache:
     def _group(
         self, key: Tensor, value: Tensor, positions: Tensor, rows: Tensor, sources: list[int]
     ) -> HeadGroup:
-        """Copy rows (heads, C) of the source heads into storage with room behind them."""
+        """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
         heads, count = rows.shape
         head_dim = key.shape[3]
         stored = HeadGroup(

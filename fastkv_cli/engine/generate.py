@@ -1,4 +1,4 @@
-"""Prefill and decode behind one door: `Engine`, with the clock running."""
+"""`Engine`: prefill and decode in one timed call."""
 
 from __future__ import annotations
 
@@ -42,27 +42,26 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 @dataclass(slots=True)
 class _Answer:
-    """An answer as it grows, and when its prompt was read and its tokens came, in seconds."""
+    """A growing answer, and the times of its prefill and its tokens, in seconds."""
 
     text: TextStream
     started_at: float
-    read_at: float = 0.0
+    prefilled_at: float = 0.0
     first_at: float = 0.0
     last_at: float = 0.0
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str = "length"
 
-    def take(self, token_id: int, at: float) -> str:
-        """Add a token; gives the text that is new and whole, maybe none."""
+    def add(self, token_id: int, at: float) -> str:
+        """Add a token; returns the complete characters that it adds, possibly none."""
         self.first_at = self.first_at if self.token_ids else at
         self.last_at = at
         self.token_ids.append(token_id)
         return self.text.push(token_id)
 
     def stats(self, prompt_tokens: int, peak_memory_bytes: int | None) -> GenerationStats:
-        """What it took."""
         return GenerationStats(
-            prefill_s=self.read_at - self.started_at,
+            prefill_s=self.prefilled_at - self.started_at,
             ttft_s=self.first_at - self.started_at,
             decode_s=self.last_at - self.first_at if len(self.token_ids) > 1 else None,
             prompt_tokens=prompt_tokens,
@@ -72,14 +71,14 @@ class _Answer:
 
 
 class Engine:
-    """A loaded model that reads prompts with a compression method and answers."""
+    """A loaded model that answers prompts with a compression method."""
 
     def __init__(
         self,
         loaded: LoadedModel,
         decode_weights: DecodeWeights = DecodeWeights.AUTO,
     ) -> None:
-        """Wrap a loaded model; use `Engine.load` to get one by name."""
+        """Wrap a loaded model; `Engine.load` loads one by name."""
         self.loaded = loaded
         self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
@@ -88,7 +87,8 @@ class Engine:
         self.decoding_model, self.decode_weights = choose_decoding_model(
             self.decoder, decode_weights, mapped.release
         )
-        # Decoding from copies, only prefill needs a layer's own weights, and then not for long.
+        # When decoding uses packed copies, only prefill needs a layer's own weights: each layer's
+        # pages are released as soon as prefill has computed it.
         self._on_done = None if self.decoding_model is self.decoder else mapped.release
         self.load_s = loaded.load_s + time.perf_counter() - started
 
@@ -111,14 +111,15 @@ class Engine:
             dtype: "auto", "bfloat16", "float16" or "float32".
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             attention: "auto", "sdpa" or "flash".
-            decode_weights: "packed" decodes from copies of the weights in 4 and 8 bits, on CPU;
-                "full" from the model's own; "auto" packs in 16 bits, where memory allows.
+            decode_weights: "packed" decodes on the CPU from copies of the weights in 4 and 8 bits;
+                "full" decodes from the model's own weights; "auto" packs models in 16 bits where
+                memory allows.
             offline: open no socket.
-            on_progress: told of downloads, conversion and loading.
+            on_progress: called during downloads, conversion and loading.
 
         Raises:
-            ModelError: when the model cannot be had or is of no supported family.
-            UsageError: when the device, dtype or attention is not to be had.
+            ModelError: when the model cannot be loaded or its family is not supported.
+            UsageError: when the device, dtype or attention is not available.
             OutOfMemoryError: when the weights do not fit.
         """
         loaded = load_model(
@@ -148,9 +149,9 @@ class Engine:
         max_new_tokens: int = 256,
         **settings: Any,
     ) -> Generation:
-        """Answer a prompt in one go; the arguments are those of `stream`.
+        """Answer a prompt and return the whole `Generation`; takes the arguments of `stream`.
 
-        The peak of the memory counts from here.
+        Peak memory is measured from the start of this call.
         """
         self.reset_peak_memory()
         *_, generation = self.stream(prompt_ids, method, max_new_tokens, **settings)
@@ -181,23 +182,24 @@ class Engine:
             method: the compression method; None is what the command line takes: the calibrated
                 preset `balanced`, and the question, where none is given, in the last user turn.
             max_new_tokens: the most tokens to generate; the model's window may end it sooner.
-            question: the tokens of the prompt that say what is wanted, for methods that look
-                for what they look at; by default the last ones.
+            question: the rows of the prompt that hold the question, for methods that score tokens
+                by the question's attention; by default the last rows.
             sampling: greedy by default.
-            guard_loops: keep the answer from going round in circles (see `LoopGuard`).
-            ignore_eos: go on behind an end token, as a measurement of speed has to.
-            chunk_rows: prompt tokens that pass through a layer at once; by default as many as the
-                device does best.
-            on_progress: told the share of the prefill that is done, 0 to 1.
-            until: asked after each token whether what there is of the answer is enough.
-            shared: tokens with which other prompts about the same text begin as well. What comes of
-                them is the same to the last bit, whether it is computed now or was before.
-            reuse: where their state may be found, and is kept; None for texts that do not return.
+            guard_loops: prevent the answer from repeating itself (see `LoopGuard`).
+            ignore_eos: continue after an end token, as measurements of speed must.
+            chunk_rows: prompt tokens that pass through a layer at once; the default depends on the
+                device.
+            on_progress: called with the share of the prefill that is done, 0 to 1.
+            until: called after each token; the answer ends when it returns True.
+            shared: number of leading tokens that other prompts about the same text share. Their
+                results are identical to the last bit, whether computed now or reused.
+            reuse: finds and keeps the prefix state of those tokens; None for texts that are not
+                used again.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
             ContextError: when the prompt leaves no room in the model's window.
-            ModelError: when the model's weights give no numbers.
+            ModelError: when the logits are NaN.
             OutOfMemoryError: when memory runs out.
         """
         ids = self._tensor(prompt_ids)
@@ -212,40 +214,42 @@ class Engine:
             answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
             with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
-                read = prefill(
+                prefilled = prefill(
                     self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
                 )
-            answer.read_at = now(self.decoder.device)
-            self._check_numbers(read.logits)
-            lengths = read.cache.lengths
-            ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
-            yield from self._decode(read, sampler, limit, answer, ends, until)
+            answer.prefilled_at = now(self.decoder.device)
+            self._check_not_nan(prefilled.logits)
+            lengths = prefilled.cache.lengths
+            end_ids = frozenset[int]() if ignore_eos else self.loaded.eos_ids
+            yield from self._decode(prefilled, sampler, limit, answer, end_ids, until)
         yield Generation(
             token_ids=answer.token_ids,
             text=answer.text.text,
             cache_lengths=lengths,
-            first_logits=read.logits,
-            token_scores=None if read.token_scores is None else read.token_scores.tolist(),
+            first_logits=prefilled.logits,
+            token_scores=(
+                None if prefilled.token_scores is None else prefilled.token_scores.tolist()
+            ),
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
-            kv=self._kv_stats(read, lengths, method, ids.shape[0]),
+            kv=self._kv_stats(prefilled, lengths, method, ids.shape[0]),
         )
 
     def _decode(
         self,
-        read: PrefillResult,
+        prefilled: PrefillResult,
         sampler: Sampler,
         limit: int,
         answer: _Answer,
-        ends: frozenset[int],
+        end_ids: frozenset[int],
         until: Callable[[], bool] | None,
     ) -> Iterator[Piece]:
-        """Let an answer grow to its end, giving its text as it comes."""
-        step = choose_step(self.decoding_model, read.cache)
-        for token_id in decode(step, read.logits, sampler):
-            if piece := answer.take(token_id, now(self.decoder.device)):
+        """Decode the answer to its end and yield its text piece by piece."""
+        step = choose_step(self.decoding_model, prefilled.cache)
+        for token_id in decode(step, prefilled.logits, sampler):
+            if piece := answer.add(token_id, now(self.decoder.device)):
                 yield Piece(piece)
-            if token_id in ends or (until is not None and until()):
+            if token_id in end_ids or (until is not None and until()):
                 answer.finish_reason = "stop"
             elif sampler.is_looping:
                 answer.finish_reason = "loop"
@@ -254,8 +258,8 @@ class Engine:
         if piece := answer.text.flush():
             yield Piece(piece)
 
-    def _check_numbers(self, logits: Tensor) -> None:
-        """Raise a ModelError where the first logits, (vocabulary,), are not numbers."""
+    def _check_not_nan(self, logits: Tensor) -> None:
+        """Raise a ModelError if any of the first logits, (vocabulary,), is NaN."""
         if logits.isnan().any():
             raise ModelError(
                 f"{self.loaded.name} gives no numbers (its logits are NaN): its weights are "
@@ -264,7 +268,7 @@ class Engine:
             )
 
     def reset_peak_memory(self) -> None:
-        """Let the peak of the memory count from here, where the system can."""
+        """Measure peak memory from here on, where the system supports it."""
         reset_peak_memory(self.decoder.device)
 
     @contextmanager
@@ -277,17 +281,17 @@ class Engine:
         chunk_rows: int | None = None,
         room: int = 0,
     ) -> Iterator[LayerRunner]:
-        """What computes the layers, the first ones by a state of the shared tokens if it can."""
+        """Make the layer runner; with `reuse`, one that uses the shared tokens' prefix state."""
         if chunk_rows is None:
             chunk_rows = default_chunk_rows(self.decoder.device)
         settings = self.kernel, chunk_rows, self._on_done, shared
         num_tokens = ids.shape[0]
-        if reuse is None or not reuse.serves(plan, shared, num_tokens):
+        if reuse is None or not reuse.applies(plan, shared, num_tokens):
             yield LayerRunner(*settings)
             return
         runner = DocumentRunner(*settings, layer=reuse.layer)
         shared_ids = ids[:shared].tolist()
-        with reuse.lend(runner, self.loaded, self.decoder, shared_ids, num_tokens + room):
+        with reuse.attach(runner, self.loaded, self.decoder, shared_ids, num_tokens + room):
             yield runner
 
     def score(
@@ -297,9 +301,9 @@ class Engine:
         shared: int = 0,
         reuse: Reuse | None = None,
     ) -> list[float]:
-        """How much each token before the window matters at the method's TSP layer.
+        """Score each token before the observation window at the method's TSP layer.
 
-        An early-exit pass: layers up to the TSP layer, and no further. For `shared` and `reuse` see
+        Computes the layers up to the TSP layer and stops there. For `shared` and `reuse` see
         `stream`.
 
         Raises:
@@ -332,24 +336,24 @@ class Engine:
         return torch.tensor(ids, device=self.decoder.device)
 
     def _kv_stats(
-        self, read: PrefillResult, lengths: list[list[int]], method: Method, num_tokens: int
+        self, prefilled: PrefillResult, lengths: list[list[int]], method: Method, num_tokens: int
     ) -> KVStats:
-        """What the method kept; `lengths` are those before decoding, per layer and head."""
-        tsp = read.plan.tsp
+        """Statistics of the kept cache; `lengths`, per layer and head, are from before decoding."""
+        tsp = prefilled.plan.tsp
         return KVStats(
             method=method.name,
             budget=method.budget,
             tsp_layer=None if tsp is None else tsp.layer,
             tsp_rate=None if tsp is None else tsp.rate,
             full_bytes=self.decoder.kv_bytes(num_tokens),
-            kept_bytes=read.kept_bytes,
+            kept_bytes=prefilled.kept_bytes,
             full_flops=self.decoder.prefill_flops(num_tokens),
-            prefill_flops=read.flops,
+            prefill_flops=prefilled.flops,
             layers=tuple(
                 LayerStats(seen, round(sum(heads) / len(heads)))
-                for seen, heads in zip(read.tokens_seen, lengths, strict=True)
+                for seen, heads in zip(prefilled.tokens_seen, lengths, strict=True)
             ),
-            note=read.plan.note,
+            note=prefilled.plan.note,
         )
 
 
@@ -363,7 +367,7 @@ def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
 
 @contextmanager
 def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
-    """Turn the many ways to run out of memory into one clear error."""
+    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

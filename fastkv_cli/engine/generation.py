@@ -1,4 +1,4 @@
-"""What a generation gives as it goes: pieces of text, and at its end the whole."""
+"""The items of a streamed generation: pieces of text, then the finished `Generation`."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some text of the answer, as it came."""
+    """A streamed piece of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An answer and what it took.
+    """A finished answer and its statistics.
 
     Attributes:
-        token_ids: the new tokens, without the prompt; an end token counted in.
-        text: the tokens decoded, special tokens left out.
+        token_ids: the new tokens, without the prompt, including an end token.
+        text: the decoded tokens, without special tokens.
         cache_lengths: entries per layer and KV head, right after prefill.
-        first_logits: (vocabulary,) float32, of the first new token.
-        token_scores: the TSP layer's, one for each token of the prompt before the observation
-            window; None where no layer left tokens behind.
+        first_logits: (vocabulary,) float32, for the first new token.
+        token_scores: the TSP layer's scores, one for each token of the prompt before the
+            observation window; None if all tokens passed through every layer.
         finish_reason: "stop" at an end token, "length" at a limit, "loop" when the answer began to
-            go round in circles.
-        stats: the clock and the memory.
-        kv: what was kept of the cache.
+            repeat itself.
+        stats: times and memory.
+        kv: statistics of the KV cache.
     """
 
     token_ids: list[int]

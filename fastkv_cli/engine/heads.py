@@ -1,4 +1,4 @@
-"""Which heads find what is hidden in a text (HeadKV, arXiv 2410.19258, section 3)."""
+"""Scoring heads by their attention to a needle in a text (HeadKV, arXiv 2410.19258, section 3)."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from .selection import query_key_products
 def needle_attention(
     engine: Engine, prompt_ids: Sequence[int], needle: slice, max_tokens: int
 ) -> tuple[Tensor, list[int]]:
-    """Answer a prompt in full, and watch how each head looks at the needle while it does.
+    """Answer a prompt with the full cache, and score each head's attention to the needle.
 
-    At every answer token a head is given the attention that it pays to the needle among its top-m
-    keys, over m, where m is the needle's length.
+    At every answer token a head scores the attention weights of those of its top-m keys that lie in
+    the needle, summed and divided by m, where m is the needle's length.
 
     Args:
         engine: the loaded model.
-        prompt_ids: a prompt with a needle in it.
+        prompt_ids: a prompt that contains a needle.
         needle: the needle's rows.
-        max_tokens: the most tokens to answer with.
+        max_tokens: the most tokens of the answer.
 
     Returns:
-        (L, H) float32, the mean over the answer's tokens; and the answer.
+        The scores, (L, H) float32, averaged over the answer's tokens; and the answer.
     """
     decoder = engine.decoder
     ids = torch.tensor(prompt_ids, device=decoder.device)
     full = Full()
     plan = full.plan(decoder.shape(ids.shape[0]))
-    read = prefill(decoder, ids, full, LayerRunner(engine.kernel), plan, room=max_tokens)
+    prefilled = prefill(decoder, ids, full, LayerRunner(engine.kernel), plan, room=max_tokens)
     size = needle.stop - needle.start
     scores = torch.zeros(decoder.num_layers, decoder.layers[0].num_heads)
 
-    def watch(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
-        (group,) = groups  # full keeps all heads together
+    def add_scores(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
+        (group,) = groups  # with the full cache all heads keep equally many entries
         products = query_key_products(query, group.keys).float() * layer.scaling
         top = products[0, :, 0].softmax(dim=-1).topk(size, dim=-1)
         inside = (top.indices >= needle.start) & (top.indices < needle.stop)
         scores[layer.index] += ((top.values * inside).sum(dim=-1) / size).cpu()
 
-    answer = [int(read.logits.argmax())]
+    answer = [int(prefilled.logits.argmax())]
     while answer[-1] not in engine.loaded.eos_ids and len(answer) < max_tokens:
-        logits = extend(decoder, read.cache, answer[-1:], watch)
+        logits = extend(decoder, prefilled.cache, answer[-1:], add_scores)
         answer.append(int(logits[-1].argmax()))
     return scores / max(len(answer) - 1, 1), answer

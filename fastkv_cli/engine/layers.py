@@ -1,4 +1,4 @@
-"""Running a decoder's layers over the tokens of a prompt that are still on their way."""
+"""Computing a decoder's layers over the active tokens of a prompt."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from .kernels.attention import GRAIN, Causality, Kernel, attend, round_up
 from .model.decoder import Decoder, DecoderLayer, take_rows
 from .model.rope import RopeTable
 
-# Rows that pass through a layer at once: activations of the MLP stay this small however long the
-# prompt is. A GPU wants many.
+# Rows that pass through a layer at once. This bounds the MLP's activations, however long the prompt
+# is; a GPU is fastest with many rows.
 _CHUNK_ROWS = {"cuda": 16_384}
-_FEW_ROWS = 1024
+_DEFAULT_CHUNK_ROWS = 1024
 
 
 def default_chunk_rows(device: torch.device) -> int:
-    """Rows that pass through a layer at once, where nothing else is said."""
-    return _CHUNK_ROWS.get(device.type, _FEW_ROWS)
+    """The default number of rows that pass through a layer at once."""
+    return _CHUNK_ROWS.get(device.type, _DEFAULT_CHUNK_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveTokens:
-    """The tokens on their way through the layers: the hidden states, and where they stand.
+    """Hidden states and positions of the tokens that are still propagated.
 
     Attributes:
-        hidden: (1, T − first, hidden); copies of the last token may lie behind it, so that sizes
-            come again (see attention.py).
+        hidden: (1, T − first, hidden); copies of the last token may follow as padding, so that
+            matrix sizes recur (see attention.py).
         positions: (T,) in the text.
-        ropes: for those positions, and the copies.
-        first: tokens at the start whose K and V are known already; only the others are computed.
-        boundary: the first token that other prompts about the same text do not begin with. Those
-            before it pass through a layer apart from those behind, so that each comes out the same,
-            to the last bit, whether it is computed now or was before.
+        ropes: rotary embeddings for those positions, and for the copies.
+        first: leading tokens whose K and V are known already; only the others are computed.
+        boundary: number of leading tokens that other prompts about the same text share. They pass
+            through a layer separately from the tokens after them, so that each result is the same
+            to the last bit, whether it is computed now or reused.
     """
 
     hidden: Tensor
@@ -53,9 +53,9 @@ class ActiveTokens:
 
 
 class LayerInputs(NamedTuple):
-    """What a layer makes of the tokens it sees: (1, T − first, hidden), and (1, H_kv, T', D) twice.
+    """Normalized hidden states (1, T − first, hidden), K and V (1, H_kv, T', D) of a layer.
 
-    T' ≥ T: what lies behind is of no token.
+    T' ≥ T: the rows after T are padding.
     """
 
     normalized: Tensor
@@ -67,11 +67,11 @@ class LayerInputs(NamedTuple):
 class LayerRunner:
     """Computes layers, `chunk_rows` tokens at a time.
 
-    `on_done` is told of each layer that is done; for `boundary` see `ActiveTokens`.
+    `on_done` is called with each finished layer; for `boundary` see `ActiveTokens`.
     """
 
     kernel: Kernel
-    chunk_rows: int = _FEW_ROWS
+    chunk_rows: int = _DEFAULT_CHUNK_ROWS
     on_done: Callable[[DecoderLayer], None] | None = None
     boundary: int = 0
 
@@ -79,23 +79,23 @@ class LayerRunner:
         if self.chunk_rows < 1:
             raise UsageError(f"chunk_rows {self.chunk_rows} is out of range", "it is 1 or more")
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
-        """Token ids (T,) at positions 0 to T − 1; as many as `room` may follow them."""
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+        """Embed token ids (T,) at positions 0 to T − 1; up to `room` tokens may follow them."""
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
         ropes = decoder.ropes(positions, len(positions) + room)
         return ActiveTokens(decoder.embed(token_ids), positions, ropes, boundary=self.boundary)
 
     def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
-        """Normalized hidden states, K and V of all tokens that the layer sees."""
+        """Compute normalized hidden states, K and V of all active tokens."""
         normalized = torch.empty_like(tokens.hidden)
         shape = (1, layer.num_kv_heads, round_up(tokens.num_tokens), layer.head_dim)
         key, value = tokens.hidden.new_empty(shape), tokens.hidden.new_empty(shape)
-        for room in (key, value):
-            room[:, :, tokens.num_tokens :] = 0
-        for rows, own in self._rows(tokens, self.chunk_rows):
-            normalized[:, own] = layer.normalize(take_rows(tokens.hidden, own))
+        for padded in (key, value):
+            padded[:, :, tokens.num_tokens :] = 0
+        for rows, hidden_rows in self._rows(tokens, self.chunk_rows):
+            normalized[:, hidden_rows] = layer.normalize(take_rows(tokens.hidden, hidden_rows))
             key[:, :, rows], value[:, :, rows] = layer.keys_values(
-                take_rows(normalized, own), tokens.ropes.at(rows)
+                take_rows(normalized, hidden_rows), tokens.ropes.at(rows)
             )
         return LayerInputs(normalized, key, value)
 
@@ -106,37 +106,40 @@ class LayerRunner:
         inputs: LayerInputs,
         selected_rows: Tensor | None,
     ) -> ActiveTokens:
-        """Attention and MLP, for the tokens that go on (row indices; None is all there are).
+        """Compute attention and MLP of the propagated tokens (row indices; None means all).
 
-        K and V are needed of every token, the rest only of those that go on: choosing first and
-        computing after gives the same result for less work.
+        K and V are needed for every token, the rest only for the propagated ones: selecting before
+        computing gives the same result for less work.
         """
         normalized, key, value = inputs
-        going = None if selected_rows is None else self._pad(selected_rows)
-        count = tokens.hidden.shape[1] if going is None else going.shape[0]
+        padded_rows = None if selected_rows is None else self._pad(selected_rows)
+        count = tokens.hidden.shape[1] if padded_rows is None else padded_rows.shape[0]
         hidden = tokens.hidden.new_empty(1, count, tokens.hidden.shape[2])
 
-        def compute(into: slice, rows: slice | Tensor, own: slice | Tensor, seen: int) -> None:
+        def compute(
+            into: slice, rows: slice | Tensor, hidden_rows: slice | Tensor, num_keys: int
+        ) -> None:
             causality = Causality(
-                positions=tokens.positions[:seen],
+                positions=tokens.positions[:num_keys],
                 rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, tokens),
                 sliding_window=layer.sliding_window,
             )
-            queries = layer.queries(take_rows(normalized, own), tokens.ropes.at(rows))
+            queries = layer.queries(take_rows(normalized, hidden_rows), tokens.ropes.at(rows))
             attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
-            before, after = take_rows(tokens.hidden, own), hidden[:, into]
-            for some in self._chunks(0, after.shape[1], self.chunk_rows):
-                after[:, some] = layer.finish(take_rows(before, some), attended[:, :, some])
+            before, after = take_rows(tokens.hidden, hidden_rows), hidden[:, into]
+            for chunk in self._chunks(0, after.shape[1], self.chunk_rows):
+                after[:, chunk] = layer.finish(take_rows(before, chunk), attended[:, :, chunk])
 
-        if going is None:
-            for rows, own in self._rows(tokens, self._attended_rows(tokens)):
-                compute(own, rows, own, seen=rows.stop)
+        if padded_rows is None:
+            for rows, hidden_rows in self._rows(tokens, self._attended_rows(tokens)):
+                compute(hidden_rows, rows, hidden_rows, num_keys=rows.stop)
             after = replace(tokens, hidden=hidden)
         else:
             for chunk in self._chunks(0, count, self.chunk_rows):
-                some = going[chunk]
-                compute(chunk, some, some - tokens.first, seen=tokens.num_tokens)
-            after = ActiveTokens(hidden, tokens.positions[selected_rows], tokens.ropes.at(going))
+                chosen = padded_rows[chunk]
+                compute(chunk, chosen, chosen - tokens.first, num_keys=tokens.num_tokens)
+            ropes = tokens.ropes.at(padded_rows)
+            after = ActiveTokens(hidden, tokens.positions[selected_rows], ropes)
         if self.on_done is not None:
             self.on_done(layer)
         return after
@@ -144,13 +147,13 @@ class LayerRunner:
     def _attended_rows(self, tokens: ActiveTokens) -> int:
         """Rows whose attention is computed at once.
 
-        On a GPU all: the fastest of torch's kernels are those of a text over itself.
+        On a GPU all rows: torch's fastest kernels are those for a text attending to itself.
         """
         on_gpu = tokens.hidden.device.type == "cuda"
         return tokens.num_tokens if on_gpu else self.chunk_rows
 
     def _rows(self, tokens: ActiveTokens, chunk_rows: int) -> Iterator[tuple[slice, slice]]:
-        """The rows to compute, in chunks: where they are in the text, and in the hidden states."""
+        """Chunks of the rows to compute: their rows among all T, and among the hidden states."""
         first, boundary = tokens.first, tokens.boundary
         stop = first + tokens.hidden.shape[1]
         for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
@@ -158,14 +161,14 @@ class LayerRunner:
                 yield rows, slice(rows.start - first, rows.stop - first)
 
     def _pad(self, rows: Tensor) -> Tensor:
-        """Row indices, and the last of them again and again, to a number that recurs."""
+        """Pad row indices with copies of the last one to a multiple of GRAIN."""
         if self.kernel is not Kernel.BLOCKED or rows.shape[0] < GRAIN:
             return rows
         return torch.cat((rows, rows[-1:].expand(round_up(rows.shape[0]) - rows.shape[0])))
 
     @staticmethod
     def _rows_in_text(rows: slice, tokens: ActiveTokens) -> Tensor | None:
-        """Where rows stand that may be copies of the last token; None where none is."""
+        """Row indices with copies mapped to the last token; None if there are no copies."""
         if rows.stop <= tokens.num_tokens:
             return None
         index = torch.arange(rows.start, rows.stop, device=tokens.positions.device)
@@ -173,7 +176,7 @@ class LayerRunner:
 
     @staticmethod
     def _chunks(start: int, stop: int, chunk_rows: int) -> Iterator[slice]:
-        """Rows in chunks; the last begins among those before it, to be of a size that recurs."""
+        """Chunks of rows; the last one overlaps the one before, so that its size recurs."""
         for at in range(start, stop, chunk_rows):
             size = min(round_up(stop - at), chunk_rows)
             end = min(at + size, stop)
@@ -182,27 +185,27 @@ class LayerRunner:
 
 @dataclass(slots=True)
 class RecordingRunner(LayerRunner):
-    """Remembers what it computed of one whole prompt, so that other methods need not do it again.
+    """Caches the layers' results for one whole prompt, for the other methods of a comparison.
 
-    Methods differ in what they choose from a layer, not in what the layer makes of all tokens. For
-    evaluations: it holds every layer's hidden states, K and V.
+    Methods differ in what they select from a layer, not in what the layer computes for all tokens.
+    Meant for evaluations: it keeps every layer's hidden states, K and V in memory.
     """
 
     _token_ids: Tensor | None = None
-    _entered: list[ActiveTokens] = field(default_factory=list)  # what entered each layer
+    _entered: list[ActiveTokens] = field(default_factory=list)  # the input tokens of each layer
     _inputs: dict[int, LayerInputs] = field(default_factory=dict)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
-        """As ever; for the same prompt what was there before."""
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+        """As `LayerRunner.embed`; cached for the first prompt."""
         if self._token_ids is None:
             self._token_ids = token_ids
-            self._entered = [LayerRunner.enter(self, decoder, token_ids, room)]
+            self._entered = [LayerRunner.embed(self, decoder, token_ids, room)]
         if torch.equal(token_ids, self._token_ids):
             return self._entered[0]
-        return LayerRunner.enter(self, decoder, token_ids, room)
+        return LayerRunner.embed(self, decoder, token_ids, room)
 
     def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
-        """As ever, once for each layer and the whole prompt."""
+        """As `LayerRunner.project`; for the whole prompt computed once per layer."""
         if not self._is_whole(layer, tokens):
             return LayerRunner.project(self, layer, tokens)
         if layer.index not in self._inputs:
@@ -216,7 +219,7 @@ class RecordingRunner(LayerRunner):
         inputs: LayerInputs,
         selected_rows: Tensor | None,
     ) -> ActiveTokens:
-        """As ever, once for each layer where the whole prompt goes on."""
+        """As `LayerRunner.advance`; computed once per layer while all tokens are propagated."""
         if selected_rows is not None or not self._is_whole(layer, tokens):
             return LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
         if len(self._entered) == layer.index + 1:

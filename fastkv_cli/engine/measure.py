@@ -1,4 +1,4 @@
-"""Clocks and memory, measured the way that the device asks for, and memory that ran out."""
+"""Clock, peak memory and out-of-memory errors, measured as each device requires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a steady clock, once the device has done all that it was given."""
+    """Seconds on a monotonic clock, after waiting for the device's queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -26,22 +26,23 @@ def now(device: torch.device) -> float:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let the peak count from here, where the system can, and not what earlier work has freed."""
+    """Restart the peak measurement, where the system supports it, and return freed memory first."""
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps it; musl has no such
+        # glibc keeps freed memory, which would count towards the peak; musl has no malloc_trim
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR_REFS.exists():
         try:
-            _CLEAR_REFS.write_text("5")  # Linux: the peak of the resident set starts anew
+            _CLEAR_REFS.write_text("5")  # Linux: resets the peak of the resident set
         except OSError:
             return
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The peak since the reset: of the GPU, else of the process; None where unknown."""
+    """Peak memory since the reset, of the GPU, else of the process; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = read_kibibytes(_STATUS, "VmHWM:")
@@ -49,7 +50,7 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
 
 def resident_memory_bytes() -> int | None:
-    """What this process holds in memory now; where the system does not tell, the most it held."""
+    """Memory that this process holds now; its peak where the system reports only that."""
     held = read_kibibytes(_STATUS, "VmRSS:")
     return _peak_by_getrusage() if held is None else held
 

@@ -1,8 +1,9 @@
 """Prefill with Token-Selective Propagation (FastKV, arXiv 2502.01068, sections 3 and 4).
 
-Early layers see every token. At the TSP layer ℓ* the tokens that matter are selected, and only they
-go deeper, with their original positions. Every layer keeps only the K and V that matter, as soon
-as it is done, so at no time is more than one layer's full K and V in memory.
+Early layers process every token. At the TSP layer ℓ* the highest-scoring tokens are selected, and
+only they are propagated to the deeper layers, at their original positions. Each layer's K and V are
+compressed as soon as the layer is done, so memory never holds the full K and V of more than one
+layer.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from .trace import PrefillTrace, Progress
 
 @dataclass(frozen=True, slots=True)
 class PrefillResult:
-    """What prefill leaves behind.
+    """Cache, first logits and layer statistics of a prefilled prompt.
 
     Attributes:
         cache: the kept keys and values, ready for decoding.
-        hidden: (hidden,), the last position behind the last layer, as the LM head sees it.
-        logits: (vocabulary,) float32, of the first new token.
+        hidden: (hidden,), the last position's output of the last layer after the final norm: the
+            input of the LM head.
+        logits: (vocabulary,) float32, for the first new token.
         plan: the budgets that the method set for this prompt.
-        token_scores: (n − W,) float32, the TSP layer's, added over heads; None without one.
-        tokens_seen: per layer, how many tokens it saw.
-        kept_bytes: bytes of the cache as prefill left it.
+        token_scores: (n − W,) float32, the TSP layer's scores summed over heads; None without a
+            TSP layer.
+        tokens_seen: per layer, the number of tokens that it processed.
+        kept_bytes: bytes of the cache right after prefill.
         flops: floating-point operations of the layers, without scoring.
     """
 
@@ -55,16 +58,16 @@ def prefill(
     room: int = 0,
     on_progress: Progress | None = None,
 ) -> PrefillResult:
-    """Run a prompt through the model, and keep what the method keeps.
+    """Prefill a prompt and compress its KV cache with a method.
 
     Args:
         decoder: the model.
         prompt_ids: (n,) token ids on the decoder's device, n ≥ 1.
-        method: what to keep and what to propagate.
+        method: chooses the cache entries to keep and the tokens to propagate.
         runner: computes the layers.
-        plan: the method's, for this prompt.
-        room: cache entries to allocate for tokens to come.
-        on_progress: told the share of the work that is done, 0 to 1.
+        plan: the method's plan for this prompt.
+        room: cache entries to allocate for the tokens to be decoded.
+        on_progress: called with the share of the work that is done, 0 to 1.
     """
     trace = PrefillTrace(plan, on_progress)
     tsp, token_scores = plan.tsp, None
@@ -74,7 +77,7 @@ def prefill(
 
     cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
     scored: list[Tensor] = []
-    tokens = runner.enter(decoder, prompt_ids, room)
+    tokens = runner.embed(decoder, prompt_ids, room)
     for layer in decoder.layers:
         inputs = runner.project(layer, tokens)
         kept = selected_rows = None
@@ -91,12 +94,12 @@ def prefill(
                 token_scores = scores[0].sum(dim=0)
                 selected_rows = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
         cache.store(inputs.key, inputs.value, tokens.positions, kept)
-        if layer.index == decoder.num_layers - 1:  # only the last token meets the LM head
+        if layer.index == decoder.num_layers - 1:  # only the last token reaches the LM head
             selected_rows = torch.tensor([tokens.num_tokens - 1], device=decoder.device)
         trace.layer_done(layer, tokens, selected_rows)
         tokens = runner.advance(layer, tokens, inputs, selected_rows)
-        del inputs  # before the next layer's are made
-    cache.next_position = prompt_ids.shape[0]  # step 4: decoding goes on behind the whole prompt
+        del inputs  # freed before the next layer's are allocated
+    cache.next_position = prompt_ids.shape[0]  # step 4: decoding continues after the whole prompt
 
     hidden = decoder.normalize(tokens.hidden)
     return PrefillResult(
@@ -115,17 +118,17 @@ def prefill(
 def score_tokens(
     decoder: Decoder, prompt_ids: Tensor, method: Method, runner: LayerRunner, plan: Plan
 ) -> Tensor:
-    """Run a prompt up to the method's TSP layer and stop there: which tokens would go on?
+    """Run a prompt up to the method's TSP layer, stop there, and return its token scores.
 
     Args:
         decoder: the model.
-        prompt_ids: (n,) token ids; n is above the method's observation window.
+        prompt_ids: (n,) token ids; n is greater than the method's observation window.
         method: a method with a TSP layer.
         runner: computes the layers.
-        plan: the method's, for this prompt; it has a TSP layer.
+        plan: the method's plan for this prompt; it has a TSP layer.
 
     Returns:
-        (n − W,) float32: the scores of the tokens before the window, added over KV heads.
+        (n − W,) float32: the scores of the tokens before the window, summed over KV heads.
     """
     if plan.tsp is None:
         raise ValueError("the method has no TSP layer for this prompt")
@@ -141,10 +144,10 @@ def _filter_prompt(
     plan: Plan,
     trace: PrefillTrace,
 ) -> tuple[Tensor, Tensor]:
-    """Select tokens in a pass of its own; the whole model then rereads just those (GemFilter).
+    """Select tokens in a separate pass; only those are then prefilled, by all layers (GemFilter).
 
     Returns:
-        Their ids, (length,), and the scores that selected them, (n − W,) float32.
+        The selected ids, (length,), and the scores that selected them, (n − W,) float32.
     """
     assert plan.tsp is not None
     scores = _score_at(decoder, prompt_ids, method, runner, plan, trace)
@@ -160,9 +163,9 @@ def _score_at(
     plan: Plan,
     trace: PrefillTrace,
 ) -> Tensor:
-    """The scores of the TSP layer, (B, heads, n − W), with no more computed than they need."""
+    """Scores of the TSP layer, (B, heads, n − W); computes only what they depend on."""
     assert plan.tsp is not None
-    tokens = runner.enter(decoder, prompt_ids)
+    tokens = runner.embed(decoder, prompt_ids)
     for layer in decoder.layers[: plan.tsp.layer]:
         trace.layer_done(layer, tokens, None)
         tokens = runner.advance(layer, tokens, runner.project(layer, tokens), None)

@@ -1,4 +1,4 @@
-"""How the next token is chosen from the logits."""
+"""Sampling the next token from the logits."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from torch import Tensor
 
 from ..config import Sampling
 
-# A run of this many tokens must not come twice in an answer.
+# No run of this many tokens may occur twice in an answer.
 _RUN_LENGTH = 12
-# An answer is a loop when most of its last tokens end a short run that it had before.
+# An answer loops when at least 60% of its last 48 tokens end a phrase that occurred before.
 _PHRASE_LENGTH = 4
 _HORIZON = 48
 _MAX_REPEATED_SHARE = 0.6
 
 
 class LoopGuard:
-    """Keeps a small model from going round in circles; only the answer counts, never the prompt.
+    """Keeps a small model from repeating itself; looks at the answer only, never at the prompt.
 
     A token that would repeat a long run of the answer is banned for that step, as in no-repeat
-    n-gram decoding. Where the answer still is little but phrases that it had before, `is_looping`
-    turns true and the generation should end.
+    n-gram decoding. Where the answer still consists mostly of phrases that it had before,
+    `is_looping` becomes true and the generation should end. One guard serves one answer.
     """
 
     def __init__(self) -> None:
-        """Set up for one answer."""
         self._answer: list[int] = []
         self._followers: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
         self._phrases: set[tuple[int, ...]] = set()
@@ -34,12 +33,12 @@ class LoopGuard:
 
     @property
     def is_looping(self) -> bool:
-        """Whether the last tokens are a loop, be it with variations."""
+        """Whether the last tokens form a loop, possibly with variations."""
         is_full = len(self._repeated) == _HORIZON
         return is_full and sum(self._repeated) >= _MAX_REPEATED_SHARE * _HORIZON
 
     def filter(self, logits: Tensor) -> Tensor:
-        """Ban the tokens that would repeat a run, (vocabulary,) → (vocabulary,)."""
+        """Set the logits of tokens that would repeat a run to −∞, (vocabulary,) → (vocabulary,)."""
         banned = self._followers.get(self._last(_RUN_LENGTH - 1))
         if not banned:
             return logits
@@ -47,7 +46,7 @@ class LoopGuard:
         return logits.index_fill(0, indices, float("-inf"))
 
     def push(self, token_id: int) -> None:
-        """Take note of the token chosen."""
+        """Record the chosen token."""
         if len(self._answer) >= _RUN_LENGTH - 1:
             self._followers[self._last(_RUN_LENGTH - 1)].add(token_id)
         self._answer.append(token_id)
@@ -60,10 +59,10 @@ class LoopGuard:
 
 
 class Sampler:
-    """Chooses tokens: greedy at temperature 0, else at random from the seeded distribution."""
+    """Chooses the tokens of one answer: greedy at temperature 0, else sampled with a fixed seed."""
 
     def __init__(self, sampling: Sampling, guard: LoopGuard | None = None) -> None:
-        """Set up for one answer; without a guard the model's own choices stand."""
+        """Sample with these settings; without a guard no token is banned."""
         self._sampling = sampling
         self._guard = guard
         self._generator = torch.Generator().manual_seed(sampling.seed)
@@ -71,7 +70,7 @@ class Sampler:
 
     @property
     def is_looping(self) -> bool:
-        """Whether the guard found that the answer goes round in circles."""
+        """Whether the guard found that the answer repeats itself."""
         return self._guard is not None and self._guard.is_looping
 
     def choose(self, logits: Tensor) -> int:
@@ -86,7 +85,7 @@ class Sampler:
         return token_id
 
     def _penalized(self, logits: Tensor) -> Tensor:
-        """Make the tokens that the answer has already less likely (CTRL, section 4.1)."""
+        """Lower the logits of tokens that the answer already contains (CTRL, section 4.1)."""
         penalty = self._sampling.repetition_penalty
         if penalty == 1 or not self._used:
             return logits

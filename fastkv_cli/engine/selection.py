@@ -1,4 +1,4 @@
-"""Which tokens matter: the scores of FastKV's step 1 and the choice that they lead to.
+"""Token selection: the scores of FastKV's step 1, and the top tokens by those scores.
 
 Pure functions over tensors, no state, no model. B = batch (always 1), H = query heads,
 H_kv = key/value heads, W = observation window, T = tokens, D = head size.
@@ -17,23 +17,21 @@ Pooling = Literal["max", "avg"]
 Reduction = Literal["sum", "max"]
 
 
-def attention_weights(query: Tensor, key: Tensor, scaling: float, out_of_sight: Tensor) -> Tensor:
+def attention_weights(query: Tensor, key: Tensor, scaling: float, masked: Tensor) -> Tensor:
     """Softmax over all T keys, in float32.
 
     Args:
         query: (B, H, R, D), rotated.
         key: (B, H_kv, T, D), rotated.
-        scaling: what q·k is multiplied by, usually 1/√D.
-        out_of_sight: (R, c), True where a row must not look, among the last c keys; it sees all
-            before them.
+        scaling: factor applied to q·k, usually 1/√D.
+        masked: (R, c), True where a row must not attend to one of the last c keys; every row
+            attends to all keys before those.
 
     Returns:
         (B, H, R, T), float32.
     """
     logits = query_key_products(query, key).float().mul_(scaling)
-    logits[..., logits.shape[-1] - out_of_sight.shape[1] :].masked_fill_(
-        out_of_sight, float("-inf")
-    )
+    logits[..., logits.shape[-1] - masked.shape[1] :].masked_fill_(masked, float("-inf"))
     return torch.softmax(logits, dim=-1, out=logits)  # in place: there are H · R · T of them
 
 
@@ -46,7 +44,7 @@ def query_key_products(query: Tensor, key: Tensor) -> Tensor:
 
 
 def pool_scores(scores: Tensor, kernel_size: int, pooling: Pooling) -> Tensor:
-    """Spread each score over its neighbours, so that what is chosen are phrases, not crumbs.
+    """Pool scores along the text, so that phrases are selected rather than isolated tokens.
 
     Args:
         scores: (B, H, N).
@@ -61,25 +59,25 @@ def pool_scores(scores: Tensor, kernel_size: int, pooling: Pooling) -> Tensor:
 
 
 def group_scores(scores: Tensor, num_kv_heads: int) -> Tensor:
-    """Add up the scores of the query heads that share a KV head: the GQA-aware part.
+    """Sum the scores of the query heads that share a KV head (GQA).
 
     Args:
         scores: (B, H, N).
         num_kv_heads: H_kv, a divisor of H.
 
     Returns:
-        (B, H_kv, N): one choice, and one copy of K and V, per KV head.
+        (B, H_kv, N): one selection, and one copy of K and V, per KV head.
     """
     batch, _, num_columns = scores.shape
     return scores.view(batch, num_kv_heads, -1, num_columns).sum(dim=2)
 
 
 def top_positions(scores: Tensor, count: int, window: int) -> Tensor:
-    """The `count − window` highest columns and the window itself, in text order.
+    """The `count − window` columns with the highest scores, and the window, in text order.
 
     Args:
         scores: (..., N), for the N tokens before the window.
-        count: how many positions to return, window counted in; window ≤ count ≤ N + window.
+        count: number of positions to return, including the window; window ≤ count ≤ N + window.
         window: W, always kept.
 
     Returns:
@@ -96,11 +94,11 @@ def top_positions_per_head(scores: Tensor, counts: Sequence[int], window: int) -
 
     Args:
         scores: (heads, N).
-        counts: as many as heads.
+        counts: one for each head.
         window: W, always kept.
 
     Returns:
-        Of each head (count,), int64, ascending.
+        For each head (count,), int64, ascending.
     """
     num_columns = scores.shape[1]
     recent = torch.arange(num_columns, num_columns + window, device=scores.device)
@@ -112,16 +110,16 @@ def top_positions_per_head(scores: Tensor, counts: Sequence[int], window: int) -
 
 
 def shared_counts(scores: Tensor, count: int, window: int, floor: float) -> list[int]:
-    """Share the budget of a layer's heads among them, by where its highest scores are (AdaKV).
+    """Divide a layer's budget among its heads by how many of the highest scores each has (AdaKV).
 
     Args:
         scores: (heads, N).
-        count: entries per head on average, window counted in.
+        count: average entries per head, including the window.
         window: W, which every head keeps.
-        floor: the share of the average that every head has for certain, in whole entries.
+        floor: the share of the average that every head is guaranteed, in whole entries.
 
     Returns:
-        Entries of each head, window counted in, none more than there are.
+        Entries of each head, including the window, at most N + W.
     """
     heads, num_columns = scores.shape
     even = count - window

@@ -1,46 +1,45 @@
-"""From token ids to text as they come."""
+"""Decoding token ids to text while they are generated."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _INCOMPLETE = "\ufffd"
-# Tokens that are decoded again with each new one, at most: what a token says can depend on those
-# before it, but not on those far back.
+# The most tokens that are decoded again with each new one, and how many of them remain when the
+# tail is cut: the text of a token can depend on tokens before it, but not on distant ones.
 _MAX_TAIL, _MIN_TAIL = 32, 8
 
 
 class TextStream:
-    """Decodes a growing answer; holds back bytes that are not yet a whole character."""
+    """Decodes one growing answer; buffers bytes that are not yet a complete character."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Start an answer."""
         self._tokenizer = tokenizer
         self._token_ids: list[int] = []
         self._tail_start = 0
-        self._given = 0  # characters of the tail that were given
+        self._num_emitted = 0  # characters of the tail that were returned
 
     @property
     def text(self) -> str:
-        """All of the answer so far, special tokens left out."""
+        """The whole answer so far, without special tokens."""
         return self._decode(0)
 
     def push(self, token_id: int) -> str:
-        """Add a token; gives the text that is new and whole, maybe none."""
+        """Add a token; returns the complete characters that it adds, possibly none."""
         self._token_ids.append(token_id)
         tail = self._decode(self._tail_start)
         return "" if tail.endswith(_INCOMPLETE) else self._advance(tail)
 
     def flush(self) -> str:
-        """What was held back at the end."""
+        """Return what is still buffered at the end of the answer."""
         return self._advance(self._decode(self._tail_start))
 
     def _advance(self, tail: str) -> str:
-        new = tail[self._given :]
-        self._given = len(tail)
+        new = tail[self._num_emitted :]
+        self._num_emitted = len(tail)
         if len(self._token_ids) - self._tail_start > _MAX_TAIL:
             self._tail_start = len(self._token_ids) - _MIN_TAIL
-            self._given = len(self._decode(self._tail_start))
+            self._num_emitted = len(self._decode(self._tail_start))
         return new
 
     def _decode(self, start: int) -> str:

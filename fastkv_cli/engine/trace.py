@@ -1,4 +1,4 @@
-"""What a prefill did, for the statistics: it listens, and changes nothing."""
+"""Statistics and progress of a prefill, recorded without changing it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PrefillTrace:
     """Counts tokens and floating-point operations layer by layer, and reports progress.
 
     Attributes:
-        plan: what the method does with the prompt.
-        on_progress: told the share of the work that is done, 0 to 1.
+        plan: the method's plan for the prompt.
+        on_progress: called with the share of the work that is done, 0 to 1.
     """
 
     plan: Plan
@@ -31,13 +31,13 @@ class PrefillTrace:
     def layer_done(
         self, layer: DecoderLayer, tokens: ActiveTokens, selected_rows: Tensor | None
     ) -> None:
-        """Take note of a layer: which rows of what it sees go through all of it (None: all)."""
+        """Record a layer; `selected_rows` pass through attention and MLP (None means all)."""
         self._computed.append((layer, tokens.num_tokens, selected_rows, tokens.first))
         if self.on_progress is not None:
             self.on_progress(self._share_done)
 
     def tokens_seen(self, num_layers: int) -> tuple[int, ...]:
-        """Per layer, the most tokens that it saw in a pass."""
+        """Per layer, the most tokens that it processed in one pass."""
         seen = [0] * num_layers
         for layer, num_tokens, _, _ in self._computed:
             seen[layer.index] = max(seen[layer.index], num_tokens)
@@ -45,16 +45,16 @@ class PrefillTrace:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the layers; computed here, as it waits for a GPU."""
+        """Floating-point operations of the layers; computed on demand, as it waits for a GPU."""
         return sum(layer.flops(seen, rows, first) for layer, seen, rows, first in self._computed)
 
     @property
     def _share_done(self) -> float:
-        """How much of the work lies behind, counted in layers × tokens."""
+        """Share of the work that is done, counted in layers × tokens."""
         done, all_layers, tsp = len(self._computed), len(self.plan.capacities), self.plan.tsp
         if tsp is None:
             return done / all_layers
-        if tsp.restart:  # the layers up to the TSP layer run once more, over what it selected
+        if tsp.restart:  # the layers up to the TSP layer run again, over the selected tokens
             all_layers += tsp.layer + 1
         total = tsp.layer + tsp.rate * (all_layers - tsp.layer)
         return (min(done, tsp.layer) + tsp.rate * max(done - tsp.layer, 0)) / total

@@ -1,7 +1,7 @@
-"""What was measured of a checkpoint: its presets, and the scores of its heads.
+"""Measured settings of a checkpoint: its calibrated presets, and the scores of its heads.
 
-One JSON file per model and revision in the user's cache, written by `fastkv calibrate` and
-`fastkv profile-heads`; those of the embedded model ship with the package.
+One JSON file of each kind per model and revision in the user's cache, written by `fastkv calibrate`
+and `fastkv profile-heads`; those of the embedded model ship with the package.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..errors import FastKVError, UsageError
 from ..system.trust import check_trusted
 
 _SCHEMA = "fastkv-tuning/1"
-_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # in the name of a file
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # characters to replace in a file name
 _Parsed = TypeVar("_Parsed")
-# OverflowError is that of an integer of Infinity, which JSON may hold for Python.
+# OverflowError is raised by int(Infinity), which Python's JSON accepts.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -40,11 +40,11 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class PresetSettings:
-    """Where to propagate how much, and how much to keep.
+    """TSP layer, TSP rate and KV budget of a preset.
 
     Attributes:
         tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
-        tsp_rate: share of the tokens that go on behind it.
+        tsp_rate: share of the tokens that are propagated behind ℓ*.
         budget: share of the KV cache to keep.
     """
 
@@ -57,7 +57,7 @@ class PresetSettings:
         return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}"
 
 
-# The paper's layer and its two rates, for models that nothing was measured of.
+# The paper's layer and its two rates, for models that have not been calibrated.
 _UNMEASURED: dict[Preset, PresetSettings] = {
     Preset.FAST: PresetSettings(None, 0.2, Budget(rate=0.1)),
     Preset.BALANCED: PresetSettings(None, 0.2, Budget(rate=0.2)),
@@ -67,13 +67,13 @@ _UNMEASURED: dict[Preset, PresetSettings] = {
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What suits a model.
+    """A model's presets and measured values.
 
     Attributes:
-        model: its name.
+        model: the model's name.
         presets: the settings of each preset.
-        scoring_layer: the layer at which a question finds passages best; None is L/2 − 1.
-        head_scores: what each query head is worth, (L, H); None until they are made.
+        scoring_layer: the layer whose scores find a question's passages best; None is L/2 − 1.
+        head_scores: retrieval score of each query head, (L, H); None until they are measured.
         is_calibrated: whether the presets were measured.
         full_below: prompts of fewer tokens are not compressed: there is little to gain.
     """
@@ -86,7 +86,7 @@ class Tuning:
     full_below: int = 512
 
     def describe(self, settings: MethodSettings) -> str:
-        """Where a run's settings come from, for the statistics."""
+        """Describe where a run's settings come from, for the statistics."""
         if settings.name is MethodName.FULL:
             return ""
         measured = "calibrated" if self.is_calibrated else "not calibrated: the paper's settings"
@@ -101,7 +101,7 @@ class Tuning:
 
 
 def load_tuning(model: str, revision: str) -> Tuning:
-    """What is known of a model: the user's own files first, then what ships.
+    """Load a model's tuning: the user's own files first, then those that ship.
 
     Raises:
         FastKVError: when a file cannot be read.
@@ -115,27 +115,25 @@ def load_tuning(model: str, revision: str) -> Tuning:
 
 
 def tuning_json(model: str, revision: str, measured: Mapping[str, Any]) -> str:
-    """What `load_tuning` reads, stamped with what it is of."""
+    """The JSON that `load_tuning` reads, with the schema, model and revision."""
     stamped = {"schema": _SCHEMA, "model": model, "revision": revision, **measured}
     return json.dumps(stamped, ensure_ascii=False, indent=1) + "\n"
 
 
 def tuning_path(kind: str, model: str, revision: str) -> Path:
-    """Where the user's file of a kind lies."""
+    """Path of the user's file of a kind."""
     return cache_dir() / "tuning" / _file_name(kind, model, revision)
 
 
 def _file_name(kind: str, model: str, revision: str) -> str:
-    if (
-        revision == LOCAL_REVISION
-    ):  # nothing but its place tells a folder from others of the same name
+    if revision == LOCAL_REVISION:  # only the path tells folders of the same name apart
         revision = hashlib.sha256(str(Path(model).resolve()).encode()).hexdigest()[:12]
     name = _UNSAFE.sub("--", f"{Path(model.partition('@')[0]).name}-{revision}")
     return f"{name}.{kind}.json"
 
 
 def load_measured(kind: str, model: str, revision: str) -> dict[str, Any] | None:
-    """The user's file of a kind, else the one that ships; None where there is neither.
+    """Load the user's file of a kind, else the one that ships; None if there is neither.
 
     Raises:
         FastKVError: when it cannot be read.
@@ -168,12 +166,12 @@ def _load(
 def _is_file(file: Path | Traversable) -> bool:
     try:
         return file.is_file()
-    except OSError:  # in a folder without rights: as if it were not there
+    except OSError:  # in a folder without permission: treated as missing
         return False
 
 
 def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file says of the fields of `Tuning`."""
+    """The fields of `Tuning` from a calibration file."""
     return {
         "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
         "scoring_layer": int(measured["scoring_layer"]),

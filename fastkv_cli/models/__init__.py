@@ -1,6 +1,6 @@
-"""Model names to files on disk: the embedded model, the Hugging Face hub, folders, GGUF files.
+"""Resolves model names to files: the embedded model, the Hugging Face hub, folders, GGUF files.
 
-Nothing in this package imports torch or transformers; a test in a subprocess holds that.
+Nothing in this package imports torch or transformers; a test in a subprocess checks that.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ ACCEPTED = (
 def resolve_model(
     name: str, *, offline: bool, on_progress: ProgressCallback | None = None
 ) -> ModelFiles:
-    """Find the files of a model, fetching them first where that is needed and allowed.
+    """Find the files of a model; download them first where necessary and allowed.
 
     Args:
         name: `smollm2-135m`, `org/name[@revision]`, a folder, or a `.gguf` file. A folder that
             exists is preferred to a hub id of the same spelling.
-        offline: with True, or with HF_HUB_OFFLINE set, no socket is opened.
-        on_progress: told what is going on, from this thread or another.
+        offline: if True, or if HF_HUB_OFFLINE is set, no socket is opened.
+        on_progress: called with the progress, from this thread or another.
 
     Raises:
-        ModelError: when the name is none of these, the model is of another family, or it is not
-            on disk and cannot be fetched.
+        ModelError: when the name is none of these, the model's family is not supported, or it is
+            not on disk and cannot be downloaded.
     """
     report = on_progress or silent
     offline = is_offline(offline)
@@ -67,20 +67,20 @@ def resolve_model(
 
 
 def known_model_names() -> list[str]:
-    """The models that can be named without a download, for shell completion.
+    """Names of the models that need no download, for shell completion.
 
-    The embedded model, then those in the Hugging Face cache whose family is supported. Reads
-    folders only; whatever cannot be read is left out.
+    The embedded model, then those in the Hugging Face cache whose family is supported. Reads the
+    local cache only; whatever cannot be read is left out.
     """
     return [EMBEDDED_MODEL, *hub.cached_names()]
 
 
 def _on_disk(name: str) -> Path | None:
-    """The path that a name is; None where nothing is there, or the name could be none."""
+    """The existing path of this name; None if there is none, or the name cannot be a path."""
     try:
         path = Path(name).expanduser()
         return path if path.exists() else None
-    except (OSError, RuntimeError, ValueError):  # too long, the ~ of a user not known, a NUL
+    except (OSError, RuntimeError, ValueError):  # too long, ~ of an unknown user, NUL
         return None
 
 

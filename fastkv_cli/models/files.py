@@ -1,4 +1,4 @@
-"""What resolving a model yields, and how progress is told."""
+"""The result of resolving a model, and progress reports."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..config import cache_dir
 
 REVISION_DIGITS = 12
 
-# Raise this when conversions change, so that those made before are not used any more.
+# Increase this when conversions change, so that earlier ones are no longer used.
 _CONVERSION_VERSION = 2
 
 
 class ModelKind(StrEnum):
-    """Where a model comes from."""
+    """Source of a model."""
 
     EMBEDDED = "embedded"
     HUB = "hub"
@@ -28,9 +28,10 @@ class ModelKind(StrEnum):
 class ModelFiles:
     """A model on disk.
 
-    `path` is the folder to load, or the `.gguf` file while there is no conversion of it yet;
-    then `converted` is the folder where the conversion belongs. `revision` is the commit hash of
-    a hub snapshot, the first digits of the sha256 of a GGUF file, or `local`.
+    `path` is the folder to load, or the `.gguf` file as long as it has not been converted.
+    `converted` is the folder of a GGUF file's conversion, made or not; None for other models.
+    `revision` is the commit hash of a hub snapshot, the first digits of the sha256 of a GGUF file,
+    or `local`.
     """
 
     name: str
@@ -47,7 +48,7 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of something slow: what it is, and how far it is (a total of None: not known)."""
+    """Progress of a slow activity; `total` is None where unknown."""
 
     activity: str
     done: float = 0
@@ -59,19 +60,19 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """The callback for callers who do not want to know."""
+    """Ignore a progress report."""
     del progress
 
 
 def conversion_folder(stem: str, sha256: str) -> Path:
-    """Where the conversion of the GGUF file with this name and hash is kept."""
+    """The folder for the conversion of the GGUF file with this name and hash."""
     digits = sha256[:REVISION_DIGITS]
     return cache_dir() / "models" / f"{stem}-{digits}-v{_CONVERSION_VERSION}"
 
 
 def converted_or(gguf: Path, *, name: str, stem: str, sha256: str, kind: ModelKind) -> ModelFiles:
-    """The files of a GGUF model: its conversion where there is one, else the GGUF itself."""
+    """The files of a GGUF model: its conversion if there is one, else the GGUF file itself."""
     target = conversion_folder(stem, sha256)
-    # A conversion appears under its name in one step, whole, or not at all.
+    # A conversion appears under its name in one step, complete or not at all.
     path = target if (target / "config.json").is_file() else gguf
     return ModelFiles(name, path, target, sha256[:REVISION_DIGITS], kind)

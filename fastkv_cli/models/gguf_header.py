@@ -1,8 +1,8 @@
-"""The header of a GGUF file, read in one pass that its author cannot make long or large.
+"""Reads the header of a GGUF file in one pass of bounded time and memory, whatever the file holds.
 
-The reader of the package `gguf` takes counts, lengths and offsets as they stand there. Here each is
-held against the file's size and a limit first, and no list is kept: only what its items are, and
-how many. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The reader of the package `gguf` trusts counts, lengths and offsets. Here each is checked against
+the file's size and a limit first, and lists are not kept: only the type and number of their items.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _MAX_ENTRIES, _MAX_ITEMS, _MAX_TENSORS = 10_000, 4_000_000, 100_000
 _MAX_NAME, _MAX_STRING = 2**16, 2**24
 _MAX_DIMENSIONS = 4
 _MAX_ALIGNMENT = 2**20
-_MAX_BEHIND = 2**20  # bytes behind the last tensor that say nothing
+_MAX_TRAILING = 2**20  # unused bytes after the last tensor
 
 
 class Items(NamedTuple):
-    """A list of an entry: what it holds (`str`, `int` or `float`), and how much of it."""
+    """Stands for a list: the type of its items (`str`, `int` or `float`), and their number."""
 
     kind: type
     size: int
@@ -50,11 +50,11 @@ class Items(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GGUFHeader:
-    """What stands before the weights.
+    """The contents of a GGUF file before the weights.
 
     Attributes:
-        facts: the entries by their keys; of a list, what it holds.
-        shapes: of the tensors by name, with the dimension that is contiguous first.
+        facts: the metadata entries by key; lists as `Items`.
+        shapes: the tensors' shapes by name, with the contiguous dimension first.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class GGUFHeader:
 
     @property
     def num_weights(self) -> int:
-        """In all tensors together."""
+        """Number of weights in all tensors."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
@@ -71,10 +71,10 @@ def read_header(gguf: Path, name: str) -> GGUFHeader:
 
     Args:
         gguf: the file.
-        name: what the user calls it, for the messages.
+        name: the user's name for the model, for messages.
 
     Raises:
-        ModelError: when the file is not GGUF, or its header asks for more than it holds.
+        ModelError: when the file is not GGUF, or its header describes more than it holds.
     """
     check_file(gguf, name)
     try:
@@ -83,7 +83,7 @@ def read_header(gguf: Path, name: str) -> GGUFHeader:
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
     except (ValueError, struct.error) as error:
-        # struct.error: cut off within a number; ValueError: mmap's, for an empty file, and ours
+        # struct.error: truncated within a number; ValueError: from mmap for an empty file, and ours
         reason = "it is cut off" if isinstance(error, struct.error) else str(error)
         raise ModelError(
             f"{gguf.name} is not a GGUF file that can be read ({reason})", "fetch it again"
@@ -91,7 +91,7 @@ def read_header(gguf: Path, name: str) -> GGUFHeader:
 
 
 class _Parser:
-    """Reads on from a position; raises ValueError or struct.error for what cannot be."""
+    """Parses values one after another; raises ValueError or struct.error for invalid ones."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -139,7 +139,7 @@ class _Parser:
         return Items(float if kind in _FLOATS else int, count)
 
     def _tensor(self, header: GGUFHeader) -> tuple[int, int]:
-        """Where a tensor's values begin, and their bytes; its shape goes into the header."""
+        """Offset and size in bytes of a tensor's values; adds its shape to the header."""
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         name = self._string(_MAX_NAME)
@@ -157,22 +157,26 @@ class _Parser:
         return offset, math.prod(shape) // block * size
 
     def _check_spans(self, spans: list[tuple[int, int]], alignment: Any) -> None:
-        """Raise a ValueError unless the tensors lie side by side in the rest of the file."""
+        """Raise a ValueError unless the tensors are aligned, do not overlap and fill the file.
+
+        At most 1 MiB may follow the last one.
+        """
         is_power = isinstance(alignment, int) and alignment > 0 and not alignment & (alignment - 1)
         if not is_power or alignment > _MAX_ALIGNMENT:
             raise ValueError(f"its alignment is {alignment}")
         begin, end = self._at + -self._at % alignment, 0
         for offset, size in sorted(spans):
             if offset % alignment or offset < end:
-                raise ValueError("its tensors lie over each other, or out of line")
+                raise ValueError("its tensors overlap, or are not aligned")
             end = offset + size
         if spans and begin + end > len(self._data):
             raise ValueError(
                 f"it is cut off: its tensors take {end:,} bytes, and "
                 f"{max(len(self._data) - begin, 0):,} are there"
             )
-        if len(self._data) - begin - end > _MAX_BEHIND:
-            raise ValueError(f"{len(self._data) - begin - end:,} bytes behind its tensors are none")
+        if len(self._data) - begin - end > _MAX_TRAILING:
+            trailing = len(self._data) - begin - end
+            raise ValueError(f"{trailing:,} bytes after its tensors belong to none of them")
 
     def _string(self, limit: int) -> str:
         length = self._number("<Q")

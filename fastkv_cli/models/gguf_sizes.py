@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model, held against the tensors that it holds."""
+"""Checks the metadata of a GGUF file against the tensors that it holds."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _NUMBERS = ("attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.scaling.
 
 
 def check_header(header: GGUFHeader, name: str) -> None:
-    """Raise a ModelError unless a model can be made of a GGUF file.
+    """Raise a ModelError unless a GGUF file can be loaded as a model.
 
-    Its family is supported, its sizes are those of its tensors, and its tokenizer is whole.
+    Its family must be supported, its sizes match its tensors, and its tokenizer be complete.
 
     Args:
-        header: of the file.
-        name: what the user calls it, for the messages.
+        header: the file's header.
+        name: the user's name for the model, for messages.
     """
     facts = header.facts
     architecture = facts.get("general.architecture")
@@ -66,18 +66,18 @@ def _check_facts(facts: dict[str, Any], architecture: str, name: str) -> None:
     for key in (*_SIZES, *_OPTIONAL_SIZES):
         value = facts.get(f"{architecture}.{key}")
         is_size = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_SIZE
-        # where nothing is scaled, some converters write 0
+        # some converters write 0 if RoPE is not scaled
         is_left_out = value is None or (value == 0 and "original" in key)
         if not is_size and not (key in _OPTIONAL_SIZES and is_left_out):
-            raise _odd(f"{architecture}.{key}", value, name)
+            raise _invalid(f"{architecture}.{key}", value, name)
     for key in _NUMBERS:
         value = facts.get(f"{architecture}.{key}")
         is_number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
         if value is not None and (not is_number or (value == 0 and "scaling" not in key)):
-            raise _odd(f"{architecture}.{key}", value, name)
+            raise _invalid(f"{architecture}.{key}", value, name)
     for key in (each.format(architecture) for each in _TEXTS):
         if not isinstance(facts.get(key), str | None):
-            raise _odd(key, facts[key], name)
+            raise _invalid(key, facts[key], name)
 
 
 def _check_tokenizer(facts: dict[str, Any], name: str) -> None:
@@ -85,7 +85,7 @@ def _check_tokenizer(facts: dict[str, Any], name: str) -> None:
         raise ModelError(f"{name} has no tokenizer", "fetch a file with one")
     for key, kind in _LISTS.items():
         if key in facts and not (isinstance(facts[key], Items) and facts[key].kind is kind):
-            raise _odd(key, facts[key], name)
+            raise _invalid(key, facts[key], name)
     num_tokens = facts[_TOKENS].size
     for key in ("tokenizer.ggml.scores", "tokenizer.ggml.token_type"):
         if key in facts and facts[key].size != num_tokens:
@@ -96,9 +96,9 @@ def _check_tokenizer(facts: dict[str, Any], name: str) -> None:
     for key, value in facts.items():
         if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
             is_known = isinstance(value, int) and not isinstance(value, bool)
-            # 2³² − 1 is llama.cpp's way to say that there is none
+            # 2³² − 1 is llama.cpp's value for no token
             if not is_known or not (0 <= value < num_tokens or value == 2**32 - 1):
-                raise _odd(key, value, name)
+                raise _invalid(key, value, name)
 
 
 def _check_shapes(header: GGUFHeader, architecture: str, name: str) -> None:
@@ -107,7 +107,7 @@ def _check_shapes(header: GGUFHeader, architecture: str, name: str) -> None:
 
     num_layers, hidden = size("block_count"), size("embedding_length")
     if num_layers > len(header.shapes):
-        raise _odd(f"{architecture}.block_count", num_layers, name)
+        raise _invalid(f"{architecture}.block_count", num_layers, name)
     heads = size("attention.head_count")
     kv_heads = size("attention.head_count_kv", heads)
     head_dim = size("attention.key_length", hidden // heads)
@@ -140,7 +140,7 @@ def _check_shapes(header: GGUFHeader, architecture: str, name: str) -> None:
 def _expected(
     architecture: str, num_layers: int, hidden: int, inner: int, head_dims: tuple[int, int]
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the tensors of all layers, and of the norm behind them."""
+    """Names and shapes of the tensors of all layers, and of the final norm."""
     size, kv_size = head_dims
     layer: dict[str, tuple[int, ...]] = {
         "attn_norm": (hidden,),
@@ -159,7 +159,7 @@ def _expected(
         yield from ((f"blk.{index}.{key}.weight", shape) for key, shape in layer.items())
 
 
-def _odd(key: str, value: Any, name: str) -> ModelError:
+def _invalid(key: str, value: Any, name: str) -> ModelError:
     if value is None:
         return ModelError(f"{name} does not say its {key}", "fetch it again")
     shown = "a list" if isinstance(value, Items) else repr(value)[:60]

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, in the standard cache that other programs share."""
+"""Models from the Hugging Face hub, in the standard cache that other programs share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
 from .supported import check_model_type, is_supported
 
-# Formats of the same weights, and folders with other exports, are left where they are.
+# Files to download; other formats of the same weights, and folders with other exports, are not.
 _WANTED = [
     "config.json",
     "generation_config.json",
@@ -36,10 +36,11 @@ _TIMEOUT_S = 10
 def resolve(
     name: str, repo: str, revision: str | None, *, offline: bool, on_progress: ProgressCallback
 ) -> ModelFiles:
-    """The snapshot of a hub model: from the cache where it is complete, else downloaded.
+    """Find the snapshot of a hub model: in the cache if it is complete there, else by download.
 
-    A cached snapshot is used without asking whether there is a newer one: that keeps runs alike,
-    and asks nobody. The config is fetched first, so that another family costs no download.
+    A cached snapshot is used without asking for a newer one: that keeps runs reproducible, and
+    needs no network. The config is downloaded first, so that an unsupported family costs no large
+    download.
 
     Raises:
         ModelError: when there is no such model, it is gated, it is not cached while offline, the
@@ -81,7 +82,11 @@ def _cached(repo: str, revision: str | None) -> Path:
 
 
 def _is_complete(folder: Path, name: str) -> bool:
-    """Whether the snapshot can be used; another family is an error that no download changes."""
+    """Whether the snapshot is complete.
+
+    Raises:
+        ModelError: when its family is not supported, which no download changes.
+    """
     check_model_type(read_object(folder / "config.json", name).get("model_type"), name)
     try:
         check_folder(folder, name)
@@ -94,7 +99,7 @@ def _download(name: str, repo: str, revision: str | None, on_progress: ProgressC
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     on_progress(Progress(f"looking up {name}"))
-    # Without this the client would try for half a minute before it says that nobody answers.
+    # Without a timeout the client would try for half a minute before it reports no answer.
     commit = HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S).sha
     config = Path(hf_hub_download(repo, "config.json", revision=commit))
     check_model_type(read_object(config, name).get("model_type"), name)
@@ -129,7 +134,7 @@ def _has_supported_family(config: Path) -> bool:
 
 
 def _cache() -> Path:
-    """The cache as huggingface_hub finds it, whose import is too slow for a TAB."""
+    """The cache folder by huggingface_hub's rules; importing it is too slow for TAB completion."""
     environ = os.environ
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environ.get(variable):
@@ -141,18 +146,18 @@ def _cache() -> Path:
 
 
 def _bar(activity: str, on_progress: ProgressCallback) -> Any:
-    """A class that stands in for tqdm: draws nothing, and passes the bytes on.
+    """A replacement for the tqdm class that draws nothing and reports the bytes as progress.
 
-    The hub counts the bytes in a bar of its own beside that of the files; its bars share one
-    class, so those that do not count bytes stay silent.
+    The hub counts bytes in one bar and files in another; both have this class, so bars that do not
+    count bytes report nothing.
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            # Some versions count what comes in and what is written in two bars: one will do.
-            coming_in = kwargs.get("desc") == "Downloading bytes"
-            self._counts_bytes = kwargs.get("unit") == "B" and not coming_in
+            # Some versions count received and written bytes in two bars; only one is reported.
+            is_received = kwargs.get("desc") == "Downloading bytes"
+            self._counts_bytes = kwargs.get("unit") == "B" and not is_received
             kwargs.pop("name", None)
             super().__init__(*args, **kwargs | {"disable": True})
 
@@ -168,7 +173,7 @@ def _bar(activity: str, on_progress: ProgressCallback) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the hub's client from writing to stderr: what matters comes back as an error."""
+    """Keep the hub's client from writing to stderr; failures are raised as errors."""
     from huggingface_hub.utils import logging
 
     verbosity = logging.get_verbosity()
@@ -186,7 +191,7 @@ def _errors() -> Any:
 
 
 def _explain(error: Exception, name: str, repo: str) -> ModelError:
-    """What went wrong between here and the hub, and what to do about it."""
+    """The error message and hint for an exception of the hub's client."""
     errors = _errors()
     page = f"https://huggingface.co/{repo}"
     revision = name.partition("@")[2] or "main"
@@ -194,7 +199,7 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
         f"{name} is not in the Hugging Face cache, and the network is off limits",
         "run once without --offline and HF_HUB_OFFLINE to download it",
     )
-    # The first that fits counts: a gated repository is also one that is not found.
+    # The first match counts: GatedRepoError is also a RepositoryNotFoundError.
     known: list[tuple[type[Exception], tuple[str, str]]] = [
         (
             errors.GatedRepoError,
@@ -223,7 +228,7 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
         (errors.LocalEntryNotFoundError, off_limits),
         (
             errors.HfHubHTTPError,
-            (f"Hugging Face does not give {name} ({_first_line(error)})", "try again later"),
+            (f"Hugging Face does not serve {name} ({_first_line(error)})", "try again later"),
         ),
     ]
     for kind, (message, hint) in known:

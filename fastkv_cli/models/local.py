@@ -1,4 +1,4 @@
-"""Models that are on disk already: folders, and GGUF files."""
+"""Models on disk: folders and GGUF files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.j
 
 
 def resolve_folder(name: str, folder: Path) -> ModelFiles:
-    """A folder with config.json, safetensors and a tokenizer.
+    """Resolve a folder with config.json, safetensors and a tokenizer.
 
     Raises:
         ModelError: when one of these is missing, or the family is not supported.
@@ -51,11 +51,10 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def weight_files(folder: Path, name: str) -> list[Path]:
-    """The files that hold the weights of a model, which may be missing.
+    """The files that hold a model's weights, whether they exist or not.
 
     Raises:
-        ModelError: when the index of several files cannot be read, or names others than those
-            beside it.
+        ModelError: when the index of several files cannot be read, or names files in other folders.
     """
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if whole.is_file() or not index.exists():
@@ -74,7 +73,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> ModelFiles:
-    """A GGUF file, or the conversion that was made of it before.
+    """Resolve a GGUF file to its conversion, or to itself where there is none yet.
 
     Raises:
         ModelError: when the file is not GGUF, damaged, or its architecture is not supported.
@@ -88,7 +87,7 @@ def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> Mod
         known = _noted_sha256(gguf)
         if known is not None and not (converted := files(known)).needs_conversion:
             return converted
-        check_header(read_header(gguf, name), name)  # of 8 GB only the first few are read for it
+        check_header(read_header(gguf, name), name)  # before hashing 8 GB
         return files(known or _note_sha256(gguf, on_progress))
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
@@ -107,7 +106,7 @@ def sha256_of(path: Path, on_progress: ProgressCallback, activity: str) -> str:
 
 
 def _note_of(gguf: Path) -> tuple[Path, dict[str, object]]:
-    """Where the sha256 of a file is noted, and what of the file it holds for."""
+    """The note file for a GGUF file's sha256, and the path, size and time for which it is valid."""
     facts = gguf.stat()
     key = hashlib.sha256(os.fsencode(gguf)).hexdigest()[:32]
     stamp = {"path": str(gguf), "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
@@ -115,14 +114,14 @@ def _note_of(gguf: Path) -> tuple[Path, dict[str, object]]:
 
 
 def _noted_sha256(gguf: Path) -> str | None:
-    """The sha256 as it was computed, for as long as the file's size and time stay what they are."""
+    """The sha256 as computed earlier, valid while the file's size and time are unchanged."""
     note, stamp = _note_of(gguf)
     try:
         noted = json.loads(note.read_text(encoding="utf-8"))
         if noted == stamp | {"sha256": noted["sha256"]}:
             return str(noted["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # not noted yet, or not readable: both mean computing it
+        pass  # not noted yet, or not readable: compute it
     return None
 
 
@@ -136,5 +135,5 @@ def _note_sha256(gguf: Path, on_progress: ProgressCallback) -> str:
         fresh.write_text(json.dumps(stamp | {"sha256": sha256}), encoding="utf-8")
         fresh.replace(note)
     except OSError:
-        pass  # a note only saves time; the conversion will report a cache that is unwritable
+        pass  # a note only saves time; the conversion will report an unwritable cache
     return sha256

@@ -1,4 +1,4 @@
-"""Whether a model is of a family that can be run, by the `model_type` of its config.json."""
+"""Checks whether a model's family is supported, by the `model_type` of its config.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GGUF_ARCHITECTURES = frozenset(family.gguf for family in FAMILIES.values() if fa
 
 
 def check_model_type(model_type: object, name: str) -> None:
-    """Raise a ModelError unless the family can be run; `name` is the model's, for the message."""
+    """Raise a ModelError unless the family is supported; `name` is the model's, for the message."""
     if not is_supported(model_type):
         kind = (
             f"of type {repr(model_type)[:60]}"
@@ -22,11 +22,11 @@ def check_model_type(model_type: object, name: str) -> None:
 
 
 def is_supported(model_type: object) -> bool:
-    """Whether this `model_type` of a config.json, which may be anything, can be run."""
+    """Whether a `model_type` of a config.json, which may hold any value, is supported."""
     return isinstance(model_type, str) and model_type in FAMILIES
 
 
 def unsupported(name: str, kind: str, supported: Iterable[str]) -> ModelError:
-    """The error for a family that cannot be run."""
+    """The error for a family that is not supported."""
     names = ", ".join(sorted(supported))
     return ModelError(f"{name} is {kind}, which is not supported", f"supported are {names}")

@@ -1,1 +1,1 @@
-"""From a task and a text to the token ids of a prompt; the text is data."""
+"""Building a prompt's token ids from a task and a text, which is treated as data."""

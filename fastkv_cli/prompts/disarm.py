@@ -1,11 +1,11 @@
-"""Text as data: nothing in it closes the fence, opens a turn, or becomes a control token.
+"""Disarms text that is data, so that it cannot close the fence, open a turn or give control tokens.
 
-Each look-alike loses its first character to one that looks alike, so that a reader (and a model)
-still sees what was written, and every place in the text stays where it was.
+In each look-alike one character is replaced by another that looks similar, so that a reader (and a
+model) still sees what was written, and all character positions stay the same.
 
-A text is taken piece by piece, as one call of a regular expression holds the interpreter, Ctrl-C
-included, until it returns. Each expression takes time in proportion to the text: runs are
-possessive, and the names of tokens are bounded.
+A text is processed in pieces, as a call of a regular expression blocks the interpreter, Ctrl-C
+included, until it returns. Each expression takes time proportional to the text: runs are
+possessive, and the lengths of token names are bounded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 
 FENCE_NAME = "document"
 
-_FILLER = "\u200b"  # stands for all that is not seen between two letters
+_FILLER = "\u200b"  # stands for every invisible character between two letters
 _FILLERS = frozenset({"Mn", "Me", "Cf"})
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _STAND_INS = {"<": "‹", "[": "⟦", "{": "❴", "#": "♯", ":": "∶", "=": "≈", "⩶": "≈"}
 _STAND_IN = "·"
 _PIECE = 2**17  # characters: some 10 ms
-_MAX_NAME = 64  # characters of a control token's name, on each side of an `_of_` in it
+_MAX_NAME = 64  # characters of a control token's name, on each side of an `_of_` it contains
 
 _ANGLED = ("s", "bos", "eos", "pad", "unk", "sys", "system", "think", "tool_call", "tool_response")
 _SQUARE = ("inst", "system_prompt", "available_tools", "tool_calls", "tool_results", "think")
@@ -32,10 +32,10 @@ _ROLES = (
 )
 _ROLE = re.compile(rf"(?:#{{1,6}} ?)?\b(?:{'|'.join(_ROLES)})s?:", re.IGNORECASE)
 
-# Headings between documents, `=== other.pdf ===`: three signs or more on both sides of a name.
+# Headings between documents, `=== other.pdf ===`: at least three equals signs on each side.
 _LINE_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _LINE_END = re.compile(f"[{_LINE_ENDS}]")
-_GAPS = f" \t\x1f\u1680{_FILLER}"  # what is blank within a line, folded
+_GAPS = f" \t\x1f\u1680{_FILLER}"  # blank characters within a line, after folding
 _EQUALS = "=⩶"  # the second looks like three of the first
 _OPENING = re.compile(
     rf"(?<![^{_LINE_ENDS}])[{_GAPS}]*+[{_EQUALS}][{_EQUALS}{_GAPS}]*+(?=[^{_LINE_ENDS}])"
@@ -44,7 +44,7 @@ _MIN_EQUALS = 3
 
 
 class _Folds(dict[int, str]):
-    """Characters as they look, one for one: width, style, accents and case aside."""
+    """Maps each character to one by its looks, ignoring width, style, accents and case."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -61,19 +61,19 @@ _HEADING_FOLDS = _Folds({ord("⩶"): "⩶"} | dict.fromkeys(map(ord, "═꞊゠�
 
 
 def disarm(text: str, tokens: Iterable[str] = (), turns: Iterable[str] = ()) -> str:
-    """The text with its look-alikes disarmed, character for character.
+    """Disarm a text's look-alikes; its length stays the same.
 
     Args:
-        text: Any text.
-        tokens: The model's own tokens that its tokenizer would find even in data.
-        turns: What begins a turn in the model's template, where that is plain words.
+        text: any text.
+        tokens: the model's tokens that its tokenizer would find even in data.
+        turns: the words that begin a turn in the model's template, where those are plain words.
     """
     tokens, turns = list(tokens), list(turns)
     first, last = _pattern(tokens), [(_opens(turn), _spaced(turn)) for turn in turns]
     candidate = re.compile(f"[{''.join({re.escape(c) for c in ('<', '[', *map(_first, tokens))})}]")
     folded = "".join(piece.translate(_FOLDS) for piece in _pieces(text))
     pieces: list[str] = []
-    places: set[int] = set()  # also those behind the piece
+    places: set[int] = set()  # those after the current piece, too
     for start in range(0, len(text), _PIECE):
         end = start + _PIECE
         for found in candidate.finditer(folded, start, end):
@@ -81,7 +81,7 @@ def disarm(text: str, tokens: Iterable[str] = (), turns: Iterable[str] = ()) -> 
                 places.add(found.start())
         for opening, words in last:
             for found in opening.finditer(folded, start, end):
-                # The last character, a colon, and not the first: `User` may be any word.
+                # Replace the colon at the end, not the first character: `User` may be any word.
                 if turn := words.match(folded, found.start()):
                     places.add(turn.end() - 1)
         inside = {place - start for place in places if place < end}
@@ -91,14 +91,14 @@ def disarm(text: str, tokens: Iterable[str] = (), turns: Iterable[str] = ()) -> 
 
 
 def disarm_headings(text: str) -> str:
-    """The text with the lines disarmed that look like a heading between documents.
+    """Disarm the lines that look like a heading between documents.
 
-    Rules (`=====`), heads of tables (`==== ===`) and comparisons in code (`a === b`) are none.
+    Rules (`=====`), heads of tables (`==== ===`) and comparisons in code (`a === b`) do not.
     """
     pieces: list[str] = []
     start = 0
     while start < len(text):
-        # Of a line longer than a piece each part is taken for one: no heading is that long.
+        # Parts of a line longer than a piece are treated as lines: no heading is that long.
         end = text.find("\n", start + _PIECE, start + 2 * _PIECE) + 1 or start + 2 * _PIECE
         piece = text[start:end]
         pieces.append(replace_at(piece, _heading_places(piece)))
@@ -107,7 +107,7 @@ def disarm_headings(text: str) -> str:
 
 
 def replace_at(text: str, places: Iterable[int]) -> str:
-    """The text with other characters, which look alike where there are some, in these places."""
+    """Replace the characters at these positions by others, similar ones where there are any."""
     pieces, at = [], 0
     for place in sorted(places):
         pieces += [text[at:place], _STAND_INS.get(_HEADING_FOLDS[ord(text[place])], _STAND_IN)]
@@ -116,7 +116,7 @@ def replace_at(text: str, places: Iterable[int]) -> str:
 
 
 def turn_words(rendered: str) -> Iterator[str]:
-    """What begins turns in a rendered template in plain words, as `USER:` or `### Response:`."""
+    """The plain words that begin turns in a rendered template, such as `USER:`, `### Response:`."""
     found = (match[0].lower() for match in _ROLE.finditer(rendered))
     yield from dict.fromkeys(found)
 
@@ -126,7 +126,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _heading_places(text: str) -> Iterator[int]:
-    """The signs that open each line which looks like a heading."""
+    """Positions of the opening equals signs in each line that looks like a heading."""
     folded = text.translate(_HEADING_FOLDS)
     for opening in _OPENING.finditer(folded):
         found = _LINE_END.search(folded, opening.end())
@@ -141,7 +141,7 @@ def _num_equals(signs: str) -> int:
 
 
 def _opens(turn: str) -> re.Pattern[str]:
-    """Matches where the words of a turn may begin in a folded text."""
+    """A pattern for positions in a folded text at which the words of a turn may begin."""
     return re.compile((r"(?<!\w)" if turn[0].isalpha() else "") + re.escape(turn[0]))
 
 
@@ -149,20 +149,21 @@ def _spaced(turn: str) -> re.Pattern[str]:
     return re.compile(rf"[\s{_FILLER}]*+".join(map(_spelled, turn.split())))
 
 
-def _seen(token: str) -> str:
-    """A token folded, without what is not seen; unless it is nothing else."""
+def _visible(token: str) -> str:
+    """A token folded, without invisible characters; one filler if it has no others."""
     return token.translate(_FOLDS).replace(_FILLER, "") or _FILLER
 
 
 def _first(token: str) -> str:
-    return _seen(token)[0]
+    return _visible(token)[0]
 
 
 def _pattern(tokens: Iterable[str]) -> re.Pattern[str]:
-    """Matches the first character of each look-alike in a folded text.
+    """A pattern for the first character of each look-alike in a folded text.
 
-    The fence's name, whatever else the tag holds; the forms that chat templates give their tokens,
-    of any model, as all of them have been trained on texts with those of others; and `tokens`.
+    Look-alikes are tags with the fence's name, whatever else they hold; tokens in the forms of chat
+    templates, of any model, as every model was trained on texts with other models' tokens; and
+    `tokens`.
     """
     blank, pipe = rf"[\s{_FILLER}/]*+", rf"{_FILLER}*+\|"
     letter = rf"{_FILLER}*+\w"
@@ -175,9 +176,9 @@ def _pattern(tokens: Iterable[str]) -> re.Pattern[str]:
         rf"\[(?={blank}(?:{_either(_SQUARE)}){blank}\])",
     ]
     for token in tokens:
-        looked_for = _seen(token)
-        rest = f"{_FILLER}*+{_spelled(looked_for[1:])}" if looked_for[1:] else ""
-        looks.append(f"{re.escape(looked_for[0])}(?={rest})")
+        visible = _visible(token)
+        rest = f"{_FILLER}*+{_spelled(visible[1:])}" if visible[1:] else ""
+        looks.append(f"{re.escape(visible[0])}(?={rest})")
     return re.compile("|".join(looks))
 
 
@@ -186,5 +187,5 @@ def _either(words: Iterable[str]) -> str:
 
 
 def _spelled(word: str) -> str:
-    """A pattern for a word with whatever is not seen between its letters."""
+    """A pattern for a word with any invisible characters between its letters."""
     return f"{_FILLER}*+".join(map(re.escape, word))

@@ -1,8 +1,8 @@
-"""From a task and a text to the token ids of a prompt.
+"""Building a prompt's token ids from a task and a text.
 
-The text is data: it stands inside a fence, is tokenized apart from the template so that nothing in
-it can become a control token, and cannot close the fence. Instructions are short and the question
-comes last, as small models need it.
+The text is data: it stands inside a fence, is tokenized separately from the template so that
+nothing in it can become a control token, and cannot close the fence. Instructions are short and the
+question comes last, as small models need it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .tokenizing import (
 )
 
 _FENCE_OPEN, _FENCE_CLOSE = f"<{FENCE_NAME}>\n", f"\n</{FENCE_NAME}>\n\n"
-_SURROGATE = re.compile("[\ud800-\udfff]")  # of bytes that are no text; tokenizers take none
+_SURROGATE = re.compile("[\ud800-\udfff]")  # from bytes that are not text; tokenizers reject them
 
 SUMMARY_TASKS: dict[Length, str] = {
     Length.SHORT: "Summarize the document above in two or three sentences.",
@@ -41,10 +41,10 @@ SYSTEM = "You read documents and answer from them, briefly and exactly."
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids in four pieces: template and fence, text, fence and question, template.
+    """Token ids in four parts: template and fence, text, fence and question, template.
 
-    Earlier turns of a conversation stand in `question_ids`, with the template around them. The last
-    `num_asked` of these are what is asked, the fence and our own words left out.
+    `question_ids` also holds the earlier turns of a conversation, with the template around them.
+    Its last `num_asked` tokens are the question itself, without the fence and the instruction.
     """
 
     prefix_ids: list[int]
@@ -55,17 +55,16 @@ class Prompt:
 
     @property
     def token_ids(self) -> list[int]:
-        """The whole prompt."""
         return self.prefix_ids + self.document_ids + self.question_ids + self.tail_ids
 
     @property
     def document_span(self) -> slice:
-        """Where the text's tokens lie in the whole."""
+        """The span of the text in `token_ids`."""
         return slice(len(self.prefix_ids), len(self.prefix_ids) + len(self.document_ids))
 
     @property
     def question_span(self) -> slice:
-        """Where what was asked lies in the whole."""
+        """The span of the question in `token_ids`."""
         end = self.document_span.stop + len(self.question_ids)
         return slice(end - self.num_asked, end)
 
@@ -86,50 +85,50 @@ def tokenize_document(
     Args:
         tokenizer: a fast tokenizer of transformers.
         text: the text.
-        on_piece: may raise what is to end it.
+        on_piece: called before each piece; may raise to stop.
 
     Returns:
-        The tokens in order, some for each piece.
+        The tokens in order, piece by piece.
 
     Raises:
-        ModelError: when the tokenizer makes control tokens of ordinary text.
+        ModelError: when the tokenizer turns ordinary text into control tokens.
     """
     on_piece(0, 0)  # before the text is copied
     yield from tokenize_pieces(tokenizer, _disarm(tokenizer, text), on_piece)
 
 
 def tokenize_text(tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece) -> TokenizedText:
-    """As `tokenize_document`, in one."""
+    """As `tokenize_document`, with all tokens at once."""
     return join_pieces(tokenize_document(tokenizer, text, on_piece))
 
 
 def build_prompt(
     tokenizer: Any, document_ids: Sequence[int], task: str, history: Sequence[Turn] = ()
 ) -> Prompt:
-    """Put a text and a task into the model's own chat template.
+    """Build the prompt for a text and a task with the model's own chat template.
 
-    All up to the end of the text is the same with a history and without.
+    The prompt up to the end of the text is the same with and without a history.
 
     Args:
         tokenizer: a transformers tokenizer.
-        document_ids: the tokens of the text, as `tokenize_text` gives them.
-        task: what to do with it; a user's question in it is tokenized as data too.
-        history: the turns of the conversation before a question, the oldest first.
+        document_ids: the tokens of the text, as `tokenize_text` returns them.
+        task: the instruction; a user's question in it is tokenized as data, too.
+        history: the turns of the conversation before the question, the oldest first.
     """
     before, *between, after = _render(tokenizer, len(history))
-    said = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
+    earlier = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
     frame = _ASK if task.startswith(_ASK) else ""
     asked = task.removeprefix(frame)
-    if len(between) < len(said):  # the template has no place for them
+    if len(between) < len(earlier):  # the template has no place for earlier turns
         frame = _transcribe(tokenizer, history)
-        said, between = [], []
+        earlier, between = [], []
     opening, ids = _FENCE_CLOSE, list[int]()
-    for text, template in zip(said, between, strict=True):
+    for text, template in zip(earlier, between, strict=True):
         ids += _encode_data(tokenizer, opening + _disarm(tokenizer, text))
         ids += _encode_template(tokenizer, template)
         opening = ""
     last_ids = _encode_data(tokenizer, opening + _disarm(tokenizer, frame + asked))
-    # a space before a word belongs to its token: count what the frame has without the last one
+    # a space belongs to the token of the word after it: count the frame without its last space
     num_framed = len(_encode_data(tokenizer, (opening + frame).rstrip(" ")))
     return Prompt(
         prefix_ids=_encode_template(tokenizer, before + _FENCE_OPEN),
@@ -141,17 +140,17 @@ def build_prompt(
 
 
 def ask_task(question: str) -> str:
-    """The task of answering a question."""
+    """The instruction to answer a question."""
     return _ASK + question
 
 
 def build_scoring_prompt(
     tokenizer: Any, document_ids: Sequence[int], question: str
 ) -> tuple[Prompt, int]:
-    """A prompt that ends with the question, and how many tokens the question has.
+    """Build a prompt that ends with the question; also returns the question's number of tokens.
 
-    What a decoder attends to does not depend on what comes behind: with nothing there, the last
-    tokens are just the question's own, which makes them the observation window.
+    A decoder's attention does not depend on later tokens: with none after the question, the
+    prompt's last tokens are the question's own, which makes them the observation window.
     """
     prompt = build_prompt(tokenizer, document_ids, _ASK)
     own_ids = _encode_data(tokenizer, _disarm(tokenizer, question))
@@ -162,7 +161,7 @@ def build_scoring_prompt(
 
 
 def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
-    """The turns of a conversation in words, disarmed, with all that stands before a question."""
+    """The turns of a conversation as plain text, disarmed, up to where the next question starts."""
     turns = (
         f"{_disarm(tokenizer, turn.question, _OURS)}\n\n"
         f"{_ANSWER}{_disarm(tokenizer, turn.answer, _OURS)}\n\n{_QUESTION}"
@@ -172,8 +171,8 @@ def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
 
 
 def _render(tokenizer: Any, num_turns: int = 0) -> list[str]:
-    """The template's pieces around the texts of a conversation, as `split_template` gives them."""
-    if tokenizer.chat_template is None:  # a base model: plain text, begun as the model expects it
+    """The template's parts around the texts of a conversation, as `split_template` returns them."""
+    if tokenizer.chat_template is None:  # a base model: plain text after its BOS token
         return [str(tokenizer.bos_token or ""), f"\n\n{_ANSWER.rstrip()}"]
     return split_template(tokenizer, SYSTEM, num_turns)
 
@@ -188,10 +187,10 @@ def _encode_data(tokenizer: Any, text: str) -> list[int]:
 
 
 def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
-    """Disarm a text for a model: its own tokens and turns, and those of others.
+    """Disarm the tokens and turns of this model, and of others, in a text.
 
-    Tokens that are not marked as special are found in data as well. Where a template begins turns
-    with plain words, they are disarmed too, and so are `turns`.
+    Tokenizers find tokens that are not marked as special even in data. Where a template begins
+    turns with plain words, those are disarmed, too, as are `turns`.
     """
     text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     found_anyway = [

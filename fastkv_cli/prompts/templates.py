@@ -1,7 +1,7 @@
-"""A model's chat template, rendered in a process of its own (`template_worker.py`).
+"""Rendering a model's chat template in a separate process (`template_worker.py`).
 
-A template is a program that comes with the model. It can run for years or ask for 20 GB, and
-nothing within a Python process stops either: so it runs in another one, which ends in time.
+A template is a program that comes with the model. It can run for years or allocate 20 GB, and
+nothing within a Python process can stop either: so it runs in another process, which has limits.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from ..system.isolated import start_module
 if TYPE_CHECKING:
     from .template_worker import Job, Rendered
 
-# Stands where a text goes while the template is rendered; the first is the document's.
+# Placeholder of a text while the template is rendered; the first is the document's.
 _SENTINEL = re.compile("\u241eTEXT\\d+\u241e")
-# Starting the process is what takes time: the first call renders conversations of up to 7 earlier
-# turns, with a system turn and without.
+# Most of the time goes into starting the process: so the first call renders conversations of up to
+# 7 earlier turns, with a system turn and without.
 _TURNS_AT_ONCE = 8
-_MAX_TEMPLATE = _MAX_OUTPUT = 2**20  # characters; Llama 3.1's template has 4,000, and gives 300
+_MAX_TEMPLATE = _MAX_OUTPUT = 2**20  # characters; Llama 3.1's template has 4,000 and renders 300
 _MEMORY_BYTES = 512 * 2**20
-_CPU_S = 3  # 0.15 s are usual
-_WALL_S = 30.0  # where others keep the processors busy, or the system has no limit on computing
+_CPU_S = 3  # typically 0.15 s
+_WALL_S = 30.0  # for busy processors, and systems without a limit on CPU time
 _HINT = "try another model, or remove its chat template"
 
-_Pieces = tuple[str, ...]  # empty where the template raises, or leaves anything out
+_Pieces = tuple[str, ...]  # empty where the template raises, or omits a text
 
 
 class _Found(NamedTuple):
-    """For each number of earlier turns the pieces with a system turn, and those without one.
+    """For each number of earlier turns, the pieces with a system turn and those without.
 
-    `reason` is why the template could not be rendered for the first of these, if it could not.
+    `reason` is the error of the first conversation, if it could not be rendered.
     """
 
     pieces: list[tuple[_Pieces, _Pieces]]
@@ -45,19 +45,20 @@ class _Found(NamedTuple):
 
 
 def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]:
-    """The pieces of a chat template before, between and behind the texts of a conversation.
+    """The pieces of a chat template before, between and after the texts of a conversation.
 
     Args:
-        tokenizer: whose template it is.
-        system: what the system turn says, or the first user turn where the template has no other.
+        tokenizer: the tokenizer with the template.
+        system: text of the system turn, or start of the first user turn where the template has no
+            system turn.
         num_turns: questions and answers before the last question.
 
     Returns:
-        2 * num_turns + 2 pieces; just 2 where the template has no place for earlier turns, or would
-        not begin as it does without them.
+        2 * num_turns + 2 pieces; only 2 where the template has no place for earlier turns, or would
+        not begin with the same piece as without them.
 
     Raises:
-        ModelError: when the template has no place for a text at all, or cannot be rendered.
+        ModelError: when the template has no place for any text, or cannot be rendered.
     """
     template = _template_of(tokenizer)
     variables = json.dumps(tokenizer.special_tokens_map, sort_keys=True)
@@ -75,10 +76,10 @@ def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]
 
 
 def _template_of(tokenizer: Any) -> str:
-    """The template of a tokenizer, or the one called `default` of several.
+    """The template of a tokenizer; of several, the one named `default`.
 
     Raises:
-        ModelError: when that is no text, or too long.
+        ModelError: when it is not a text, or too long.
     """
     template = tokenizer.chat_template
     if isinstance(template, dict):
@@ -96,10 +97,10 @@ def _template_of(tokenizer: Any) -> str:
 
 @lru_cache(maxsize=16)
 def _split_several(template: str, variables: str, system: str, first: int) -> _Found:
-    """The pieces for `first` earlier turns, and for some more.
+    """The pieces for `first` to `first` + 7 earlier turns.
 
     Raises:
-        ModelError: when the rendering does not end, or takes too much memory.
+        ModelError: when rendering exceeds the limits on time or memory.
     """
     counts = range(first, first + _TURNS_AT_ONCE)
     conversations = [
@@ -133,7 +134,7 @@ def _sentinels(count: int) -> list[str]:
 
 
 def _split(rendered: str, system: str, num_texts: int) -> _Pieces:
-    """What stands around the sentinels; empty where anything is left out, or out of order."""
+    """The pieces around the sentinels; empty if a text is missing or out of order."""
     is_whole = system in rendered and _SENTINEL.findall(rendered) == _sentinels(num_texts)
     return tuple(_SENTINEL.split(rendered)) if is_whole else ()
 
@@ -141,10 +142,10 @@ def _split(rendered: str, system: str, num_texts: int) -> _Pieces:
 def _render(
     template: str, variables: dict[str, Any], conversations: Sequence[list[dict[str, str]]]
 ) -> list[Rendered]:
-    """Render conversations in a process, which ends with this call.
+    """Render conversations in a process that ends before this call returns.
 
     Raises:
-        ModelError: when it cannot be started, takes too long or breaks down.
+        ModelError: when the process cannot be started, takes too long or crashes.
     """
     job: Job = {
         "template": template,
@@ -168,7 +169,7 @@ def _render(
             raise _failure("it does not end") from None
         finally:
             process.kill()
-    if process.returncode:  # as a rule the signal for computing too long
+    if process.returncode:  # usually the signal for exceeding the CPU time
         raise _failure("it does not end, or takes too much memory")
     rendered: list[Rendered] = [json.loads(line) for line in out.splitlines()]
     return rendered

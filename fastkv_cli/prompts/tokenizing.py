@@ -1,17 +1,20 @@
-"""From a text to token ids, piece by piece: memory and Ctrl-C do not depend on how long it is.
+"""Tokenizing a text in pieces, so that memory use and Ctrl-C do not depend on its length.
 
-In one go, a tokenizer takes 30 to 900 bytes a character (measured: blanks to emoji), and nothing
-stops it. A piece of 16,384 characters takes at most 40 MB and 0.1 s, and is no slower.
+For a whole text, a tokenizer takes 30 to 900 bytes per character (measured: spaces to emoji), and
+cannot be interrupted. A piece of 16,384 characters takes at most 40 MB and 0.1 s, and pieces are no
+slower in total.
 
-The tokens are those of the whole text. A piece begins some hundred characters before the end of the
-one before, and the two are joined where both have the same tokens. Two layers of a tokenizer have
-to agree with the whole text there:
+The tokens are the same as for the whole text. A piece begins a few hundred characters before the
+end of the previous one, and the two are joined where both have the same tokens. Two layers of a
+tokenizer have to agree with the whole text there:
 
-- Words (the pre-tokenizer's pieces): its patterns do not look behind, so a piece that begins where
-  a word does has the words of the whole text from there on. A word without end is entered in its
-  middle, behind its first characters, so that the pattern is in the state that it had in the word.
-- Tokens inside a word: BPE tokens are the encoding of their text exactly if every two neighbours
-  are the encoding of theirs. Each two in the joined sequence are neighbours in one of the pieces.
+- Words (the pre-tokenizer's pieces): its patterns have no lookbehind, so a piece that begins at the
+  start of a word has the words of the whole text from there on. A word that is longer than a piece
+  is entered in its middle, after a copy of its first characters, so that the pattern is in the same
+  state as inside the word.
+- Tokens inside a word: a sequence of BPE tokens is the encoding of its text exactly if every two
+  neighbours are the encoding of theirs. Any two neighbours in the joined sequence are neighbours in
+  one of the pieces.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ from ..errors import ModelError
 from .disarm import replace_at
 
 PIECE_CHARACTERS = 1 << 14
-_OVERLAPS = (256, 4096)  # characters that two pieces share: the usual, and where those do not agree
-_MARGIN = 64  # characters at a piece's end whose tokens may be others in the whole text
-_AGREED = 8  # tokens on each side of a join that both pieces have
-_HEAD = 128  # characters of a word without end that go before a piece of it
+_OVERLAPS = (256, 4096)  # characters that two pieces share: first try, and if tokens do not agree
+_MARGIN = 64  # characters at a piece's end whose tokens may differ in the whole text
+_AGREED = 8  # tokens on each side of a join that both pieces must share
+_HEAD = 128  # characters from a long word's start that are put before a piece of it
 _MAX_ROUNDS = 8
 
 OnPiece = Callable[[int, int], None]
-"""Called before each piece with the characters done and those of the piece."""
+"""Called before each piece with the number of characters done and the size of the piece."""
 
 
 def ignore_piece(_done: int, _size: int) -> None:
@@ -43,7 +46,7 @@ def ignore_piece(_done: int, _size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """A text's tokens and where each begins in it, in characters; 8 bytes a token."""
+    """A text's tokens and the character at which each begins; 8 bytes per token."""
 
     token_ids: array[int]
     starts: array[int]
@@ -51,17 +54,17 @@ class TokenizedText:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Some of a text, and its tokens.
+    """A piece of a text, and its tokens.
 
     Attributes:
         text: the head of a word that began earlier, if any, and the piece, as it was tokenized.
-        begin: where `text` would begin in the whole if it had no head but more text there: what is
-            added to a place in it.
-        head: characters of the head.
-        token_ids: of `text`.
-        starts: the first character of each token.
-        ends: the one behind it.
-        words: the number of the word that each token belongs to.
+        begin: offset to add to a position in `text` to get the position in the whole text; the
+            head counts as if it were the text right before the piece.
+        head: length of the head in characters.
+        token_ids: the tokens of `text`.
+        starts: position in `text` of each token's first character.
+        ends: position after each token's last character.
+        words: index of the word that each token belongs to.
     """
 
     text: str
@@ -74,11 +77,11 @@ class _Piece:
 
     @property
     def end(self) -> int:
-        """Where it ends in the whole."""
+        """The end of the piece in the whole text."""
         return self.begin + len(self.text)
 
     def tokens(self, first: int, last: int | None = None) -> TokenizedText:
-        """Tokens by their numbers, with their places in the whole."""
+        """Tokens `first` to `last`, with their positions in the whole text."""
         starts = array("i", [self.begin + start for start in self.starts[first:last]])
         return TokenizedText(self.token_ids[first:last], starts)
 
@@ -87,7 +90,7 @@ class _Piece:
         return token == 0 or self.words[token] != self.words[token - 1]
 
     def inside(self, start: int, end: int) -> range:
-        """The tokens that lie within these characters of the whole."""
+        """The tokens that lie within these characters of the whole text."""
         first = bisect_left(self.starts, start - self.begin)
         last = bisect_left(self.starts, end - self.begin)
         while last > first and self.ends[last - 1] > end - self.begin:
@@ -101,27 +104,27 @@ def tokenize_pieces(
     on_piece: OnPiece = ignore_piece,
     size: int = PIECE_CHARACTERS,
 ) -> Iterator[TokenizedText]:
-    """Tokenize a disarmed text; no control token comes out of it.
+    """Tokenize a disarmed text; the result has no control tokens.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
         text: the text.
-        on_piece: may raise what is to end it.
-        size: characters of a piece.
+        on_piece: called before each piece; may raise to stop.
+        size: characters per piece.
 
     Returns:
-        The tokens in order, some for each piece.
+        The tokens in order, piece by piece.
 
     Raises:
-        ModelError: when the tokenizer makes control tokens of ordinary text.
+        ModelError: when the tokenizer turns ordinary text into control tokens.
     """
     control_ids = {
         number for number, token in tokenizer.added_tokens_decoder.items() if is_control(token)
     } - {tokenizer.unk_token_id}
 
-    def encode(begun: str, begin: int, head: int, num_more: int) -> _Piece:
-        at = begin + len(begun)
-        piece = begun + text[at : at + num_more]
+    def encode(start: str, begin: int, head: int, num_more: int) -> _Piece:
+        at = begin + len(start)
+        piece = start + text[at : at + num_more]
         on_piece(begin + head, len(piece))
         is_last = begin + len(piece) == len(text)
         checked = len(piece) if is_last else len(piece) - _MARGIN
@@ -130,12 +133,12 @@ def tokenize_pieces(
     piece, first = encode("", 0, 0, size), 0
     while piece.end < len(text):
         for overlap in _OVERLAPS:
-            begun, begin, head = _restart(piece, overlap)
-            following = encode(begun, begin, head, size) if begun else piece
-            joint = _join(piece, following, first) if begun else None
+            start, begin, head = _restart(piece, overlap)
+            following = encode(start, begin, head, size) if start else piece
+            joint = _join(piece, following, first) if start else None
             if joint is not None:
                 break
-        else:  # no place to join: this piece is made twice as long
+        else:  # the pieces cannot be joined: tokenize this piece again with twice the length
             following = encode(piece.text, piece.begin, piece.head, len(piece.text))
             joint = _join(piece, following, first) or (first, first)
         yield piece.tokens(first, joint[0])
@@ -144,7 +147,7 @@ def tokenize_pieces(
 
 
 def join_pieces(pieces: Iterable[TokenizedText]) -> TokenizedText:
-    """All tokens in one."""
+    """Concatenate the tokens of all pieces."""
     whole = TokenizedText(array("i"), array("i"))
     for piece in pieces:
         whole.token_ids.extend(piece.token_ids)
@@ -153,20 +156,20 @@ def join_pieces(pieces: Iterable[TokenizedText]) -> TokenizedText:
 
 
 def is_control(token: Any) -> bool:
-    """Whether an added token may control a model; runs of blanks and plain words do not."""
+    """Whether an added token may control a model; runs of whitespace and plain words cannot."""
     return token.special or not (token.content.isspace() or token.content.isalnum())
 
 
 def _encode(
     tokenizer: Any, text: str, begin: int, head: int, control_ids: set[int], checked: int
 ) -> _Piece:
-    """Tokenize a piece, and see that no control token came out of its first `checked` characters.
+    """Tokenize a piece without control tokens in its first `checked` characters.
 
-    A tokenizer may have its own idea of what looks alike, or split no special tokens: then what
-    became one is taken apart until it does not.
+    A tokenizer may normalize other look-alikes, or ignore the request to split special tokens: then
+    characters of each control token are replaced until none is left.
 
     Raises:
-        ModelError: when that does not help.
+        ModelError: when control tokens are left after 8 rounds.
     """
     for _ in range(_MAX_ROUNDS):
         encoded = tokenizer(
@@ -194,10 +197,10 @@ def _encode(
 
 
 def _restart(piece: _Piece, overlap: int) -> tuple[str, int, int]:
-    """What the next piece begins with: text, its place in the whole, and the length of a head.
+    """Start of the next piece: its text so far, its position in the whole, and its head's length.
 
     It begins at the last word that leaves `overlap` characters to compare, or, inside a word of
-    more than 4,096 characters, at a token. The text is empty where there is no such place.
+    more than 4,096 characters, at a token. The text is empty if there is no such position.
     """
     latest = len(piece.text) - _MARGIN - overlap
     low = bisect_right(piece.starts, max(piece.head, latest - _OVERLAPS[-1]))
@@ -212,17 +215,18 @@ def _restart(piece: _Piece, overlap: int) -> tuple[str, int, int]:
     start, word = piece.starts[usable[0]], usable[-1]
     while not piece.starts_word(word):
         word -= 1
-    # up to a token's end: in a run of one letter, tokens of several keep in step
+    # cut at a token's end: in a run of one letter, tokens of several letters stay aligned
     head_end = bisect_left(piece.starts, piece.starts[word] + _HEAD)
     head = piece.text[piece.starts[word] : min(piece.starts[head_end], start)]
     return head + piece.text[start:], piece.begin + start - len(head), len(head)
 
 
 def _join(piece: _Piece, following: _Piece, first: int) -> tuple[int, int] | None:
-    """Where the next piece takes over: a token's number in each of the two; None for nowhere.
+    """Find where the next piece takes over: a token's index in each piece; None if nowhere.
 
-    Both have the same tokens around it, for as far as their texts overlap. The character there
-    combines with none before it, so that no normalizer mixes the two sides.
+    Both pieces have the same tokens from at least 8 before it to the end of their overlap. The
+    token's first character does not combine with the one before, so that no normalizer mixes the
+    two sides.
     """
     start, end = following.begin + following.head, piece.end - _MARGIN
     ours, theirs = piece.inside(start, end), following.inside(start, end)
@@ -240,7 +244,7 @@ def _join(piece: _Piece, following: _Piece, first: int) -> tuple[int, int] | Non
 
 
 def _is_same(piece: _Piece, one: int, following: _Piece, other: int) -> bool:
-    """Whether two pieces have the same token at the same place, and as the same part of a word."""
+    """Whether two pieces have the same token at one position, in the same part of a word."""
     shift = following.begin - piece.begin
     return (
         piece.token_ids[one] == following.token_ids[other]
@@ -251,5 +255,5 @@ def _is_same(piece: _Piece, one: int, following: _Piece, other: int) -> bool:
 
 
 def _is_starter(character: str) -> bool:
-    """Whether a character is no mark that combines with those before it."""
+    """Whether a character does not combine with those before it."""
     return unicodedata.category(character)[0] != "M"

@@ -1,4 +1,4 @@
-"""The states of documents that were read, on disk: a further question starts from them."""
+"""Prefix states of documents on disk, from which further questions start."""
 
 from __future__ import annotations
 

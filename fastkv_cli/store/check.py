@@ -1,4 +1,4 @@
-"""Whether the file of a state is sound."""
+"""Checking a state's file for damage."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from zlib import crc32
 from .header import StateHeader, StateProblem, read_header
 from .spec import StateSpec
 
-_THREADS = 2  # of checksums, which need no interpreter: they wait for memory
+_THREADS = 2  # for checksums, which release the interpreter lock and are limited by memory
 
 
 def open_state(path: Path) -> tuple[BinaryIO, StateHeader]:
-    """Open a state's file and read its head; links are not followed.
+    """Open a state's file and read its header; links are not followed.
 
     Raises:
-        StateProblem: when it is not the file of a state.
+        StateProblem: when it is not a state's file.
         OSError: when it cannot be read.
     """
     if not S_ISREG(path.lstat().st_mode):
         raise StateProblem("is no file")
-    # A link or a pipe that has taken the file's place meanwhile is neither followed nor waited for.
+    # If a link or a pipe has replaced the file since, it is neither followed nor waited for.
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
     try:
@@ -37,21 +37,21 @@ def open_state(path: Path) -> tuple[BinaryIO, StateHeader]:
 
 
 def check_state(path: Path, spec: StateSpec | None = None) -> None:
-    """Check all of a state's file, tensors too.
+    """Check the whole file of a state, including its tensors.
 
     Args:
-        path: of the file.
-        spec: what the state has to be; None takes what the file says.
+        path: the file.
+        spec: the spec that the state must match; None accepts any.
 
     Raises:
-        StateProblem: when something is wrong with it.
+        StateProblem: when the file is damaged, or does not match.
         OSError: when it cannot be read.
     """
     file, header = open_state(path)
     with file:
         if spec is not None:
             _compare(header, spec)
-        _check_sums(file, header)
+        _check_tensors(file, header)
 
 
 def _compare(header: StateHeader, spec: StateSpec) -> None:
@@ -68,15 +68,15 @@ def _compare(header: StateHeader, spec: StateSpec) -> None:
         raise StateProblem("has another number of tokens")
 
 
-def _check_sums(file: BinaryIO, header: StateHeader) -> None:
+def _check_tensors(file: BinaryIO, header: StateHeader) -> None:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        sums = _sums_of(mapped, header.spans())
+        sums = _checksums(mapped, header.spans())
     damaged = [name for name, value in sums.items() if value != header.sums[name]]
     if damaged:
         raise StateProblem(f"is damaged (tensor {damaged[0]})")
 
 
-def _sums_of(mapped: mmap.mmap, spans: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+def _checksums(mapped: mmap.mmap, spans: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     def sum_of(span: tuple[int, int]) -> int:
         with memoryview(mapped) as whole, whole[slice(*span)] as tensor:
             return crc32(tensor)

@@ -1,4 +1,4 @@
-"""A short name for a text as the model reads it, for what is kept on disk."""
+"""Fingerprint of a tokenized text, for the keys of data on disk."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Iterable
 from itertools import islice
 
-_AT_ONCE = 1 << 16  # token ids, of 8 bytes each
+_CHUNK_TOKENS = 1 << 16  # token ids hashed at a time, 8 bytes each
 
 
 def fingerprint_tokens(token_ids: Iterable[int]) -> str:
-    """64 hex digits that tell a sequence of token ids from all others."""
+    """64 hex digits that identify a sequence of token ids (SHA-256)."""
     digest, numbers = hashlib.sha256(), iter(token_ids)
-    while some := array("q", islice(numbers, _AT_ONCE)):
-        digest.update(some.tobytes())
+    while chunk := array("q", islice(numbers, _CHUNK_TOKENS)):
+        digest.update(chunk.tobytes())
     return digest.hexdigest()

@@ -1,9 +1,9 @@
-"""The head of a state's file: a safetensors header that tells what the state is and its checksums.
+"""The header of a state's file: a safetensors header with the state's identity and checksums.
 
 A file is plain safetensors: 8 bytes with the length of the header, the header as JSON, the tensors.
-The header's `__metadata__` holds strings only. Blanks at its end make the tensors begin at a
-multiple of 64 bytes. All checksums are CRC-32, as 8 hex digits, so that a header written before the
-tensors are there is as long as the one that replaces it.
+The header's `__metadata__` holds strings only. Spaces at its end make the tensors begin at a
+multiple of 64 bytes. All checksums are CRC-32, as 8 hex digits, so that the header written before
+the tensors is exactly as long as the final one that replaces it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .spec import FORMAT, StateSpec, TensorSpec
 
 _ALIGNMENT = 64
 _LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 100_000_000  # what safetensors itself reads
+_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself
 _FAMILY = FORMAT.rpartition("/")[0] + "/"
 _NO_SUM = "00000000"
 
 
-class StateProblem(Exception):  # noqa: N818 (found in a file, and told; no failure of the program)
-    """What is wrong with a file, as the end of a sentence that begins with its name."""
+class StateProblem(Exception):  # noqa: N818 (a finding to report, not a failure of the program)
+    """A problem with a file, worded as the end of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateHeader:
-    """What a file says about its state.
+    """The contents of a file's header.
 
     Attributes:
         identity, tensors, documents, num_tokens, made_with: as in StateSpec.
-        created: when, as ISO 8601 in UTC.
-        sums: of the tensors, by name.
-        data_start: where the first tensor begins, in bytes from the start of the file.
+        created: time of creation, as ISO 8601 in UTC.
+        sums: checksums of the tensors, by name.
+        data_start: offset of the first tensor, in bytes from the start of the file.
     """
 
     identity: dict[str, str | int]
@@ -49,7 +49,7 @@ class StateHeader:
     data_start: int
 
     def spans(self) -> dict[str, tuple[int, int]]:
-        """Where in the file each tensor begins and ends, in bytes."""
+        """Start and end of each tensor in the file, in bytes."""
         spans, start = {}, self.data_start
         for name, tensor in self.tensors.items():
             spans[name] = (start, start + tensor.nbytes)
@@ -58,17 +58,17 @@ class StateHeader:
 
     @property
     def file_bytes(self) -> int:
-        """How long the file has to be."""
+        """Expected size of the file, in bytes."""
         return self.data_start + sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 def build_header(spec: StateSpec, created: datetime, sums: Mapping[str, int]) -> bytes:
-    """The bytes before the tensors; as many, whatever the sums are.
+    """Build the bytes before the tensors; their number does not depend on the checksums.
 
     Args:
-        spec: of the state.
-        created: when.
-        sums: of the tensors, by name; those that are missing count as 0.
+        spec: the state's spec.
+        created: time of creation.
+        sums: checksums of the tensors, by name; missing ones count as 0.
     """
     metadata = {
         "format": FORMAT,
@@ -93,14 +93,14 @@ def build_header(spec: StateSpec, created: datetime, sums: Mapping[str, int]) ->
 
 
 def read_header(file: BinaryIO, file_bytes: int) -> StateHeader:
-    """Read the head of a file, and check all but the tensors.
+    """Read a file's header, and check everything except the tensors.
 
     Args:
-        file: at its start.
-        file_bytes: how long the file is.
+        file: the file, positioned at its start.
+        file_bytes: the file's actual size.
 
     Raises:
-        StateProblem: when it is not the head of a state, or the file is not as long as it says.
+        StateProblem: when it is not a state's header, or does not match the file's size.
         OSError: when it cannot be read.
     """
     if not file_bytes:
@@ -134,10 +134,10 @@ def read_header(file: BinaryIO, file_bytes: int) -> StateHeader:
 
 
 def _parse(text: bytes, header: Mapping[str, Any], metadata: Mapping[str, Any]) -> StateHeader:
-    """Take a header apart.
+    """Parse a header.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: when it is not one that was written here.
+        ValueError, TypeError, KeyError, AttributeError: when fastkv did not write it like this.
     """
     written_sum = metadata["header_sum"]
     unsummed = text.replace(_header_sum(written_sum), _header_sum(_NO_SUM), 1)
@@ -165,5 +165,5 @@ def _parse(text: bytes, header: Mapping[str, Any], metadata: Mapping[str, Any]) 
 
 
 def _header_sum(digits: str) -> bytes:
-    """The field as it stands in a header; within a string its quotes would be escaped."""
+    """The checksum field as in a header; inside a JSON string its quotes would be escaped."""
     return f'"header_sum": "{digits}"'.encode()

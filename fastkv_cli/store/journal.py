@@ -1,4 +1,4 @@
-"""Results on disk, as they come, so that a run that was stopped goes on where it was."""
+"""Journal of a run's results on disk, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from ..errors import OutputError, UsageError
 from ..system.trust import check_trusted
 
 _HINT = "free some space, or set FASTKV_HOME to a folder of your own"
-_SUM = "sum"  # the name of the field that tells a damaged line
+_SUM = "sum"  # the field with the checksum of a line
 
 
 class Journal:
-    """Results by their keys, one JSON line each, in a file of their own for each set of settings.
+    """Results by key, one JSON line each, in one file for each set of settings.
 
-    Use as a context manager: two runs with the same settings do not write at once. What documents
-    say may stand in results, so files and folder are for their owner's eyes only. Nothing is forced
-    to disk: a process that is killed loses no result, a machine that goes down may lose the last.
+    Use it as a context manager: a lock keeps two runs with the same settings from writing at once.
+    Results may quote documents, so only their owner can read files and folder. Writes are not
+    synced to disk: a killed process loses no result, a crashed machine may lose the last ones.
 
     Attributes:
-        path: the file; it is there once there is a result.
-        results: what the file holds, by key.
-        num_damaged: lines that cannot be read, or that are not what was written.
+        path: the file; it exists once there is a result.
+        results: the results in the file, by key.
+        num_damaged: lines that cannot be parsed, or whose checksum is wrong.
     """
 
     def __init__(self, kind: str, settings: Mapping[str, Any]) -> None:
-        """Find the journal of a run with these settings, which JSON must be able to hold.
+        """Locate the journal of a run with these settings, which must be JSON-serializable.
 
         Args:
-            kind: of the run: a folder for each.
-            settings: all that its results depend on.
+            kind: kind of the run; each has its own folder.
+            settings: everything that the results depend on.
         """
         text = json.dumps(settings, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -51,10 +51,10 @@ class Journal:
         self.num_damaged = 0
 
     def __enter__(self) -> Self:
-        """Read what is there.
+        """Lock the journal and read the existing results.
 
         Raises:
-            UsageError: when a run with the same settings is at work.
+            UsageError: when another run with the same settings is in progress.
             OutputError: when the folder cannot be used.
         """
         try:
@@ -78,14 +78,14 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go of the file; it stays until `finish`."""
-        with suppress(OSError):  # Windows removes nothing that is open
+        """Release the lock; the file is kept until `finish`."""
+        with suppress(OSError):  # Windows cannot remove an open file
             if not self.path.exists():
                 Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 
     def add(self, key: str, result: Mapping[str, Any]) -> None:
-        """Keep a result, at once.
+        """Write a result to the file immediately.
 
         Raises:
             OutputError: when it cannot be written.
@@ -93,20 +93,20 @@ class Journal:
         entry = {"key": key, **result}
         line = json.dumps(entry | {_SUM: _checksum(entry)}, ensure_ascii=False)
         try:
-            # What was cut short stays a line of its own. `json.loads` takes surrogates as well.
+            # The leading newline ends a line that was cut short. `json.loads` accepts surrogates.
             _append(self.path, f"\n{line}\n".encode("utf-8", "surrogatepass"))
         except OSError as error:
             raise self._cannot_write(error) from error
         self.results[key] = dict(result)
 
     def finish(self) -> None:
-        """The run is over and its results are elsewhere."""
+        """Remove the file: the run is complete and its results are stored elsewhere."""
         self.path.unlink(missing_ok=True)
 
     def prune(self, max_age_s: float) -> None:
-        """Remove the files of this kind that nobody wrote to for so many seconds.
+        """Remove the files of this kind that were not written to for `max_age_s` seconds.
 
-        A date so far in the future is a wrong clock's, and would keep a file for ever.
+        So are files dated as far in the future, by a wrong clock, which would be kept forever.
         """
         now = time.time()
         with suppress(OSError):
@@ -127,7 +127,7 @@ class Journal:
                 if checksum != _checksum(entry):
                     raise ValueError("not what was written")
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                self.num_damaged += 1  # cut short when the run was killed, or not ours
+                self.num_damaged += 1  # cut short when the run was killed, or not written by fastkv
                 continue
             del entry["key"]
             self.results[key] = entry
@@ -141,7 +141,7 @@ def _checksum(entry: Mapping[str, Any]) -> int:
 
 
 def _append(path: Path, data: bytes) -> None:
-    """One write where the system takes it in one, so that nothing comes in between."""
+    """Append in a single write, where the system takes it whole, so that lines do not mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         while data:

@@ -1,4 +1,4 @@
-"""What a document's state is: all that it depends on, and the tensors it has."""
+"""Specification of a document's state: everything it depends on, and its tensors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from ..version import __version__
 
-FORMAT = "fastkv-state/1"  # another one for every change of what files hold
+FORMAT = "fastkv-state/1"  # changes with every change of the files' contents
 SUFFIX = ".safetensors"
 
-# Bytes of a number, by the names of safetensors.
+# Bytes per element, by safetensors' dtype names.
 _ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I8": 1, "I32": 4}
 
 
@@ -22,8 +22,8 @@ class TensorSpec:
     """A tensor in a file.
 
     Attributes:
-        dtype: as safetensors names it: BF16, F16, F32, I8 or I32.
-        shape: of the tensor; its numbers lie in row-major order.
+        dtype: safetensors' name of the dtype: BF16, F16, F32, I8 or I32.
+        shape: its shape; elements are stored in row-major order.
     """
 
     dtype: str
@@ -37,23 +37,22 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """What its numbers take."""
         return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
 class StateSpec:
-    """A document's state, before there is one.
+    """The state that a document would have, whether it exists or not.
 
     Attributes:
-        identity: all that the state depends on, as the text's digest, the model's revision and the
-            number format: states that differ in any of it are different ones.
-        tensors: by name, in the order of the file. Tensors lie side by side: where sizes differ,
-            those with the widest numbers come first, so that all are aligned.
-        documents: their names, for people; the state does not depend on them.
-        num_tokens: of the documents.
-        made_with: versions and files that its numbers come from: where they are others now, the
-            state is outdated, and there will not be a second one beside it.
+        identity: everything the state depends on, such as the text's digest, the model's revision
+            and the number format; if any of it differs, it is another state.
+        tensors: by name, in the order of the file. Tensors are stored without gaps: where element
+            sizes differ, the largest come first, so that all are aligned.
+        documents: the documents' names, for display; the state does not depend on them.
+        num_tokens: tokens of the documents.
+        made_with: versions and files that computed the state. If they have changed, the state is
+            outdated and gets replaced; a second one is not kept beside it.
     """
 
     identity: Mapping[str, str | int]
@@ -64,18 +63,18 @@ class StateSpec:
 
     @property
     def digest(self) -> str:
-        """32 hex digits that tell the state from all others; its file is named by them."""
+        """32 hex digits that identify the state and name its file."""
         text = json.dumps({"format": FORMAT, "identity": dict(self.identity)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @property
     def nbytes(self) -> int:
-        """Of all tensors."""
+        """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property
     def title(self) -> str:
-        """The documents, for a message."""
+        """The documents' names, for a message."""
         return name_documents(self.documents)
 
 

@@ -1,6 +1,7 @@
-"""The states of documents that were read: a folder of files, the least recently used going first.
+"""The store of document states: a folder of files, of which the least recently used are evicted.
 
-Nobody locks anything: files come and go whole, and whatever vanishes meanwhile is passed over.
+There are no locks: files appear and disappear as a whole, and files that vanish during an operation
+are skipped.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from .writer import TEMPORARY_SUFFIX, StateWriter
 
 _STATE = re.compile(rf"[0-9a-f]{{32}}{re.escape(SUFFIX)}")
 _TEMPORARY = re.compile(rf"\.[0-9a-f]{{32}}\.\w+{re.escape(TEMPORARY_SUFFIX)}")
-_STALE_S = 3600  # a temporary file that nobody wrote to for so long is a dead process's
-_MARGIN = 0.05  # of a state, or this many bytes, that have to stay free on the disk
+_STALE_S = 3600  # a temporary file not written to for this long belongs to a dead process
+_MARGIN = 0.05  # share of a state, or the bytes below if more, that must stay free on the disk
 _MARGIN_BYTES = 100_000_000
 
 
 def default_store_dir() -> Path:
-    """Where states are kept."""
+    """The folder in which states are kept."""
     return cache_dir() / "states"
 
 
@@ -42,10 +43,10 @@ class StateEntry:
     """A file in the store.
 
     Attributes:
-        path: of the file.
+        path: the file.
         file_bytes: its size.
-        last_used: in seconds since 1970.
-        header: what it says of itself; None where that cannot be read.
+        last_used: time of last use, in seconds since 1970.
+        header: its header; None if that cannot be read.
     """
 
     path: Path
@@ -55,22 +56,22 @@ class StateEntry:
 
     @property
     def digest(self) -> str:
-        """32 hex digits, by which it is named."""
+        """32 hex digits, the name of the file."""
         return self.path.stem
 
     @property
     def key(self) -> str:
-        """12 hex digits, which people tell it from others by."""
+        """12 hex digits, by which users select it."""
         return self.digest[:12]
 
     @property
     def documents(self) -> tuple[str, ...]:
-        """Their names, where the header can be read."""
+        """The documents' names; empty if the header cannot be read."""
         return self.header.documents if self.header else ()
 
     @property
     def title(self) -> str:
-        """The documents, for a message."""
+        """The documents' names, for a message."""
         return name_documents(self.documents)
 
 
@@ -80,27 +81,27 @@ class StateStore:
     def __init__(
         self, folder: Path, limit_bytes: int, warn: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Nothing is read or made yet.
+        """Set up the store; nothing is read or created yet.
 
         Args:
-            folder: of the files; it is made when there is something to keep.
-            limit_bytes: the most that all files together may take.
-            warn: told, in a line, of what is wrong and does not end the run.
+            folder: the folder of the files; created when the first state is kept.
+            limit_bytes: the most bytes of all files together.
+            warn: called with one line for each problem that does not end the run.
         """
         self.folder, self.limit_bytes, self._warn = folder, limit_bytes, warn
         self._distrusts = False
 
     def find(self, spec: StateSpec) -> Path | None:
-        """The file of a state, if there is a sound one; it counts as used now.
+        """Find the intact file of a state, and mark it as used now; None if there is none.
 
-        What is not sound is told, and removed.
+        A damaged or outdated file is removed with a warning.
         """
         path = self._path(spec.digest)
         if not self.is_trusted():
             return None
         try:
             check_state(path, spec)
-            with contextlib.suppress(OSError):  # a folder that is only read
+            with contextlib.suppress(OSError):  # the folder may be read-only
                 os.utime(path)
         except FileNotFoundError:
             return None
@@ -110,8 +111,8 @@ class StateStore:
         return path
 
     def record(self, spec: StateSpec) -> StateWriter | None:
-        """Begin to write a state; None, and a warning, where it cannot be kept."""
-        place = self._path(spec.digest)
+        """Start to write a state; None, with a warning, if it cannot be kept."""
+        target = self._path(spec.digest)
         needed = len(build_header(spec, datetime.now(UTC), {})) + spec.nbytes
         what = f"the state of {spec.title}, {format_size(needed)}"
         if needed > self.limit_bytes:
@@ -122,47 +123,48 @@ class StateStore:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.is_trusted():
                 return None
-            if os.path.lexists(place) and not _is_file(place):
-                raise FileExistsError(EEXIST, f"{place.name} is no file")  # and not ours to replace
+            if os.path.lexists(target) and not _is_file(target):
+                raise FileExistsError(EEXIST, f"{target.name} is no file")  # must not be replaced
             free = shutil.disk_usage(self.folder).free
             if free < needed + max(_MARGIN_BYTES, int(_MARGIN * needed)):
                 self._warn(f"{what}, does not fit the disk, {format_size(free)} free: not kept")
                 return None
-            return StateWriter(spec, place, self._warn, lambda: self._make_room(spec.digest))
+            return StateWriter(spec, target, self._warn, lambda: self._make_room(spec.digest))
         except OSError as error:
             why = error.strerror or error
             self._warn(f"cannot keep the state of {spec.title} in {self.folder} ({why})")
             return None
 
     def entries(self) -> list[StateEntry]:
-        """All states, the most recently used first; those that are damaged too."""
+        """All states, the most recently used first, including damaged ones."""
         return sorted(self._entries(), key=lambda entry: (-entry.last_used, entry.digest))
 
     @property
     def total_bytes(self) -> int:
-        """What all states take."""
+        """Bytes of all states."""
         return sum(status.st_size for _, status in self._files())
 
     def remove(self, digests: Iterable[str]) -> list[StateEntry]:
-        """Remove states, and what dead processes left; gives the states that are gone."""
+        """Remove states, and files left by dead processes; return the removed states."""
         self._remove_stale()
         chosen = set(digests)
         return [entry for entry in self.entries() if entry.digest in chosen and _remove(entry.path)]
 
     def prune(self, limit_bytes: int, older_than_s: float | None = None) -> list[StateEntry]:
-        """Remove states, the least recently used first; gives those that are gone.
+        """Remove states, the least recently used first; return the removed ones.
 
         Args:
-            limit_bytes: the most that the others may take.
-            older_than_s: whatever was not used for so many seconds goes as well; None is no bound.
+            limit_bytes: the most bytes of the remaining states.
+            older_than_s: also remove all states not used for this many seconds; None removes none
+                for their age.
         """
         self._remove_stale()
         return list(self._prune(limit_bytes, older_than_s, keep=None))
 
     def verify(self) -> list[tuple[StateEntry | Path, str]]:
-        """Check all that is in the folder: each with what is wrong with it, or nothing.
+        """Check everything in the folder: each state with its problem, empty if it is intact.
 
-        What is no state by its name or kind comes as a path, with what it is.
+        Anything that is not a state by name or type is returned as a path, with that problem.
         """
         found: list[tuple[StateEntry | Path, str]] = []
         for entry in self.entries():
@@ -174,13 +176,13 @@ class StateStore:
             except (StateProblem, OSError) as error:
                 problem = _describe(error)
             found.append((entry, problem))
-        return found + [(path, "is no document state of fastkv") for path in self._strangers()]
+        return found + [(path, "is no document state of fastkv") for path in self._foreign_files()]
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}{SUFFIX}"
 
     def is_trusted(self) -> bool:
-        """Whether nobody else can write to the folder; told once where somebody can."""
+        """Whether only the user can write to the folder; warns once if others can."""
         folders = (self.folder.parent, self.folder)
         why = next((f"{each} {why}" for each in folders if (why := why_untrusted(each))), "")
         if why and not self._distrusts:
@@ -192,7 +194,7 @@ class StateStore:
         return not why
 
     def _drop(self, path: Path, spec: StateSpec, problem: Exception) -> None:
-        """Tell what is wrong with a file, and remove it."""
+        """Remove a file, with a warning about its problem."""
         is_removed = _is_file(path) and _remove(path)
         what = "it is removed and" if is_removed else f"remove {path} by hand;"
         self._warn(
@@ -200,7 +202,7 @@ class StateStore:
         )
 
     def _make_room(self, keep: str) -> None:
-        """Keep to the limit, after a state was written."""
+        """Evict states down to the limit, after one was written."""
         self._remove_stale()
         for _ in self._prune(self.limit_bytes, None, keep=keep):
             pass
@@ -228,27 +230,27 @@ class StateStore:
                 yield entry
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The files that are named as states are."""
+        """The files whose names are those of states."""
         return self._matching(_STATE)
 
-    def _strangers(self) -> list[Path]:
-        """What is in the folder and is no state, not even one that is being written."""
+    def _foreign_files(self) -> list[Path]:
+        """Everything in the folder that is neither a state nor a state being written."""
         return sorted(path for path, status in self._listed() if not _is_ours(path, status))
 
     def _remove_stale(self) -> None:
         now = time.time()
         for path, status in self._matching(_TEMPORARY):
-            if abs(now - status.st_mtime) > _STALE_S:  # or a wrong clock's, of the future
+            if abs(now - status.st_mtime) > _STALE_S:  # also in the future, by a wrong clock
                 _remove(path)
 
     def _matching(self, pattern: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
-        """Files by the pattern of their names; no folders and no links."""
+        """Regular files whose names match; no folders or links."""
         for path, status in self._listed():
             if S_ISREG(status.st_mode) and pattern.fullmatch(path.name):
                 yield path, status
 
     def _listed(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """All that is in the folder, less what vanishes meanwhile."""
+        """Everything in the folder, without files that vanish meanwhile."""
         with contextlib.suppress(OSError):
             for path in self.folder.iterdir():
                 with contextlib.suppress(OSError):
@@ -261,7 +263,7 @@ def _is_ours(path: Path, status: os.stat_result) -> bool:
 
 
 def _read_entry(path: Path, status: os.stat_result) -> StateEntry | None:
-    """What a file says of itself; None when it has gone meanwhile."""
+    """Read the entry of a file; None if the file has vanished meanwhile."""
     header = None
     try:
         file, header = open_state(path)
@@ -278,7 +280,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file; whether it is gone."""
+    """Remove a file; return whether it is gone."""
     try:
         path.unlink(missing_ok=True)
     except OSError:

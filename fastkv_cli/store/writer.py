@@ -1,7 +1,7 @@
-"""Writing a state: tensor by tensor into a file beside its place, which it takes when it is whole.
+"""Writing a state tensor by tensor to a temporary file, which is renamed once it is complete.
 
-Nothing is forced to disk: a process that is killed leaves no state behind, and one that a machine
-loses when it goes down is found by its checksums.
+Nothing is synced to disk: a killed process leaves no state, and a state that a crashed machine
+lost in part is detected by its checksums.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 TEMPORARY_SUFFIX = ".tmp"
-_BLOCK_BYTES = 2**20  # summed and written at a time, while the processor's cache has it
+_BLOCK_BYTES = 2**20  # checksummed and written at a time, while in the processor's cache
 
 
 class StateWriter:
-    """A state that is being written; use as a context manager.
+    """Writes a state; use it as a context manager.
 
-    Leaving without `commit` leaves nothing behind. Where the file cannot be written, a full disk
-    for one, that is told once and all further calls do nothing.
+    Leaving the context without `commit` keeps nothing. If the file cannot be written, for example
+    on a full disk, it warns once and all further calls do nothing.
     """
 
     def __init__(
         self,
         spec: StateSpec,
-        place: Path,
+        target: Path,
         warn: Callable[[str], None],
         on_commit: Callable[[], None],
     ) -> None:
-        """Make the temporary file.
+        """Create the temporary file.
 
         Args:
-            spec: of the state.
-            place: where the file belongs; its folder is there.
-            warn: told, in a line, why nothing is kept.
-            on_commit: called when the file is in its place.
+            spec: the state's spec.
+            target: the final path; its folder exists.
+            warn: called with one line that says why nothing is kept.
+            on_commit: called when the file is at its final path.
 
         Raises:
-            OSError: when it cannot be made.
+            OSError: when the file cannot be created.
         """
-        self._spec, self._place, self._warn, self._on_commit = spec, place, warn, on_commit
+        self._spec, self._target, self._warn, self._on_commit = spec, target, warn, on_commit
         self._created = datetime.now(UTC)
         self._sums: dict[str, int] = {}
-        descriptor, name = tempfile.mkstemp(  # for the user alone
-            dir=place.parent, prefix=f".{spec.digest}.", suffix=TEMPORARY_SUFFIX
+        descriptor, name = tempfile.mkstemp(  # only the user can read it
+            dir=target.parent, prefix=f".{spec.digest}.", suffix=TEMPORARY_SUFFIX
         )
         self._descriptor: int | None = descriptor
         self._path = Path(name)
@@ -74,18 +74,18 @@ class StateWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove what was not committed."""
+        """Remove the file unless it was committed."""
         self._discard()
 
     def add(self, name: str, data: Buffer) -> None:
         """Write a tensor.
 
         Args:
-            name: the next one of the spec.
-            data: its numbers, row by row, without gaps.
+            name: the next tensor's name in the spec.
+            data: its elements, row by row, without gaps.
 
         Raises:
-            ValueError: when it is not this tensor's turn, or the size is not that of the spec.
+            ValueError: when another tensor is next, or the size differs from the spec.
         """
         if self._descriptor is None:
             return
@@ -103,7 +103,7 @@ class StateWriter:
             self._give_up(error)
 
     def commit(self) -> bool:
-        """Put the file in its place; whether it is there.
+        """Move the file to its final path; return whether that succeeded.
 
         Raises:
             ValueError: when a tensor is missing.
@@ -117,8 +117,8 @@ class StateWriter:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             self._write(memoryview(build_header(self._spec, self._created, self._sums)))
             descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)  # may be the call that tells of a full disk
-            self._path.replace(self._place)
+            os.close(descriptor)  # may be the call that reports a full disk
+            self._path.replace(self._target)
         except OSError as error:
             self._give_up(error)
             return False
@@ -126,7 +126,7 @@ class StateWriter:
         return True
 
     def _write(self, data: memoryview) -> int:
-        """Write bytes; gives their checksum."""
+        """Write bytes and return their checksum."""
         assert self._descriptor is not None
         checksum = 0
         for start in range(0, len(data), _BLOCK_BYTES):
@@ -144,10 +144,10 @@ class StateWriter:
         )
 
     def _discard(self) -> None:
-        """Close and remove the temporary file, where there still is one."""
+        """Close and remove the temporary file, if it still exists."""
         descriptor, self._descriptor = self._descriptor, None
         with contextlib.suppress(OSError):
             if descriptor is not None:
                 os.close(descriptor)
-        with contextlib.suppress(OSError):  # gone to its place, or removed by somebody else
+        with contextlib.suppress(OSError):  # moved to its final path, or removed by another process
             self._path.unlink()

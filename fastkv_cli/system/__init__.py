@@ -1,1 +1,1 @@
-"""What the operating system gives: child processes, memory, signals, private folders."""
+"""Access to the operating system: child processes, memory, signals, private files."""

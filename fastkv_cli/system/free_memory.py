@@ -1,4 +1,4 @@
-"""How much memory there is: of the machine, of a container, and under `ulimit -v`."""
+"""Available memory: of the machine, within a container's limit, and under `ulimit -v`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def available_memory_bytes() -> int | None:
-    """What this process could still take without swapping; None where the system does not tell."""
-    known = (read_kibibytes(_MEMINFO, "MemAvailable:"), _left_of_addresses(), _left_of_group())
+    """Memory that this process can still allocate without swapping; None where unknown."""
+    known = (read_kibibytes(_MEMINFO, "MemAvailable:"), _free_addresses(), _free_in_cgroup())
     return min((each for each in known if each is not None), default=None)
 
 
@@ -28,7 +28,7 @@ def check_memory_to_start() -> None:
     Raises:
         OutOfMemoryError: when it does not.
     """
-    free = _left_of_addresses()
+    free = _free_addresses()
     if free is not None and free < _START_BYTES:
         raise OutOfMemoryError(
             f"not enough memory to load a model: ulimit -v leaves {free / 2**20:,.0f} MiB of "
@@ -38,7 +38,7 @@ def check_memory_to_start() -> None:
 
 
 def read_kibibytes(path: Path, name: str) -> int | None:
-    """A line of Linux's own tables, in bytes; None where there is none."""
+    """A value from a /proc file such as meminfo, in bytes; None if it is not there."""
     try:
         for line in path.read_text().splitlines():
             if line.startswith(name):
@@ -48,8 +48,8 @@ def read_kibibytes(path: Path, name: str) -> int | None:
     return None
 
 
-def _left_of_addresses() -> int | None:
-    """What `ulimit -v` leaves."""
+def _free_addresses() -> int | None:
+    """Address space left under `ulimit -v`; None without a limit."""
     try:
         import resource
     except ImportError:  # Windows
@@ -61,14 +61,14 @@ def _left_of_addresses() -> int | None:
     return max(limit - used, 0)
 
 
-def _left_of_group() -> int | None:
-    """What the limit of a control group (version 2), as of a container, leaves.
+def _free_in_cgroup() -> int | None:
+    """Memory left under the limit of a control group (version 2), such as a container's.
 
-    The page cache counts as used there, and is given back when memory is short.
+    Linux counts the page cache as used there, but frees it when memory is short.
     """
     try:
         name = _OWN_GROUP.read_text().strip().rpartition("::")[2].lstrip("/")
-        limit = int((_GROUPS / name / "memory.max").read_text())  # "max" is none
+        limit = int((_GROUPS / name / "memory.max").read_text())  # "max": no limit
         used = int((_GROUPS / name / "memory.current").read_text())
         counts = (_GROUPS / name / "memory.stat").read_text().split()
         cached = int(counts[counts.index("file") + 1])

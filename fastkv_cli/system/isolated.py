@@ -1,9 +1,9 @@
-"""Python processes of our own: they import what this one does, and never from a user's folder.
+"""Starts Python child processes, which import what this one does but never from a user's folder.
 
 `python -m NAME` puts the current folder first on the import path: in a folder of downloads, a file
 called pip.py would be run. So a child is started in isolated mode (`-I`: no current folder, no
 PYTHONPATH or other PYTHON* variables, no user site), in the root folder, with this process's own
-import path less the current folder.
+import path without the current folder.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _START = (
 )
 _PR_SET_PDEATHSIG = 1  # Linux, prctl(2)
 
-Stream = int | IO[bytes] | None
+StandardStream = int | IO[bytes] | None
 
 
 def start_module(
     module: str,
     arguments: Sequence[str] = (),
     *,
-    stdin: Stream = subprocess.DEVNULL,
-    stdout: Stream = subprocess.PIPE,
-    stderr: Stream = subprocess.DEVNULL,
+    stdin: StandardStream = subprocess.DEVNULL,
+    stdout: StandardStream = subprocess.PIPE,
+    stderr: StandardStream = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `python -m module arguments` where no file of the current folder can be imported.
 
     Args:
         module: a module or package that this process can import.
-        arguments: behind its name.
-        stdin: as for `subprocess.Popen`, as are the next two.
-        stdout: see there.
-        stderr: see there.
-        environment: its environment; None is this process's.
+        arguments: the module's command-line arguments.
+        stdin: as for `subprocess.Popen`.
+        stdout: as for `subprocess.Popen`.
+        stderr: as for `subprocess.Popen`.
+        environment: the child's environment; None is this process's.
 
     Raises:
-        OSError: when the system gives no process.
+        OSError: when the process cannot be started.
     """
     return subprocess.Popen(
         [sys.executable, "-I", "-X", "utf8", "-c", _START, _path_for_child(), module, *arguments],
@@ -63,43 +63,44 @@ def start_module(
 
 
 def forget_current_folder() -> None:
-    """Let nothing of the current folder be run: no module, and no program that a library starts.
+    """Keep modules and programs in the current folder from being run, by libraries, too.
 
-    It goes off the import path, where `python -m fastkv_cli` and an empty part of PYTHONPATH put
-    it, unless the package lies there. Libraries look for programs (uname, fc-list, gcc, jbig2dec)
-    on PATH, where a dot or an empty part stands for it too, and tqdm may start a Python by way of
-    multiprocessing. So both variables keep their absolute parts, for all children.
+    The folder is removed from the import path, where `python -m fastkv_cli` and an empty part of
+    PYTHONPATH put it, unless the package lies there. Libraries look for programs (uname, fc-list,
+    gcc, jbig2dec) on PATH, where a dot or an empty part also means the current folder, and tqdm may
+    start a Python through multiprocessing. So both variables keep only their absolute parts, for
+    all children.
     """
     sys.path[:] = _without_current(sys.path)
     os.environ["PYTHONSAFEPATH"] = "1"
     for name, keep in (("PATH", list), ("PYTHONPATH", _without_current)):
         parts = os.environ.get(name, "").split(os.pathsep)
         kept = keep([part for part in parts if Path(part).is_absolute()])
-        os.environ.pop(name, None)  # left empty, PATH would be the current folder itself
+        os.environ.pop(name, None)  # an empty PATH would mean the current folder
         if kept:
             os.environ[name] = os.pathsep.join(kept)
 
 
 @contextmanager
 def outside_current_folder() -> Iterator[None]:
-    """Work in the root folder for a while, for a library that reads its settings where it is.
+    """Work in the root folder, for a library that reads settings from the current folder.
 
-    matplotlib takes a file called matplotlibrc from the current folder before all others; it may
-    have TeX run with a preamble of its own.
+    matplotlib prefers a file called matplotlibrc in the current folder to all others; that file can
+    make it run TeX with any preamble.
     """
     with ExitStack() as stack:
-        with suppress(OSError):  # deleted: nothing is read there
+        with suppress(OSError):  # the current folder was deleted: nothing can be read from it
             stack.enter_context(chdir(Path.cwd().anchor))
         yield
 
 
 @contextmanager
 def existing_folder() -> Iterator[None]:
-    """Be in the root folder for a while, where the current folder was deleted.
+    """Work in the root folder if the current folder was deleted.
 
     Importing torch from a folder without a path ends the process: "Intel oneMKL FATAL ERROR:
-    Cannot load libtorch_cpu.so"; transformers asks for the path as well. Afterwards relative
-    paths lead nowhere again, as they should.
+    Cannot load libtorch_cpu.so"; transformers asks for the path, too. Afterwards the deleted folder
+    is the current one again, so that relative paths fail as they should.
     """
     try:
         Path.cwd()
@@ -116,9 +117,9 @@ def existing_folder() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that started it ends; where the system can do that.
+    """End this process as soon as its parent ends, where the system supports it.
 
-    On Linux the kernel does it, also while a long regular expression keeps all threads waiting.
+    On Linux the kernel does it, even while a long regular expression blocks all threads.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -126,7 +127,7 @@ def end_with_parent() -> None:
 
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended in between
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)
 
 
@@ -135,10 +136,10 @@ def _path_for_child() -> str:
 
 
 def _without_current(import_path: Sequence[str]) -> list[str]:
-    """An import path without the current folder, unless the package lies there; absolute."""
+    """Make an import path absolute, and drop the current folder unless the package lies there."""
     try:
         current = Path.cwd().resolve()
-    except OSError:  # it was deleted: nothing can be imported from it
+    except OSError:  # the current folder was deleted: nothing can be imported from it
         return [folder for folder in import_path if Path(folder).is_absolute()]
     folders = [Path(folder).absolute() for folder in import_path]
     is_ours = current == _PACKAGE_ROOT

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP: the program ends as with an error, so that temporary files go."""
+"""Handling SIGTERM and SIGHUP: the program exits cleanly, so that temporary files are removed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import signal
 import sys
 from types import FrameType
 
-_SIGNALS = ("SIGTERM", "SIGHUP")  # the second is that of a terminal that is closed
+_SIGNALS = ("SIGTERM", "SIGHUP")  # SIGHUP is sent when the terminal is closed
 
 
 def clean_up_at_signals() -> None:
-    """From here on, end with the exit code 128 + n at these signals, and on the way clean up.
+    """Exit with code 128 + n at these signals from now on, after cleaning up.
 
-    A signal that is ignored, as `nohup` has it, stays so.
+    A signal that is ignored, as under `nohup`, stays ignored.
     """
     for name in _SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _leave)
+            signal.signal(number, _exit)
 
 
-def _leave(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # sent again, it ends a clean-up that hangs
+def _exit(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends a clean-up that hangs
     sys.exit(128 + number)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fastkv_cli.engine.kernels import attention
 from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
-from fastkv_cli.engine.kernels.lookup import attend_cached, attend_room
+from fastkv_cli.engine.kernels.lookup import attend_allocated, attend_cached
 
 HEADS, KV_HEADS, DIM = 6, 2, 16
 SCALING = DIM**-0.5
@@ -154,7 +154,7 @@ def test_one_row_over_what_a_tensor_shows(dtype: torch.dtype, per_head: bool) ->
     key[:, :, -1], hidden[:, -1] = float("nan"), True  # not written yet
     seen = ~hidden.expand(KV_HEADS, -1).repeat_interleave(HEADS // KV_HEADS, dim=0).unsqueeze(1)
     expected = reference(query, key.nan_to_num(), value, seen)
-    attended = attend_room(query, key, value, SCALING, hidden)
+    attended = attend_allocated(query, key, value, SCALING, hidden)
     assert attended.dtype is dtype
     tolerance = 1e-5 if dtype is torch.float32 else 0.02
     torch.testing.assert_close(attended.float(), expected, atol=tolerance, rtol=tolerance)

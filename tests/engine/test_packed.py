@@ -198,7 +198,7 @@ def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.jit, "script", not_scripted)
         spec = importlib.util.spec_from_file_location(
-            "fastkv_cli.engine.unscripted", fused.__file__
+            "fastkv_cli.engine.kernels.unscripted", fused.__file__
         )
         assert spec is not None
         assert spec.loader is not None
@@ -250,7 +250,7 @@ def test_float32_stays_exact(tiny_models: dict[str, Path]) -> None:
     engine = Engine.load(str(tiny_models["llama"]), device="cpu", dtype="float32")
     assert engine.decoding_model is engine.decoder
     assert describe_weights(engine.decode_weights) == "float32 (in float32 nothing is rounded)"
-    with pytest.raises(UsageError, match="packed is not to be had: in float32") as caught:
+    with pytest.raises(UsageError, match="packed is not available: in float32") as caught:
         choose_decoding_model(engine.decoder, DecodeWeights.PACKED)
     assert caught.value.hint
 

@@ -42,7 +42,7 @@ def read_all_in_place(engine: Engine, cache: CompressedCache) -> list[Tensor]:
     for token_id in ANSWER[1:]:
         inputs.set(token_id, cache)
         logits.append(decode_in_place(engine.decoder, recorded, inputs))
-        cache.extend()
+        cache.advance()
     return logits
 
 
@@ -55,7 +55,7 @@ def compare(engine: Engine, method: Method) -> None:
         torch.testing.assert_close(logits, step(token_id), atol=1e-4, rtol=1e-4)
     assert cache.next_position == usual.next_position
     assert cache.lengths == usual.lengths
-    assert cache.left == usual.left == 0
+    assert cache.num_free == usual.num_free == 0
 
 
 @pytest.mark.parametrize("family", tiny_settings())

@@ -298,7 +298,7 @@ def test_what_the_disk_cannot_keep_is_held_in_memory(
     engine = load_tiny(tiny_models["llama"])
     warnings: list[str] = []
     too_small = DiskStates(StateStore(tmp_path, 1000, warnings.append), StoreMode.EXACT)
-    reuse = Reuse(too_small, layer=2, spare=MemoryStates())
+    reuse = Reuse(too_small, layer=2, fallback=MemoryStates())
     found = []
     for question in [*QUESTIONS, QUESTIONS[0]]:
         again = ask(engine, METHODS["probe"], question, reuse)

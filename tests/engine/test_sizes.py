@@ -82,7 +82,7 @@ def test_chunks_cover_every_row_once_or_again(
     engine: Engine, chunk_rows: int, boundary: int
 ) -> None:
     runner = LayerRunner(Kernel.SDPA, chunk_rows, boundary=boundary)
-    stream = runner.enter(engine.decoder, torch.arange(200))
+    stream = runner.embed(engine.decoder, torch.arange(200))
     covered = [rows for rows, own in runner._rows(stream, chunk_rows) if rows == own]
     assert sorted({row for rows in covered for row in range(rows.start, rows.stop)}) == list(
         range(200)

@@ -167,18 +167,18 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
     ),
     "dimensions": (tensor(0, (64, 64, 1, 1, 1)), "5 dimensions"),
     "no dimensions": (tensor(0, ()), "0 dimensions"),
-    "size of a dimension": (tensor(0, (HUGE, HUGE)), "it is cut off|over each other"),
+    "size of a dimension": (tensor(0, (HUGE, HUGE)), "it is cut off|overlap"),
     "dimension of nothing": (tensor(0, (0, 64)), "is of shape"),
     "type of a block": (tensor(1, 250), "type 250, which is unknown"),
     "half a block": (lambda file: file.tensors.update(x=[(33,), 2, 0, 0]), "'x' is of shape"),
     "offset": (tensor(2, HUGE), "it is cut off"),
-    "offset out of line": (tensor(2, 3), "out of line"),
-    "one over another": (tensor(2, 0), "over each other"),
+    "offset out of line": (tensor(2, 3), "not aligned"),
+    "one over another": (tensor(2, 0), "overlap"),
     "alignment": (entry("general.alignment", U32, 48), "its alignment is 48"),
     "alignment of nothing": (entry("general.alignment", U32, 0), "its alignment is 0"),
     "alignment in words": (entry("general.alignment", STRING, "32"), "its alignment is 32"),
     "huge alignment": (entry("general.alignment", U32, 2**31), "its alignment is"),
-    "zeros behind": (attributes(behind=8 * 2**30), "8,589,934,592 bytes behind its tensors"),
+    "zeros behind": (attributes(behind=8 * 2**30), "8,589,934,592 bytes after its tensors"),
     # the model's sizes
     **{
         f"{key} {content!r}": (entry(f"llama.{key}", kind, content), f"llama.{key}|go together")

@@ -161,7 +161,7 @@ def test_each_failure_has_a_message_of_its_own(hub: str, tmp_path: Path) -> None
         "org/bare": "org/bare has no config.json",
         "org/gemma": "org/gemma is of type 'gemma3', which is not supported",
         "org/bin": "the weights of org/bin are incomplete: model.safetensors is missing",
-        "org/down": "Hugging Face does not give org/down (Server error",
+        "org/down": "Hugging Face does not serve org/down (Server error",
         "org/a--b": "'org/a--b' is not a Hugging Face id",
     }
     answers = resolve(hub, tmp_path, "online", *expected)

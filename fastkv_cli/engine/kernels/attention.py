@@ -1,10 +1,11 @@
-"""Causal attention of some rows of a text over all of it, in the kernel that is fastest here.
+"""Causal attention of some rows of a text over all of it, in the fastest available kernel.
 
-Every function takes query (1, H, T, D) and key and value (1, H_kv, S, D) and gives (1, H, T, D);
+Every function takes query (1, H, T, D) and key and value (1, H_kv, S, D) and returns (1, H, T, D);
 K and V are never copied per query head.
 
-A CPU's library compiles a kernel for every size of product that it meets, and keeps it: 2 to 5 MiB
-for each length of a prompt. So sizes are rounded up to multiples of GRAIN, and lengths share them.
+The CPU's matrix library compiles and caches a kernel for every matrix size that it meets: 2 to
+5 MiB for each prompt length. So sizes are rounded up to multiples of GRAIN, which many prompt
+lengths share.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from torch.nn import functional
 
 
 class Kernel(StrEnum):
-    """How attention is computed.
+    """The implementation of attention.
 
     BLOCKED multiplies, masks and multiplies again over blocks of query rows, the group folded into
-    the rows: on CPUs with 16-bit matrix units it is the fastest. SDPA is torch's own; FLASH is the
-    flash-attn package's, on CUDA.
+    the rows: the fastest on CPUs with 16-bit matrix units. SDPA is torch's; FLASH is the flash-attn
+    package's, on CUDA.
     """
 
     BLOCKED = "blocked"
@@ -32,23 +33,24 @@ class Kernel(StrEnum):
     FLASH = "flash"
 
 
-# Query rows a block, and scores a block and KV head. On a CPU they stay in the cache and in one
-# buffer (measured: docs/decisions.md); elsewhere only memory sets a bound.
+# Maximum query rows per block, and scores per block and KV head. On a CPU the scores then fit its
+# cache and one buffer (measured: docs/decisions.md); elsewhere only memory limits them.
 _CPU_BLOCK = (256, 2**23)
 _BLOCK = (1024, 2**27)
 GRAIN = 64
-# A whole text this long is worth a plan of cuDNN's: on Hopper it is twice as fast as torch's own.
+# From this length on, prefill of a whole text is worth cuDNN's planning: on Hopper its kernel is
+# twice as fast as torch's.
 _CUDNN_FROM = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Causality:
-    """Which keys a query may see: those at or before it, and inside its sliding window if any.
+    """The keys that a query attends to: those at or before it, and inside its sliding window.
 
     Attributes:
-        positions: (S,), where each key stands in the text, ascending.
-        rows: (T,), the key row at which each query stands; None when they are the last T rows.
-        sliding_window: tokens that a query sees, itself counted in; None is all.
+        positions: (S,), position of each key in the text, ascending.
+        rows: (T,), each query's row among the keys; None when they are the last T rows.
+        sliding_window: tokens that a query attends to, including itself; None means all.
     """
 
     positions: Tensor
@@ -58,10 +60,10 @@ class Causality:
     @property
     def is_plain(self) -> bool:
         """Whether this is ordinary causal attention, aligned at the last row."""
-        reach = self.sliding_window
+        window = self.sliding_window
         if self.rows is not None and int(self.rows[0]) != len(self.positions) - len(self.rows):
             return False
-        return reach is None or int(self.positions[-1] - self.positions[0]) < reach
+        return window is None or int(self.positions[-1] - self.positions[0]) < window
 
 
 def round_up(count: int) -> int:
@@ -74,7 +76,7 @@ def attend(
 ) -> Tensor:
     """Causal attention of T rows over the S keys that have a position, (1, H, T, D).
 
-    K and V may be longer: what lies behind is never looked at, but it has to be finite.
+    K and V may be longer than S: the rest gets no weight, but must be finite.
     """
     if kernel is Kernel.BLOCKED:
         return _attend_in_blocks(query, key, value, causality, scaling, kernel)
@@ -94,7 +96,8 @@ def attend(
         return _attend_in_blocks(query, key, value, causality, scaling, kernel)
     from torch.nn.attention.bias import causal_lower_right  # imports torch's compiler: 0.6 s
 
-    bias = causal_lower_right(query.shape[2], key.shape[2])  # on CUDA a mask would cost the kernel
+    # a tensor as mask would rule out CUDA's fast kernels
+    bias = causal_lower_right(query.shape[2], key.shape[2])
     with _without_cudnn(query):
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, scale=scaling, enable_gqa=True
@@ -102,9 +105,9 @@ def attend(
 
 
 def _without_cudnn(query: Tensor) -> AbstractContextManager[None]:
-    """Keep torch from the attention of cuDNN, which plans every size that it meets anew.
+    """Exclude cuDNN's attention, which plans anew for every size.
 
-    A plan takes as long as hundreds of small products, and every token that is decoded makes a new
+    A plan takes as long as hundreds of small matrix products, and every decoded token has a new
     size.
     """
     if query.device.type != "cuda":
@@ -117,19 +120,20 @@ def _without_cudnn(query: Tensor) -> AbstractContextManager[None]:
 
 
 def attend_folded(
-    query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, scaling: float
+    query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, scaling: float
 ) -> Tensor:
-    """Torch's SDPA, the queries of a group as rows of their KV head.
+    """Torch's SDPA with the queries of a group folded into rows of their KV head.
 
-    That is faster than asking torch to match the heads; and with a mask, CUDA's fast kernels take
-    only equal head counts. `seen` is (T, S) or (H_kv, T, S), True where a row looks; None is all.
+    This is faster than torch's own grouped heads; and with a mask, CUDA's fast kernels require
+    equal head counts. `visible` is (T, S) or (H_kv, T, S), True where a row attends; None means
+    everywhere.
     """
     folded = query.reshape(1, key.shape[1], -1, query.shape[3])
-    if seen is not None:  # the same for every head of a group
-        seen = torch.cat([seen] * (folded.shape[2] // query.shape[2]), dim=-2)
+    if visible is not None:  # the same for every head of a group
+        visible = torch.cat([visible] * (folded.shape[2] // query.shape[2]), dim=-2)
     with _without_cudnn(query):
         attended = functional.scaled_dot_product_attention(
-            folded, key, value, attn_mask=seen, scale=scaling
+            folded, key, value, attn_mask=visible, scale=scaling
         )
     return attended.reshape(query.shape)
 
@@ -137,24 +141,24 @@ def attend_folded(
 def _attend_in_blocks(
     query: Tensor, key: Tensor, value: Tensor, causality: Causality, scaling: float, kernel: Kernel
 ) -> Tensor:
-    """Blocks of query rows, each over just the keys that it can see."""
+    """Attention in blocks of query rows, each over only the keys that it attends to."""
     num_queries, num_keys = query.shape[2], causality.positions.shape[0]
     rows = causality.rows
     if rows is None:
         rows = torch.arange(num_keys - num_queries, num_keys, device=query.device)
     group = query.shape[1] // key.shape[1]
-    block_rows = rows_of_a_block(num_queries, num_keys, group, query.device.type)
+    block_rows = rows_per_block(num_queries, num_keys, group, query.device.type)
     one_block = _attend_block_sdpa
     if kernel is Kernel.BLOCKED:
         scratch = query.new_empty(group * block_rows * key.shape[2])
         one_block = partial(_attend_block, scratch=scratch)
-    # a token's heads side by side, as the output projection wants them
+    # a token's heads contiguous in memory, as the output projection needs them
     attended = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     attended = attended.transpose(1, 2)
-    stands_at = rows.tolist()  # of a GPU all at once: each look makes it wait
+    row_list = rows.tolist()  # copied from a GPU in one transfer: each access would synchronize
     for start in range(0, num_queries, block_rows):
         block = rows[start : start + block_rows]
-        first, last = stands_at[start], stands_at[start + len(block) - 1]
+        first, last = row_list[start], row_list[start + len(block) - 1]
         low, high = _first_visible(first, causality), last + 1
         if kernel is Kernel.BLOCKED:
             high = min(low + round_up(high - low), key.shape[2])
@@ -162,61 +166,59 @@ def _attend_in_blocks(
             query[:, :, start : start + block_rows],
             key[:, :, low:high],
             value[:, :, low:high],
-            _out_of_sight(block, first, low, high, causality),
+            _mask(block, first, low, high, causality),
             scaling,
         )
     return attended
 
 
-def rows_of_a_block(num_queries: int, num_keys: int, group: int, device_type: str) -> int:
-    """Query rows whose scores are held at once; `group` query heads share a KV head."""
+def rows_per_block(num_queries: int, num_keys: int, group: int, device_type: str) -> int:
+    """Query rows whose scores are in memory at once; `group` query heads share a KV head."""
     most_rows, most_scores = _CPU_BLOCK if device_type == "cpu" else _BLOCK
     fitting = min(most_rows, most_scores // (group * num_keys))
     return max(1, min(num_queries, fitting // GRAIN * GRAIN or fitting))
 
 
 def _first_visible(row: int, causality: Causality) -> int:
-    """The first key that a row sees."""
+    """The first key that a row attends to."""
     if causality.sliding_window is None:
         return 0
     oldest = causality.positions[row] - causality.sliding_window + 1
     return int(torch.searchsorted(causality.positions, oldest))
 
 
-def _out_of_sight(
-    block: Tensor, first_row: int, low: int, high: int, causality: Causality
-) -> Tensor:
-    """True where a row must not look, (rows, c), for the last c of the keys [low, high).
+def _mask(block: Tensor, first_row: int, low: int, high: int, causality: Causality) -> Tensor:
+    """True where a row must not attend, (rows, c), for the last c of the keys [low, high).
 
-    Without a sliding window the keys up to the block's first row are seen by every row, and c
-    counts only those behind it.
+    Without a sliding window every row attends to all keys before the block's first row, and c
+    counts only the keys from there on.
     """
     first = low if causality.sliding_window is not None else first_row
     columns = torch.arange(first, high, device=block.device)
     masked = columns > block.unsqueeze(1)
     if causality.sliding_window is not None:
-        reach = causality.positions[block].unsqueeze(1) - causality.sliding_window
-        left_behind = causality.positions[first:high] <= reach
-        masked[:, : left_behind.shape[1]] |= left_behind
+        last_outside = causality.positions[block].unsqueeze(1) - causality.sliding_window
+        outside = causality.positions[first:high] <= last_outside
+        masked[:, : outside.shape[1]] |= outside
     return masked
 
 
 def _attend_block(
     query: Tensor, key: Tensor, value: Tensor, masked: Tensor, scaling: float, *, scratch: Tensor
 ) -> Tensor:
-    """KV head after KV head, its group folded into the rows, the scores always in one buffer."""
+    """One KV head at a time, its group folded into the rows, all scores in the same buffer."""
     _, num_heads, rows, head_dim = query.shape
     num_kv_heads, num_keys = key.shape[1], key.shape[2]
     folded = (query * scaling).reshape(num_kv_heads, -1, head_dim)
     attended = torch.empty_like(folded)
     scores = scratch[: folded.shape[1] * num_keys].view(-1, num_keys)
-    behind = scores.view(-1, rows, num_keys)[..., num_keys - masked.shape[1] :]
-    # filled once and added for every head: filling each head's scores took twice as long in all
-    hide = torch.zeros(masked.shape, dtype=scores.dtype).masked_fill_(masked, float("-inf"))
+    masked_scores = scores.view(-1, rows, num_keys)[..., num_keys - masked.shape[1] :]
+    # made once and added for every head: filling each head's scores took twice as long in total
+    bias = torch.zeros(masked.shape, dtype=scores.dtype).masked_fill_(masked, float("-inf"))
     for head in range(num_kv_heads):
         torch.mm(folded[head], key[0, head].t(), out=scores)
-        behind += hide
-        # softmax adds up in float32 whatever its input; keeping the type saves a pass over them
+        masked_scores += bias
+        # softmax accumulates in float32 for any dtype; keeping the dtype saves a pass over scores
         torch.softmax(scores, dim=-1, out=scores)
         torch.mm(scores, value[0, head], out=attended[head])
     return attended.view(1, num_heads, rows, head_dim)
@@ -225,9 +227,9 @@ def _attend_block(
 def _attend_block_sdpa(
     query: Tensor, key: Tensor, value: Tensor, masked: Tensor, scaling: float
 ) -> Tensor:
-    seen = torch.ones(masked.shape[0], key.shape[2], dtype=torch.bool, device=key.device)
-    seen[:, key.shape[2] - masked.shape[1] :] = ~masked
-    return attend_folded(query, key, value, seen, scaling)
+    visible = torch.ones(masked.shape[0], key.shape[2], dtype=torch.bool, device=key.device)
+    visible[:, key.shape[2] - masked.shape[1] :] = ~masked
+    return attend_folded(query, key, value, visible, scaling)
 
 
 def _attend_flash(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

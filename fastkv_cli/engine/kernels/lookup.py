@@ -1,4 +1,4 @@
-"""Decoding's attention: the newest rows of a text over what a cache holds of it."""
+"""Attention for decoding: the last rows of a text over the cache's entries."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from .attention import attend_folded
 
 
 def attend_cached(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, hidden: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, masked: Tensor | None = None
 ) -> Tensor:
-    """Attention of the newest T rows over all S keys of a cache, as in decoding, (1, H, T, D).
+    """Attention of the last T rows over all S keys of a cache, (1, H, T, D).
 
-    The last T keys are the rows' own, so among those each row sees only up to itself.
+    The last T keys are the rows' own; among those each row attends only up to itself.
 
     Args:
         query: (1, H, T, D).
         key: (1, heads, S, D); H is a multiple of heads.
         value: as key.
-        scaling: what q·k is multiplied by.
-        hidden: (heads, T, S), True where a key is out of a row's sight.
+        scaling: factor applied to q·k.
+        masked: (heads, T, S), True where a row must not attend to a key.
     """
     num_rows, num_keys = query.shape[2], key.shape[2]
-    seen = None
-    if hidden is not None or num_rows > 1:
-        seen = torch.ones(num_rows, num_keys, dtype=torch.bool, device=key.device)
-        seen = seen.tril(num_keys - num_rows)
-        if hidden is not None:
-            seen = seen & ~hidden
-    return attend_folded(query, key, value, seen, scaling)
+    visible = None
+    if masked is not None or num_rows > 1:
+        visible = torch.ones(num_rows, num_keys, dtype=torch.bool, device=key.device)
+        visible = visible.tril(num_keys - num_rows)
+        if masked is not None:
+            visible = visible & ~masked
+    return attend_folded(query, key, value, visible, scaling)
 
 
-def attend_room(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, unseen: Tensor
+def attend_allocated(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, masked: Tensor
 ) -> Tensor:
-    """As `attend_cached` for one row, over entries that are hidden by what a tensor says.
+    """As `attend_cached` for one row, over all allocated slots, of which a tensor masks some.
 
     Args:
         query: (1, H, 1, D).
         key: (1, heads, S, D); H is a multiple of heads.
-        value: as key; it has to be finite where nothing is to be seen as well.
-        scaling: what q·k is multiplied by.
-        unseen: (heads | 1, S), True where the row must not look.
+        value: as key; must be finite in masked slots, too.
+        scaling: factor applied to q·k.
+        masked: (heads | 1, S), True where the row must not attend.
 
     Returns:
         (1, H, 1, D).
     """
     rows = query.reshape(key.shape[1], -1, key.shape[3])
     scores = _product(rows, key[0].transpose(1, 2)).mul_(scaling)
-    scores.masked_fill_(unseen.unsqueeze(1), float("-inf"))
+    scores.masked_fill_(masked.unsqueeze(1), float("-inf"))
     weights = torch.softmax(scores, dim=-1).to(value.dtype)
     return _product(weights, value[0]).to(query.dtype).view(query.shape)
 
@@ -57,19 +57,19 @@ def attend_room(
 def attend_written(
     query: Tensor, key: Tensor, value: Tensor, scaling: float, bounds: Tensor
 ) -> Tensor:
-    """As `attend_room`, over as many entries as a tensor says: half the time, in 16 bits on CUDA.
+    """As `attend_allocated`, over the written entries only: half the time, in 16 bits on CUDA.
 
     Args:
         query: (1, H, 1, D).
         key: (1, heads, S, D); H is a multiple of heads.
         value: as key.
-        scaling: what q·k is multiplied by.
-        bounds: (2, 2) int32, 0 and 1, and 0 and the number of entries to look at.
+        scaling: factor applied to q·k.
+        bounds: (2, 2) int32: 0 and 1, then 0 and the number of written entries.
 
     Returns:
         (1, H, 1, D).
     """
-    # torch.nn.attention.varlen calls the same, but its arguments changed from 2.11 to 2.13
+    # torch.nn.attention.varlen calls the same operator, but its arguments changed from 2.11 to 2.13
     attended: Tensor = torch.ops.aten._flash_attention_forward(
         *(each[0].transpose(0, 1) for each in (query, key, value)),
         *(bounds[0], bounds[1], 1, key.shape[2], 0.0, False, False),
@@ -79,7 +79,7 @@ def attend_written(
 
 
 def has_flash(query_like: Tensor) -> bool:
-    """Whether torch's FlashAttention takes tensors of this kind, (…, D)."""
+    """Whether torch's FlashAttention supports the device, dtype and D of a tensor (…, D)."""
     if query_like.device.type != "cuda" or query_like.dtype is torch.float32:
         return False
     head_dim = query_like.shape[-1]
@@ -88,7 +88,7 @@ def has_flash(query_like: Tensor) -> bool:
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Of batches of matrices, in float32."""
+    """Batched matrix product in float32."""
     if left.device.type == "cuda" and left.dtype is not torch.float32:
         return torch.bmm(left, right, out_dtype=torch.float32)
     return torch.bmm(left.float(), right.float())

@@ -1,8 +1,9 @@
-"""Decoding from packed weights, on CPU: fewer bytes a token, and few calls a layer.
+"""Decoding from packed weights on the CPU: fewer bytes per token, and few calls per layer.
 
-A decoded token costs one reading of all weights, so their bytes set the pace. A `PackedDecoder` is
-a second `DecodingModel` beside `Decoder`: it takes the same steps over the same cache, from copies
-of the matrices in 4 bits where that loses nothing, else in 8. Activations keep 16 bits.
+Each decoded token needs all weights once from memory, so their bytes limit the speed. A
+`PackedDecoder` is a second `DecodingModel` beside `Decoder`: it takes the same steps over the same
+cache, with copies of the matrices in 4 bits where that loses nothing, else in 8. Activations keep
+16 bits.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class PackedNorm:
 
     @classmethod
     def of(cls, norm: RMSNorm) -> PackedNorm:
-        """The same norm."""
+        """Convert a norm."""
         size = norm.gain.shape[0]
         floor = math.sqrt(size * norm.epsilon)
         return cls(norm.gain.float() * math.sqrt(size), torch.tensor(floor))
@@ -48,7 +49,7 @@ class PackedNorm:
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A `DecoderLayer` for reading on, over packed matrices; hidden states stay in float32."""
+    """A `DecoderLayer` for decoding with packed matrices; hidden states stay in float32."""
 
     layer: DecoderLayer
     qkv: PackedMatrix
@@ -61,7 +62,7 @@ class PackedLayer:
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
-        """All that the layer multiplies with."""
+        """All matrices of the layer."""
         return self.qkv, self.output, self.gate_up, self.down
 
     @property
@@ -71,31 +72,35 @@ class PackedLayer:
 
     @property
     def scaling(self) -> float:
-        """What q·k is multiplied by."""
+        """Factor applied to q·k."""
         return self.layer.scaling
 
     @property
     def sliding_window(self) -> int | None:
-        """Tokens that a query sees, itself counted in; None is all."""
+        """Tokens that a query attends to, including itself; None means all."""
         return self.layer.sliding_window
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
-        """What entered the layer, (1, T, hidden), to queries, keys and values."""
+        """The layer's input (1, T, hidden) → queries, keys and values."""
         projected = self.qkv(self.norms[0](hidden[0]))
         return self.layer.split_heads(projected.to(ropes[self.layer.rope_kind].cos.dtype), ropes)
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
-        """All of the layer for one token, (1, 1, hidden), where its heads keep equally much."""
+        """Run the whole layer for one token, (1, 1, hidden), in one call; None if not possible.
+
+        The fused kernel needs 4-bit matrices and equally many entries for all heads; it rotates
+        whole heads only, and has no sliding window.
+        """
         groups, rope = cache.groups(self.index), ropes[self.layer.rope_kind]
-        group, reach = groups[0], self.sliding_window
+        group, window = groups[0], self.sliding_window
         if (
             self.fused is None
             or (len(groups), group.num_heads) != (1, self.layer.num_kv_heads)
             or rope.cos.shape[-1] != self.layer.head_dim
-            or (reach is not None and cache.next_position >= reach)
+            or (window is not None and cache.next_position >= window)
         ):
             return None
-        slot = group.extend(1, cache.next_position)
+        slot = group.claim(1, cache.next_position)
         cos, sin = rope.cos, rope.sin
         return fused_step(
             self.fused, hidden, cos, sin, group.key, group.value, slot, self.scaling, GROUP
@@ -124,9 +129,9 @@ class PackedDecoder:
     def pack(
         cls, decoder: Decoder, on_done: Callable[[DecoderLayer], None] | None = None
     ) -> PackedDecoder:
-        """Pack a decoder on a CPU where `can_pack`; it stays as it is, for prefill.
+        """Pack copies of a CPU decoder's matrices, where `can_pack`; prefill keeps the decoder.
 
-        `on_done` is told of each layer that is packed.
+        `on_done` is called with each packed layer.
         """
         layers = []
         for layer in decoder.layers:
@@ -142,7 +147,7 @@ class PackedDecoder:
 
     @property
     def weights(self) -> DecodingWeights:
-        """How many bits a weight has, and what the copies take."""
+        """Bits per weight, and bytes of the copies."""
         matrices = [matrix for layer in self.layers for matrix in layer.matrices]
         return DecodingWeights(
             dtype=_name(self.decoder.dtype),
@@ -161,11 +166,11 @@ class PackedDecoder:
         return self.decoder.embed(token_ids).float()
 
     def ropes(self, positions: Tensor, length: int) -> RopeTable:
-        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens."""
+        """Rotary embeddings for positions (T,) in a text of up to `length` tokens."""
         return self.decoder.ropes(positions, length)
 
     def normalize(self, hidden: Tensor) -> Tensor:
-        """The last layer's output as the LM head sees it, (1, T, hidden)."""
+        """Final norm: the last layer's output → the LM head's input, (1, T, hidden)."""
         return self.norm(hidden[0]).unsqueeze(0)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -178,10 +183,10 @@ def choose_decoding_model(
     wanted: DecodeWeights,
     on_done: Callable[[DecoderLayer], None] | None = None,
 ) -> tuple[DecodingModel, DecodingWeights]:
-    """The model that decodes, and the weights it reads; `on_done` gets each layer that is packed.
+    """Choose the decoding model and its weights; `on_done` is called with each packed layer.
 
     Raises:
-        UsageError: when packed weights are asked for by name and cannot be had.
+        UsageError: when packed weights are requested by name and are not available.
     """
     if wanted is DecodeWeights.FULL:
         return decoder, DecodingWeights(_name(decoder.dtype))
@@ -190,7 +195,7 @@ def choose_decoding_model(
         packed = PackedDecoder.pack(decoder, on_done)
         return packed, packed.weights
     if wanted is DecodeWeights.PACKED:
-        raise UsageError(f"--decode-weights packed is not to be had: {problem}", "leave it to auto")
+        raise UsageError(f"--decode-weights packed is not available: {problem}", "leave it to auto")
     return decoder, DecodingWeights(_name(decoder.dtype), problem=problem)
 
 
@@ -199,7 +204,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _problem(decoder: Decoder) -> str | None:
-    """Why weights cannot be packed, if so."""
+    """The reason why weights cannot be packed; None if they can."""
     if decoder.device.type != "cpu":
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
     if decoder.dtype is torch.float32:

@@ -1,6 +1,6 @@
-"""Matrices of fewer bits, for products with few rows: decoding is paced by the bytes it reads.
+"""Quantized matrices for products with few rows: the bytes of its weights limit decoding's speed.
 
-Both kinds take float32 and give what a product with 16-bit inputs gives.
+Both kinds take float32 inputs and are as exact as a product with 16-bit inputs.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from torch import Tensor
 
 # Weights that share a scale and a zero point in 4 bits, as in GGUF's Q4_1.
 GROUP = 32
-# A matrix goes into 4 bits when that changes it by no more than rounding to bfloat16 does: when it
-# was in 4 bits before, as those of a GGUF file. Relative, of the Frobenius norm.
+# A matrix is packed in 4 bits when that changes it by no more than rounding to bfloat16 does, which
+# holds for matrices that were in 4 bits before, such as those of a GGUF file. Relative error of the
+# Frobenius norm.
 _LOSSLESS = 2.0**-8
 
 
 @dataclass(frozen=True, slots=True)
 class Int4Matrix:
-    """x·Wᵀ + b, W in 4 bits, each 32 weights of a row with a scale and a zero point."""
+    """x·Wᵀ + b with W in 4 bits; every 32 weights of a row share a scale and a zero point."""
 
     packed: Tensor
     scales: Tensor  # (K / 32, N, 2) bfloat16
@@ -41,11 +42,11 @@ class Int4Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Int8Matrix:
-    """x·Wᵀ + b, W in 8 bits with a scale for each row.
+    """x·Wᵀ + b with W in 8 bits and a scale for each row.
 
-    The 8-bit product reads memory several times as fast as those that take 16-bit inputs. So each
-    input becomes two rows of 8 bits, a coarse one and what that leaves over: 16 bits, exact enough,
-    for the same reading of the weights.
+    The 8-bit product loads weights from memory several times as fast as those with 16-bit inputs.
+    So each input row is split into two rows of 8 bits, a coarse one and its remainder: together 16
+    bits, exact enough, for one pass over the weights.
     """
 
     packed: Tensor
@@ -81,21 +82,21 @@ PackedMatrix = Int4Matrix | Int8Matrix
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> PackedMatrix:
-    """Pack a matrix (N, K): in 4 bits where it comes out as it was, else in 8.
+    """Pack a matrix (N, K): in 4 bits where that is lossless, else in 8.
 
-    Which it is, 64 of its rows tell.
+    A sample of 64 rows decides.
     """
     sample = weight[:: max(1, weight.shape[0] // 64)]
-    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _was_in_4_bits(sample):
+    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _fits_4_bits(sample):
         return _pack_int4(weight, bias)
     return _pack_int8(weight, bias)
 
 
 @cache
 def can_pack() -> bool:
-    """Whether torch has the kernels for packed matrices here, and they multiply rightly."""
+    """Whether torch has kernels for packed matrices here, and their products are correct."""
     weight = (torch.arange(32.0 * 64) * 7 % 16 - 8).view(32, 64)
-    # All at their greatest: where 16 bits hold the sum of two 8-bit products, that is too much.
+    # All values at their maximum: overflows on CPUs that add two 8-bit products in 16 bits.
     weight[0], inputs = 1.0, torch.stack((torch.ones(64), torch.arange(64.0).sin()))
     expected = inputs @ weight.t()
     try:
@@ -107,7 +108,7 @@ def can_pack() -> bool:
     return True
 
 
-def _was_in_4_bits(weight: Tensor) -> bool:
+def _fits_4_bits(weight: Tensor) -> bool:
     levels, step, zero = _to_4_bits(weight)
     restored = (levels - 8).mul_(step).add_(zero).view_as(weight)
     return bool(torch.dist(restored, weight.float()) <= _LOSSLESS * weight.float().norm())

@@ -1,4 +1,4 @@
-"""The compression methods: each one file with one frozen dataclass, which is found by itself."""
+"""The compression methods: one file and one frozen dataclass each, registered automatically."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -33,10 +33,10 @@ METHODS: dict[MethodName, type[Method]] = _methods_in_this_folder()
 
 
 def build_method(settings: MethodSettings, tuning: Tuning) -> Method:
-    """The method that the user asked for, with what was measured to suit the model.
+    """Build the method of the user's settings, with the model's tuning for the rest.
 
     Raises:
-        UsageError: when a setting is out of range, or means nothing to the method.
+        UsageError: when a setting is out of range, or does not apply to the method.
     """
     return METHODS[settings.name].from_settings(settings, tuning)
 

@@ -1,4 +1,4 @@
-"""AdaKV (arXiv 2407.11550): the heads of a layer share its budget by what they look at."""
+"""AdaKV (arXiv 2407.11550): a layer's budget is divided among its heads by their scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AdaKV(HeadwiseMethod):
     """SnapKV's scores; a head with more of a layer's highest scores gets more of its budget.
 
     Attributes:
-        floor: the share of the even budget that every head has for certain.
+        floor: the share of the even budget that every head is guaranteed.
     """
 
     name: ClassVar[str] = "adakv"
@@ -31,8 +31,8 @@ class AdaKV(HeadwiseMethod):
             raise UsageError(f"floor {self.floor:g} is out of range", "it lies in [0, 1]")
 
     def keep(self, scores: Tensor, capacity: Capacity, plan: Plan) -> Kept:
-        """Of each head as many of its highest scores as it was given, and the window."""
+        """Keep each head's highest scores, as many as its share of the budget, and the window."""
         if not isinstance(capacity, int):
-            raise TypeError("AdaKV shares out one capacity itself")
+            raise TypeError("AdaKV takes one capacity per layer and divides it itself")
         counts = shared_counts(scores[0], capacity, plan.window, self.floor)
         return top_positions_per_head(scores[0], counts, plan.window)

@@ -1,7 +1,7 @@
-"""What a compression method is: a value that plans, scores and chooses.
+"""The interface of a compression method: a value that plans, scores and selects.
 
-The prefill loop asks a method four things and nothing else: a `plan` for this prompt, the `scores`
-of a layer's tokens, which entries of the KV cache to `keep`, and which tokens to `propagate`.
+Prefill asks a method for a `plan` for the prompt, the `scores` of a layer's tokens, the entries of
+the KV cache to `keep`, and the tokens to `propagate` by its `combine`d scores; nothing else.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from ..kernels.attention import round_up
 from ..selection import attention_weights, top_positions
 from ..tuning import Tuning
 
-# Entries to keep in a layer, window counted in: of every head, or of each.
+# Entries to keep in a layer, including the window: one number for every head, or one per head.
 Capacity = int | tuple[int, ...]
-# What a layer keeps: ascending row indices of each head, (heads, C), or a list where they differ.
+# Rows that a layer keeps, ascending: (heads, C), or a list of (C_head,) where the counts differ.
 Kept = Tensor | list[Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptShape:
-    """A prompt on a model, in numbers.
+    """The sizes of a prompt and a model, from which a method plans.
 
     Attributes:
         num_tokens: n.
         num_layers: L.
         num_heads: H, query heads.
         num_kv_heads: H_kv.
-        question: the rows of the user's question in the prompt, where that is known.
+        question: the rows of the user's question in the prompt; None where unknown.
     """
 
     num_tokens: int
@@ -55,15 +55,15 @@ class PromptShape:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """Which layer lets how many tokens go on.
+    """Token-selective propagation: the TSP layer, and the number of tokens propagated behind it.
 
     Attributes:
         layer: ℓ*, 0-based.
-        length: tokens that go on, window counted in.
+        length: tokens that are propagated, including the window.
         rate: the same as a share of the prompt, as it was set.
-        restart: whether they start again at the first layer, at positions without gaps (GemFilter),
-            in place of going deeper.
-        accumulates: whether the choice looks at the scores of all layers up to ℓ*.
+        restart: whether the selected tokens start again at the first layer, at positions without
+            gaps (GemFilter), instead of continuing at the next one.
+        accumulates: whether the selection uses the scores of all layers up to ℓ*.
     """
 
     layer: int
@@ -73,20 +73,20 @@ class Propagation:
     accumulates: bool = False
 
     def needs_scores(self, layer: int) -> bool:
-        """Whether the choice looks at the scores of this layer."""
+        """Whether the selection uses the scores of this layer."""
         return layer == self.layer or (self.accumulates and layer < self.layer)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a method will do with one prompt, in numbers of tokens.
+    """A method's budgets for one prompt, in numbers of tokens.
 
     Attributes:
-        capacities: entries to keep per layer, of each head, window counted in.
-        window: W, the last tokens, which are always kept; 0 where nothing is to be scored.
-        num_rows: how many of them, the first ones, score the others; None is all.
-        tsp: where tokens are left behind, if they are.
-        note: why less was done than was asked for, if so, for the statistics.
+        capacities: per layer, the entries to keep of each head, including the window.
+        window: W, the number of last tokens, which are always kept; 0 where nothing is scored.
+        num_rows: the first rows of the window whose queries score the other tokens; None means all.
+        tsp: the propagation, for methods with a TSP layer.
+        note: why a prompt is compressed less than requested, for the statistics; else empty.
     """
 
     capacities: tuple[Capacity, ...]
@@ -97,21 +97,21 @@ class Plan:
 
     @classmethod
     def keep_all(cls, prompt: PromptShape, note: str = "") -> Plan:
-        """Every token through every layer, every key and value kept."""
+        """Plan to propagate every token and keep every key and value."""
         return cls((prompt.num_tokens,) * prompt.num_layers, note=note)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a method may look at in a layer.
+    """The keys and queries of a layer that a method computes its scores from.
 
     Attributes:
-        key: (B, H_kv, T, D), the rotated keys of every token that the layer sees; padding may lie
-            behind them where `positions` says how many they are.
-        queries: gives the rotated queries of some rows, (B, H, rows, D); computed on demand.
-        scaling: what q·k is multiplied by.
-        positions: (T,), where the tokens stand in the text.
-        sliding_window: tokens that a query sees, itself counted in; None is all.
+        key: (B, H_kv, T, D), the rotated keys of the layer's tokens; where `positions` gives T,
+            padding may follow them.
+        queries: returns the rotated queries of some rows, (B, H, rows, D); computed on demand.
+        scaling: factor applied to q·k.
+        positions: (T,), positions of the tokens in the text.
+        sliding_window: tokens that a query attends to, including itself; None means all.
     """
 
     key: Tensor
@@ -126,23 +126,23 @@ class Observation:
         return self.key.shape[2] if self.positions is None else self.positions.shape[0]
 
     def weights(self, rows: slice) -> Tensor:
-        """The attention of rows [start, stop), (B, H, rows, stop) in float32.
+        """Attention weights of rows [start, stop), (B, H, rows, stop) in float32.
 
-        Causal, so no key behind `stop` is looked at, and inside the layer's sliding window.
+        Causal, so no key after `stop` gets weight, and limited to the layer's sliding window.
         """
         key = self.key[:, :, : round_up(rows.stop)]
         has_window = self.sliding_window is not None and self.positions is not None
-        first = 0 if has_window else rows.start  # the keys before it are seen by every row
+        first = 0 if has_window else rows.start  # every row attends to all keys before `first`
         index = torch.arange(first, key.shape[2], device=key.device)
-        hidden = index > torch.arange(rows.start, rows.stop, device=key.device).unsqueeze(1)
+        masked = index > torch.arange(rows.start, rows.stop, device=key.device).unsqueeze(1)
         if self.sliding_window is not None and self.positions is not None:
-            reach = self.positions[rows].unsqueeze(1) - self.sliding_window
-            hidden[:, : rows.stop] |= self.positions[: rows.stop] <= reach
-        weights = attention_weights(self.queries(rows), key, self.scaling, hidden)
+            last_outside = self.positions[rows].unsqueeze(1) - self.sliding_window
+            masked[:, : rows.stop] |= self.positions[: rows.stop] <= last_outside
+        weights = attention_weights(self.queries(rows), key, self.scaling, masked)
         return weights[..., : rows.stop]
 
     def window_weights(self, plan: Plan) -> Tensor:
-        """What the window's scoring rows pay to each token before it, (B, H, rows, T − W)."""
+        """Attention of the window's scoring rows to each token before it, (B, H, rows, T − W)."""
         first = self.num_tokens - plan.window
         num_rows = plan.window if plan.num_rows is None else plan.num_rows
         return self.weights(slice(first, first + num_rows))[..., :first]
@@ -151,8 +151,8 @@ class Observation:
 class Method(ABC):
     """A compression method; subclasses are frozen dataclasses whose fields are their settings.
 
-    Scores and choices have one row a head: a KV head, or, in methods that were published so, a
-    query head, which then stores a copy of K and V of its own.
+    Scores and selections have one row per head: per KV head, or, in methods that were published
+    that way, per query head, each of which then stores its own copy of K and V.
     """
 
     name: ClassVar[str]
@@ -160,20 +160,20 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
-        """Make the method that the user asked for, the rest from what suits the model.
+        """Build the method from the user's settings, and from the model's tuning for the rest.
 
         Raises:
-            UsageError: when a setting is out of range, or means nothing to this method.
+            UsageError: when a setting is out of range, or does not apply to this method.
         """
 
     @property
     @abstractmethod
     def budget(self) -> str:
-        """What is kept, as users write it: `10%`, `512 tokens`."""
+        """The KV budget as users write it: `10%`, `512 tokens`."""
 
     @abstractmethod
     def plan(self, prompt: PromptShape) -> Plan:
-        """Decide the budgets for a prompt.
+        """Compute the budgets for a prompt.
 
         Raises:
             UsageError: when a setting does not fit the model, such as a TSP layer it lacks.
@@ -184,23 +184,23 @@ class Method(ABC):
         raise NotImplementedError(f"{self.name} plans to keep everything")
 
     def keep(self, scores: Tensor, capacity: Capacity, plan: Plan) -> Kept:
-        """Choose the cache entries of one layer: of each head, ascending row indices."""
+        """Select the cache entries of one layer: for each head, ascending row indices."""
         raise NotImplementedError(f"{self.name} plans to keep everything")
 
     def combine(self, scored: Sequence[Tensor]) -> Tensor:
-        """One score a token, over all heads, (T − W,): what decides which tokens go on.
+        """Reduce scores to one per token, (T − W,), by which the propagated tokens are selected.
 
         Args:
-            scored: the scores of every layer so far, the TSP layer's last.
+            scored: the scores of the layers so far, the TSP layer's last.
         """
         return scored[-1][0].sum(dim=0)
 
     def propagate(self, token_scores: Tensor, length: int, plan: Plan) -> Tensor:
-        """Choose the tokens that go on, (length,) ascending row indices: the highest, and W.
+        """Select the tokens to propagate, (length,) ascending row indices, the window among them.
 
         Args:
-            token_scores: (T − W,), as `combine` gives them.
-            length: how many tokens go on.
-            plan: of this prompt.
+            token_scores: (T − W,), as `combine` returns them.
+            length: number of tokens to propagate.
+            plan: the plan for this prompt.
         """
         return top_positions(token_scores, length, plan.window)

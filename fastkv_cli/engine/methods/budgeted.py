@@ -1,4 +1,4 @@
-"""What the methods share that keep a share of the prompt, or a number of tokens, in every layer."""
+"""Base class of the methods that keep a share of the prompt, or a number of tokens, per layer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .base import Capacity, Kept, Method, Plan, PromptShape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetedMethod(Method):
-    """Each head keeps its highest scores and a window of the last tokens.
+    """Each head keeps its highest-scoring entries and a window of the last tokens.
 
     Attributes:
         retention_rate: share of the tokens whose K and V each layer keeps, on average.
         capacity: a number of tokens in place of `retention_rate`.
-        full_below: prompts of fewer tokens than this are left alone; 0 is the published method.
+        full_below: prompts of fewer tokens are not compressed; 0 is the published method.
     """
 
     retention_rate: float = 0.1
@@ -38,13 +38,16 @@ class BudgetedMethod(Method):
 
     @classmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
-        """The user's budget, else the preset's; short prompts are left alone by default only."""
+        """Take the user's budget, else the preset's.
+
+        Short prompts are kept in full only where the user changed no setting.
+        """
         settings.refuse_tsp()
         return cls.with_budget(settings, tuning)
 
     @classmethod
     def with_budget(cls, settings: MethodSettings, tuning: Tuning, **others: Any) -> Self:
-        """As `from_settings`, with the values of a method's own fields."""
+        """As `from_settings`, with values for a method's own fields."""
         budget = settings.budget or tuning.presets[settings.chosen_preset].budget
         if budget.rate is not None:
             others["retention_rate"] = budget.rate
@@ -62,24 +65,24 @@ class BudgetedMethod(Method):
         return str(Budget(rate=self.retention_rate))
 
     def keep(self, scores: Tensor, capacity: Capacity, plan: Plan) -> Kept:
-        """Of each head the highest scores, and the window."""
+        """Keep each head's highest scores, and the window."""
         if isinstance(capacity, int):
             return top_positions(scores[0], capacity, plan.window)
         return top_positions_per_head(scores[0], capacity, plan.window)
 
     def even_capacity(self, num_tokens: int) -> int:
-        """Entries per head, the same in every layer."""
+        """Entries per head if every layer keeps the same number."""
         return min(self.capacity or int(num_tokens * self.retention_rate), num_tokens)
 
     def even_plan(self, prompt: PromptShape, window: int) -> Plan:
-        """The same capacity in every layer, where it holds the window."""
+        """Plan the same capacity in every layer; keep all where it is smaller than the window."""
         capacity = self.even_capacity(prompt.num_tokens)
-        if note := self.why_in_full(prompt.num_tokens, capacity, window):
+        if note := self.full_note(prompt.num_tokens, capacity, window):
             return Plan.keep_all(prompt, note)
         return Plan((capacity,) * prompt.num_layers, window)
 
-    def why_in_full(self, num_tokens: int, capacity: int, window: int) -> str:
-        """Why a prompt is left alone, or nothing where it is not."""
+    def full_note(self, num_tokens: int, capacity: int, window: int) -> str:
+        """The reason why a prompt is kept in full; empty if it is compressed."""
         if num_tokens < self.full_below:
             return f"kept in full: under {self.full_below:,} tokens"
         if capacity < max(window, 1):
@@ -88,6 +91,6 @@ class BudgetedMethod(Method):
 
 
 def check_kernel_size(kernel_size: int) -> None:
-    """Raise a UsageError unless a pool of this width has a middle."""
+    """Raise a UsageError unless the pool's width is odd, so that it has a middle."""
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise UsageError(f"kernel size {kernel_size} is out of range", "it is odd: 1, 3 …")

@@ -14,7 +14,7 @@ from .window import WindowMethod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FastKV(WindowMethod):
-    """One scoring serves two decisions: which KV entries to keep, and which tokens go deeper.
+    """The same scores decide which KV entries to keep, and which tokens to propagate.
 
     The defaults are the paper's. Rates are shares of the prompt; `capacity` and `tsp_length`, in
     tokens, replace them (the constant form of the first version: 512 and 2,048); `pooling` is
@@ -22,7 +22,7 @@ class FastKV(WindowMethod):
 
     Attributes:
         tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice for its models.
-        tsp_rate: share of the tokens that go on behind ℓ*; at least the retention rate.
+        tsp_rate: share of the tokens that are propagated behind ℓ*; at least the retention rate.
         tsp_length: a number of tokens in place of `tsp_rate`.
     """
 
@@ -51,10 +51,10 @@ class FastKV(WindowMethod):
 
     @classmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
-        """The user's settings, the rest from what was measured of the model.
+        """Take the user's settings, and the model's tuning for the rest.
 
         Where the user sets only the budget, the TSP rate is raised to it: layers behind ℓ* cannot
-        keep more than they see.
+        keep more tokens than they process.
         """
         tuned = tuning.presets[settings.chosen_preset]
         budget = settings.budget or tuned.budget
@@ -66,14 +66,14 @@ class FastKV(WindowMethod):
             tuning,
             tsp_layer=tuned.tsp_layer if settings.tsp_layer is None else settings.tsp_layer,
             tsp_rate=tsp_rate,
-            # a number of tokens replaces the rate, which must not stand in the way
+            # a budget in tokens replaces the rate, whose default must not fail the rate check
             **({} if budget.rate is not None else {"retention_rate": tsp_rate}),
         )
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """Budgets for a prompt; one too short to hold the window in its budget runs in full.
+        """Plan the budgets; a prompt whose budget is smaller than the window is kept in full.
 
-        Layers behind ℓ* keep retention rate / TSP rate of the tokens they see, floored a second
+        Layers behind ℓ* keep retention rate / TSP rate of the tokens they process, floored a second
         time as in the published code: of 955 tokens at rates 0.15 and 0.25, 143 up to ℓ* and 142
         behind it.
 
@@ -83,20 +83,20 @@ class FastKV(WindowMethod):
         return self.window_plan(prompt, self.window_size)
 
     def window_plan(self, prompt: PromptShape, window: int, num_rows: int | None = None) -> Plan:
-        """As `plan`, with an observation window of another size, of which `num_rows` score."""
+        """As `plan`, with an observation window of another size, whose first `num_rows` score."""
         num_tokens = prompt.num_tokens
         layer = max(prompt.num_layers // 2 - 1, 0) if self.tsp_layer is None else self.tsp_layer
         prompt.check_layer(layer, "TSP layer")
         capacity = self.even_capacity(num_tokens)
         length = min(self.tsp_length or int(num_tokens * self.tsp_rate), num_tokens)
-        behind = self._capacity_behind(capacity, length)
-        if note := self.why_in_full(num_tokens, min(behind, length), window):
+        deep_capacity = self._deep_capacity(capacity, length)
+        if note := self.full_note(num_tokens, min(deep_capacity, length), window):
             return Plan.keep_all(prompt, note)
         if length == num_tokens:
             return Plan((capacity,) * prompt.num_layers, window, num_rows)
-        num_behind = prompt.num_layers - layer - 1
+        num_deep_layers = prompt.num_layers - layer - 1
         return Plan(
-            capacities=(capacity,) * (layer + 1) + (behind,) * num_behind,
+            capacities=(capacity,) * (layer + 1) + (deep_capacity,) * num_deep_layers,
             window=window,
             num_rows=num_rows,
             tsp=Propagation(
@@ -104,8 +104,8 @@ class FastKV(WindowMethod):
             ),
         )
 
-    def _capacity_behind(self, capacity: int, length: int) -> int:
-        """Entries of a head behind ℓ*, where `length` tokens go on."""
+    def _deep_capacity(self, capacity: int, length: int) -> int:
+        """Entries per head in the layers behind ℓ*, to which `length` tokens are propagated."""
         if self.capacity is not None or self.tsp_length is not None:
             return min(capacity, length)
         return int(length * (self.retention_rate / self.tsp_rate))

@@ -1,4 +1,4 @@
-"""Full: every token through every layer, every key and value kept. The exact baseline."""
+"""Full: all tokens propagated, all keys and values kept. The exact baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Method, Plan, PromptShape
 
 @dataclass(frozen=True, slots=True)
 class Full(Method):
-    """No compression; gives the tokens that the model itself would give."""
+    """No compression; generates the tokens that the model itself generates."""
 
     name: ClassVar[str] = "full"
 
@@ -23,7 +23,11 @@ class Full(Method):
         settings: MethodSettings,
         tuning: Tuning,  # noqa: ARG003 (nothing to tune)
     ) -> Self:
-        """There is nothing to set."""
+        """Build the method, which has no settings.
+
+        Raises:
+            UsageError: when the user changed a setting.
+        """
         if not settings.is_default:
             raise UsageError(
                 "method full keeps everything",
@@ -33,9 +37,9 @@ class Full(Method):
 
     @property
     def budget(self) -> str:
-        """Everything."""
+        """The whole cache."""
         return "100%"
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """Keep all tokens in all layers; then nothing is ever scored."""
+        """Keep all tokens in all layers, so that no layer is scored."""
         return Plan.keep_all(prompt)

@@ -1,4 +1,4 @@
-"""GemFilter (arXiv 2409.17422): an early layer picks tokens; the whole model rereads just those."""
+"""GemFilter (arXiv 2409.17422): an early layer selects the tokens that the model then prefills."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .budgeted import BudgetedMethod, check_kernel_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GemFilter(BudgetedMethod):
-    """The last query's products with the keys of one layer choose what is read again.
+    """Selects the tokens to prefill by the products of the last query with one layer's keys.
 
     Attributes:
-        filter_layer: the layer that chooses, 0-based; None is 0.4 · L, as 13 of 32 in the paper.
+        filter_layer: the layer that selects, 0-based; None is 0.4 · L, as 13 of 32 in the paper.
         kernel_size: odd width of the average pool along the text.
     """
 
@@ -39,13 +39,13 @@ class GemFilter(BudgetedMethod):
 
     @classmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
-        """The user's budget; the TSP layer is the filter layer."""
+        """Take the user's budget; the user's TSP layer is the filter layer."""
         if settings.tsp_rate is not None:
             raise UsageError("method gemfilter has no TSP rate", "give --budget in its place")
         return cls.with_budget(settings, tuning, filter_layer=settings.tsp_layer)
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """Choose at the filter layer, start again, and then keep all that is left.
+        """Select at the filter layer, restart with the selected tokens, and keep all of those.
 
         Raises:
             UsageError: when the model has no such layer.
@@ -54,18 +54,18 @@ class GemFilter(BudgetedMethod):
         layer = round(0.4 * prompt.num_layers) if layer is None else layer
         prompt.check_layer(layer, "filter layer")
         length = self.even_capacity(prompt.num_tokens)
-        if note := self.why_in_full(prompt.num_tokens, length, window=1):
+        if note := self.full_note(prompt.num_tokens, length, window=1):
             return Plan.keep_all(prompt, note)
         if length == prompt.num_tokens:
             return Plan.keep_all(prompt)
         return Plan(
             (length,) * prompt.num_layers,
-            window=1,  # the last token has to be read, to go on from
+            window=1,  # the last token is always selected: its logits start the answer
             tsp=Propagation(layer, length, length / prompt.num_tokens, restart=True),
         )
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
-        """q·k of the last token, no softmax, summed over heads, average-pooled, (B, 1, T − 1)."""
+        """Softmax-free q·k of the last token, summed over heads, average-pooled, (B, 1, T − 1)."""
         num_tokens = observed.num_tokens
         last = observed.queries(slice(num_tokens - 1, num_tokens))
         products = query_key_products(last, observed.key)[..., :num_tokens]

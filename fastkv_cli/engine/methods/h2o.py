@@ -20,17 +20,17 @@ _ROWS = 128
 class H2O(BudgetedMethod):
     """Half of the budget for heavy hitters, half for recent tokens.
 
-    Every query counts, so scoring costs as much as the attention itself once more.
+    Every query contributes to the scores, so scoring costs as much again as the attention itself.
     """
 
     name: ClassVar[str] = "h2o"
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """The recent half is the window."""
+        """Plan the same capacity in every layer; the recent half is the window."""
         return self.even_plan(prompt, max(self.even_capacity(prompt.num_tokens) // 2, 1))
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
-        """Attention mass from all queries, summed over each KV head's group."""
+        """Attention from all queries, summed over each KV head's group, (B, H_kv, T − W)."""
         num_kv_heads, num_tokens = observed.key.shape[1], observed.num_tokens
         received = observed.key.new_zeros(1, num_kv_heads, num_tokens, dtype=torch.float32)
         for start in range(0, num_tokens, _ROWS):

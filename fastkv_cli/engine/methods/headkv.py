@@ -1,4 +1,4 @@
-"""HeadKV (arXiv 2410.19258): heads that retrieve and reason are given more of the cache."""
+"""HeadKV (arXiv 2410.19258): heads that retrieve and reason get more of the cache."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HeadScores = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadKV(HeadwiseMethod):
-    """SnapKV's scores; a share of every head's budget goes into a pool, shared out by head scores.
+    """SnapKV's scores; part of every head's budget goes into a pool, divided by head scores.
 
     Attributes:
-        head_scores: what each query head is worth, (L, H), made by `fastkv profile-heads`.
-        beta: β: with b entries on average, window apart, b // β of them go into the pool.
+        head_scores: retrieval score of each query head, (L, H), made by `fastkv profile-heads`.
+        beta: β: of b entries on average, without the window, b // β go into the pool.
     """
 
     name: ClassVar[str] = "headkv"
@@ -40,10 +40,10 @@ class HeadKV(HeadwiseMethod):
 
     @classmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
-        """The user's budget, and the scores of the model's heads.
+        """Take the user's budget, and the scores of the model's heads.
 
         Raises:
-            UsageError: when the model's heads were not scored yet.
+            UsageError: when the model's heads have not been scored yet.
         """
         settings.refuse_tsp()
         if tuning.head_scores is None:
@@ -54,30 +54,30 @@ class HeadKV(HeadwiseMethod):
         return cls.with_budget(settings, tuning, head_scores=tuning.head_scores)
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """Of each head: the floor, and its part of the pool; none more than there is.
+        """Plan for each head its fixed part and its share of the pool, at most the whole prompt.
 
         Raises:
-            UsageError: when the scores are of another model.
+            UsageError: when the scores belong to another model.
         """
         even, window = self.even_capacity(prompt.num_tokens), self.window_size
-        worth = self._shares(prompt)
-        if note := self.why_in_full(prompt.num_tokens, even, window):
+        shares = self._shares(prompt)
+        if note := self.full_note(prompt.num_tokens, even, window):
             return Plan.keep_all(prompt, note)
         if even == prompt.num_tokens:
             return Plan.keep_all(prompt)
         b = even - window
         pooled = b // self.beta
-        pool = pooled * sum(map(len, worth))
+        pool = pooled * sum(map(len, shares))
         capacities = tuple(
             tuple(
                 min(round(share * pool + b - pooled) + window, prompt.num_tokens) for share in layer
             )
-            for layer in worth
+            for layer in shares
         )
         return Plan(capacities, window)
 
     def _shares(self, prompt: PromptShape) -> HeadScores:
-        """The head scores with sum 1: of each query head, or added up over each group."""
+        """The head scores normalized to sum 1, per query head, or summed over each group."""
         num_heads = prompt.num_heads
         if [len(layer) for layer in self.head_scores] != [num_heads] * prompt.num_layers:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""FastKV with the question as its probe: what fastkv uses unless told otherwise."""
+"""FastKV with the question as its observation window: fastkv's default method."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .fastkv import FastKV
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FastKVProbe(FastKV):
-    """FastKV, with four changes that measurements decided (all that were tried: docs/accuracy.md).
+    """FastKV with four changes that were chosen by measurement (all candidates: docs/accuracy.md).
 
-    The question's own tokens are the observation window: the prompt's last tokens are the chat
-    template's and hardly look at the text. What any of them looks at counts, not what all do.
-    Scores are pooled widely: a word of the question is found where the text has it, but the answer
-    stands a few tokens further on. And the tokens that go on are chosen by the scores of all layers
-    so far, the older ones fading, not by those of one layer alone (StructKV, arXiv 2604.06746).
+    The question's own tokens are the observation window: the prompt's last tokens belong to the
+    chat template and hardly attend to the text. Scores take the maximum over the question's tokens,
+    not the sum. They are pooled widely: a word of the question matches where the text has it, but
+    the answer stands a few tokens further on. And the propagated tokens are selected by the decayed
+    scores of all layers so far, not by those of one layer alone (StructKV, arXiv 2604.06746).
 
     Attributes:
-        max_rows: of a longer question only the last tokens score.
-        decay: what is left of a layer's scores one layer on.
+        max_rows: the most tokens of the question that score, its last ones.
+        decay: factor on a layer's accumulated scores for each further layer.
     """
 
     name: ClassVar[str] = "fastkv-probe"
@@ -35,7 +35,7 @@ class FastKVProbe(FastKV):
     decay: float = 0.9
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """FastKV's budgets; the window reaches from the question to the end of the prompt."""
+        """Plan FastKV's budgets; the window extends from the question to the prompt's end."""
         window, num_rows = self.window_size, None
         if prompt.question is not None:
             stop = prompt.question.stop
@@ -47,7 +47,7 @@ class FastKVProbe(FastKV):
         return replace(plan, tsp=replace(plan.tsp, accumulates=True))
 
     def per_head_scores(self, observed: Observation, plan: Plan) -> Tensor:
-        """The most that any token of the question pays, pooled along the text, (B, H, T − W)."""
+        """Maximum attention from any question token, pooled along the text, (B, H, T − W)."""
         scores = observed.window_weights(plan).amax(dim=2)
         return pool_scores(scores, self.kernel_size, self.pooling)
 

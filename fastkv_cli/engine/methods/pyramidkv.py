@@ -1,4 +1,4 @@
-"""PyramidKV (arXiv 2406.02069): early layers keep much, deep layers little."""
+"""PyramidKV (arXiv 2406.02069): early layers keep many entries, deep layers few."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .window import WindowMethod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyramidKV(WindowMethod):
-    """SnapKV's scores; budgets fall in a straight line over the layers, with the same total.
+    """SnapKV's scores; budgets fall linearly over the layers, with the same total.
 
     Attributes:
-        beta: β: with b entries on average, window apart, the last layer has b/β, the first
+        beta: β: of b entries on average, without the window, the last layer keeps b/β, the first
             2b − b/β.
     """
 
@@ -32,9 +32,9 @@ class PyramidKV(WindowMethod):
             raise UsageError(f"beta {self.beta:g} is out of range", "it is 1 or more")
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """A line from the first layer to the last; no layer is given more than there is."""
+        """Plan linearly falling budgets; no layer gets more than the whole prompt."""
         even = self.even_capacity(prompt.num_tokens)
-        if note := self.why_in_full(prompt.num_tokens, even, self.window_size):
+        if note := self.full_note(prompt.num_tokens, even, self.window_size):
             return Plan.keep_all(prompt, note)
         b, most = even - self.window_size, prompt.num_tokens - self.window_size
         first = min(2 * b - b / self.beta, most) if prompt.num_layers > 1 else b

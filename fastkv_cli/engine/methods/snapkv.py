@@ -1,4 +1,4 @@
-"""SnapKV (arXiv 2404.14469): each head keeps what the end of the prompt looks at."""
+"""SnapKV (arXiv 2404.14469): each head keeps the entries that the prompt's end attends to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from .window import HeadwiseMethod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapKV(HeadwiseMethod):
-    """FastKV's scores and its choice for the cache, the same in every layer; no propagation."""
+    """FastKV's scores and cache selection in every layer, with the same budget; no propagation."""
 
     name: ClassVar[str] = "snapkv"

@@ -1,4 +1,4 @@
-"""StreamingLLM (arXiv 2309.17453): the first tokens and the most recent, whatever they say."""
+"""StreamingLLM (arXiv 2309.17453): the first tokens and the most recent, whatever their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StreamingLLM(BudgetedMethod):
     """Attention sinks and a recent window.
 
     Attributes:
-        num_sinks: the first tokens, which models look at for want of anything better.
+        num_sinks: number of first tokens kept; models put surplus attention on them.
     """
 
     name: ClassVar[str] = "streamingllm"
@@ -31,12 +31,12 @@ class StreamingLLM(BudgetedMethod):
             raise UsageError(f"{self.num_sinks} sinks are out of range", "it is 0 or more")
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """All of the capacity but the sinks is the window, which has at least the last token."""
+        """Plan a window of the capacity without the sinks, at least the last token."""
         capacity = self.even_capacity(prompt.num_tokens)
         return self.even_plan(prompt, max(capacity - self.num_sinks, 1))
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
-        """The earlier the higher, (B, H_kv, T − W)."""
+        """Higher scores for earlier tokens, (B, H_kv, T − W)."""
         batch, num_kv_heads = observed.key.shape[:2]
         age = torch.arange(observed.num_tokens - plan.window, 0, -1, device=observed.key.device)
         return age.float().expand(batch, num_kv_heads, -1)

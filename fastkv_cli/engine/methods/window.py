@@ -1,4 +1,4 @@
-"""What the methods share that score by an observation window, as SnapKV was the first to do."""
+"""Base classes of the methods that score by an observation window, introduced by SnapKV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .budgeted import BudgetedMethod, check_kernel_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowMethod(BudgetedMethod):
-    """The last W tokens score the others; each head keeps the highest and those W.
+    """The last W tokens score the others; each head keeps those W and the highest-scoring entries.
 
     Attributes:
-        window_size: W, the last tokens, whose queries score the others; always kept.
+        window_size: W, the number of last tokens, whose queries score the others; always kept.
         kernel_size: odd width of the pool along the text.
         pooling: "max" or "avg".
     """
@@ -40,7 +40,7 @@ class WindowMethod(BudgetedMethod):
             )
 
     def plan(self, prompt: PromptShape) -> Plan:
-        """The same capacity in every layer; a prompt too short to hold the window runs in full."""
+        """Plan the same capacity in every layer; keep all where it is smaller than the window."""
         return self.even_plan(prompt, self.window_size)
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:
@@ -55,10 +55,11 @@ class WindowMethod(BudgetedMethod):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadwiseMethod(WindowMethod):
-    """A window method that was published with a choice, and a copy of K and V, per query head.
+    """A window method that was published with a selection, and a copy of K and V, per query head.
 
     Attributes:
-        per_query_head: as published; otherwise once per KV head, by the group's summed scores.
+        per_query_head: select per query head, as published, instead of per KV head by the group's
+            summed scores.
     """
 
     per_query_head: bool = False

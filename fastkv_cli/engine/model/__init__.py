@@ -1,1 +1,1 @@
-"""Models: files to weights, families, the decoder as the engine sees it."""
+"""Loading models from files, model families, and the engine's view of the decoder."""

@@ -1,8 +1,8 @@
-"""The decoder as the engine sees it: with `families`, the only place that knows how these differ.
+"""The engine's view of a decoder; only this module and `families` know how families differ.
 
-A `Decoder` is a view over a transformers model: it owns nothing, patches nothing, and calls the
-model's own modules in the order of their forward pass, so that the prefill loop can decide
-between them which tokens go on.
+A `Decoder` wraps a transformers model: it owns nothing, patches nothing, and calls the model's own
+modules in the order of their forward pass, so that prefill can select between them which tokens to
+propagate.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ..methods import Observation, PromptShape
 from .families import FAMILIES, Family
 from .rope import Rope, RopeTable
 
-_SILU = {"SiLU", "SiLUActivation"}  # torch's and transformers'
+_SILU = {"SiLU", "SiLUActivation"}  # the class names in torch and transformers
 
 
 class Matrix(NamedTuple):
-    """Weight (N, K) and bias (N,) of a linear map."""
+    """Weight (N, K) and bias (N,) of a linear layer."""
 
     weight: Tensor
     bias: Tensor | None
 
     @classmethod
     def of(cls, *modules: nn.Linear) -> Matrix:
-        """Some maps of the same input, as one."""
+        """Concatenate linear layers of the same input into one."""
         if len(modules) == 1:
             return cls(modules[0].weight, modules[0].bias)
         weights: list[Tensor] = [module.weight for module in modules]
@@ -40,7 +40,7 @@ class Matrix(NamedTuple):
 
 
 class LayerMatrices(NamedTuple):
-    """All that a layer multiplies with."""
+    """All matrices of a layer."""
 
     qkv: Matrix
     output: Matrix
@@ -52,7 +52,7 @@ class RMSNorm(NamedTuple):
     """Root mean square norm (arXiv 1910.07467): x · gain / √(mean(x²) + ε).
 
     Attributes:
-        gain: (hidden,), what the normalized rows are multiplied by.
+        gain: (hidden,), multiplies the normalized rows.
         epsilon: ε.
     """
 
@@ -60,26 +60,26 @@ class RMSNorm(NamedTuple):
     epsilon: float
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(…, hidden) → (…, hidden), in one call of torch (half of the module's time)."""
+        """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module)."""
         return functional.rms_norm(hidden, self.gain.shape, self.gain, self.epsilon)
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderLayer:
-    """One transformer layer, taken apart at the places where FastKV steps in.
+    """One transformer layer, split into the steps between which FastKV selects.
 
     Attributes:
         index: 0-based.
-        module: the model's own.
-        family: how it departs from Llama.
+        module: the model's own layer module.
+        family: how the layer departs from Llama.
         num_heads: H.
         num_kv_heads: H_kv.
         head_dim: D.
-        scaling: what q·k is multiplied by.
-        sliding_window: tokens that a query sees, itself counted in; None is all.
-        input_norm: before the attention.
-        mlp_norm: before the MLP.
-        rope_kind: which of the model's rotary embeddings it takes.
+        scaling: factor applied to q·k.
+        sliding_window: tokens that a query attends to, including itself; None means all.
+        input_norm: the norm before the attention.
+        mlp_norm: the norm before the MLP.
+        rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
     """
 
     index: int
@@ -96,20 +96,20 @@ class DecoderLayer:
 
     @property
     def hidden_size(self) -> int:
-        """Numbers of a token's hidden state."""
+        """Size of a token's hidden state."""
         return self.input_norm.gain.shape[0]
 
     @property
     def intermediate_size(self) -> int:
-        """Numbers of a token inside the MLP."""
+        """Size of a token's activations inside the MLP."""
         return int(self.module.mlp.down_proj.weight.shape[1])
 
     def normalize(self, hidden: Tensor) -> Tensor:
-        """The input of the attention, (1, T, hidden)."""
+        """Hidden states → the attention's input, (1, T, hidden)."""
         return self.input_norm(hidden)
 
     def queries(self, normalized: Tensor, ropes: RopeTable) -> Tensor:
-        """Rotated queries, (1, H, T, D)."""
+        """Compute rotated queries, (1, H, T, D)."""
         attention, rope = self.module.self_attn, ropes[self.rope_kind]
         heads = self._heads(self._project(normalized, "q", self.num_heads, before=0))
         if self.family.normalized_heads:
@@ -118,7 +118,7 @@ class DecoderLayer:
         return rotated if rope.query_scale is None else rotated * rope.query_scale
 
     def keys_values(self, normalized: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor]:
-        """Rotated keys, and values, (1, H_kv, T, D) each."""
+        """Compute rotated keys, and values, (1, H_kv, T, D) each."""
         rope = ropes[self.rope_kind]
         before = self.num_heads
         keys = self._heads(self._project(normalized, "k", self.num_kv_heads, before))
@@ -129,19 +129,19 @@ class DecoderLayer:
         return rope.rotate(keys.transpose(1, 2)), values.transpose(1, 2)
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
-        """What entered the layer, (1, T, hidden), to queries, keys and values."""
+        """The layer's input (1, T, hidden) → queries, keys and values."""
         normalized = self.normalize(hidden)
         return self.queries(normalized, ropes), *self.keys_values(normalized, ropes)
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        """Output projection, MLP and both residuals.
+        """Apply output projection, MLP and both residuals.
 
         Args:
-            hidden: (1, T, hidden), what entered the layer.
-            attended: (1, H, T, D), what the attention gave.
+            hidden: (1, T, hidden), the layer's input.
+            attended: (1, H, T, D), the attention's output.
 
         Returns:
-            (1, T, hidden).
+            (1, T, hidden), the layer's output.
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
         hidden = hidden + self.module.self_attn.o_proj(mixed)
@@ -152,24 +152,24 @@ class DecoderLayer:
         """Not fused: decoding falls back to the step-by-step path."""
 
     def split_heads(self, projected: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
-        """What the QKV matrix gave, (T, (H + 2·H_kv)·D), to queries, keys and values."""
+        """Output of the QKV matrix, (T, (H + 2·H_kv)·D) → queries, keys and values."""
         rope = ropes[self.rope_kind]
         heads = projected.view(1, projected.shape[0], -1, self.head_dim).transpose(1, 2)
         first_key, first_value = self.num_heads, self.num_heads + self.num_kv_heads
-        turned, value = heads[:, :first_value], heads[:, first_value:]
+        query_key, value = heads[:, :first_value], heads[:, first_value:]
         if self.family.normalized_heads:
             attention = self.module.self_attn
-            query, key = turned[:, :first_key], turned[:, first_key:]
-            turned = torch.cat((attention.q_norm(query), attention.k_norm(key)), dim=1)
-        turned = rope.rotate(turned)
-        query, key = turned[:, :first_key], turned[:, first_key:]
+            query, key = query_key[:, :first_key], query_key[:, first_key:]
+            query_key = torch.cat((attention.q_norm(query), attention.k_norm(key)), dim=1)
+        query_key = rope.rotate(query_key)
+        query, key = query_key[:, :first_key], query_key[:, first_key:]
         if rope.query_scale is not None:
             query = query * rope.query_scale
         return query, key, value
 
     @property
     def is_llama_like(self) -> bool:
-        """Whether heads are rotated as they are projected, and gates go through SiLU."""
+        """Whether heads are rotated right after projection, and the MLP's activation is SiLU."""
         family = self.family
         return self.activation is functional.silu and not (
             family.normalized_heads or family.scaled_queries
@@ -183,7 +183,7 @@ class DecoderLayer:
         return functional.silu if type(module).__name__ in _SILU else module
 
     def matrices(self) -> LayerMatrices:
-        """All that the layer multiplies with, those of the same input as one."""
+        """All matrices of the layer, with those of the same input concatenated."""
         attention, mlp = self.module.self_attn, self.module.mlp
         if self.family.fused_projections:
             qkv, gate_up = Matrix.of(attention.qkv_proj), Matrix.of(mlp.gate_up_proj)
@@ -195,27 +195,27 @@ class DecoderLayer:
     def observe(
         self, normalized: Tensor, ropes: RopeTable, positions: Tensor, key: Tensor, first: int = 0
     ) -> Observation:
-        """What a method may look at; queries are computed only where it asks for them.
+        """The observation that a method scores; queries are computed on demand.
 
         Args:
             normalized: (1, T − first, hidden), the input of the attention.
             ropes: for all T positions.
-            positions: (T,), where the tokens stand in the text.
-            key: (1, H_kv, T, D), rotated; there may be padding behind the T rows.
+            positions: (T,), positions of the tokens in the text.
+            key: (1, H_kv, T, D), rotated; padding may follow the T rows.
             first: the row at which `normalized` begins.
         """
 
         def queries(rows: slice) -> Tensor:
-            own = slice(rows.start - first, rows.stop - first)
-            return self.queries(take_rows(normalized, own), ropes.at(rows))
+            normalized_rows = slice(rows.start - first, rows.stop - first)
+            return self.queries(take_rows(normalized, normalized_rows), ropes.at(rows))
 
         return Observation(key, queries, self.scaling, positions, self.sliding_window)
 
     def flops(self, num_tokens: int, selected_rows: Tensor | None, first: int = 0) -> int:
-        """Floating-point operations: K and V of all tokens, the rest of those that go on.
+        """Floating-point operations: K and V of all tokens, the rest for the selected rows.
 
-        Two for each multiplication and addition of a matrix product; the attention is causal, and
-        counted without a sliding window. Rows before `first` are there already.
+        Two for each multiply-add of a matrix product; the attention is causal, and counted without
+        a sliding window. Rows before `first` are not counted: their results exist already.
         """
         matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
         kv = 2 * self.hidden_size * self.num_kv_heads * self.head_dim
@@ -227,7 +227,7 @@ class DecoderLayer:
         return 2 * (kv * (num_tokens - first) + (matrices - kv) * rows + attention)
 
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
-        """(1, T, heads · D); in a fused matrix, `before` heads stand in front of these."""
+        """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""
         attention = self.module.self_attn
         if not self.family.fused_projections:
             projected: Tensor = getattr(attention, f"{name}_proj")(normalized)
@@ -241,13 +241,13 @@ class DecoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A causal language model, opened up."""
+    """A causal language model as layers that can be run one by one."""
 
     layers: tuple[DecoderLayer, ...]
     dtype: torch.dtype
     device: torch.device
     max_context: int
-    norm: RMSNorm  # before the LM head
+    norm: RMSNorm  # the final norm, before the LM head
     _model: Any
     _family: Family
 
@@ -262,17 +262,17 @@ class Decoder:
         return embedded
 
     def ropes(self, positions: Tensor, length: int = 0) -> RopeTable:
-        """Rotary embeddings of positions (T,) in a text that may come to `length` tokens.
+        """Rotary embeddings for positions (T,) in a text of up to `length` tokens.
 
-        With LongRoPE they are others, from the first token on, where a text goes beyond what the
-        model was first trained on. transformers looks for that at the positions it is given, so
-        the text's last one is among them for as long.
+        With LongRoPE, a text that is longer than the model's original context has other embeddings,
+        from its first token on. transformers decides by the positions that it is given, so the
+        text's last position is passed with them, and its embedding dropped.
         """
         like = torch.empty((), dtype=self.dtype, device=self.device)
-        looked_at = positions
+        with_last = positions
         if length and not self.rope_is_fixed:
-            looked_at = torch.cat((positions, positions.new_full((1,), length - 1)))
-        cos, sin = self._model.model.rotary_emb(like, looked_at.unsqueeze(0))
+            with_last = torch.cat((positions, positions.new_full((1,), length - 1)))
+        cos, sin = self._model.model.rotary_emb(like, with_last.unsqueeze(0))
         cos, sin = cos[:, : len(positions)], sin[:, : len(positions)]
         sin[..., : sin.shape[-1] // 2].neg_()
         rope = Rope(cos.unsqueeze(1), sin.unsqueeze(1), self._query_scale(positions))
@@ -280,24 +280,24 @@ class Decoder:
 
     @property
     def rope_is_fixed(self) -> bool:
-        """Whether the embeddings of a position are the same whatever the text's length is."""
+        """Whether a position's embedding is independent of the text's length."""
         kind: str = self._model.config.rope_parameters["rope_type"]
         return kind not in {"dynamic", "longrope"}
 
-    def name_rope(self, length: int) -> str:
-        """Which embeddings a text of so many tokens has; nothing where all texts have the same."""
+    def rope_variant(self, length: int) -> str:
+        """Name of the embeddings of texts of this length; empty where all texts have the same."""
         rope = self._model.config.rope_parameters
         if rope["rope_type"] != "longrope":
             return ""
         return "long" if length > rope["original_max_position_embeddings"] else "short"
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """What each position predicts: normalized (1, T, hidden) → (T, vocabulary), float32."""
+        """LM head: normalized (1, T, hidden) → (T, vocabulary), float32."""
         logits: Tensor = self._model.lm_head(hidden)
         return logits[0].float()
 
     def normalize(self, hidden: Tensor) -> Tensor:
-        """The last layer's output as the LM head sees it, (1, T, hidden)."""
+        """Final norm: the last layer's output → the LM head's input, (1, T, hidden)."""
         return self.norm(hidden)
 
     @property
@@ -307,31 +307,31 @@ class Decoder:
 
     @property
     def num_weights(self) -> int:
-        """Weights in the matrices of the layers and the LM head."""
+        """Number of weights in the matrices of the layers and the LM head."""
         layers: list[nn.Module] = [layer.module for layer in self.layers]
         matrices = [p for module in layers for p in module.parameters() if p.dim() == 2]
         return sum(matrix.numel() for matrix in [*matrices, self.head.weight])
 
     @property
     def hidden_size(self) -> int:
-        """Numbers of a token's hidden state."""
+        """Size of a token's hidden state."""
         return self.norm.gain.shape[0]
 
     def shape(self, num_tokens: int, question: slice | None = None) -> PromptShape:
-        """A prompt on this model, in numbers."""
+        """The sizes of a prompt on this model, from which methods plan."""
         layer = self.layers[0]
         return PromptShape(
             num_tokens, self.num_layers, layer.num_heads, layer.num_kv_heads, question
         )
 
     def prefill_flops(self, num_tokens: int) -> int:
-        """Floating-point operations of the layers with nothing left out, predicted."""
+        """Floating-point operations of the layers without compression, predicted."""
         last = torch.tensor([num_tokens - 1])
         early = sum(layer.flops(num_tokens, None) for layer in self.layers[:-1])
         return early + self.layers[-1].flops(num_tokens, last)
 
     def kv_bytes(self, num_tokens: int) -> int:
-        """Bytes that K and V of this many tokens take with nothing left out, predicted."""
+        """Bytes of K and V for this many tokens without compression, predicted."""
         per_token = sum(2 * layer.num_kv_heads * layer.head_dim for layer in self.layers)
         return num_tokens * per_token * self.dtype.itemsize
 
@@ -345,10 +345,10 @@ class Decoder:
 
 
 def take_rows(hidden: Tensor, rows: slice | Tensor) -> Tensor:
-    """Some rows of (1, T, hidden), (1, len(rows), hidden), that look like no part of anything.
+    """Take rows of (1, T, hidden) as a batch of their own, (1, len(rows), hidden).
 
-    Torch multiplies what has the strides of a larger batch by another routine, which rounds
-    otherwise; and rows have to come out the same whatever is beside them.
+    Slicing the batch would keep the strides of the larger batch, for which torch takes another
+    matrix product, which rounds differently. Results must not depend on a row's neighbours.
     """
     return hidden[0, rows].unsqueeze(0)
 
@@ -391,12 +391,12 @@ def open_decoder(model: nn.Module) -> Decoder:
 
 
 def _norm(module: Any) -> RMSNorm:
-    """A norm whose weights multiply the rows as they are, as every supported family has it."""
+    """The norm of a module whose weight is the gain itself, as in every supported family."""
     return RMSNorm(module.weight, module.variance_epsilon)
 
 
 def _sliding_window(config: Any, index: int) -> int | None:
-    """The window of a layer: given per layer type, or one for all layers, or none."""
+    """The sliding window of a layer: set per layer type, for all layers, or not at all."""
     layer_types = getattr(config, "layer_types", None)
     if layer_types is not None and layer_types[index] != "sliding_attention":
         return None

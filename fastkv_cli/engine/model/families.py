@@ -1,7 +1,7 @@
-"""The model families that can be run: one entry each, by the `model_type` of their config.json.
+"""The supported model families: one entry each, by the `model_type` of their config.json.
 
 Torch is not imported here, so that a command can refuse a model before it loads anything.
-`decoder.py` reads the entries when it opens a model.
+`decoder.py` uses the entries when it opens a model.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What a family is called, and where it departs from Llama.
+    """A family's names, and where it departs from Llama.
 
     Attributes:
-        label: as people call it.
-        gguf: what llama.cpp calls its architecture; empty where it has no name of its own.
-        fused_projections: one matrix gives Q, K and V, and one gate and up (Phi-3).
+        label: its common name.
+        gguf: llama.cpp's name of the architecture; empty where it has none of its own.
+        fused_projections: one matrix computes Q, K and V, and one gate and up (Phi-3).
         normalized_heads: an RMSNorm on every head of Q and K before RoPE (Qwen3).
-        scaled_queries: queries grow with the logarithm of their position (Ministral 3).
+        scaled_queries: queries are scaled by the logarithm of their position (Ministral 3).
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""GGUF files to safetensors: read by transformers, written so that loading takes no time.
+"""Converting GGUF files to safetensors, which load at once; transformers reads the GGUF file.
 
 The dequantized values are rounded to bfloat16: quantization cost them more bits than that, it is
 how the published implementation ran this model, and it halves disk and memory.
@@ -43,10 +43,10 @@ _END_OF_COPY = "config.json"
 
 
 def convert(gguf: Path, target: Path, on_progress: ProgressCallback | None = None) -> None:
-    """Convert a GGUF file into a model folder, which appears whole or not at all.
+    """Convert a GGUF file into a model folder, which appears complete or not at all.
 
-    One process converts; others that want the same folder wait for it. What a killed process left
-    behind is removed. A folder that is there already is left as it is.
+    One process converts; others that need the same folder wait for it. Files of killed processes
+    are removed. An existing model folder is left as it is.
 
     Raises:
         ModelError: when the file is damaged, transformers cannot read it, or the folder cannot be
@@ -56,7 +56,7 @@ def convert(gguf: Path, target: Path, on_progress: ProgressCallback | None = Non
     report = on_progress or silent
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target, report):
+        with _exclusive(target, report):
             if (target / _END_OF_COPY).is_file():
                 return
             _remove_leftovers(target)
@@ -95,7 +95,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _only_one(target: Path, report: ProgressCallback) -> Iterator[None]:
+def _exclusive(target: Path, report: ProgressCallback) -> Iterator[None]:
+    """Let one process at a time convert into a folder."""
     lock = FileLock(target.parent / f".{target.name}.lock")
     try:
         lock.acquire(timeout=0)
@@ -113,7 +114,7 @@ def _prefix(target: Path) -> str:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove the parts of runs that were killed; the lock says that none of them is alive."""
+    """Remove the partial folders of killed runs; holding the lock means that none is alive."""
     for leftover in target.parent.glob(f"{_prefix(target)}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if target.is_dir():
@@ -125,7 +126,7 @@ def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
     check_header(header, gguf.name)
     check_room(header.num_weights * _STORED_DTYPE.itemsize, torch.device("cpu"), gguf.name)
     model, tokenizer = _read(gguf, folder, report)
-    weights = _own_weights(model)
+    weights = _unique_weights(model)
     needed = sum(weight.nbytes for weight in weights.values())
     free = shutil.disk_usage(folder).free
     if free < needed * 1.01 + 64e6:
@@ -143,23 +144,23 @@ def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
 
 
 def _read(gguf: Path, folder: Path, report: ProgressCallback) -> tuple[Any, Any]:
-    """The model, rounded, and the tokenizer, as transformers reads them from the GGUF file."""
+    """Let transformers read the model, rounded to bfloat16, and the tokenizer of a GGUF file."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
-    place = _alone(gguf, folder)
-    # The reader draws a bar of tqdm's own, which asks nobody: it gets a stderr of its own.
+    source_folder = _isolated(gguf, folder)
+    # The reader's tqdm bar ignores every setting of verbosity, so stderr is redirected.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         try:
             report(Progress(f"converting {gguf.name}: reading the tokenizer"))
             with explained_panics(gguf.name):
-                tokenizer = AutoTokenizer.from_pretrained(place, **source)
+                tokenizer = AutoTokenizer.from_pretrained(source_folder, **source)
             report(Progress(f"converting {gguf.name}: unpacking the weights"))
             model, info = AutoModelForCausalLM.from_pretrained(
-                place,
+                source_folder,
                 dtype=_STORED_DTYPE,
                 output_loading_info=True,
-                **_unpacked(),
+                **_dequantized(),
                 **source,
             )
             _check_complete(info["missing_keys"], gguf)
@@ -174,8 +175,8 @@ def _read(gguf: Path, folder: Path, report: ProgressCallback) -> tuple[Any, Any]
                 f"transformers cannot read {gguf.name} ({reason[:200]})",
                 "take the safetensors of the same model, by its Hugging Face id",
             ) from error
-    if place != gguf.parent:
-        shutil.rmtree(place)
+    if source_folder != gguf.parent:
+        shutil.rmtree(source_folder)
     return model, tokenizer
 
 
@@ -187,22 +188,22 @@ def _check_complete(missing: Iterable[str], gguf: Path) -> None:
         )
 
 
-def _alone(gguf: Path, folder: Path) -> Path:
-    """A folder with nothing but a link to the file, where links can be made.
+def _isolated(gguf: Path, folder: Path) -> Path:
+    """Make a folder that contains only a link to the file; its own folder if links cannot be made.
 
     transformers looks for other files beside it, and a folder of downloads may hold anything.
     """
-    place = folder / "source"
+    source_folder = folder / "source"
     try:
-        place.mkdir()
-        (place / gguf.name).symlink_to(gguf.resolve())
-    except OSError:  # Windows, without the right to make links
+        source_folder.mkdir()
+        (source_folder / gguf.name).symlink_to(gguf.resolve())
+    except OSError:  # Windows, without permission to make links
         return gguf.parent
-    return place
+    return source_folder
 
 
-def _unpacked() -> dict[str, Any]:
-    """Ask the versions that can compute on packed blocks for plain weights instead."""
+def _dequantized() -> dict[str, Any]:
+    """Settings for plain weights in versions of transformers that can compute on packed blocks."""
     import transformers
 
     packed = getattr(transformers, "GgufConfig", None)
@@ -210,7 +211,7 @@ def _unpacked() -> dict[str, Any]:
 
 
 def _clean_config(model: Any) -> None:
-    """Leave in the config what describes the model, not the file that it came from."""
+    """Remove what describes the GGUF file rather than the model from the config."""
     config = model.config
     for name in ("quantization_config", "_model_name_or_path", "unk_token_id"):
         if hasattr(config, name):
@@ -218,14 +219,14 @@ def _clean_config(model: Any) -> None:
     config.architectures = [type(model).__name__]
     config.dtype = _STORED_DTYPE
     generation = model.generation_config
-    generation._from_model_config = False  # what is written counts, and is not made up again
+    generation._from_model_config = False  # use the file as written, do not derive it from config
     generation.bos_token_id = config.bos_token_id
     generation.eos_token_id = config.eos_token_id
     generation.pad_token_id = config.pad_token_id
 
 
-def _own_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights by name, each once: a tied LM head is made again from the embeddings."""
+def _unique_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights by name, each once: loading restores a tied LM head from the embeddings."""
     seen: set[int] = set()
     weights: dict[str, torch.Tensor] = {}
     for name, weight in model.state_dict().items():
@@ -241,9 +242,9 @@ def _write_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
 
     try:
         save_torch_state_dict(weights, folder, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
-    except SafetensorError as error:  # its name for a disk that is full, among others
+    except SafetensorError as error:  # raised when the disk is full, among other reasons
         raise OSError(str(error)) from error
-    # safetensors creates its files for their owner alone; a shared cache is for everyone.
+    # safetensors creates files that only their owner can read; a shared cache is for everyone.
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)
 
@@ -254,5 +255,5 @@ def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
     settings = json.loads(path.read_text(encoding="utf-8"))
     for name in [name for name in settings if name in _FILE_SETTINGS or name.endswith("_id")]:
         del settings[name]
-    settings["clean_up_tokenization_spaces"] = False  # decoding gives back what was encoded
+    settings["clean_up_tokenization_spaces"] = False  # so that decoding returns the encoded text
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + os.linesep, "utf-8")

@@ -1,8 +1,8 @@
-"""What transformers leaves out, or gets wrong, when it reads a GGUF file.
+"""Metadata of a GGUF file that transformers omits or gets wrong.
 
 A GGUF file states the scaling of its rotary embeddings in metadata and tensors that transformers
-does not read; without them a model that was made for 128k tokens goes astray after 8k. The
-special tokens and the splitting of digits are not right in all of its versions either.
+does not read; without them a model made for 128k tokens derails after 8k. The special tokens and
+the splitting of digits are not correct in all versions of transformers either.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from ...errors import ModelError
 
-# Llama 3.1 to 3.3: the factor differs, the other settings are the same in all of them. The file
-# holds only what follows from them, one number for each frequency.
+# Llama 3.1 to 3.3: only the factor differs, the other settings are the same. The file holds only
+# the numbers derived from them, one for each frequency.
 _LLAMA3_LOW, _LLAMA3_HIGH, _LLAMA3_ORIGINAL = 1.0, 4.0, 8192
 
 _SPECIAL_TOKENS = {
@@ -33,7 +33,7 @@ def complete(gguf: Path, config: Any, tokenizer: Any) -> None:
     """Set RoPE, special tokens and the splitting of digits as the file states them, in place.
 
     Raises:
-        ModelError: when the file asks for a scaling that is not known here.
+        ModelError: when the file asks for a RoPE scaling that is not supported.
     """
     from gguf import GGUFReader
 
@@ -66,7 +66,7 @@ def _set_phi3(config: Any, facts: dict[str, Any]) -> None:
 def _scaling(
     gguf: Path, facts: dict[str, Any], factors: dict[str, np.ndarray], config: Any
 ) -> dict[str, Any]:
-    """The RoPE parameters that the file asks for beyond the base frequency."""
+    """The RoPE parameters of the file beyond the base frequency."""
     kind = facts.get("rope.scaling.type", "none")
     original = facts.get("rope.scaling.original_context_length")
     if "rope_factors_long.weight" in factors:
@@ -94,12 +94,12 @@ def _scaling(
 
 
 def _llama3_scaling(gguf: Path, divisors: np.ndarray, config: Any) -> dict[str, Any]:
-    """The settings of Llama 3.1 and later, provided that the file's numbers follow from them."""
+    """The settings of Llama 3.1 and later, provided that they yield the file's numbers."""
     head_dim, theta = 2 * len(divisors), config.rope_parameters["rope_theta"]
     factor = float(divisors.max())
     wavelengths = 2 * math.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
-    turns = _LLAMA3_ORIGINAL / wavelengths
-    smooth = np.clip((turns - _LLAMA3_LOW) / (_LLAMA3_HIGH - _LLAMA3_LOW), 0, 1)
+    num_periods = _LLAMA3_ORIGINAL / wavelengths
+    smooth = np.clip((num_periods - _LLAMA3_LOW) / (_LLAMA3_HIGH - _LLAMA3_LOW), 0, 1)
     expected = 1 / ((1 - smooth) / factor + smooth)
     if not np.allclose(divisors, expected, rtol=1e-3):
         raise _unknown(gguf, "by factors other than those of Llama 3")
@@ -120,9 +120,9 @@ def _unknown(gguf: Path, how: str) -> ModelError:
 
 
 def _split_digits(tokenizer: Any) -> None:
-    """Split numbers into digits before anything else, as the merges of SmolLM were learned.
+    """Split numbers into digits before anything else, as SmolLM's merges were learned.
 
-    Otherwise blank lines and indents before a number come out as other tokens than the model saw.
+    Otherwise blank lines and indents before a number give other tokens than in training.
     """
     from tokenizers import pre_tokenizers
 

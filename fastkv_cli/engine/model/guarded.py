@@ -1,8 +1,8 @@
-"""A tokenizer that came with a model: what breaks down in it becomes an error of the model.
+"""Guards a model's tokenizer: its failures, Rust panics included, become a `ModelError`.
 
-Tokenizers are written in Rust, which panics on some of what a tokenizer.json may say: a panic is a
-BaseException, and is written to the descriptor of stderr by Rust itself. A regular expression that
-backtracks for ever panics too, after 10,000,000 steps (Oniguruma's limit on a match).
+Tokenizers are written in Rust, which panics on some contents of a tokenizer.json: a panic is a
+BaseException, and Rust itself writes it to stderr's file descriptor. A regular expression that
+backtracks forever panics too, after 10,000,000 steps (Oniguruma's limit on a match).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from ...errors import FastKVError, ModelError
 _HINT = "fetch the model again, or try another one"
 _STDERR = 2
 _MAX_REASON = 200
-_MAX_GROWTH = 1024  # the supported families' replace a blank by one character
+_MAX_GROWTH = 1024  # the supported families only replace a space by one character
 _WORD = re.compile(r"\w")
-_lock = threading.RLock()  # there is one stderr
+_lock = threading.RLock()  # stderr's descriptor belongs to the whole process
 
 
 class GuardedTokenizer:
-    """A fast tokenizer of transformers, whose calls raise nothing but errors that are explained.
+    """A fast tokenizer of transformers whose failures are raised as a `ModelError`.
 
-    It has the attributes of the one it guards.
+    It has the attributes of the tokenizer it guards.
     """
 
     def __init__(self, tokenizer: Any, name: str, vocab_size: int) -> None:
         """Guard a tokenizer.
 
         Args:
-            tokenizer: what to guard.
-            name: of the model.
-            vocab_size: of the model; it has no embeddings for other ids.
+            tokenizer: the tokenizer.
+            name: the model's name.
+            vocab_size: the model's; it has no embeddings for larger ids.
         """
         self._tokenizer = tokenizer
         self._name = name
@@ -52,7 +52,7 @@ class GuardedTokenizer:
         """Encode a text.
 
         Raises:
-            ModelError: when that fails, gives nothing, or a token is none of the model's.
+            ModelError: when encoding fails, returns no tokens, or an id the model does not have.
         """
         with explained_panics(self._name):
             encoded = self._tokenizer(text, **settings)
@@ -72,21 +72,21 @@ class GuardedTokenizer:
         """Decode tokens.
 
         Raises:
-            ModelError: when that fails.
+            ModelError: when decoding fails.
         """
         with explained_panics(self._name):
             return self._tokenizer.decode(token_ids, **settings)
 
 
 def check_growth(tokenizer: Any, name: str) -> None:
-    """Raise a ModelError where a tokenizer could make a text thousands of times as long.
+    """Raise a ModelError if a tokenizer's normalizer can make a text over 1,024 times as long.
 
-    40 replacements of `a` by `aa` one after another ask for a TB of memory for a letter, and Rust
-    ends the process then.
+    40 replacements of `a` by `aa` in sequence need a TB of memory for one letter, and Rust ends the
+    process when it runs out.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
-        name: of the model.
+        name: the model's name.
     """
     normalizer = tokenizer.backend_tokenizer.normalizer
     growth = 1 if normalizer is None else _growth(json.loads(normalizer.__getstate__()))
@@ -95,7 +95,7 @@ def check_growth(tokenizer: Any, name: str) -> None:
 
 
 def _growth(part: dict[str, Any]) -> int:
-    """The most characters that a normalizer's replacements, all in turn, make of one."""
+    """The most characters that a normalizer's replacements, one after another, make of one."""
     growth = max(1, len(part.get("content", "") + part.get("prepend", "")))
     for inner in part.get("normalizers", ()):
         growth = min(growth * _growth(inner), 2**63)
@@ -104,31 +104,31 @@ def _growth(part: dict[str, Any]) -> int:
 
 @contextlib.contextmanager
 def explained_panics(name: str) -> Iterator[None]:
-    """Make a ModelError of what a tokenizer raises, panics of Rust among it; they print nothing.
+    """Turn a tokenizer's exceptions, Rust panics included, into a ModelError; panics print nothing.
 
-    What others write to stderr in the meantime is written behind it. `name` is the model's.
+    What other threads write to stderr meanwhile is written afterwards. `name` is the model's name.
     """
-    with _lock, _held_stderr():
+    with _lock, _captured_stderr():
         try:
             yield
         except (FastKVError, MemoryError):
             raise
         except Exception as error:
-            raise _broken(error, name) from error
+            raise _tokenizer_error(error, name) from error
         except BaseException as error:
             if type(error).__module__ != "pyo3_runtime":  # Ctrl-C
                 raise
-            _holder().truncate(0)
-            raise _broken(error, name) from error
+            _capture_file().truncate(0)
+            raise _tokenizer_error(error, name) from error
 
 
 @contextlib.contextmanager
-def _held_stderr() -> Iterator[None]:
-    """Point stderr's descriptor at a file; its contents are written to stderr in the end."""
-    file = _holder()
+def _captured_stderr() -> Iterator[None]:
+    """Redirect stderr's descriptor to a file, whose contents are written to stderr at the end."""
+    file = _capture_file()
     try:
         stderr = os.dup(_STDERR)
-    except OSError:  # it is closed
+    except OSError:  # stderr is closed
         yield
         return
     os.dup2(file.fileno(), _STDERR)
@@ -147,11 +147,11 @@ def _held_stderr() -> Iterator[None]:
 
 
 @cache
-def _holder() -> IO[bytes]:
-    """The file, one for all calls: making it takes 0.1 ms, and a call is made for each token."""
+def _capture_file() -> IO[bytes]:
+    """The file for stderr, one for all calls: making it takes 0.1 ms, and every token calls it."""
     return tempfile.TemporaryFile(buffering=0)
 
 
-def _broken(error: BaseException, name: str) -> ModelError:
+def _tokenizer_error(error: BaseException, name: str) -> ModelError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:_MAX_REASON]
     return ModelError(f"the tokenizer of {name} breaks down ({reason})", _HINT)

@@ -1,4 +1,4 @@
-"""Which device, number format and attention kernels to use, and what this machine has of them."""
+"""Choosing the device, number format and attention kernel, and describing the hardware."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WITHOUT_FLASH = (
     "use --attention sdpa, or install the extra on a machine with CUDA: "
     "pip install 'fastkv-cli[flash]'"
 )
-# What matrix products and attention on a CPU are quick with.
+# Instruction sets that speed up matrix products and attention on a CPU.
 _INSTRUCTION_SETS = (
     *("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx10_1", "avx10_2"),
     *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
@@ -39,7 +39,7 @@ _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 
 def choose_device(name: str) -> torch.device:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+    """Choose the device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
         UsageError: when the name is none of these, or the machine has no such device.
@@ -48,22 +48,22 @@ def choose_device(name: str) -> torch.device:
     has_mps = torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda", 0) if num_gpus else torch.device("mps" if has_mps else "cpu")
-    there = ["cpu", *(f"cuda:{n}" for n in range(num_gpus)), *(["mps"] if has_mps else [])]
+    available = ["cpu", *(f"cuda:{n}" for n in range(num_gpus)), *(["mps"] if has_mps else [])]
     match = _DEVICE.fullmatch(name)
     if match is None:
         raise UsageError(
-            f"unknown device {name!r}", f"give auto, or one that is there: {', '.join(there)}"
+            f"unknown device {name!r}", f"give auto, or one that is there: {', '.join(available)}"
         )
     found = f"cuda:{int(match[1] or 0)}" if name.startswith("cuda") else name
-    if found not in there:
-        raise UsageError(f"there is no device {name}", f"this machine has {', '.join(there)}")
+    if found not in available:
+        raise UsageError(f"there is no device {name}", f"this machine has {', '.join(available)}")
     return torch.device(found)
 
 
 def choose_dtype(dtype: DType, device: torch.device) -> torch.dtype:
-    """The number format: AUTO is bfloat16 where the device multiplies it natively.
+    """Choose the number format: AUTO is bfloat16 where the device multiplies it natively.
 
-    Elsewhere a CPU gets float32 and a GPU float16.
+    Otherwise a CPU gets float32 and a GPU float16.
     """
     if dtype is not DType.AUTO:
         return _DTYPES[dtype]
@@ -75,13 +75,13 @@ def choose_dtype(dtype: DType, device: torch.device) -> torch.dtype:
 
 
 def choose_kernel(wanted: Attention, device: torch.device, dtype: torch.dtype) -> Kernel:
-    """The attention kernel to prefill with, for what the user asked for.
+    """Choose the attention kernel for prefill.
 
     AUTO is flash where it is installed, on CUDA, in 16 bits; blocked on a CPU in 16 bits; else
-    torch's own.
+    torch's SDPA.
 
     Raises:
-        UsageError: when flash is asked for by name and cannot be used.
+        UsageError: when flash is requested by name and cannot be used.
     """
     problem = _flash_problem(device, dtype)
     if wanted is Attention.FLASH and problem is not None:
@@ -93,7 +93,7 @@ def choose_kernel(wanted: Attention, device: torch.device, dtype: torch.dtype) -
 
 
 def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why flash attention cannot be used here, if it cannot."""
+    """The reason why flash attention cannot be used here; None if it can."""
     if device.type != "cuda":
         return f"needs a CUDA device, and the device is {device}"
     if dtype is torch.float32:
@@ -106,10 +106,10 @@ def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def describe_hardware(device: torch.device) -> dict[str, Any]:
-    """What the machine is, for figures that depend on it; None where it does not tell.
+    """Describe the machine, for figures that depend on it; unknown values are None.
 
     Args:
-        device: where the model runs; its GPU, where it is one, is named.
+        device: the device that the model runs on; named if it is a GPU.
     """
     capabilities = _cpu_capabilities()
     return {
@@ -124,7 +124,7 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
 
 
 def _cpu_name() -> str | None:
-    """As the system names it: platform.processor() says hardly anything on Linux and macOS."""
+    """The system's name of the CPU: platform.processor() is of little use on Linux and macOS."""
     try:
         if _CPUINFO.exists():
             found = _MODEL_NAME.search(_CPUINFO.read_text())

@@ -1,4 +1,4 @@
-"""Files on disk to a model that is ready to run."""
+"""Loading a model from files on disk."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in memory.
+    """A loaded model with its tokenizer.
 
-    `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode; its weights need no
-    gradient. `kernel` computes attention. `max_context` is the window in tokens.
-    `load_s` is the time that tokenizer and weights took, without imports, downloads and
-    conversion. `folder` holds the files.
+    `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode, without gradients.
+    `kernel` computes attention. `max_context` is the window in tokens. `load_s` is the time for
+    tokenizer and weights in seconds, without imports, downloads and conversion. `folder` holds the
+    files.
     """
 
     model: Any
@@ -58,12 +58,12 @@ class LoadedModel:
         return str(self.dtype).removeprefix("torch.")
 
     def stamp_files(self) -> list[tuple[str, int, int]]:
-        """The files' names, sizes in bytes and times of change in ns: others once they change.
+        """The files' names, sizes in bytes and modification times in ns, to detect changed files.
 
         Raises:
-            OSError: when they are no longer there.
+            OSError: when the folder no longer exists.
         """
-        # a link to nothing is no file
+        # `exists` excludes broken links
         paths = [path for path in sorted(self.folder.iterdir()) if path.exists()]
         found = [(path.name, path.stat()) for path in paths]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
@@ -79,43 +79,44 @@ def load_model(
     on_progress: ProgressCallback | None = None,
     with_weights: bool = True,
 ) -> LoadedModel:
-    """Load a model by its name, fetching and converting it first where that is needed.
+    """Load a model by name; download and convert it first where necessary.
 
     Args:
-        name: what `models.resolve_model` takes.
+        name: a name that `models.resolve_model` accepts.
         dtype: AUTO is bfloat16 where the hardware multiplies it, else float32 or float16.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        attention: AUTO is flash on CUDA where flash-attn is installed, else sdpa.
-        offline: with True, no socket is opened.
-        on_progress: told what is going on.
-        with_weights: without them the model is its own outline, of tensors that hold nothing.
+        attention: AUTO is flash on CUDA where flash-attn is installed, else blocked on a CPU in 16
+            bits, else sdpa.
+        offline: if True, no socket is opened.
+        on_progress: called during downloads, conversion and loading.
+        with_weights: if False, the model's tensors have shapes but no values.
 
     Raises:
-        UsageError: for a device or kernels that are not there.
-        ModelError: for a model that cannot be found, fetched, converted or read.
+        UsageError: when the device or attention kernel is not available.
+        ModelError: when the model cannot be found, downloaded, converted or loaded.
         OutOfMemoryError: when the weights do not fit.
     """
-    place = choose_device(device)
-    number_format = choose_dtype(dtype, place)
-    kernel = choose_kernel(attention, place, number_format)
+    target = choose_device(device)
+    number_format = choose_dtype(dtype, target)
+    kernel = choose_kernel(attention, target, number_format)
     files = resolve_model(name, offline=offline, on_progress=on_progress)
     folder = prepare_files(files, on_progress)
     if on_progress is not None:
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            loaded = _load(folder, name, place, number_format, with_weights)
+            loaded = _load(folder, name, target, number_format, with_weights)
     except FastKVError:
         raise
     except Exception as error:
-        raise _explain(error, name, place) from error
+        raise _explain(error, name, target) from error
     model, tokenizer, eos_ids, load_s = loaded
     return LoadedModel(
         model=model,
         tokenizer=GuardedTokenizer(tokenizer, name, model.config.vocab_size),
         name=name,
         revision=files.revision,
-        device=place,
+        device=target,
         dtype=number_format,
         kernel=kernel,
         max_context=int(model.config.max_position_embeddings),
@@ -126,7 +127,7 @@ def load_model(
 
 
 def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None) -> Path:
-    """The folder to load a model from; a GGUF file that was not converted yet is, now.
+    """The folder to load a model from; converts a GGUF file that was not converted yet.
 
     Raises:
         ModelError: when the conversion fails.
@@ -149,7 +150,7 @@ def _load(
     plain = is_plain(config, _read_json(folder / "tokenizer_config.json", name), device, dtype)
     settings = SimpleNamespace(**config) if plain else _read_settings(folder)
     check_shapes(settings, stored, name)
-    if with_weights and not plain:  # those of a plain model are mapped
+    if with_weights and not plain:  # a plain model's weights are mapped and need no free memory
         check_room(count_bytes(stored, dtype), device, name)
     load = _load_plain if plain else _load_any
     if not with_weights:
@@ -160,7 +161,7 @@ def _load(
             f"the weights of {name} are incomplete: {missing[0]} is missing",
             "fetch the model again",
         )
-    if not tokenizer.is_fast:  # it does not know where in a text its tokens stand
+    if not tokenizer.is_fast:  # only fast tokenizers return the tokens' offsets in the text
         raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
     check_growth(tokenizer, name)
     model = model.to(device).eval().requires_grad_(False)
@@ -186,7 +187,7 @@ def _load_any(
 ) -> _Loaded:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoTokenizer
 
-    # Looking the class up imports its module, which is no part of the loading time.
+    # Looking up the class imports its module, which does not count as loading time.
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     started = time.perf_counter()
     with explained_panics(name):
@@ -213,7 +214,7 @@ def _load_any(
 def _load_plain(
     folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
 ) -> _Loaded:
-    """As `_load_any`, of a model that `is_plain`, without importing what it does not need."""
+    """As `_load_any`, for a model that `is_plain`; skips the imports that it does not need."""
     from transformers import PreTrainedTokenizerFast
 
     started = time.perf_counter()
@@ -227,13 +228,13 @@ def _load_plain(
 
 
 def _check_rope(model: Any, name: str) -> None:
-    """Raise a ModelError unless the rotary embeddings are numbers, and as many as a head has.
+    """Raise a ModelError unless the rotary embeddings are finite and fit the heads.
 
-    Whatever else config.json says of them in words or odd numbers raises here, and not in a run.
+    Other invalid RoPE settings of config.json raise here, too, instead of during a run.
     """
     decoder = open_decoder(model)
     last = decoder.max_context - 1
-    decoder.name_rope(last)
+    decoder.rope_variant(last)
     ends = torch.tensor([0, last], device=decoder.device)
     ropes = decoder.ropes(ends, decoder.max_context)
     if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in decoder.layers):
@@ -244,12 +245,12 @@ def _check_rope(model: Any, name: str) -> None:
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
+    """Read the JSON object in a file; empty where there is no file."""
     return read_object(path, name) if path.exists() else {}
 
 
 def _eos_ids(stated: Sequence[int], model: Any, tokenizer: Any, name: str) -> frozenset[int]:
-    """The tokens that end an answer: what the config files say, and the end of a chat turn."""
+    """The tokens that end an answer: those of the config files, and the end of a chat turn."""
     found = {
         *stated,
         *check_token_ids(getattr(model.config, "eos_token_id", None), "config.json", name),

@@ -1,7 +1,7 @@
-"""The layers' weights, mapped from their files, so that memory they no longer need can go back.
+"""Layer weights mapped from their files, so that their memory can be released after use.
 
-Prefill needs a layer's own weights once, and decoding from packed copies not at all. What is mapped
-from a file costs nothing to let go: the next prefill finds the pages in the system's cache.
+Prefill needs a layer's own weights once, and decoding from packed copies not at all. Mapped weights
+cost nothing to release: the next prefill finds the pages in the system's page cache.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAYER = re.compile(r"\blayers\.(\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where in a mapped file some of a layer's weights lie, in bytes."""
+    """The span of a layer's weights in a mapped file, in bytes."""
 
     file: mmap.mmap
     start: int
@@ -37,16 +37,16 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class MappedLayers:
-    """The weights of a model's layers, where their files hold them as the model wants them."""
+    """The spans of each layer's weights, as far as files hold them in the model's format."""
 
     spans: dict[int, list[_Span]]
 
     @classmethod
     def of(cls, model: Any, folder: Path) -> MappedLayers:
-        """Point the layers of a model, on a CPU, at the safetensors files that it comes from.
+        """Map the layers of a model on a CPU to the safetensors files it was loaded from.
 
-        Weights that a file holds in another format than the model stay where they are. Changes
-        made to the others in place are lost when their memory is let go.
+        Weights that a file holds in another format than the model are left as they are. In-place
+        changes to the others are lost when their memory is released.
         """
         spans: dict[int, list[_Span]] = {}
         if not hasattr(mmap, "MADV_DONTNEED"):  # Windows
@@ -74,13 +74,13 @@ class MappedLayers:
         return cls({index: _joined(found) for index, found in spans.items()})
 
     def release(self, layer: DecoderLayer) -> None:
-        """Let a layer's weights go until they are next looked at."""
+        """Release the memory of a layer's weights until their next use."""
         for span in self.spans.get(layer.index, ()):
             span.release()
 
 
 def _joined(spans: list[_Span]) -> list[_Span]:
-    """Neighbours as one: a file has a layer's weights side by side."""
+    """Merge adjacent spans: a file holds a layer's weights side by side."""
     joined: list[_Span] = []
     for span in sorted(spans, key=lambda span: (id(span.file), span.start)):
         last = joined[-1] if joined else None

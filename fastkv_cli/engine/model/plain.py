@@ -1,8 +1,8 @@
-"""Llama in torch alone, over mapped weights: what starts a process in half the time.
+"""Llama in torch alone, over mapped weights: halves the start-up time of a process.
 
 Importing any model class of transformers imports most of torch's compiler with it: 1.3 s and
-100 MiB, which nothing here uses. A plain Llama needs none of that. Its modules have the names that
-transformers gives them, so that `families.py` sees no difference; tests hold the two equal.
+100 MiB, which nothing here uses. A plain Llama needs none of that. Its modules have the same names
+as in transformers, so that `decoder.py` treats both alike; tests check that results are equal.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What tokenizer_config.json calls a tokenizer that is all in its tokenizer.json.
+# Classes in tokenizer_config.json whose tokenizer is defined by tokenizer.json alone.
 _PLAIN_TOKENIZERS = {"TokenizersBackend", "PreTrainedTokenizerFast"}
-# What is read of config.json: transformers knows the values of what is left out, we do not.
+# Required fields of config.json: transformers has defaults for missing ones, this module has none.
 _USED = {
     "hidden_size",
     "intermediate_size",
@@ -34,13 +34,13 @@ _USED = {
 def is_plain(
     config: dict[str, Any], tokenizer: dict[str, Any], device: torch.device, dtype: torch.dtype
 ) -> bool:
-    """Whether a model is a Llama without options, stored on disk as it is wanted on the CPU.
+    """Whether a model is a Llama without options, stored in bfloat16 and run so on the CPU.
 
     Args:
         config: its config.json.
         tokenizer: its tokenizer_config.json.
-        device: where it is wanted.
-        dtype: in which format.
+        device: the device to run on.
+        dtype: the number format to run in.
     """
     rope = config.get("rope_parameters") or {}
     has_options = any(
@@ -60,10 +60,13 @@ def is_plain(
 
 
 class PlainLlama(nn.Module):
-    """The weights of a Llama, where transformers has them; `families.py` does the computing."""
+    """The weights of a Llama under transformers' module names; `decoder.py` computes with them."""
 
     def __init__(self, config: Any) -> None:
-        """Modules without memory: `load` brings the weights; `config` has config.json's names."""
+        """Make modules without memory for the weights, which `load` maps.
+
+        `config` has the field names of config.json.
+        """
         super().__init__()
         self.config = config
         self.model = _Body(config)
@@ -77,7 +80,7 @@ class PlainLlama(nn.Module):
             The names of weights that no file holds.
 
         Raises:
-            ValueError: when a weight has another shape than config.json says.
+            ValueError: when a weight's shape differs from config.json.
         """
         from safetensors.torch import load_file
 
@@ -95,14 +98,14 @@ class PlainLlama(nn.Module):
         return sorted(missing)
 
     def _tie(self) -> bool:
-        """Let the head be the embeddings, where it is."""
+        """Share the embeddings with the LM head if the config ties them; return whether it does."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
         return bool(self.config.tie_word_embeddings)
 
 
 def _weight(*shape: int) -> nn.Parameter:
-    """A weight without memory. Torch's own modules would fill it, by way of torch's compiler."""
+    """A weight without memory; torch's own modules would initialize it, importing its compiler."""
     return nn.Parameter(torch.empty(shape, device="meta"))
 
 
@@ -190,7 +193,7 @@ class _Rotary(nn.Module):
         self.theta = config.rope_parameters["rope_theta"]
 
     def forward(self, like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions (1, T) → cos and sin (1, T, D) in the format of `like`."""
+        """Positions (1, T) → cos and sin (1, T, D) in the dtype of `like`."""
         powers = torch.arange(0, self.head_dim, 2).float() / self.head_dim
         frequencies = 1.0 / self.theta**powers
         angles = positions.float().unsqueeze(-1) * frequencies

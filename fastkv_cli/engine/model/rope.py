@@ -1,4 +1,4 @@
-"""Rotary position embeddings (RoFormer, arXiv 2104.09864), of positions that may have gaps."""
+"""Rotary position embeddings (RoFormer, arXiv 2104.09864) for positions that may have gaps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Rope:
-    """Rotary embeddings of some positions: cos and sin (1, 1, T, R), R ≤ D the rotated part.
+    """Rotary embeddings of T positions: cos and sin (1, 1, T, R) for the first R ≤ D dimensions.
 
     The first half of sin is negated, as the rotation needs it.
 
-    `query_scale` (1, 1, T, 1) multiplies the queries in families that ask for it.
+    `query_scale` (1, 1, T, 1) multiplies the queries in families that scale them.
     """
 
     cos: Tensor
@@ -23,7 +23,7 @@ class Rope:
     query_scale: Tensor | None = None
 
     def fits(self, head_dim: int) -> bool:
-        """Whether heads of D dimensions can be rotated by these, which are numbers."""
+        """Whether the embeddings are finite and can rotate heads of D dimensions."""
         scale = () if self.query_scale is None else (self.query_scale,)
         is_finite = all(each.isfinite().all() for each in (self.cos, self.sin, *scale))
         return 0 < self.cos.shape[-1] <= head_dim and is_finite
@@ -37,15 +37,15 @@ class Rope:
         """Rotate (1, H, T, D); dimensions beyond R pass through."""
         rotary_dim = self.cos.shape[-1]
         if rotary_dim < heads.shape[-1]:
-            turned = self.rotate(heads[..., :rotary_dim])
-            return torch.cat((turned, heads[..., rotary_dim:]), dim=-1)
-        # the halves of a head change places, the new first one turned round: so sin has its sign
+            rotated = self.rotate(heads[..., :rotary_dim])
+            return torch.cat((rotated, heads[..., rotary_dim:]), dim=-1)
+        # the halves of a head are swapped; the new first half is negated by the sign in sin
         return torch.addcmul(heads * self.cos, heads.roll(rotary_dim // 2, dims=-1), self.sin)
 
 
 @dataclass(frozen=True, slots=True)
 class RopeTable:
-    """The rotary embeddings of some positions, for each kind of layer that the model has."""
+    """Rotary embeddings of T positions, for each kind of layer in the model."""
 
     by_kind: Mapping[str, Rope]
 
@@ -53,5 +53,5 @@ class RopeTable:
         return self.by_kind[kind]
 
     def at(self, rows: Tensor | slice) -> RopeTable:
-        """Those of some rows."""
+        """The embeddings of some rows, for each kind."""
         return RopeTable({kind: rope.at(rows) for kind, rope in self.by_kind.items()})

@@ -1,7 +1,7 @@
-"""What the headers of safetensors files say, held against config.json before anything is built.
+"""Checks config.json against the headers of safetensors files before any module is built.
 
-A config.json of 10⁹ layers or a hidden size of 2⁴⁰ costs its author nothing. The headers cannot lie
-in that way: safetensors refuses those that hold more than their file does.
+A config.json with 10⁹ layers or a hidden size of 2⁴⁰ costs its author nothing. Headers cannot lie
+like that: safetensors refuses those that describe more than their file holds.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _AGAIN = "fetch the model again"
 
 
 class StoredTensor(NamedTuple):
-    """A tensor in a file: `BF16` and the like, and its shape."""
+    """A tensor in a file: its safetensors dtype, such as `BF16`, and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
-    """The tensors of a model's files by name; none of their values is read.
+    """Read the tensors' names, dtypes and shapes from a model's files, but no values.
 
     Raises:
-        ModelError: when a file is cut off, or its header is not one.
+        ModelError: when a file is truncated, or its header is invalid.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -41,7 +41,7 @@ def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
     for path in weight_files(folder, name):
         try:
             with safe_open(path, framework="np") as file:
-                for key in file.keys():  # noqa: SIM118 (it is no dictionary)
+                for key in file.keys():  # noqa: SIM118 (not a dictionary)
                     entry = file.get_slice(key)
                     stored[key] = StoredTensor(entry.get_dtype(), tuple(entry.get_shape()))
         except (OSError, SafetensorError) as error:
@@ -51,9 +51,9 @@ def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
 
 
 def check_num_layers(config: Mapping[str, Any], stored: Mapping[str, Any], name: str) -> None:
-    """Raise a ModelError unless there are as many tensors as config.json names layers.
+    """Raise a ModelError unless there are at least as many tensors as layers in config.json.
 
-    To be asked first: transformers makes a list of as many as there are layers.
+    To be called first: transformers makes a list with an item for each layer.
     """
     num_layers = config.get("num_hidden_layers")
     if num_layers is not None and num_layers > len(stored):
@@ -65,15 +65,15 @@ def check_num_layers(config: Mapping[str, Any], stored: Mapping[str, Any], name:
 
 
 def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> None:
-    """Raise a ModelError unless the matrices and norms are there in the shapes that are expected.
+    """Raise a ModelError unless all matrices and norms exist in the expected shapes.
 
     Args:
-        config: a transformers configuration, or an object of the same attributes.
-        stored: what the files hold.
-        name: the model's, for the message.
+        config: a transformers configuration, or an object with the same attributes.
+        stored: the tensors in the files.
+        name: the model's name, for the message.
     """
     is_packed = bool(getattr(config, "quantization_config", None))
-    # transformers finds the body's weights without their prefix as well
+    # transformers also accepts the body's weights without their prefix
     prefix = "" if "model.embed_tokens.weight" in stored else "model."
     for key, shape in _expected(config):
         wanted = key if key in stored else key.removeprefix(prefix)
@@ -99,9 +99,10 @@ def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> 
 def _unpacked(
     stored: Mapping[str, StoredTensor], key: str, shape: tuple[int, ...]
 ) -> StoredTensor | None:
-    """A matrix of this shape, provided that what is stored in its place can be one.
+    """A matrix of this shape, provided that the quantized tensor in its place can hold it.
 
-    How it is packed is for transformers to know: with 2 bits, 16 numbers are one of the file's.
+    transformers knows the packing; with 2 bits, one 32-bit value of the file packs 16 weights, so
+    a tensor is accepted from a sixteenth of the shape's size on.
     """
     names = ("weight", "qweight", "weight_packed")
     places = (stored.get(key.removesuffix("weight") + name) for name in names)
@@ -112,7 +113,7 @@ def _unpacked(
 
 
 def count_bytes(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> int:
-    """What the weights take in memory, in this number format."""
+    """Bytes of the weights in memory, in this number format."""
     return sum(math.prod(tensor.shape) for tensor in stored.values()) * dtype.itemsize
 
 

@@ -1,1 +1,1 @@
-"""Prefix states: what the early layers computed of a document, used for further questions."""
+"""Prefix states: the early layers' results for a document, reused for further questions."""

@@ -1,4 +1,4 @@
-"""Stage one that begins behind what is known of a document, or keeps what it computes of it."""
+"""Layer runner that reuses a document's prefix state, or records one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .state import DocumentState, Recorder, key_of, value_of
 
 @dataclass(slots=True)
 class DocumentRunner(LayerRunner):
-    """Computes of the document only what no state holds; the rest is as ever.
+    """Computes of the document only what its prefix state lacks; everything else is unchanged.
 
-    Up to the state's layer only the tokens behind the document are on their way, with the
-    document's K and V beside them; there its hidden states join them. Either way each token passes
-    through the same products of the same sizes (see `ActiveTokens.boundary`), so the answer is the
-    same.
+    In the layers of the state only the tokens after the document are active, and attend to the
+    document's K and V; at the next layer the document's hidden states join them. With or without a
+    state, each token passes through matrix products of the same sizes (see
+    `ActiveTokens.boundary`), so the answer is the same.
 
     Attributes:
         layer: the first layer that is not in the state, at most the TSP layer.
-        state: what is known of the document; None where it has to be read.
-        recorder: keeps what is computed of it.
-        stage_one_s: seconds in the layers before, once they are done.
+        state: the document's prefix state; None where it has to be computed.
+        recorder: records the state that is computed.
+        stage_one_s: seconds in the layers before `layer`, once they are done.
     """
 
     layer: int = 0
@@ -35,18 +35,21 @@ class DocumentRunner(LayerRunner):
     stage_one_s: float | None = None
     _started: float = field(default=0.0)
 
-    def enter(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
-        """Token ids (T,); only those that no state holds are embedded."""
+    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
+        """Embed token ids (T,), only those after the state's."""
         self._started = now(decoder.device)
         if self.state is None:
-            return LayerRunner.enter(self, decoder, token_ids, room)
+            return LayerRunner.embed(self, decoder, token_ids, room)
         positions = torch.arange(token_ids.shape[0], device=decoder.device)
-        own = decoder.embed(token_ids[self.boundary :])
+        hidden = decoder.embed(token_ids[self.boundary :])
         ropes = decoder.ropes(positions, len(positions) + room)
-        return ActiveTokens(own, positions, ropes, first=self.boundary, boundary=self.boundary)
+        return ActiveTokens(hidden, positions, ropes, first=self.boundary, boundary=self.boundary)
 
     def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
-        """As ever, with the document's K and V from its state, or put into it."""
+        """As `LayerRunner.project`.
+
+        In the layers of the state, the document's K and V are loaded from it, or recorded.
+        """
         inputs = LayerRunner.project(self, layer, tokens)
         key, value = (each[:, :, : self.boundary] for each in (inputs.key, inputs.value))
         if layer.index < self.layer and self.state is not None:
@@ -63,13 +66,17 @@ class DocumentRunner(LayerRunner):
         inputs: LayerInputs,
         selected_rows: Tensor | None,
     ) -> ActiveTokens:
-        """As ever; behind the last layer of the state, the document's hidden states are there."""
+        """As `LayerRunner.advance`.
+
+        After the last layer of the state, the document's hidden states are added from it, or
+        recorded.
+        """
         after = LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
         if layer.index != self.layer - 1:
             return after
         if self.state is not None:
-            known = self.state.hidden.to(after.hidden.device)
-            after = replace(after, hidden=torch.cat((known, after.hidden), dim=1), first=0)
+            stored = self.state.hidden.to(after.hidden.device)
+            after = replace(after, hidden=torch.cat((stored, after.hidden), dim=1), first=0)
         elif self.recorder is not None:
             self.recorder.add("hidden", after.hidden[0, : self.boundary])
             self.recorder.commit()

@@ -1,9 +1,10 @@
-"""What stage one of FastKV makes of a document: kept, it serves every further question.
+"""Prefix state of a document: the results of FastKV's first stage, for further questions.
 
-The layers before the TSP layer are causal, so what they make of the document does not depend on
-what stands behind it. Their K and V, and the hidden states that enter the TSP layer, are all that a
-further question needs: its own tokens go through those layers, the choice is made anew, and the few
-tokens that go on are finished. K and V of the TSP layer itself follow from the hidden states.
+The layers before the TSP layer are causal, so their results for the document do not depend on the
+tokens after it. Their K and V, and the hidden states that enter the TSP layer, are all that a
+further question needs: the question's own tokens pass through those layers, tokens are selected
+anew, and the few propagated ones pass through the rest. K and V of the TSP layer itself follow from
+the hidden states.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from ...store import TensorSpec
 from ..model.decoder import Decoder
 
 _NAMES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
-# In 8 bits, the numbers of a channel share a scale for so many tokens: the first token of a text is
-# a hundred times larger in a few channels, which would cost the others of them their precision.
+# In 8 bits, this many tokens share a scale in each channel. The first token of a text is a hundred
+# times larger in a few channels, and a scale for all tokens would cost those channels' other tokens
+# their precision.
 SCALED_TOKENS = 64
 _SCALE = ".scale"
 
 
 @dataclass(frozen=True, slots=True)
 class StateShape:
-    """How large a state is.
+    """The sizes that determine a state's tensors.
 
     Attributes:
-        num_tokens: n, of the document and the template before it.
-        layer: ℓ, the first layer that is not in it.
+        num_tokens: n, tokens of the document and of the template before it.
+        layer: ℓ, the first layer that is not in the state.
         num_kv_heads: H_kv.
         head_dim: D.
-        hidden_size: of the hidden states.
-        dtype: of the model's numbers.
-        int8: whether they are kept in 8 bits, with a scale for each channel of 64 tokens.
+        hidden_size: size of a hidden state.
+        dtype: the model's dtype.
+        int8: whether values are kept in 8 bits, with a scale for each channel of 64 tokens.
     """
 
     num_tokens: int
@@ -50,7 +52,7 @@ class StateShape:
 
     @classmethod
     def of(cls, decoder: Decoder, num_tokens: int, layer: int, *, int8: bool = False) -> StateShape:
-        """The shape of a model's state."""
+        """The shape of a state of this model."""
         first = decoder.layers[0]
         return cls(
             num_tokens,
@@ -63,7 +65,7 @@ class StateShape:
         )
 
     def tensors(self) -> dict[str, TensorSpec]:
-        """All tensors by name, in the order in which prefill comes by them."""
+        """All tensors by name, in the order in which prefill computes them."""
         kv = (self.num_kv_heads, self.num_tokens, self.head_dim)
         found: dict[str, TensorSpec] = {}
         for layer in range(self.layer):
@@ -72,7 +74,7 @@ class StateShape:
 
     @property
     def nbytes(self) -> int:
-        """Of n · (2 ℓ · H_kv · D + hidden) numbers; in 8 bits with a scale for each 64 of them."""
+        """Bytes of n · (2 ℓ · H_kv · D + hidden) values; in 8 bits with a scale for each 64."""
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
     def _spec(self, name: str, shape: tuple[int, ...]) -> dict[str, TensorSpec]:
@@ -96,55 +98,55 @@ def value_of(layer: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """A document after stage one.
+    """Prefix state of the document's tokens.
 
     Attributes:
-        shape: how large it is.
+        shape: its sizes.
         tensors: by name: `key.ℓ` and `value.ℓ` (H_kv, n, D), `hidden` (n, hidden); in 8 bits each
-            with its `.scale`. They may lie in a mapped file.
+            with its `.scale`. They may be mapped from a file.
     """
 
     shape: StateShape
     tensors: Mapping[str, Tensor]
 
     def fill(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Put a layer's K and V into tensors (1, H_kv, n, D)."""
-        for name, room in ((key_of(layer), key), (value_of(layer), value)):
-            room[0].copy_(self._read(name))
+        """Copy a layer's K and V into tensors (1, H_kv, n, D)."""
+        for name, target in ((key_of(layer), key), (value_of(layer), value)):
+            target[0].copy_(self._dequantized(name))
 
     @property
     def hidden(self) -> Tensor:
-        """(1, n, hidden), what enters the layer behind the last one kept."""
-        return self._read("hidden").unsqueeze(0)
+        """(1, n, hidden), the input of the first layer that is not in the state."""
+        return self._dequantized("hidden").unsqueeze(0)
 
-    def _read(self, name: str) -> Tensor:
-        kept = self.tensors[name]
+    def _dequantized(self, name: str) -> Tensor:
+        stored = self.tensors[name]
         if not self.shape.int8:
-            return kept
+            return stored
         scale = self.tensors[name + _SCALE].repeat_interleave(SCALED_TOKENS, dim=-2)
-        return kept.to(scale.dtype).mul_(scale[..., : kept.shape[-2], :])
+        return stored.to(scale.dtype).mul_(scale[..., : stored.shape[-2], :])
 
 
 class Recorder(AbstractContextManager["Recorder"], Protocol):
-    """Takes a state tensor by tensor; left without `commit`, it keeps nothing."""
+    """Records a state tensor by tensor; keeps nothing unless `commit` is called."""
 
     def add(self, name: str, tensor: Tensor) -> None:
-        """Take the next tensor, (…, n, channels)."""
+        """Add the next tensor, (…, n, channels)."""
 
     def commit(self) -> None:
-        """All tensors are there."""
+        """Keep the state; call it after the last tensor."""
 
     @property
     def is_kept(self) -> bool:
-        """Whether the state is where it will be found."""
+        """Whether the state was kept and can be found."""
 
 
 def pack_tensor(shape: StateShape, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """A tensor as it is kept, on the CPU and contiguous: itself, or its scales and 8-bit numbers.
+    """Pack a tensor for storage, on the CPU and contiguous: unchanged, or scales and 8-bit values.
 
     Args:
-        shape: of the state.
-        name: of the tensor.
+        shape: the state's.
+        name: the tensor's.
         tensor: (…, n, channels).
     """
     tensor = tensor.to("cpu").contiguous()
@@ -155,7 +157,7 @@ def pack_tensor(shape: StateShape, name: str, tensor: Tensor) -> Iterator[tuple[
     padded = torch.nn.functional.pad(tensor, (0, 0, 0, -num_tokens % SCALED_TOKENS))
     *heads, _, channels = padded.shape
     blocks = padded.view(*heads, -1, SCALED_TOKENS, channels).float()
-    # the scale is rounded first, so that what is kept refers to just the scale that is kept
+    # the scale is rounded before it is used, so that values are quantized by the stored scale
     scale = (blocks.abs().amax(dim=-2) / 127).clamp_min(torch.finfo(shape.dtype).tiny)
     scale = scale.to(shape.dtype)
     numbers = (blocks / scale.unsqueeze(-2).float()).round_().clamp_(-127, 127).to(torch.int8)

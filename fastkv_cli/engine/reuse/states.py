@@ -1,4 +1,4 @@
-"""Finding what is known of a document, and keeping what is computed: on disk, or in memory."""
+"""Finding and keeping prefix states of documents, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ from ..model.loader import LoadedModel
 from .document_runner import DocumentRunner
 from .state import DocumentState, Recorder, StateShape, pack_tensor
 
-# Without a store, so much is kept for as long as the program runs.
+# Without a store, states of up to this size in total are kept in memory while the program runs.
 _MEMORY_BYTES = 2**30
 _MIN_SHARED = 256  # tokens
 
 
 class States(Protocol):
-    """Where states are."""
+    """A place where states are kept."""
 
     @property
     def mode(self) -> StoreMode:
-        """How states are kept."""
+        """Off, exact or in 8 bits."""
 
     def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
-        """A state that is known."""
+        """Find a state; None if there is none."""
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
-        """Begin to keep one; None where it cannot be kept."""
+        """Start to record a state; None if it cannot be kept."""
 
 
 class DiskStates:
-    """States in files, mapped where they are found; the last one found stays open."""
+    """States in a store's files, mapped into memory; the last one found stays mapped."""
 
     def __init__(self, store: StateStore, mode: StoreMode) -> None:
-        """Keep in a store, exactly or in 8 bits."""
+        """Keep states in a store, exactly or in 8 bits."""
         self._store, self.mode = store, mode
         self._last: tuple[str, DocumentState] | None = None
 
     def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
-        """A state whose file is sound."""
+        """Find a state whose file is intact."""
         if self._last is not None and self._last[0] == spec.digest:
             return self._last[1]
-        self._last = None  # before the next one is mapped
+        self._last = None  # unmapped before the next one is mapped
         path = self._store.find(spec)
         if path is None:
             return None
@@ -66,13 +66,13 @@ class DiskStates:
 
         try:
             state = DocumentState(shape, load_file(path))
-        except (OSError, SafetensorError):  # somebody removed it just now
+        except (OSError, SafetensorError):  # removed by another process in the meantime
             return None
         self._last = spec.digest, state
         return state
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
-        """Begin to write a file."""
+        """Start to write a file."""
         writer = self._store.record(spec)
         return None if writer is None else _FileRecorder(writer, shape)
 
@@ -92,16 +92,16 @@ class _FileRecorder(ExitStack):
 
 
 class MemoryStates:
-    """States that the program holds, the least recently used going first."""
+    """States in memory; the least recently used are evicted first."""
 
     mode = StoreMode.OFF
 
     def __init__(self, limit_bytes: int = _MEMORY_BYTES) -> None:
-        """Hold so many bytes at most."""
+        """Keep at most this many bytes."""
         self._limit, self._held = limit_bytes, OrderedDict[str, DocumentState]()
 
     def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
-        """A state that is held."""
+        """Find a state in memory."""
         state = self._held.get(spec.digest)
         if state is None or state.shape != shape:
             return None
@@ -109,7 +109,7 @@ class MemoryStates:
         return state
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
-        """Begin to hold one, where the limit allows."""
+        """Start to record a state, unless it is larger than the limit."""
         if shape.nbytes > self._limit:
             return None
         return _MemoryRecorder(shape, lambda state: self._hold(spec.digest, state))
@@ -136,17 +136,17 @@ class _MemoryRecorder(ExitStack):
 
 @dataclass(slots=True)
 class Reuse:
-    """What a run knows of its documents, and how much that saved it.
+    """Reuse of documents' prefix states in a run, with its statistics.
 
     Attributes:
-        states: where states are.
-        layer: ℓ, the first layer that states leave to the question.
-        documents: their names, for people who look into the store.
-        budget_bytes: what states of a text may take: those of one that is longer than that are kept
-            from its start on, where each new one would else drive out one that is needed next.
-        warnings: what was told since `start` of states that are damaged, or cannot be kept.
-        stats: what was found and kept since `start`; None where nothing could be.
-        spare: takes the place of `states` once they fail to keep one.
+        states: where states are kept.
+        layer: ℓ, the first layer that is not in the states.
+        documents: the documents' names, shown when the store is listed.
+        budget_bytes: the most bytes of one text's states. Of a longer text only the first states
+            are kept, as each further one would evict one that is needed next.
+        warnings: warnings since `start`, of states that are damaged or cannot be kept.
+        stats: states found and kept since `start`; None if states applied to no prompt.
+        fallback: replaces `states` once they fail to keep one.
     """
 
     states: States
@@ -155,22 +155,23 @@ class Reuse:
     budget_bytes: int = sys.maxsize
     warnings: list[str] = field(default_factory=list)
     stats: StateStats | None = None
-    spare: MemoryStates | None = None
-    _left_bytes: int = field(init=False)
+    fallback: MemoryStates | None = None
+    _remaining_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Count anew, for another question."""
-        self.stats, self._left_bytes = None, self.budget_bytes
+        """Reset statistics, warnings and budget, for another question."""
+        self.stats, self._remaining_bytes = None, self.budget_bytes
         self.warnings.clear()
 
-    def serves(self, plan: Plan, num_shared: int, num_tokens: int) -> bool:
-        """Whether a state can stand for the shared tokens of a prompt.
+    def applies(self, plan: Plan, num_shared: int, num_tokens: int) -> bool:
+        """Whether a state can replace computing the early layers for a prompt's shared tokens.
 
-        All that is looked at before the state's layer has to be the prompt's own tokens, and the
-        text long enough to be worth a file.
+        The observation window must lie behind the shared tokens, so that only the prompt's own
+        queries are needed before the state's layer; the state must end at or before the TSP layer;
+        and the text must be long enough to be worth a file.
         """
         tsp = plan.tsp
         return (
@@ -181,7 +182,7 @@ class Reuse:
         )
 
     @contextmanager
-    def lend(
+    def attach(
         self,
         runner: DocumentRunner,
         loaded: LoadedModel,
@@ -189,28 +190,28 @@ class Reuse:
         token_ids: Sequence[int],
         text_length: int,
     ) -> Iterator[None]:
-        """Let a runner begin behind the document, or keep what it computes of it.
+        """Give a runner the document's state, or a recorder for it where there is none.
 
         Args:
-            runner: of this layer; it is given the state, or what takes one.
+            runner: a runner with this layer.
             loaded: the model.
             decoder: a view over it.
-            token_ids: of the template before the document, and the document.
-            text_length: tokens that prompt and answer may come to.
+            token_ids: the tokens of the template before the document, and of the document.
+            text_length: the most tokens of prompt and answer.
         """
         int8 = self.states.mode is StoreMode.INT8
         shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
         started = time.perf_counter()
-        rope = decoder.name_rope(text_length)
+        rope = decoder.rope_variant(text_length)
         spec = state_spec(loaded, runner, token_ids, shape, self.documents, rope)
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
-        to_be_kept = state is None and shape.nbytes <= self._left_bytes
-        runner.recorder = recorder = self.states.record(spec, shape) if to_be_kept else None
+        records = state is None and shape.nbytes <= self._remaining_bytes
+        runner.recorder = recorder = self.states.record(spec, shape) if records else None
         with recorder or nullcontext():
             yield
         found, kept = state is not None, recorder is not None and recorder.is_kept
-        self._left_bytes -= shape.nbytes * (found or kept)
+        self._remaining_bytes -= shape.nbytes * (found or kept)
         stats = StateStats(
             mode=self.states.mode,
             tokens_found=shape.num_tokens * found,
@@ -221,8 +222,8 @@ class Reuse:
             stage_one_s=runner.stage_one_s,
         )
         self.stats = stats if self.stats is None else self.stats + stats
-        if to_be_kept and not kept and self.spare is not None:
-            self.states, self.spare, self.budget_bytes = self.spare, None, _MEMORY_BYTES
+        if records and not kept and self.fallback is not None:
+            self.states, self.fallback, self.budget_bytes = self.fallback, None, _MEMORY_BYTES
 
 
 def make_reuse(
@@ -233,16 +234,16 @@ def make_reuse(
     *,
     asks_again: bool = True,
 ) -> Reuse | None:
-    """What a run may know of its documents; None where there is nothing to know, or to gain by it.
+    """Set up the reuse of states in a run; None where there is nothing to reuse or to gain.
 
     Args:
-        mode: how states are kept; off, or a limit of nothing, is in memory, for this run alone.
-        warn: told, in a line, of states that are damaged and of those that cannot be kept.
-        plans: for long prompts, of all methods that read the documents: a state serves them all, so
-            it ends before the first TSP layer.
-        documents: their names.
-        asks_again: whether the run may read the documents again, so that holding what is known of
-            them is of use without a store.
+        mode: how states are kept; when off, or with a limit of 0, in memory for this run only.
+        warn: called with one line for each state that is damaged or cannot be kept.
+        plans: plans for long prompts, of all methods that prefill the documents: one state serves
+            all of them, so it ends before the first TSP layer.
+        documents: the documents' names.
+        asks_again: whether the run may prefill the documents again, which makes states in memory
+            useful without a store.
     """
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
     if len(layers) < len(plans) or not min(layers):
@@ -251,13 +252,13 @@ def make_reuse(
     if limit:
         warnings: list[str] = []
 
-        def tell(text: str) -> None:
+        def record_warning(text: str) -> None:
             warnings.append(text)
             warn(text)
 
-        states = DiskStates(StateStore(default_store_dir(), limit, tell), mode)
-        spare = MemoryStates() if asks_again else None
-        return Reuse(states, min(layers), documents, limit, warnings, spare=spare)
+        states = DiskStates(StateStore(default_store_dir(), limit, record_warning), mode)
+        fallback = MemoryStates() if asks_again else None
+        return Reuse(states, min(layers), documents, limit, warnings, fallback=fallback)
     if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     return None
@@ -271,16 +272,16 @@ def state_spec(
     documents: tuple[str, ...],
     rope: str = "",
 ) -> StateSpec:
-    """What a document's state depends on.
+    """Everything that a document's state depends on.
 
     Args:
         loaded: the model.
-        runner: what is to read.
-        token_ids: of the template before the document, and the document: with the model they stand
-            for the text and the template.
-        shape: of the state.
-        documents: their names.
-        rope: which rotary embeddings the tokens have, in models that have several.
+        runner: the runner that computes it.
+        token_ids: the tokens of the template before the document, and of the document: together
+            with the model they identify the text and the template.
+        shape: the state's shape.
+        documents: the documents' names.
+        rope: the tokens' kind of rotary embeddings, in models that have several.
     """
     identity: dict[str, str | int] = {
         "text": fingerprint_tokens(token_ids),
@@ -306,7 +307,7 @@ def state_spec(
 
 def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
     made_with = {"fastkv": __version__, "torch": torch.__version__}
-    if loaded.revision == LOCAL_REVISION:  # nothing else tells when its files are others
-        seen = repr(loaded.stamp_files()).encode()
-        made_with["the model"] = hashlib.sha256(seen).hexdigest()[:16]
+    if loaded.revision == LOCAL_REVISION:  # only the files' stamps show that a folder changed
+        stamps = repr(loaded.stamp_files()).encode()
+        made_with["the model"] = hashlib.sha256(stamps).hexdigest()[:16]
     return made_with
