@@ -6,9 +6,8 @@ import pytest
 from checks import Checks
 
 
-def test_every_failed_check_is_named() -> None:
-    words = r"(?s)failed: 2\n\[first\].*\[third\] why"
-    with pytest.raises(AssertionError, match=words), Checks() as check:
+def fail_twice() -> None:
+    with Checks() as check:
         with check("first"):
             assert [1] == [2]
         with check("second"):
@@ -17,15 +16,25 @@ def test_every_failed_check_is_named() -> None:
             raise AssertionError("why")
 
 
+def fail_and_break() -> None:
+    with Checks() as check:
+        with check("first"):
+            raise AssertionError
+        with check("second"):
+            raise KeyError("lost")
+
+
+def test_every_failed_check_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)failed: 2\n\[first\].*\[third\] why"):
+        fail_twice()
+
+
 def test_checks_that_hold_are_silent() -> None:
     with Checks() as check, check("only"):
         assert check.failures == []
 
 
 def test_other_exceptions_pass_with_the_name_of_their_check() -> None:
-    with pytest.raises(KeyError) as raised, Checks() as check:
-        with check("first"):
-            raise AssertionError
-        with check("second"):
-            raise KeyError("lost")
+    with pytest.raises(KeyError) as raised:
+        fail_and_break()
     assert raised.value.__notes__ == ["in the check [second]"]

@@ -19,10 +19,10 @@ from cases import (
     TUNING,
     every_case,
     every_length,
-    load_tiny,
     make_prompt,
     read_prompt,
     settings_of,
+    shared_tiny,
 )
 from checks import Checks
 
@@ -40,7 +40,7 @@ COMPRESSING = [name for name in METHODS if name is not MethodName.FULL]
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 Reader = Callable[[Method, int], PrefillResult]
