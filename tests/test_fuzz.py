@@ -49,16 +49,16 @@ def run_slice(script: str, *options: str) -> dict[str, Any]:
     return report
 
 
-def test_forty_documents() -> None:
-    report = run_slice("fuzz_documents.py", "--inputs", "40", "--seed", "7", "--limit", "20")
-    assert report["inputs"] == 40
+def test_two_dozen_documents() -> None:
+    report = run_slice("fuzz_documents.py", "--inputs", "24", "--seed", "7", "--limit", "20")
+    assert report["inputs"] == 24
     assert len(report["outcomes"]) >= 5, "too few classes to show much"
     assert any(name.startswith("document") for name in report["outcomes"])
 
 
-def test_sixteen_models() -> None:
-    report = run_slice("fuzz_models.py", "--inputs", "16", "--seed", "7", "--limit", "60")
-    assert report["inputs"] == 16
+def test_a_dozen_models() -> None:
+    report = run_slice("fuzz_models.py", "--inputs", "12", "--seed", "7", "--limit", "60")
+    assert report["inputs"] == 12
     assert set(report["outcomes"]) >= {"works", "ModelError"}
     assert any(".gguf" in name for name in report["originals"])
     assert not all(".gguf" in name for name in report["originals"])
