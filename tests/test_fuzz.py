@@ -56,9 +56,9 @@ def test_two_dozen_documents() -> None:
     assert any(name.startswith("document") for name in report["outcomes"])
 
 
-def test_a_dozen_models() -> None:
-    report = run_slice("fuzz_models.py", "--inputs", "12", "--seed", "7", "--limit", "60")
-    assert report["inputs"] == 12
+def test_sixteen_models() -> None:
+    report = run_slice("fuzz_models.py", "--inputs", "16", "--seed", "7", "--limit", "60")
+    assert report["inputs"] == 16
     assert set(report["outcomes"]) >= {"works", "ModelError"}
     assert any(".gguf" in name for name in report["originals"])
     assert not all(".gguf" in name for name in report["originals"])
