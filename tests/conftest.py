@@ -105,11 +105,22 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny random models, one for each family and each of its variants.
 
     Hidden size 64, 4 layers, 4 query heads, 2 KV heads, float32. The weights are spread widely
-    (initializer_range 0.2), so that greedy tokens differ from place to place.
+    (initializer_range 0.2), so that greedy tokens differ from place to place. Each is made when it
+    is first asked for: all 12 take 4 s, and most test files need one.
     """
-    root = tmp_path_factory.mktemp("tiny-models")
-    tokenizer = tiny_tokenizer()
-    return {name: save_tiny_model(root / name, name, tokenizer) for name in tiny_settings()}
+    return TinyModels(tmp_path_factory.mktemp("tiny-models"))
+
+
+class TinyModels(dict[str, Path]):
+    """The folders by the names of `tiny_settings`."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = save_tiny_model(self.root / name, name, tiny_tokenizer())
+        return self[name]
 
 
 def tiny_settings() -> dict[str, dict[str, Any]]:

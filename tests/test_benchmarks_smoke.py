@@ -109,8 +109,10 @@ def test_reuse_compares_the_second_question_with_the_first(embedded_dir: Path) -
     assert report["rounds"][0]["second, afresh"]["state"]["tokens_found"] == 0
 
 
-def test_int8_state_asks_from_both(embedded_dir: Path) -> None:
-    _, report = run(str(BENCHMARKS / "int8_state.py"), "--samples", "1")
+def test_int8_state_asks_from_both(tiny_models: dict[str, Path]) -> None:
+    """A text of a book: the embedded model takes a minute for it, a tiny one some seconds."""
+    model = str(tiny_models["llama"])
+    _, report = run(str(BENCHMARKS / "int8_state.py"), "--samples", "1", "--model", model)
     size = report["bytes_a_token"]
     assert 0.5 < size["int8"] / size["exact"] < 0.53
     assert report["questions"] == len(report["rows"]) == 1

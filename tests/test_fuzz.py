@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment, save_tiny_model, tiny_tokenizer
+from conftest import environment
 from gguf_files import write_gguf
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -49,9 +49,9 @@ def run_slice(script: str, *options: str) -> dict[str, Any]:
     return report
 
 
-def test_forty_documents() -> None:
-    report = run_slice("fuzz_documents.py", "--inputs", "40", "--seed", "7", "--limit", "20")
-    assert report["inputs"] == 40
+def test_two_dozen_documents() -> None:
+    report = run_slice("fuzz_documents.py", "--inputs", "24", "--seed", "7", "--limit", "20")
+    assert report["inputs"] == 24
     assert len(report["outcomes"]) >= 5, "too few classes to show much"
     assert any(name.startswith("document") for name in report["outcomes"])
 
@@ -84,10 +84,9 @@ def test_archives_without_lies_are_what_they_were() -> None:
         assert len(broken) > 15
 
 
-@pytest.fixture(scope="module")
-def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of `tiny_models`, without the time that the others take."""
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "llama", "llama", tiny_tokenizer())
+@pytest.fixture
+def tiny_llama(tiny_models: dict[str, Path]) -> Path:
+    return tiny_models["llama"]
 
 
 def test_headers_without_lies_are_what_they_were(tiny_llama: Path, tmp_path: Path) -> None:

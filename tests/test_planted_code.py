@@ -107,12 +107,11 @@ def marks(downloads: Path) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["extract", "report.pdf"],
         ["ask", "a.txt", "report.pdf", "Who met?"],
         ["eval", "--suite", "needle", "--lengths", "400", "--samples", "1", "--budgets", "20%",
          "--methods", "snapkv", "--heatmap", "needle.png"],
     ],
-    ids=lambda arguments: " ".join(arguments[:2]) + str(len(arguments)),
+    ids=lambda arguments: arguments[0],
 )  # fmt: skip
 def test_nothing_of_the_current_folder_is_run(
     downloads: Path, tiny_models: dict[str, Path], arguments: list[str]

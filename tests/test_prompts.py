@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checks import Checks
 from conftest import SPECIAL_TOKENS
 
 from fastkv_cli.errors import ModelError
@@ -192,30 +193,42 @@ def any_tokenizer(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
     return tokenizer
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_the_question_s_span_holds_the_question(any_tokenizer: Any, question: str) -> None:
-    document = tokenize_text(any_tokenizer, "The committee met 14 times.").token_ids
-    prompt = build_prompt(any_tokenizer, document, ask_task(question))
+def check_span(tokenizer: Any, question: str) -> None:
+    """The question's span holds the question."""
+    document = tokenize_text(tokenizer, "The committee met 14 times.").token_ids
+    prompt = build_prompt(tokenizer, document, ask_task(question))
     span = prompt.question_span
-    asked = text_of(any_tokenizer, prompt.token_ids[span])
+    asked = text_of(tokenizer, prompt.token_ids[span])
     assert asked.strip() == question.strip().replace("<|", "‹|")
     assert 1 <= prompt.num_asked == span.stop - span.start
     assert prompt.token_ids[span.stop :] == prompt.tail_ids
 
 
-@pytest.mark.parametrize("instruction", INSTRUCTIONS)
-def test_the_question_s_span_holds_the_instruction(any_tokenizer: Any, instruction: str) -> None:
-    document = tokenize_text(any_tokenizer, "The committee met 14 times.").token_ids
-    prompt = build_prompt(any_tokenizer, document, instruction)
-    asked = text_of(any_tokenizer, prompt.token_ids[prompt.question_span])
+def check_instruction(tokenizer: Any, instruction: str) -> None:
+    """The question's span holds the instruction."""
+    document = tokenize_text(tokenizer, "The committee met 14 times.").token_ids
+    prompt = build_prompt(tokenizer, document, instruction)
+    asked = text_of(tokenizer, prompt.token_ids[prompt.question_span])
     assert asked.strip() == instruction
     assert prompt.num_asked < len(prompt.question_ids)
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_scoring_prompt_ends_with_the_question(any_tokenizer: Any, question: str) -> None:
-    prompt, num_asked = build_scoring_prompt(any_tokenizer, [5, 6, 7], question)
+def check_scoring_prompt(tokenizer: Any, question: str) -> None:
+    """A scoring prompt ends with the question."""
+    prompt, num_asked = build_scoring_prompt(tokenizer, [5, 6, 7], question)
     assert prompt.tail_ids == []
-    asked = text_of(any_tokenizer, prompt.token_ids[-num_asked:])
+    asked = text_of(tokenizer, prompt.token_ids[-num_asked:])
     assert asked.strip() == question.strip().replace("<|", "‹|")
     assert prompt.question_span == slice(len(prompt.token_ids) - num_asked, len(prompt.token_ids))
+
+
+def test_spans_hold_what_is_asked(any_tokenizer: Any) -> None:
+    with Checks() as check:
+        for question in QUESTIONS:
+            with check(f"the span of {question!r}"):
+                check_span(any_tokenizer, question)
+            with check(f"a scoring prompt of {question!r}"):
+                check_scoring_prompt(any_tokenizer, question)
+        for instruction in INSTRUCTIONS:
+            with check(f"the span of {instruction[:40]!r}"):
+                check_instruction(any_tokenizer, instruction)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
+from checks import Checks
 
 from fastkv_cli.cli.app import run
 from fastkv_cli.config import ReadOptions
@@ -93,7 +95,6 @@ IN = {
     "thai": ["cp874"],
     "lithuanian": ["cp1257"],
 }
-PAIRS = [(language, encoding) for language, encodings in IN.items() for encoding in encodings]
 
 
 def load_bytes(folder: Path, data: bytes, encoding: str | None = None) -> Document:
@@ -102,22 +103,26 @@ def load_bytes(folder: Path, data: bytes, encoding: str | None = None) -> Docume
     return load_document(str(path), ReadOptions(encoding=encoding))
 
 
-@pytest.mark.parametrize(("language", "encoding"), PAIRS)
-@pytest.mark.parametrize("times", [1, 30])
-def test_legacy_encodings(tmp_path: Path, language: str, encoding: str, times: int) -> None:
-    sample = "\n\n".join([SAMPLES[language]] * times)
-    read = load_bytes(tmp_path, sample.encode(encoding))
-    assert read.text == sample
-    guesses = [warning for warning in read.warnings if "(a guess)" in warning]
-    assert len(guesses) == (encoding != "iso2022_jp")
+@pytest.mark.parametrize("language", SAMPLES)
+def test_legacy_encodings(tmp_path: Path, language: str) -> None:
+    with Checks() as check:
+        for encoding, times in product(IN[language], (1, 30)):
+            with check(f"{encoding}, {times} times"):
+                sample = "\n\n".join([SAMPLES[language]] * times)
+                read = load_bytes(tmp_path, sample.encode(encoding))
+                assert read.text == sample
+                guesses = [warning for warning in read.warnings if "(a guess)" in warning]
+                assert len(guesses) == (encoding != "iso2022_jp")
 
 
 @pytest.mark.parametrize("language", SAMPLES)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
-def test_unicode_needs_no_mark(tmp_path: Path, language: str, encoding: str) -> None:
-    read = load_bytes(tmp_path, SAMPLES[language].encode(encoding))
-    assert read.text == SAMPLES[language]
-    assert read.warnings == ()
+def test_unicode_needs_no_mark(tmp_path: Path, language: str) -> None:
+    with Checks() as check:
+        for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le"):
+            with check(encoding):
+                read = load_bytes(tmp_path, SAMPLES[language].encode(encoding))
+                assert read.text == SAMPLES[language]
+                assert read.warnings == ()
 
 
 @pytest.mark.parametrize("language", ["japanese", "simplified", "traditional", "korean"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,14 @@ def make_prompt(length: int, seed: int = 0) -> list[int]:
 
 
 def load_tiny(folder: Any) -> Engine:
+    """An engine of the test's own, which it may change."""
     return Engine.load(str(folder), dtype="float32", device="cpu")
+
+
+@cache
+def shared_tiny(folder: Path) -> Engine:
+    """The engine of a tiny model, loaded once a process: not to be changed."""
+    return load_tiny(folder)
 
 
 def read_prompt(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from cases import CASES, load_tiny, make_prompt, read_prompt
+from cases import CASES, load_tiny, make_prompt, read_prompt, shared_tiny
 
 from fastkv_cli import Engine, FastKV, FastKVProbe, Full, Generation, SnapKV, StreamingLLM
 from fastkv_cli.engine.compare import Comparison
@@ -36,7 +36,7 @@ class Asked(NamedTuple):
 )
 def asked(request: pytest.FixtureRequest, tiny_models: dict[str, Path]) -> Asked:
     name, length, seed = request.param
-    engine = load_tiny(tiny_models[name])
+    engine = shared_tiny(tiny_models[name])
     ids, question = make_prompt(length, seed), slice(length - 20, length - 6)
     full = engine.generate(ids, Full(), TOKENS, question=question)
     return Asked(engine, ids, question, Comparison(engine, ids, question, TOKENS), full)
@@ -114,7 +114,7 @@ def test_the_question_reaches_the_methods(asked: Asked) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_short_answers(tiny_models: dict[str, Path], limit: int) -> None:
-    engine, ids = load_tiny(tiny_models["llama"]), make_prompt(79)
+    engine, ids = shared_tiny(tiny_models["llama"]), make_prompt(79)
     comparison = Comparison(engine, ids, slice(60, 70), limit)
     assert comparison.full().token_ids == engine.generate(ids, Full(), limit).token_ids
     method = FastKV(tsp_layer=1, tsp_rate=0.2, retention_rate=0.15)

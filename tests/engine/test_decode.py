@@ -13,11 +13,12 @@ from cases import (
     KV_HEADS,
     LAYERS,
     headwise_methods,
-    load_tiny,
     make_prompt,
     name_of,
     read_prompt,
+    shared_tiny,
 )
+from checks import Checks
 from torch import Tensor
 
 from fastkv_cli import (
@@ -47,11 +48,6 @@ METHODS: list[Method] = [
     StreamingLLM(retention_rate=0.3),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=name_of)
-
-
-@pytest.fixture(scope="module")
-def engines(tiny_models: dict[str, Path]) -> dict[str, Engine]:
-    return {family: load_tiny(tiny_models[family]) for family in FAMILIES}
 
 
 def dense_logits(
@@ -88,41 +84,22 @@ def read_singly(engine: Engine, cache: CompressedCache, token_ids: list[int]) ->
     return torch.cat([extend(engine.decoder, cache, [token_id]) for token_id in token_ids])
 
 
-@pytest.mark.parametrize("count", [1, 5])
-@every_method
-@pytest.mark.parametrize("family", FAMILIES)
-def test_each_head_attends_to_just_what_it_kept(
-    engines: dict[str, Engine], family: str, method: Method, count: int
-) -> None:
-    engine = engines[family]
+def check_dense(engine: Engine, full: CompressedCache, cache: CompressedCache, count: int) -> None:
+    """Each head attends to just what it kept."""
     token_ids = make_prompt(count, seed=1)
-    full = read_prompt(engine, make_prompt(LENGTH), Full()).cache
-    cache = read_prompt(engine, make_prompt(LENGTH), method).cache
-    kept = [cache.positions(layer) for layer in range(LAYERS)]
+    kept, everything = ([one.positions(layer) for layer in range(LAYERS)] for one in (cache, full))
     with torch.inference_mode():
         expected = dense_logits(engine, full, kept, token_ids)
-        everything = dense_logits(
-            engine, full, [full.positions(layer) for layer in range(LAYERS)], token_ids
-        )
-    assert (expected - everything).abs().max() > 0.01, "where nothing is missing, nothing is shown"
+        of_all = dense_logits(engine, full, everything, token_ids)
+    assert (expected - of_all).abs().max() > 0.01, "where nothing is missing, nothing is shown"
     logits = extend(engine.decoder, cache, token_ids)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
     assert cache.next_position == LENGTH + count
 
 
-@pytest.mark.parametrize(
-    "method",
-    [*METHODS, FastKV(tsp_rate=0.5, retention_rate=0.3), GemFilter(retention_rate=0.3), Full()],
-    ids=name_of,
-)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_several_tokens_at_once_are_as_one_after_the_other(
-    engines: dict[str, Engine], family: str, method: Method
-) -> None:
-    engine = engines[family]
-    token_ids = make_prompt(5, seed=1)
-    at_once = read_prompt(engine, make_prompt(LENGTH), method).cache
-    singly = deepcopy(at_once)
+def check_singly(engine: Engine, at_once: CompressedCache) -> None:
+    """Several tokens at once are as one after the other."""
+    token_ids, singly = make_prompt(5, seed=1), deepcopy(at_once)
     logits = extend(engine.decoder, at_once, token_ids)
     torch.testing.assert_close(logits, read_singly(engine, singly, token_ids), atol=1e-4, rtol=1e-4)
     assert at_once.next_position == singly.next_position
@@ -132,11 +109,32 @@ def test_several_tokens_at_once_are_as_one_after_the_other(
             assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "method",
+    [*METHODS, FastKV(tsp_rate=0.5, retention_rate=0.3), GemFilter(retention_rate=0.3), Full()],
+    ids=name_of,
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_behind_the_prompt(
+    tiny_models: dict[str, Path], family: str, method: Method
+) -> None:
+    engine = shared_tiny(tiny_models[family])
+    cache = read_prompt(engine, make_prompt(LENGTH), method).cache
+    with Checks() as check:
+        if method in METHODS:
+            full = read_prompt(engine, make_prompt(LENGTH), Full()).cache
+            for count in (1, 5):
+                with check(f"dense attention, {count} at once"):
+                    check_dense(engine, full, deepcopy(cache), count)
+        with check("one after the other"):
+            check_singly(engine, cache)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reading_on_over_a_full_cache_is_reading_the_whole(
-    engines: dict[str, Engine], family: str
+    tiny_models: dict[str, Path], family: str
 ) -> None:
-    engine, ids = engines[family], make_prompt(LENGTH + 5)
+    engine, ids = shared_tiny(tiny_models[family]), make_prompt(LENGTH + 5)
     cache = read_prompt(engine, ids[:LENGTH], Full()).cache
     logits = extend(engine.decoder, cache, ids[LENGTH:])
     for row in range(5):
@@ -144,13 +142,15 @@ def test_reading_on_over_a_full_cache_is_reading_the_whole(
         torch.testing.assert_close(logits[row], whole, atol=1e-4, rtol=1e-4)
 
 
-def test_the_caches_of_these_tests_are_ragged(engines: dict[str, Engine]) -> None:
+def test_the_caches_of_these_tests_are_ragged(tiny_models: dict[str, Path]) -> None:
     for per_query_head in (False, True):
         for method in (
             AdaKV(retention_rate=0.3, per_query_head=per_query_head),
             HeadKV(retention_rate=0.3, per_query_head=per_query_head, head_scores=HEAD_SCORES),
         ):
-            cache = read_prompt(engines["llama"], make_prompt(LENGTH), method).cache
+            cache = read_prompt(
+                shared_tiny(tiny_models["llama"]), make_prompt(LENGTH), method
+            ).cache
             for lengths in cache.lengths:
                 assert len(lengths) == (HEADS if per_query_head else KV_HEADS)
             assert any(len(set(lengths)) > 1 for lengths in cache.lengths)
@@ -160,10 +160,10 @@ def test_the_caches_of_these_tests_are_ragged(engines: dict[str, Engine]) -> Non
     "method", [SnapKV(capacity=25), AdaKV(capacity=25), TOVA(capacity=25)], ids=name_of
 )
 def test_what_has_left_the_sliding_window_is_not_kept(
-    engines: dict[str, Engine], method: Method
+    tiny_models: dict[str, Path], method: Method
 ) -> None:
     """Of 48 tokens in sight 25 are kept; the others were not looked at and never will be."""
-    read = read_prompt(engines["mistral-sliding"], make_prompt(LENGTH), method)
+    read = read_prompt(shared_tiny(tiny_models["mistral-sliding"]), make_prompt(LENGTH), method)
     oldest_in_sight = LENGTH - read.plan.window - 47
     for layer in range(LAYERS):
         for row in read.cache.positions(layer):
@@ -171,8 +171,8 @@ def test_what_has_left_the_sliding_window_is_not_kept(
 
 
 @every_method
-def test_generating_is_reading_on_greedily(engines: dict[str, Engine], method: Method) -> None:
-    engine, ids = engines["llama"], make_prompt(LENGTH)
+def test_generating_is_reading_on_greedily(tiny_models: dict[str, Path], method: Method) -> None:
+    engine, ids = shared_tiny(tiny_models["llama"]), make_prompt(LENGTH)
     generation = engine.generate(ids, method, 8)
     read = read_prompt(engine, ids, method)
     expected, logits = [int(read.logits.argmax())], read.logits

@@ -12,10 +12,10 @@ from cases import (
     HEAD_SCORES,
     LAYERS,
     headwise_methods,
-    load_tiny,
     make_prompt,
     name_of,
     read_prompt,
+    shared_tiny,
 )
 from torch import Tensor
 
@@ -49,7 +49,7 @@ PER_PAIR = 2 * 4 * 16
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def assert_same(ours: PrefillResult, theirs: PrefillResult) -> None:
 def test_what_was_remembered_is_what_would_be_computed(
     tiny_models: dict[str, Path], family: str, methods: list[Method], chunk_rows: int
 ) -> None:
-    engine, ids = load_tiny(tiny_models[family]), make_prompt(LENGTH)
+    engine, ids = shared_tiny(tiny_models[family]), make_prompt(LENGTH)
     recording = RecordingRunner(Kernel.SDPA, chunk_rows)
     for method in methods:
         plain = read_prompt(engine, ids, method, LayerRunner(Kernel.SDPA, chunk_rows))
@@ -160,7 +160,7 @@ def test_full_computes_all_but_the_last_layer_s_other_tokens(engine: Engine, len
 
 
 def test_a_fused_projection_counts_as_the_three_apart(tiny_models: dict[str, Path]) -> None:
-    phi3, llama = (load_tiny(tiny_models[family]) for family in ("phi3", "llama"))
+    phi3, llama = (shared_tiny(tiny_models[family]) for family in ("phi3", "llama"))
     assert phi3.decoder.prefill_flops(100) == llama.decoder.prefill_flops(100)
 
 

@@ -15,10 +15,10 @@ from cases import (
     LAYERS,
     eager_weights,
     headwise_methods,
-    load_tiny,
     make_prompt,
     name_of,
     read_prompt,
+    shared_tiny,
 )
 from torch import Tensor
 from torch.nn import functional
@@ -46,7 +46,7 @@ GROUP = HEADS // KV_HEADS
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 @pytest.fixture(scope="module")

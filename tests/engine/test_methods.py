@@ -19,25 +19,28 @@ from cases import (
     TUNING,
     every_case,
     every_length,
-    load_tiny,
     make_prompt,
     read_prompt,
     settings_of,
+    shared_tiny,
 )
+from checks import Checks
 
 import fastkv_cli
-from fastkv_cli import AdaKV, Engine, Full
+from fastkv_cli import AdaKV, Engine, Full, Generation
 from fastkv_cli.config import Budget, MethodName, MethodSettings
 from fastkv_cli.engine.cache import CompressedCache
 from fastkv_cli.engine.methods import METHODS, Capacity, Method, Plan, build_method
 from fastkv_cli.engine.prefill import PrefillResult
 
+NUM_GENERATED = 4
+DECODED_LENGTHS = [1, 9, 200]
 COMPRESSING = [name for name in METHODS if name is not MethodName.FULL]
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 Reader = Callable[[Method, int], PrefillResult]
@@ -106,27 +109,15 @@ def test_the_matrix_holds_all_settings_that_every_method_takes() -> None:
     assert all(any(case.startswith(f"{name}-") for case in CASES) for name in METHODS)
 
 
-@every_length
-@every_case
-def test_every_method_reads_every_prompt(
-    engine: Engine, read_by: Reader, method: Method, length: int
-) -> None:
-    read = read_by(method, length)
-    plan = read.plan
-    assert plan == method.plan(engine.decoder.shape(length))
-    assert len(plan.capacities) == LAYERS
-    assert read.logits.shape == (engine.loaded.model.config.vocab_size,)
-    assert torch.isfinite(read.logits).all()
-    assert list(read.tokens_seen) == seen_by(plan, length)
-    assert read.cache.next_position == num_read_again(plan, length)
+def check_plan(engine: Engine, read: PrefillResult, method: Method, length: int) -> None:
+    assert read.plan == method.plan(engine.decoder.shape(length))
+    assert len(read.plan.capacities) == LAYERS
+    assert list(read.tokens_seen) == seen_by(read.plan, length)
+    assert read.cache.next_position == num_read_again(read.plan, length)
 
 
-@every_length
-@every_case
-def test_what_is_kept_is_ascending_and_holds_the_end(
-    read_by: Reader, method: Method, length: int
-) -> None:
-    read = read_by(method, length)
+def check_positions(read: PrefillResult, length: int) -> None:
+    """They ascend, and hold the end of the prompt."""
     end = num_read_again(read.plan, length)
     window = min(read.plan.window, end)
     for layer in range(LAYERS):
@@ -138,12 +129,8 @@ def test_what_is_kept_is_ascending_and_holds_the_end(
             assert kept[-1] == end - 1
 
 
-@every_length
-@every_case
-def test_each_head_keeps_as_much_as_was_planned(
-    read_by: Reader, method: Method, length: int
-) -> None:
-    read = read_by(method, length)
+def check_lengths(read: PrefillResult, method: Method, length: int) -> None:
+    """Each head keeps as much as was planned."""
     plan, end = read.plan, num_read_again(read.plan, length)
     for layer, capacity in enumerate(plan.capacities):
         lengths = read.cache.lengths[layer]
@@ -160,29 +147,20 @@ def test_each_head_keeps_as_much_as_was_planned(
             assert lengths == [min(capacity, seen)] * len(lengths)
 
 
-@every_length
-@every_case
-def test_bytes_are_those_of_the_entries_and_no_more(
-    read_by: Reader, method: Method, length: int
-) -> None:
-    kept = read_by(method, length).cache
+def check_bytes(kept: CompressedCache) -> None:
+    """Those of the entries, and no more."""
     entries = sum(sum(layer) for layer in kept.lengths)
     assert kept.nbytes == entries * ENTRY_BYTES
     assert storage_bytes(kept) == kept.nbytes
     assert kept.lengths == [[len(row) for row in kept.positions(layer)] for layer in range(LAYERS)]
 
 
-@every_length
-@every_case
-def test_where_nothing_is_dropped_all_is_as_in_full(
-    engine: Engine, read_by: Reader, method: Method, length: int
-) -> None:
-    plan = method.plan(engine.decoder.shape(length))
-    read = read_by(method, length)
-    full = read_by(Full(), length)
-    if not drops_nothing(plan, length):
+def check_against_full(read: PrefillResult, full: PrefillResult, length: int) -> None:
+    """Where nothing is dropped all is as in full."""
+    if not drops_nothing(read.plan, length):
         assert read.cache.nbytes < full.cache.nbytes * HEADS / KV_HEADS
-        assert read.flops <= full.flops or (plan.tsp is not None and plan.tsp.restart)
+        restarts = read.plan.tsp is not None and read.plan.tsp.restart
+        assert read.flops <= full.flops or restarts
         return
     assert torch.equal(read.logits, full.logits)
     assert read.cache.lengths == full.cache.lengths
@@ -193,19 +171,58 @@ def test_where_nothing_is_dropped_all_is_as_in_full(
         assert torch.equal(ours.values, theirs.values)
 
 
+def check_generation(one: Generation, method: Method, length: int) -> None:
+    assert 1 <= len(one.token_ids) <= NUM_GENERATED
+    assert len(one.token_ids) == NUM_GENERATED or one.finish_reason == "stop"
+    assert one.kv.method == method.name
+    assert one.kv.budget == method.budget
+    assert one.kv.kept_bytes == sum(map(sum, one.cache_lengths)) * ENTRY_BYTES
+    assert one.kv.full_bytes == length * LAYERS * KV_HEADS * 2 * DIM * 4
+
+
 @every_length
-@pytest.mark.parametrize("name", COMPRESSING)
-def test_a_budget_of_everything_gives_the_tokens_of_full(
-    engine: Engine, name: MethodName, length: int
+@every_case
+def test_every_method_in_every_setting(
+    engine: Engine, read_by: Reader, method: Method, length: int
 ) -> None:
-    settings = MethodSettings(name, budget=Budget(rate=1.0))
-    method = METHODS[name].from_settings(settings, TUNING)
-    assert drops_nothing(method.plan(engine.decoder.shape(length)), length)
-    ours = engine.generate(make_prompt(length), method, 12)
+    read = read_by(method, length)
+    with Checks() as check:
+        with check("logits"):
+            assert read.logits.shape == (engine.loaded.model.config.vocab_size,)
+            assert torch.isfinite(read.logits).all()
+        with check("plan"):
+            check_plan(engine, read, method, length)
+        with check("positions"):
+            check_positions(read, length)
+        with check("lengths"):
+            check_lengths(read, method, length)
+        with check("bytes"):
+            check_bytes(read.cache)
+        with check("against full"):
+            check_against_full(read, read_by(Full(), length), length)
+        if length in DECODED_LENGTHS:
+            one, again = (
+                engine.generate(make_prompt(length), method, NUM_GENERATED) for _ in range(2)
+            )
+            with check("generation"):
+                check_generation(one, method, length)
+            with check("generation repeated"):
+                assert one.token_ids == again.token_ids
+
+
+@every_length
+def test_a_budget_of_everything_gives_the_tokens_of_full(engine: Engine, length: int) -> None:
     full = engine.generate(make_prompt(length), Full(), 12)
-    assert ours.token_ids == full.token_ids
-    assert torch.equal(ours.first_logits, full.first_logits)
-    assert ours.kv.kept_bytes == ours.kv.full_bytes == full.kv.full_bytes
+    with Checks() as check:
+        for name in COMPRESSING:
+            settings = MethodSettings(name, budget=Budget(rate=1.0))
+            method = METHODS[name].from_settings(settings, TUNING)
+            ours = engine.generate(make_prompt(length), method, 12)
+            with check(name):
+                assert drops_nothing(method.plan(engine.decoder.shape(length)), length)
+                assert ours.token_ids == full.token_ids
+                assert torch.equal(ours.first_logits, full.first_logits)
+                assert ours.kv.kept_bytes == ours.kv.full_bytes == full.kv.full_bytes
 
 
 @pytest.mark.parametrize("name", COMPRESSING)
@@ -217,28 +234,16 @@ def test_a_budget_is_kept_to(engine: Engine, name: MethodName) -> None:
         assert expected - 1.5 <= average <= expected + 0.5
 
 
-@pytest.mark.parametrize("length", [1, 9, 200])
-@every_case
-def test_every_method_decodes(engine: Engine, method: Method, length: int) -> None:
-    one = engine.generate(make_prompt(length), method, 4)
-    again = engine.generate(make_prompt(length), method, 4)
-    assert 1 <= len(one.token_ids) <= 4
-    assert len(one.token_ids) == 4 or one.finish_reason == "stop"
-    assert one.token_ids == again.token_ids
-    assert one.kv.method == method.name
-    assert one.kv.budget == method.budget
-    assert one.kv.kept_bytes == sum(map(sum, one.cache_lengths)) * ENTRY_BYTES
-    assert one.kv.full_bytes == length * LAYERS * KV_HEADS * 2 * DIM * 4
-
-
-@every_case
-def test_methods_are_values(method: Method) -> None:
-    copy = replace(method)  # type: ignore[type-var]
-    assert copy == method
-    assert hash(copy) == hash(method)
-    for field in fields(method):  # type: ignore[arg-type]
-        with pytest.raises(FrozenInstanceError):
-            setattr(method, field.name, None)
+def test_methods_are_values() -> None:
+    with Checks() as check:
+        for case, method in CASES.items():
+            with check(case):
+                copy = replace(method)  # type: ignore[type-var]
+                assert copy == method
+                assert hash(copy) == hash(method)
+                for field in fields(method):  # type: ignore[arg-type]
+                    with pytest.raises(FrozenInstanceError):
+                        setattr(method, field.name, None)
 
 
 @pytest.mark.parametrize("name", METHODS)

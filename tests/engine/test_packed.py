@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from cases import load_tiny, make_prompt, name_of, read_prompt
+from checks import Checks
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
@@ -50,29 +51,39 @@ def on_8_bits(weight: Tensor) -> Tensor:
     return (weight / step).round() * step
 
 
+def make_inputs(num_tokens: int, width: int) -> Tensor:
+    return torch.randn(num_tokens, width, generator=torch.Generator().manual_seed(1))
+
+
 def error(found: Tensor, expected: Tensor) -> float:
     return float(torch.dist(found.float(), expected) / expected.norm())
 
 
-@pytest.mark.parametrize("num_tokens", [1, 2, 7])
 @pytest.mark.parametrize("shape", [(64, 64), (96, 32), (960, 576), (576, 1536)])
-def test_what_was_in_4_bits_goes_back_into_4(shape: tuple[int, int], num_tokens: int) -> None:
+def test_what_was_in_4_bits_goes_back_into_4(shape: tuple[int, int]) -> None:
     weight = on_4_bits(*shape)
     matrix = pack(weight)
     assert isinstance(matrix, Int4Matrix)
-    assert matrix.nbytes == weight.numel() * 5 // 8  # 4 bits, and 32 bits for each 32 weights
-    inputs = torch.randn(num_tokens, shape[1], generator=torch.Generator().manual_seed(1))
-    assert error(matrix(inputs), inputs @ weight.float().t()) < 0.006  # 16-bit rounding, 3 times
+    with Checks() as check:
+        with check("bytes"):  # 4 bits, and 32 bits for each 32 weights
+            assert matrix.nbytes == weight.numel() * 5 // 8
+        for num_tokens in (1, 2, 7):
+            with check(f"{num_tokens} tokens"):
+                inputs = make_inputs(num_tokens, shape[1])
+                expected = inputs @ weight.float().t()
+                assert error(matrix(inputs), expected) < 0.006  # 16-bit rounding, 3 times
 
 
-@pytest.mark.parametrize("num_tokens", [1, 2, 7])
 @pytest.mark.parametrize("shape", [(64, 64), (50, 48), (960, 576), (3, 1536)])
-def test_other_weights_go_into_8_bits(shape: tuple[int, int], num_tokens: int) -> None:
+def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
     weight = on_8_bits(torch.randn(shape, generator=torch.Generator().manual_seed(2)))
     matrix = pack(weight)
     assert isinstance(matrix, Int8Matrix)
-    inputs = torch.randn(num_tokens, shape[1], generator=torch.Generator().manual_seed(1))
-    assert error(matrix(inputs), inputs @ weight.t()) < 1e-4
+    with Checks() as check:
+        for num_tokens in (1, 2, 7):
+            with check(f"{num_tokens} tokens"):
+                inputs = make_inputs(num_tokens, shape[1])
+                assert error(matrix(inputs), inputs @ weight.t()) < 1e-4
 
 
 def test_one_great_input_does_not_drown_the_others() -> None:
@@ -126,14 +137,8 @@ def read_along(
     return torch.cat([extend(reader, cache, token_ids) for token_ids in groups])
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("family", MODELS)
-def test_every_family_reads_on_as_its_decoder_does(
-    tiny_models: dict[str, Path], family: str, bits: int
-) -> None:
-    engine = load_tiny(tiny_models[family])
-    put_on(engine, bits)
-    reader = PackedDecoder.pack(engine.decoder)
+def check_against_decoder(engine: Engine, reader: PackedDecoder, bits: int) -> None:
+    """It reads on as the decoder does."""
     assert {matrix.bits for layer in reader.layers for matrix in layer.matrices} == {bits}
     groups = [make_prompt(1, seed=1), make_prompt(1, seed=2), make_prompt(4, seed=3)]
     for method in METHODS:
@@ -143,28 +148,51 @@ def test_every_family_reads_on_as_its_decoder_does(
         assert error(found, expected) < (0.1 if bits == 4 else 0.005), name_of(method)
 
 
+def check_in_one_call(engine: Engine, reader: PackedDecoder, method: Method) -> None:
+    """A layer in one call is the layer step by step, bit for bit.
+
+    Who wants to look at each layer gets the steps.
+    """
+    ids = make_prompt(120)
+    at_once, by_steps = (read_prompt(engine, ids, method).cache for _ in range(2))
+    for token_id in make_prompt(40, seed=5):
+        found = extend(reader, at_once, [token_id])
+        expected = extend(reader, by_steps, [token_id], on_layer=lambda *_: None)
+        assert torch.equal(found, expected)
+    assert at_once.lengths == by_steps.lengths
+    for layer in range(4):
+        for one, other in zip(at_once.positions(layer), by_steps.positions(layer), strict=True):
+            assert torch.equal(one, other)
+
+
+def check_matrices(engine: Engine) -> None:
+    """No matrix of a layer is forgotten: the packed ones hold as many weights as the model's."""
+    for layer in engine.decoder.layers:
+        assert isinstance(layer, DecoderLayer)
+        held = sum(matrix.weight.numel() for matrix in layer.matrices())
+        assert held == sum(p.numel() for p in layer.module.parameters() if p.dim() == 2)
+
+
 @pytest.mark.parametrize("family", MODELS)
-def test_a_layer_in_one_call_is_the_layer_step_by_step(
-    tiny_models: dict[str, Path], family: str
-) -> None:
-    """Bit for bit. Who wants to look at each layer gets the steps."""
+def test_every_family(tiny_models: dict[str, Path], family: str) -> None:
     engine = load_tiny(tiny_models[family])
-    put_on(engine, 4)
-    reader = PackedDecoder.pack(engine.decoder)
-    has_bias = reader.layers[0].qkv.bias is not None
-    is_fused = family not in {"qwen3", "ministral3"} and not has_bias
-    assert all((layer.fused is not None) is is_fused for layer in reader.layers)
-    for method in METHODS:
-        ids = make_prompt(120)
-        at_once, by_steps = (read_prompt(engine, ids, method).cache for _ in range(2))
-        for token_id in make_prompt(40, seed=5):
-            found = extend(reader, at_once, [token_id])
-            expected = extend(reader, by_steps, [token_id], on_layer=lambda *_: None)
-            assert torch.equal(found, expected), name_of(method)
-        assert at_once.lengths == by_steps.lengths
-        for layer in range(4):
-            for one, other in zip(at_once.positions(layer), by_steps.positions(layer), strict=True):
-                assert torch.equal(one, other)
+    with Checks() as check:
+        with check("every matrix"):
+            check_matrices(engine)
+        put_on(engine, 8)
+        with check("8 bits"):
+            check_against_decoder(engine, PackedDecoder.pack(engine.decoder), 8)
+        put_on(engine, 4)
+        reader = PackedDecoder.pack(engine.decoder)
+        with check("4 bits"):
+            check_against_decoder(engine, reader, 4)
+        with check("fused or not"):
+            has_bias = reader.layers[0].qkv.bias is not None
+            is_fused = family not in {"qwen3", "ministral3"} and not has_bias
+            assert all((layer.fused is not None) is is_fused for layer in reader.layers)
+        for method in METHODS:
+            with check(f"layers in one call, {name_of(method)}"):
+                check_in_one_call(engine, reader, method)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -306,12 +334,3 @@ def test_the_embedded_model_was_in_4_bits(embedded_dir: Path) -> None:
     same = int((own.argmax(dim=-1) == ours.argmax(dim=-1)).sum())
     assert divergences.mean() < 0.01
     assert same >= 38
-
-
-def test_layers_that_pack_give_all_they_multiply_with(tiny_models: dict[str, Path]) -> None:
-    """No matrix of a layer is forgotten: the packed ones hold as many weights as the model's."""
-    for family in MODELS:
-        for layer in load_tiny(tiny_models[family]).decoder.layers:
-            assert isinstance(layer, DecoderLayer)
-            held = sum(matrix.weight.numel() for matrix in layer.matrices())
-            assert held == sum(p.numel() for p in layer.module.parameters() if p.dim() == 2)

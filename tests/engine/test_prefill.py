@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import load_tiny, make_prompt, name_of, read_prompt
+from cases import make_prompt, name_of, read_prompt, shared_tiny
+from checks import Checks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastkv_cli import H2O, AdaKV, Engine, FastKV, FastKVProbe, Full, GemFilter
@@ -30,45 +31,45 @@ METHODS = [
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 @pytest.fixture(scope="module")
 def sliding(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["ministral"])
+    return shared_tiny(tiny_models["ministral"])
 
 
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
-@pytest.mark.parametrize("chunk_rows", [1, 7, 64, 299])
-def test_chunks_change_nothing(
-    engine: Engine, sliding: Engine, method: Any, chunk_rows: int
-) -> None:
-    for one in (engine, sliding):
-        whole = one.generate(make_prompt(300), method, 8, chunk_rows=1000)
-        parts = one.generate(make_prompt(300), method, 8, chunk_rows=chunk_rows)
-        assert parts.token_ids == whole.token_ids
-        assert parts.cache_lengths == whole.cache_lengths
-        assert (parts.first_logits - whole.first_logits).abs().max() < 1e-3
+def test_chunks_change_nothing(engine: Engine, sliding: Engine, method: Any) -> None:
+    with Checks() as check:
+        for family, one in (("llama", engine), ("ministral", sliding)):
+            for length, chunks in ((100, [1]), (300, [7, 64, 299])):
+                whole = one.generate(make_prompt(length), method, 8, chunk_rows=1000)
+                for chunk_rows in chunks:
+                    parts = one.generate(make_prompt(length), method, 8, chunk_rows=chunk_rows)
+                    with check(f"{family}, {length} tokens, {chunk_rows} rows"):
+                        assert parts.token_ids == whole.token_ids
+                        assert parts.cache_lengths == whole.cache_lengths
+                        assert (parts.first_logits - whole.first_logits).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 79, 200])
-def test_a_budget_of_everything_equals_full(engine: Engine, length: int) -> None:
-    everything = FastKV(tsp_layer=1, tsp_rate=1.0, retention_rate=1.0)
-    ours = engine.generate(make_prompt(length), everything, 12)
+def test_prompts_that_are_read_in_full(engine: Engine, length: int) -> None:
     full = engine.generate(make_prompt(length), Full(), 12)
-    assert ours.token_ids == full.token_ids
-    assert torch.equal(ours.first_logits, full.first_logits)
-    assert ours.kv.kept_bytes == ours.kv.full_bytes == full.kv.full_bytes
-
-
-@pytest.mark.parametrize("length", [1, 7, 8, 9, 79])
-def test_short_prompts_run_in_full_with_the_papers_settings(engine: Engine, length: int) -> None:
-    ours = engine.generate(make_prompt(length), FastKV(), 12)
-    full = engine.generate(make_prompt(length), Full(), 12)
-    assert ours.token_ids == full.token_ids
-    assert ours.cache_lengths == [[length, length]] * 4
-    assert ours.kv.tsp_layer is None
-    assert ours.kv.note
+    with Checks() as check:
+        with check("a budget of everything"):
+            everything = FastKV(tsp_layer=1, tsp_rate=1.0, retention_rate=1.0)
+            ours = engine.generate(make_prompt(length), everything, 12)
+            assert ours.token_ids == full.token_ids
+            assert torch.equal(ours.first_logits, full.first_logits)
+            assert ours.kv.kept_bytes == ours.kv.full_bytes == full.kv.full_bytes
+        if length < 80:
+            with check("a short prompt with the paper's settings"):
+                ours = engine.generate(make_prompt(length), FastKV(), 12)
+                assert ours.token_ids == full.token_ids
+                assert ours.cache_lengths == [[length, length]] * 4
+                assert ours.kv.tsp_layer is None
+                assert ours.kv.note
 
 
 def test_lengths_and_bytes_are_those_of_the_plan(engine: Engine) -> None:

@@ -12,9 +12,9 @@ from cases import (
     LAYERS,
     TUNING,
     eager_weights,
-    load_tiny,
     make_prompt,
     read_prompt,
+    shared_tiny,
 )
 from torch import Tensor
 
@@ -33,7 +33,7 @@ GROUP = HEADS // KV_HEADS
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 @pytest.fixture(scope="module")

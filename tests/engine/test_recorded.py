@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import every_case, load_tiny, make_prompt, read_prompt
+from cases import every_case, make_prompt, read_prompt, shared_tiny
 from conftest import tiny_settings
 from torch import Tensor
 
@@ -61,9 +61,9 @@ def compare(engine: Engine, method: Method) -> None:
 @pytest.mark.parametrize("family", tiny_settings())
 def test_it_reads_as_ever(tiny_models: dict[str, Path], family: str) -> None:
     method = FastKVProbe(tsp_layer=2, tsp_rate=0.5, retention_rate=0.3, full_below=64)
-    compare(load_tiny(tiny_models[family]), method)
+    compare(shared_tiny(tiny_models[family]), method)
 
 
 @every_case
 def test_it_reads_as_ever_whatever_heads_keep(tiny_models: dict[str, Path], method: Method) -> None:
-    compare(load_tiny(tiny_models["ministral"]), method)
+    compare(shared_tiny(tiny_models["ministral"]), method)

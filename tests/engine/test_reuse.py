@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import load_tiny, make_prompt
+from cases import load_tiny, make_prompt, shared_tiny
+from checks import Checks
 from conftest import tiny_settings
 from safetensors.torch import load_file
 
@@ -48,32 +49,40 @@ def on_disk(folder: Path, mode: StoreMode = StoreMode.EXACT, warn: Any = print) 
     return Reuse(DiskStates(StateStore(folder, 10**9, warn), mode), layer=2, documents=("a.txt",))
 
 
+def check_as_afresh(again: Generation, afresh: Generation) -> None:
+    assert again.token_ids == afresh.token_ids
+    assert torch.equal(again.first_logits, afresh.first_logits)
+    assert again.token_scores == afresh.token_scores
+    assert again.cache_lengths == afresh.cache_lengths
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", tiny_settings())
 def test_answers_are_those_of_asking_afresh(
     tiny_models: dict[str, Path], tmp_path: Path, family: str, method: str
 ) -> None:
-    engine = load_tiny(tiny_models[family])
-    for reuse in (on_disk(tmp_path), Reuse(MemoryStates(), 2)):
+    engine = shared_tiny(tiny_models[family])
+    stores = {"disk": on_disk(tmp_path), "memory": Reuse(MemoryStates(), 2)}
+    with Checks() as check:
         for number, question in enumerate(QUESTIONS):
-            again = ask(engine, METHODS[method], question, reuse)
             afresh = ask(engine, METHODS[method], question, None)
-            assert again.token_ids == afresh.token_ids
-            assert torch.equal(again.first_logits, afresh.first_logits)
-            assert again.token_scores == afresh.token_scores
-            assert again.cache_lengths == afresh.cache_lengths
-            assert reuse.stats is not None
-            assert (reuse.stats.tokens_found, reuse.stats.tokens_kept) == (
-                (SHARED, 0) if number else (0, SHARED)
-            )
-            assert (again.kv.prefill_flops < afresh.kv.prefill_flops) == bool(number)
+            for store, reuse in stores.items():
+                again = ask(engine, METHODS[method], question, reuse)
+                with check(f"question {number}, {store}: the answer"):
+                    check_as_afresh(again, afresh)
+                with check(f"question {number}, {store}: tokens found and kept"):
+                    assert reuse.stats is not None
+                    counts = (reuse.stats.tokens_found, reuse.stats.tokens_kept)
+                    assert counts == ((SHARED, 0) if number else (0, SHARED))
+                with check(f"question {number}, {store}: the work that is spared"):
+                    assert (again.kv.prefill_flops < afresh.kv.prefill_flops) == bool(number)
 
 
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_state_may_end_before_the_tsp_layer(
     tiny_models: dict[str, Path], tmp_path: Path, layer: int
 ) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     reuse = replace(on_disk(tmp_path), layer=layer)
     for question in QUESTIONS:
         again = ask(engine, METHODS["probe"], question, reuse)
@@ -95,7 +104,7 @@ def test_the_embedded_model_gives_the_same_bits(embedded_dir: Path, tmp_path: Pa
 
 
 def test_scores_are_those_of_asking_afresh(tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     reuse = on_disk(tmp_path)
     method = FastKV(tsp_layer=3, tsp_rate=0.3, retention_rate=0.2)
     for question in QUESTIONS:
@@ -110,7 +119,7 @@ def test_scores_are_those_of_asking_afresh(tiny_models: dict[str, Path], tmp_pat
 def test_nothing_that_is_kept_depends_on_the_question(
     tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     kept = []
     for number, question in enumerate(QUESTIONS):
         ask(engine, METHODS["probe"], question, on_disk(tmp_path / str(number)))
@@ -137,7 +146,7 @@ def test_a_state_is_that_of_just_these_tokens(
     change: Callable[[list[int]], list[int]],
     is_found: bool,
 ) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     reuse, prompt = on_disk(tmp_path), DOCUMENT + QUESTIONS[0]
     ask(engine, METHODS["fastkv"], QUESTIONS[0], reuse)
     reuse.start()
@@ -153,7 +162,7 @@ def test_a_state_is_that_of_just_these_tokens(
 def test_methods_that_leave_nothing_to_keep(
     tiny_models: dict[str, Path], tmp_path: Path, method: Method
 ) -> None:
-    engine, reuse = load_tiny(tiny_models["llama"]), on_disk(tmp_path / "states")
+    engine, reuse = shared_tiny(tiny_models["llama"]), on_disk(tmp_path / "states")
     answer = ask(engine, method, QUESTIONS[0], reuse)
     assert answer.token_ids == ask(engine, method, QUESTIONS[0], None).token_ids
     assert reuse.stats is None
@@ -161,7 +170,7 @@ def test_methods_that_leave_nothing_to_keep(
 
 
 def test_where_a_state_ends(tiny_models: dict[str, Path]) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     shape = engine.decoder.shape(1000)
 
     def layer_of(*methods: Method) -> int | None:
@@ -180,7 +189,7 @@ def test_where_a_state_ends(tiny_models: dict[str, Path]) -> None:
 def test_a_state_is_as_large_as_the_formula_says(
     tiny_models: dict[str, Path], tmp_path: Path, mode: StoreMode
 ) -> None:
-    engine, reuse = load_tiny(tiny_models["llama"]), on_disk(tmp_path, mode)
+    engine, reuse = shared_tiny(tiny_models["llama"]), on_disk(tmp_path, mode)
     ask(engine, METHODS["fastkv"], QUESTIONS[0], reuse)
     [path] = tmp_path.glob("*.safetensors")
     kept = sum(t.numel() * t.element_size() for t in load_file(path).values())
@@ -224,7 +233,7 @@ def test_zeros_stay_zeros() -> None:
 
 
 def test_an_answer_from_eight_bits_is_close(tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    engine, reuse = load_tiny(tiny_models["llama"]), on_disk(tmp_path, StoreMode.INT8)
+    engine, reuse = shared_tiny(tiny_models["llama"]), on_disk(tmp_path, StoreMode.INT8)
     method = METHODS["fastkv"]
     first = ask(engine, method, QUESTIONS[0], reuse)
     assert first.token_ids == ask(engine, method, QUESTIONS[0], None).token_ids  # read afresh
@@ -255,7 +264,7 @@ def test_a_longer_text_with_other_embeddings_is_read_afresh(tiny_models: dict[st
 def test_a_text_beyond_the_budget_is_kept_from_its_start(
     tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     state = StateShape.of(engine.decoder, SHARED, 2).nbytes
     reuse = replace(on_disk(tmp_path), budget_bytes=2 * state)
 
@@ -279,7 +288,7 @@ def test_a_text_beyond_the_budget_is_kept_from_its_start(
 
 
 def test_memory_is_bounded(tiny_models: dict[str, Path]) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     state = StateShape.of(engine.decoder, SHARED, 2).nbytes
     reuse = Reuse(MemoryStates(limit_bytes=2 * state), 2)
     found = []
@@ -295,7 +304,7 @@ def test_memory_is_bounded(tiny_models: dict[str, Path]) -> None:
 def test_what_the_disk_cannot_keep_is_held_in_memory(
     tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
-    engine = load_tiny(tiny_models["llama"])
+    engine = shared_tiny(tiny_models["llama"])
     warnings: list[str] = []
     too_small = DiskStates(StateStore(tmp_path, 1000, warnings.append), StoreMode.EXACT)
     reuse = Reuse(too_small, layer=2, fallback=MemoryStates())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import load_tiny, make_prompt, read_prompt
+from cases import make_prompt, read_prompt, shared_tiny
 from conftest import tiny_settings
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from fastkv_cli.engine.model.decoder import DecoderLayer
 
 @pytest.fixture(scope="module")
 def engine(tiny_models: dict[str, Path]) -> Engine:
-    return load_tiny(tiny_models["llama"])
+    return shared_tiny(tiny_models["llama"])
 
 
 def test_lengths_share_their_sizes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_lengths_share_their_sizes(engine: Engine, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("family", tiny_settings())
 def test_copies_of_the_last_token_change_nothing(tiny_models: dict[str, Path], family: str) -> None:
-    engine = load_tiny(tiny_models[family])
+    engine = shared_tiny(tiny_models[family])
     method = FastKV(tsp_layer=1, tsp_rate=0.6, retention_rate=0.2)
     for num_tokens in (150, 201, 320):
         prompt = make_prompt(num_tokens)
