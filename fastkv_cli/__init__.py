@@ -55,7 +55,7 @@ _HOMES = {
     "Document": ".documents",
     "Engine": ".engine.generate",
     **dict.fromkeys(_METHODS, ".engine.methods"),
-    "Generation": ".events",
+    "Generation": ".engine.generation",
     "load_document": ".documents",
 }
 
