@@ -9,6 +9,7 @@ import typer
 
 from ...config import EMBEDDED_MODEL, Budget, MethodName, Preset, parse_tokens
 from ...errors import UsageError
+from ...evaluation.picture import check_matplotlib
 from .. import measure_command as workbench
 from ..option_sets import MeasureOptions
 from ..options import ModelOpt
@@ -77,6 +78,7 @@ def bench(
         raise UsageError(f"--budget {budget} is of no use", "presets have their own, full has none")
     form: Form = "json" if options.json else "csv" if csv else "md" if md else "table"
     test = SpeedTest(document, tuple(sorted(set(lengths))), repetitions, max_tokens)
+    check_matplotlib(plot)
     workbench.check_picture(plot, options)
     run = SpeedRun(test, names, kept, form, plot)
     workbench.run_prepared(model, options, run.prepare, hint="nothing was written")
