@@ -1,7 +1,7 @@
 """The errors that a user can meet, and the exit code of each.
 
 Every error says what is wrong (`message`) and what to do next (`hint`); the boundary in
-`cli.main` prints both on one line of stderr and exits with `exit_code`.
+`cli.app.main` prints both on one line of stderr and exits with `exit_code`.
 """
 
 from __future__ import annotations
