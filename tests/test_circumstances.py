@@ -183,7 +183,7 @@ class TestOutput:
         code = """
 import os, signal, sys
 from pathlib import Path
-from fastkv_cli import output_file
+from fastkv_cli.output import output_file
 replace = Path.replace
 def slow(self, target):
     os.kill(os.getpid(), signal.SIGTERM)  # in the middle of writing

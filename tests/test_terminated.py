@@ -19,7 +19,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 WRITING = """
 import sys
 from pathlib import Path
-from fastkv_cli import console
+from fastkv_cli.output import console
 from fastkv_cli.store import StateStore
 from fastkv_cli.system.termination import clean_up_at_signals
 from states import TENSORS, make_data, make_spec
