@@ -1,6 +1,6 @@
 """The errors that users see, and their exit codes.
 
-Every error says what is wrong (`message`) and what to do next (`hint`). `cli.main` prints both on
+Every error says what is wrong (`message`) and what to do next (`hint`). `cli.app.main` prints both on
 one line of stderr and exits with `exit_code`.
 """
 

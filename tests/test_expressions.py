@@ -38,10 +38,10 @@ Input = tuple[str, str, str]
 WORST: dict[str, list[Input]] = {
     "config._BUDGET": [("1", " ", "x"), ("", " ", ""), ("", "1", "x")],
     "config._SPAN": [("1", " ", "x"), ("1 - ", " ", "x"), ("", "1", "x")],
-    "console._CONTROL": [("\x1b[", "0", ""), ("", "\x1b[0", ""), ("\x1b[", " ", "\0")],
-    "disarm._LINE_END": [("", "x", "")],
-    "disarm._OPENING": [("", "= ", "\n"), ("", " ", "x"), ("", " \n", ""), ("", "=\u200b\n", "")],
-    "disarm._ROLE": [("", "#", ""), ("", "# ", ""), ("", "user", ""), ("", "user:", "")],
+    "output.console._CONTROL": [("\x1b[", "0", ""), ("", "\x1b[0", ""), ("\x1b[", " ", "\0")],
+    "prompts.disarm._LINE_END": [("", "x", "")],
+    "prompts.disarm._OPENING": [("", "= ", "\n"), ("", " ", "x"), ("", " \n", ""), ("", "=\u200b\n", "")],
+    "prompts.disarm._ROLE": [("", "#", ""), ("", "# ", ""), ("", "user", ""), ("", "user:", "")],
     "documents.blocks._BLANKS": [("", " ", ""), ("", "x ", "")],
     "documents.blocks._LINE_EDGES": [("", " ", ""), ("", "\n", ""), ("", " \n ", "")],
     "documents.blocks._NUMBER": [("", " ", "x"), ("", "1", "")],
@@ -104,9 +104,10 @@ WORST: dict[str, list[Input]] = {
     "documents.verdict._GLYPH_NAME": [("", "/a", ""), ("", "/aaaa", ""), ("/", "1", "")],
     "documents.verdict._INLINE_IMAGE": [("", " ", ""), ("", " BI", ""), ("", "\n", "")],
     "documents.verdict._RAW_BYTES": [("", " b", ""), ("", " b'", ""), ("", ": b'", "")],
-    "engine.hardware._DEVICE": [("cuda:", "1", "x")],
-    "engine.mapped._LAYER": [("", "layers.", ""), ("layers.", "1", ""), ("", "layers.1", "")],
-    "evaluation.scoring._ARTICLES": [("", "a", ""), ("", "a ", "")],
+    "engine.model.hardware._DEVICE": [("cuda:", "1", "x")],
+    "engine.model.mapped._LAYER": [("", "layers.", ""), ("layers.", "1", ""), ("", "layers.1", "")],
+    "engine.model.guarded._WORD": [("", " ", ""), ("", ".", "")],
+    "evaluation.quality.scoring._ARTICLES": [("", "a", ""), ("", "a ", "")],
     "evidence.citations._SENTENCE_END": [
         (".", " ", ""),
         ("", "\n", ""),
@@ -136,8 +137,8 @@ WORST: dict[str, list[Input]] = {
         ("", "x1.1", ""),
     ],
     "models._HUB_ID": [("", "x", ""), ("", "x/", ""), ("x/x@", "x", "!"), ("", ".", "")],
-    "prompts._SENTINEL": [("", "\u241eTEXT1", ""), ("\u241eTEXT", "1", "")],
-    "prompts._SURROGATE": [("", "x", "")],
+    "prompts.templates._SENTINEL": [("", "\u241eTEXT1", ""), ("\u241eTEXT", "1", "")],
+    "prompts.prompt._SURROGATE": [("", "x", "")],
     "sizes._AGE": [("1", " ", "x"), ("", "1", "x"), ("", " ", "x"), ("1m", " ", "x")],
     "sizes._SIZE": [("1", " ", "x"), ("", "1", "x"), ("1.", "1", "x"), ("1k", " ", "x")],
     "store.store._STATE": [("", "0", "")],
@@ -162,11 +163,14 @@ WORST: dict[str, list[Input]] = {
     ],
     "tasks.sentences._ITEM": [("", "1", ""), ("", "-", "")],
     "tasks.sentences._WHOLE_TAG": [("<a", "x", ""), ("", "<a", ""), ("", "<a>", "")],
-    "to_json._ESCAPED": [("", "\x7f", ""), ("", "x", "")],
-    "tuning._UNSAFE": [("", "/", ""), ("", "/x", "")],
+    "output.render.to_json._ESCAPED": [("", "\x7f", ""), ("", "x", "")],
+    "engine.methods.tuning._UNSAFE": [("", "/", ""), ("", "/x", "")],
 }  # fmt: skip
 # Expressions that no text of somebody else's meets, and why.
-NEVER_FOREIGN = {"engine.hardware._MODEL_NAME": "reads /proc/cpuinfo"}
+NEVER_FOREIGN = {
+    "engine.model.hardware._MODEL_NAME": "reads /proc/cpuinfo",
+    "output.standard_streams._SIZE": "reads the user's own environment",
+}
 # Met by so much and no more.
 MOST_BYTES = {
     "documents.html._DECLARED": 16 * 1024,  # the head of a page
@@ -176,12 +180,12 @@ MOST_BYTES = {
 WORST["tasks.sentences._LAST_WORD"] = [("", "x", "<"), ("", "x ", "")]
 # Functions that compile or use an expression of their own making, tested below by what they do.
 COMPILES_ITS_OWN = {
-    "disarm.disarm",
-    "disarm._opens",
-    "disarm._spaced",
-    "disarm._visible",
-    "disarm._pattern",
-    "disarm._spelled",
+    "prompts.disarm.disarm",
+    "prompts.disarm._opens",
+    "prompts.disarm._spaced",
+    "prompts.disarm._visible",
+    "prompts.disarm._pattern",
+    "prompts.disarm._spelled",
     "documents.clean.compose",
 }
 # What hurts most expressions that can be hurt, for those whose worst input was listed amiss.

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,24 @@ class TestHelp:
 )
 def test_wrong_evaluations(options: list[str], code: ExitCode, words: str, capfd: Capture) -> None:
     failure(["eval", "--model", "nowhere", *options], code, words, capfd)
+
+
+@pytest.mark.parametrize("asked", [["eval", "--heatmap", "a.png"], ["bench", "--plot", "a.png"]])
+def test_a_picture_without_matplotlib(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = r"a picture needs matplotlib: pip install 'fastkv-cli\[plots\]'"
+    failure([*asked, "--model", "nowhere"], ExitCode.USAGE, words, capfd)
+    assert not Path("a.png").exists()
+
+
+@pytest.mark.parametrize("command", ["eval", "bench"])
+def test_no_picture_without_matplotlib(
+    command: str, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    failure([command, "--model", "nowhere"], ExitCode.MODEL, "unknown model 'nowhere'", capfd)
 
 
 @pytest.mark.parametrize("command", ["calibrate", "profile-heads"])

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+import fastkv_cli
 from fastkv_cli.config import Budget, MethodName, MethodSettings, Preset
-from fastkv_cli.engine import tuning
 from fastkv_cli.engine.methods import FastKV, HeadKV, PromptShape, build_method
 from fastkv_cli.engine.tuning import (
     Tuning,
@@ -136,7 +136,7 @@ class TestFiles:
         assert load_tuning("org/name", "abc").head_scores is not None
 
     def test_the_user_s_file_wins_over_the_one_that_ships(self) -> None:
-        folder = Path(tuning.__file__).parent / "tuned"
+        folder = Path(fastkv_cli.__file__).parent / "tuned"
         kinds = {path.name.split(".")[-2] for path in folder.glob("*.json")}
         assert kinds  # something ships
         for path in folder.glob("*.json"):
@@ -151,7 +151,7 @@ class TestFiles:
             assert load_measured(kind, model, revision) == shipped
 
     def test_what_ships_fits_the_embedded_model(self) -> None:
-        for path in (Path(tuning.__file__).parent / "tuned").glob("*.json"):
+        for path in (Path(fastkv_cli.__file__).parent / "tuned").glob("*.json"):
             shipped = json.loads(path.read_text(encoding="utf-8"))
             found = load_tuning(shipped["model"], shipped["revision"])
             for preset in Preset:

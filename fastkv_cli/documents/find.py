@@ -14,7 +14,7 @@ from ..errors import DocumentError, FastKVError, UsageError
 from .document import Document
 from .formats import PDF_SUFFIX, SUFFIXES
 from .load import AskPassword, OnPage, load_document
-from .search import MAX_SUFFIXES_SHOWN, Found, Search
+from .search import MAX_SUFFIXES_SHOWN, Found, Search, real_path
 from .source import STDIN, check_found, check_source, label
 
 _MAX_ENTRIES = 100_000  # maximum files and folders scanned in one folder
@@ -150,7 +150,7 @@ def _exists(path: str) -> bool:
 
 
 def _add_folder(search: Search, folder: str) -> None:
-    found, skipped = _documents_in(search, folder, os.path.realpath(folder))
+    found, skipped = _documents_in(search, folder, real_path(folder))
     if not found:
         _refuse_links(search, folder)
         others = "" if not skipped else f" ({', '.join(list(skipped)[:MAX_SUFFIXES_SHOWN])})"
@@ -219,7 +219,7 @@ def _add_matches(search: Search, pattern: str) -> None:
         matches = []
     found: list[str] = []
     skipped = Counter[str]()
-    root = os.path.realpath(_fixed_part(pattern))
+    root = real_path(str(_fixed_part(pattern)))
     for path in matches:
         suffix = PurePath(path).suffix.lower()
         if Path(path).is_dir():

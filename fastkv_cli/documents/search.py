@@ -39,7 +39,7 @@ class Search:
         Raises:
             DocumentError: when there are more than 1,000.
         """
-        key = path if path == STDIN else _real_path(path)
+        key = path if path == STDIN else real_path(path)
         if key in self.found:
             self.num_repeated += 1
         self.found.setdefault(key, Found(path, is_named))
@@ -56,7 +56,7 @@ class Search:
             path: of a file or folder that was found.
             root: the real path of the folder that was named.
         """
-        if Path(_real_path(path)).is_relative_to(root):
+        if Path(real_path(path)).is_relative_to(root):
             return False
         self.links_out.append(path)
         return True
@@ -92,7 +92,7 @@ class Search:
         return notes
 
 
-def _real_path(path: str) -> str:
+def real_path(path: str) -> str:
     """The path with links resolved, as identity; unchanged if the current folder was deleted."""
     try:
         return os.path.realpath(path)

@@ -120,7 +120,9 @@ class StateStore:
             self._warn(f"{what}, is above the limit of {limit}: not kept (FASTKV_STORE_LIMIT)")
             return None
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # With a umask of 0 it would be open to all users, and so not trusted.
+            self.folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             if not self.is_trusted():
                 return None
             if os.path.lexists(target) and not _is_file(target):

@@ -9,6 +9,7 @@ import typer
 
 from ...config import Budget, MethodName, Preset, parse_tokens
 from ...errors import UsageError
+from ...evaluation.picture import check_matplotlib
 from .. import measure_command as workbench
 from ..options import ModelMeasureOptions
 
@@ -75,6 +76,7 @@ def bench(
         raise UsageError(f"--budget {budget} is of no use", "presets have their own, full has none")
     form: Form = "json" if options.json else "csv" if csv else "md" if md else "table"
     test = SpeedTest(document, tuple(sorted(set(lengths))), repetitions, max_tokens)
+    check_matplotlib(plot)
     workbench.check_picture(plot, options)
     run = SpeedRun(test, names, kept, form, plot)
     workbench.run_prepared(options.model, options, run.prepare, hint="nothing was written")

@@ -9,6 +9,7 @@ import typer
 
 from ...config import Budget, Preset, Suite, parse_tokens
 from ...errors import UsageError
+from ...evaluation.picture import check_matplotlib
 from .. import measure_command as workbench
 from ..options import ModelMeasureOptions, check_exists, check_samples
 
@@ -64,6 +65,7 @@ def evaluate(
     suites = _parse_suites(suite)
     if heatmap is not None and Suite.NEEDLE not in suites:
         raise UsageError("--heatmap shows needles", "have the needle suite in --suite")
+    check_matplotlib(heatmap)
     workbench.check_picture(heatmap, options)
     check_exists("--texts", texts)
     check_exists("--qa", qa)
