@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         StreamingLLM,
     )
     from .session.answer import Answer
-    from .session.chat import Chat
+    from .session.conversation import Chat
     from .session.observer import Observer
     from .session.session import Session, open  # noqa: A004 (fastkv.open)
 
@@ -62,7 +62,7 @@ _HOMES = {
     "Generation": ".engine.generation",
     **dict.fromkeys(("Session", "open"), ".session.session"),
     "Answer": ".session.answer",
-    "Chat": ".session.chat",
+    "Chat": ".session.conversation",
     "Observer": ".session.observer",
     "load_document": ".documents",
 }

@@ -1,7 +1,7 @@
 """The errors that users see, and their exit codes.
 
-Every error says what is wrong (`message`) and what to do next (`hint`). `cli.app.main` prints both on
-one line of stderr and exits with `exit_code`.
+Every error says what is wrong (`message`) and what to do next (`hint`). `cli.app.main` prints both
+on one line of stderr and exits with `exit_code`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from processes import Capture
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.options import RunOptions
+from fastkv_cli.cli.option_sets import RunOptions
 from fastkv_cli.config import StoreMode, store_limit_bytes, store_mode
 from fastkv_cli.errors import ExitCode, UsageError
 

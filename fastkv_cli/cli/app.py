@@ -21,7 +21,7 @@ from .commands.evaluate import evaluate
 from .commands.extract import extract
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
-from .options import with_options
+from .option_sets import with_options
 
 _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
     f"[cyan]{code.value:>3}[/]  {code.meaning}" for code in ExitCode

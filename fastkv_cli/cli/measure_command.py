@@ -18,7 +18,7 @@ from ..output.render.report_json import describe_weights
 from ..session.loading import load_engine
 from ..system.trust import cache_warning
 from ..version import __version__
-from .options import MeasureOptions
+from .option_sets import MeasureOptions
 from .run import Run
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .run import Run
 if TYPE_CHECKING:
     from ..tasks.corpus import Corpus
     from ..tasks.work import Window
-    from .options import ExtractOptions, RunOptions
+    from .option_sets import ExtractOptions, RunOptions
 
 # How a task would read a text.
 Forecast = Callable[["Corpus", "Window"], ReadingForecast]

@@ -16,7 +16,7 @@ from ..errors import (
     UsageError,
     as_failure,
 )
-from ..output.observer import ConsoleObserver
+from ..output.console_observer import ConsoleObserver
 from ..output.render.question_tables import render_tables
 from ..output.render.report_json import render_failure, render_json
 from ..session.session import Session
@@ -25,7 +25,7 @@ from .run import Run
 
 if TYPE_CHECKING:
     from ..stats import RunReport
-    from .options import RunOptions
+    from .option_sets import RunOptions
 
 STDIN = "-"
 _MAX_BYTES = 2**23  # of a file of questions: more than anybody asks, less than memory

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..errors import InterruptedRunError
 from ..output.console import AnswerWriter, Messages, stderr_console
-from ..output.observer import ConsoleObserver
+from ..output.console_observer import ConsoleObserver
 from ..output.progress import ProgressBars
 from ..output.render.answer_tables import render_tables
 from ..output.render.report_json import render_json
@@ -17,7 +17,7 @@ from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 
 if TYPE_CHECKING:
-    from .options import RunOptions
+    from .option_sets import RunOptions
 
 
 class Run:

@@ -28,7 +28,7 @@ from .reading import read_documents
 if TYPE_CHECKING:
     from ..engine.generate import Engine
     from ..engine.methods import Method
-    from .chat import Chat
+    from .conversation import Chat
 
 _SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
@@ -167,7 +167,7 @@ class Session:
 
     def chat(self) -> Chat:
         """Begin a conversation: each question knows the turns before it."""
-        from .chat import Chat
+        from .conversation import Chat
 
         return Chat(self)
 

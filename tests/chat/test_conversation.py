@@ -14,7 +14,7 @@ from fastkv_cli.cli.chat.transcript import render_markdown
 from fastkv_cli.config import EMBEDDED_MODEL
 from fastkv_cli.errors import ContextError
 from fastkv_cli.prompts.prompt import Turn
-from fastkv_cli.session.chat import Exchange
+from fastkv_cli.session.conversation import Exchange
 
 TEXT = (
     "The expedition left the harbour of Bergen in May 1911.\n\n"

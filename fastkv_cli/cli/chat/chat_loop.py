@@ -24,7 +24,7 @@ from ...output.console import (
 )
 from ...output.render.answer_tables import describe_document, printable, render_tables
 from ...output.render.report_json import render_failure, render_json
-from ...session.chat import Chat
+from ...session.conversation import Chat
 from ...session.session import Session
 from ..run import Run
 from .line_input import Input, PipedInput, TerminalInput
@@ -32,7 +32,7 @@ from .slash_commands import COMMANDS, LeavingError, as_question, run_command
 from .transcript import INTERRUPTED
 
 if TYPE_CHECKING:
-    from ..options import ChatOptions
+    from ..option_sets import ChatOptions
 
 COMMAND = "chat"
 HISTORY_NAME = "chat-history"

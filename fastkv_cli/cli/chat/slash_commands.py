@@ -12,7 +12,7 @@ from ...evidence.places import name_places
 from ...output.console import strip_controls
 from ...output.output_file import ExistsError, check_writable, write_file
 from ...output.render.answer_tables import printable, render_tables
-from ...session.chat import Chat
+from ...session.conversation import Chat
 from .transcript import render_markdown
 
 if TYPE_CHECKING:

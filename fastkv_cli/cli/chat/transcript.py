@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ...documents.source import label
 from ...evidence.places import name_places
-from ...session.chat import Exchange
+from ...session.conversation import Exchange
 from ...stats import DocumentStats
 
 INTERRUPTED = "interrupted"

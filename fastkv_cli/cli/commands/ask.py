@@ -9,7 +9,7 @@ import typer
 
 from ...config import DEFAULT_ANSWER_TOKENS
 from ...errors import UsageError
-from ..options import RunOptions
+from ..option_sets import RunOptions
 from .sources import check_any
 
 ArgumentsArg = Annotated[

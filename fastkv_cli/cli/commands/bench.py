@@ -11,7 +11,7 @@ from ...config import Budget, MethodName, Preset, parse_tokens
 from ...errors import UsageError
 from ...evaluation.picture import check_matplotlib
 from .. import measure_command as workbench
-from ..options import ModelMeasureOptions
+from ..option_sets import ModelMeasureOptions
 
 DocArg = Annotated[
     str | None,

@@ -8,7 +8,7 @@ import typer
 
 from ...errors import FastKVError, UsageError
 from ...sizes import parse_age, parse_size
-from ..options import PlainOptions, with_options
+from ..option_sets import PlainOptions, with_options
 
 cache = typer.Typer(
     help="Look after what is kept of documents that were read, for further questions.",

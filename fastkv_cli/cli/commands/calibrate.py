@@ -10,7 +10,7 @@ import typer
 from ...config import EMBEDDED_MODEL
 from ...errors import UsageError
 from .. import measure_command as workbench
-from ..options import MeasureOptions, check_exists, check_samples
+from ..option_sets import MeasureOptions, check_exists, check_samples
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model to calibrate.")]
 TextsOpt = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...errors import UsageError
-from ..options import ChatOptions
+from ..option_sets import ChatOptions
 
 PathsArg = Annotated[
     list[str] | None,

@@ -11,7 +11,7 @@ from ...config import Budget, Preset, Suite, parse_tokens
 from ...errors import UsageError
 from ...evaluation.picture import check_matplotlib
 from .. import measure_command as workbench
-from ..options import ModelMeasureOptions, check_exists, check_samples
+from ..option_sets import ModelMeasureOptions, check_exists, check_samples
 
 _ALL_SUITES, _ALL_PRESETS = ",".join(Suite), ",".join(Preset)
 

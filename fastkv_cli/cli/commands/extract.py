@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..options import ExtractOptions
+from ..option_sets import ExtractOptions
 from .sources import PathsArg, check_any
 
 

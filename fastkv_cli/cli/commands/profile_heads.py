@@ -9,7 +9,7 @@ import typer
 
 from ...config import EMBEDDED_MODEL
 from .. import measure_command as workbench
-from ..options import MeasureOptions, check_exists, check_samples
+from ..option_sets import MeasureOptions, check_exists, check_samples
 
 ModelArg = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model whose heads to score.")]
 SamplesOpt = Annotated[int, typer.Option(metavar="N", help="Needle prompts to read.")]

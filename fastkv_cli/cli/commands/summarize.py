@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...config import DEFAULT_MAX_TOKENS, Length, Preset
-from ..options import RunOptions
+from ..option_sets import RunOptions
 from .sources import PathsArg, check_any
 
 LengthOpt = Annotated[

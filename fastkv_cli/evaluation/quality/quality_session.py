@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...cli.measure_command import MeasureContext, render
-from ...cli.options import MeasureOptions
+from ...cli.option_sets import MeasureOptions
 from ...config import Budget, MethodName, Preset, Suite
 from ...engine.tuning import tuning_json, tuning_path
 from ...errors import OutputError, UsageError
