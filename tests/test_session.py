@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fastkv_cli.cli.shown import Shown
-from fastkv_cli.config import MethodSettings, ReadOptions
+from fastkv_cli.config import MethodSettings, ReadOptions, StatsLevel
 from fastkv_cli.output.console import Messages, stderr_console
 from fastkv_cli.output.progress import ProgressBars
-from fastkv_cli.output.render.answer_tables import render_json, render_tables
+from fastkv_cli.output.render.answer_tables import render_json
+from fastkv_cli.output.render.stats_table import render_tables
 from fastkv_cli.session.request import Request
 from fastkv_cli.session.session import answer, open_session
 from fastkv_cli.stats import RunReport
@@ -62,8 +64,8 @@ def test_reading_and_loading_count_once(reports: list[RunReport]) -> None:
     assert '"load_s": 0.0' in render_json(other)
     tables = stderr_console()
     with tables.capture() as shown:
-        tables.print(*render_tables(other))
-    assert "Loading       none: all was there already" in shown.get()
+        tables.print(*render_tables(other, StatsLevel.FULL))
+    assert re.search(r"Loading +none: all in memory already", shown.get())
 
 
 def test_every_report_warns_of_the_documents(reports: list[RunReport]) -> None:

@@ -21,6 +21,7 @@ from ..config import (
     Preset,
     ReadOptions,
     Sampling,
+    StatsLevel,
     StoreMode,
     store_mode,
 )
@@ -46,6 +47,7 @@ from .options import (
     MaxTokensOpt,
     MethodOpt,
     ModelOpt,
+    NoStatsOpt,
     NoStoreOpt,
     OfflineOpt,
     OutputOpt,
@@ -129,6 +131,7 @@ class RunOptions(AnswerOptions):
     dry_run: DryRunOpt = False
     json: JsonOpt = False
     stats: StatsOpt = None
+    no_stats: NoStatsOpt = False
     quiet: QuietOpt = False
     output: OutputOpt = None
     force: ForceOpt = False
@@ -149,7 +152,8 @@ class ChatOptions(AnswerOptions):
     """All options of a conversation."""
 
     json: ChatJsonOpt = False
-    stats: ChatStatsOpt = False
+    stats: ChatStatsOpt = StatsLevel.OFF
+    no_stats: NoStatsOpt = False
     quiet: QuietOpt = False
     debug: DebugOpt = False
 
@@ -157,7 +161,7 @@ class ChatOptions(AnswerOptions):
         """How it is to be shown."""
         return Display(
             json=self.json,
-            stats=self.stats,
+            stats=StatsLevel.OFF if self.no_stats else self.stats,
             quiet=self.quiet,
             cite=self.cite,
             debug=self.debug,
@@ -176,6 +180,7 @@ class ExtractOptions:
     offline: OfflineOpt = False
     json: TextJsonOpt = False
     stats: StatsOpt = None
+    no_stats: NoStatsOpt = False
     quiet: QuietOpt = False
     output: OutputOpt = None
     force: ForceOpt = False
@@ -209,7 +214,7 @@ def _store(mode: StoreMode | None, *, no_store: bool) -> StoreMode:
 def _display(options: RunOptions | ExtractOptions) -> Display:
     return Display(
         json=options.json,
-        stats=options.stats,
+        stats=StatsLevel.OFF if options.no_stats else options.stats,
         quiet=options.quiet,
         output=options.output,
         force=options.force,

@@ -14,6 +14,7 @@ from ..config import (
     DType,
     MethodName,
     Preset,
+    StatsLevel,
     StoreMode,
 )
 
@@ -255,20 +256,28 @@ ChatJsonOpt = Annotated[
     ),
 ]
 ChatStatsOpt = Annotated[
-    bool,
+    StatsLevel,
     typer.Option(
-        "--stats/--no-stats",
+        "--stats",
         rich_help_panel=_OUTPUT,
-        help="The statistics after each answer, on stderr, as /stats shows them.",
+        help="Print the statistics of each answer on stderr; --stats alone is full, as /stats.",
     ),
 ]
 StatsOpt = Annotated[
-    bool | None,
+    StatsLevel | None,
     typer.Option(
-        "--stats/--no-stats",
+        "--stats",
         rich_help_panel=_OUTPUT,
-        help="The statistics after the answer, on stderr.",
-        show_default="shown, except with --json",
+        help="Print the statistics on stderr, after the answer; --stats alone is brief.",
+        show_default="brief; off with --json",
+    ),
+]
+NoStatsOpt = Annotated[
+    bool,
+    typer.Option(
+        "--no-stats",
+        rich_help_panel=_OUTPUT,
+        help="Print no statistics (as --stats off).",
     ),
 ]
 QuietOpt = Annotated[

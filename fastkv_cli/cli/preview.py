@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..config import DType, ReadOptions
+from ..config import DType, ReadOptions, StatsLevel
 from ..engine.methods.tuning import load_tuning
 from ..errors import InterruptedRunError
 from ..output.console import AnswerWriter, Messages, stderr_console
@@ -56,7 +56,7 @@ def extract(
     render = extraction.render_json if display.json else extraction.render_text
     writer.write(render(extracts))
     writer.finish()
-    if display.stats if display.stats is not None else not display.json:
+    if display.stats_level is not StatsLevel.OFF:
         messages.show(table for one in extracts for table in extraction.render_tables(one))
 
 

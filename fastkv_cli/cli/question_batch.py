@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import StatsLevel
 from ..errors import (
     ClosedPipeError,
     FastKVError,
@@ -120,7 +121,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
         unwritten = f"; {display.output} was not written" if display.output else ""
         done = f"{len(results)} of {len(questions)} questions are answered{unwritten}"
         raise InterruptedRunError("interrupted", done) from None
-    if display.stats if display.stats is not None else not display.json:
+    if display.stats_level is not StatsLevel.OFF:
         messages.show(render_tables(questions, results))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:

@@ -7,7 +7,8 @@ from pathlib import Path
 from ..errors import InterruptedRunError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.progress import ProgressBars
-from ..output.render.answer_tables import render_json, render_tables
+from ..output.render.answer_tables import render_json
+from ..output.render.stats_table import render_tables
 from ..session.request import Display, Request
 from ..session.session import Task, answer, open_session
 from ..tasks import NOTHING_TO_RESUME, PartStore
@@ -52,8 +53,7 @@ def run(command: str, request: Request, task: Task, max_tokens: int, display: Di
             writer.give_up()
             raise _interrupted(display.output, parts) from None
         parts.finish()
-    if display.stats if display.stats is not None else not display.json:
-        messages.show(render_tables(report))
+    messages.show(render_tables(report, display.stats_level))
 
 
 def _interrupted(output: Path | None, parts: PartStore) -> InterruptedRunError:

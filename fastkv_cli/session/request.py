@@ -14,6 +14,7 @@ from ..config import (
     MethodSettings,
     ReadOptions,
     Sampling,
+    StatsLevel,
     StoreMode,
 )
 from ..errors import UsageError
@@ -69,7 +70,7 @@ class Display:
 
     Attributes:
         json: one JSON object on stdout in place of the streamed answer.
-        stats: show the statistics; None is yes, except with json.
+        stats: how much of the statistics to print; None is brief, and off with json.
         quiet: nothing on stderr but errors.
         output: a file in place of stdout.
         force: replace a file that exists.
@@ -78,9 +79,16 @@ class Display:
     """
 
     json: bool = False
-    stats: bool | None = None
+    stats: StatsLevel | None = None
     quiet: bool = False
     output: Path | None = None
     force: bool = False
     cite: bool = False
     debug: bool = False
+
+    @property
+    def stats_level(self) -> StatsLevel:
+        """How much of the statistics to print."""
+        if self.stats is not None:
+            return self.stats
+        return StatsLevel.OFF if self.json else StatsLevel.BRIEF

@@ -30,8 +30,8 @@ from ...output.render.answer_tables import (
     printable,
     render_failure,
     render_json,
-    render_tables,
 )
+from ...output.render.stats_table import render_tables
 from ...session.conversation import Conversation
 from ...session.session import open_session
 from ..shown import Shown
@@ -204,8 +204,7 @@ class _Chat:
             return
         if line:
             self._writer.write(f"{line}\n")
-        if self._display.stats:
-            self._messages.show(render_tables(report))
+        self._messages.show(render_tables(report, self._display.stats_level))
 
     def _fail(self, question: str, error: Exception) -> None:
         """Note that a question has no answer, and tell why."""

@@ -43,9 +43,9 @@ def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple
             f"{_places([citation], paths=paths)} ({citation.score:.0%})"
             for citation in evidence.citations
         )
-        yield "Carried by", "; ".join(shares)
+        yield "Sources", "; ".join(shares)
     if evidence.not_in_document:
-        yield "Check", f"not in the document: {', '.join(evidence.not_in_document)}"
+        yield "Unsupported", f"not in the document: {', '.join(evidence.not_in_document)}"
     if evidence.found is False:
         yield "Not found", evidence.reason
 

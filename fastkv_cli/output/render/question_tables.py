@@ -43,7 +43,7 @@ def render_tables(
     for name in ("TTFT", "Tokens", "Tokens/s"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Found", no_wrap=True)
-    table.add_column("Carried by", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("Sources", overflow="ellipsis", no_wrap=True, max_width=16)
     for number, (question, result) in enumerate(zip(questions, results, strict=True), start=1):
         table.add_row(str(number), *map(Text, (printable(question), *_cells(result))))
     yield ""
