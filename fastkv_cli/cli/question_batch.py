@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import StatsLevel
 from ..errors import (
     ClosedPipeError,
     FastKVError,
@@ -121,8 +120,7 @@ def run(request: Request, questions: Sequence[str], max_tokens: int, display: Di
         unwritten = f"; {display.output} was not written" if display.output else ""
         done = f"{len(results)} of {len(questions)} questions are answered{unwritten}"
         raise InterruptedRunError("interrupted", done) from None
-    if display.stats_level is not StatsLevel.OFF:
-        messages.show(render_tables(questions, results))
+    messages.show(render_tables(questions, results, display.stats_level))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))

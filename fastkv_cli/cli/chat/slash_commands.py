@@ -164,7 +164,7 @@ def _table(rows: dict[str, str]) -> RenderableType:
 _EXIT = Command("/exit, /quit", "Leave.", _leave)
 COMMANDS = {
     "/help": Command("/help", "Show this.", _help),
-    "/stats": Command("/stats", "What the last answer took.", _stats),
+    "/stats": Command("/stats", "Show all statistics of the last answer.", _stats),
     "/sources": Command("/sources", "What in the documents carried the last answer.", _sources),
     "/save": Command("/save FILE", "Write the conversation to a file, as Markdown.", _save),
     "/save!": Command("/save! FILE", "The same, over a file that exists.", _save_over),
