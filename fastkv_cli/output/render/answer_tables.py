@@ -23,7 +23,7 @@ def render_json(report: RunReport, *, indent: int | None = 2) -> str:
 
 
 def render_failure(command: str, question: str, error: FastKVError) -> str:
-    """A question that has no answer, as one JSON object on one line."""
+    """A question that failed, as one JSON object on one line."""
     fields = {
         "schema": SCHEMA,
         "command": command,
@@ -36,7 +36,7 @@ def render_failure(command: str, question: str, error: FastKVError) -> str:
 
 
 def report_fields(report: RunReport) -> dict[str, Any]:
-    """The report for JSON; seconds, bytes and tokens as numbers, unknowns as null."""
+    """The report as fields for JSON: seconds, bytes and tokens as numbers, unknowns as null."""
     kv, stats, reading = report.kv, report.generation, report.reading
     return {
         "schema": SCHEMA,
@@ -191,7 +191,7 @@ def describe_documents(documents: Sequence[DocumentStats]) -> str:
 
 
 def _pages(document: DocumentStats) -> str:
-    """`117 pages, `, or `16 of 19 pages (3 failed), `; nothing where a format has none."""
+    """`117 pages, `, or `16 of 19 pages (3 failed), `; empty where the format has no pages."""
     if document.pages is None:
         return ""
     if document.num_pages in {None, document.pages}:
@@ -210,7 +210,7 @@ def _pages(document: DocumentStats) -> str:
 
 
 def printable(text: str) -> str:
-    """Without the control characters that a file name may hold and a terminal would obey."""
+    """Replace control characters: a file name may hold some, and they would drive a terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -220,7 +220,7 @@ def format_count(number: int, noun: str) -> str:
 
 
 def format_seconds(value: float | None) -> str:
-    """Seconds, or milliseconds where it is less than a tenth of one."""
+    """Seconds, or milliseconds below 0.1 s."""
     if value is None:
         return UNKNOWN
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.1f} ms"
@@ -231,7 +231,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def format_bytes(value: int | None) -> str:
-    """Binary units, as memory is sold."""
+    """Bytes in binary units (KiB, MiB, GiB), as memory is sold."""
     if value is None:
         return UNKNOWN
     size, units = float(value), ["B", "KiB", "MiB", "GiB"]

@@ -1,4 +1,4 @@
-"""Evidence for people and for programs: the pages that carried an answer, what stands in none."""
+"""The evidence for an answer: its sources, and claims that no document supports. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...stats import Citation, Evidence
 
 
 def evidence_fields(evidence: Evidence) -> dict[str, Any]:
-    """The fields of the JSON object."""
+    """The evidence as fields of the JSON object."""
     missing = evidence.not_in_document
     return {
         "citations": [
@@ -32,11 +32,11 @@ def evidence_fields(evidence: Evidence) -> dict[str, Any]:
 
 
 def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The rows of the statistics table; none where there is nothing to say.
+    """The evidence as rows of the statistics table: sources, then unsupported claims or a refusal.
 
     Args:
-        evidence: of one answer.
-        paths: of all documents; where they are several, each has to be named.
+        evidence: the evidence of one answer.
+        paths: paths of all documents; with several, each source names its own.
     """
     if evidence.citations:
         shares = (
@@ -51,11 +51,11 @@ def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple
 
 
 def cite_mark(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
-    """What stands behind an answer: ` [p. 12]`, ` [report.pdf, p. 3, 12]` or ` [line 212]`.
+    """The mark that `--cite` appends: ` [p. 12]`, ` [report.pdf, p. 3, 12]` or ` [line 212]`.
 
     Args:
-        citations: the places to name; nothing is made of none.
-        paths: of all documents; where they are several, each has to be named.
+        citations: the places to name; without any, the mark is empty.
+        paths: paths of all documents; with several, each place names its own.
     """
     marks = name_places(citations, paths=paths)
     return f" [{marks}]" if marks else ""
@@ -69,7 +69,7 @@ def name_places(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
 
 
 def _places(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
-    """Where citations of one document stand, in its order."""
+    """The pages or lines of citations of one document, ascending."""
     name, has_pages = citations[0].document, citations[0].page is not None
     numbers = sorted((each.page if has_pages else each.line) or 0 for each in citations)
     places = f"{'p.' if has_pages else 'line'} {', '.join(map(str, numbers))}"
@@ -77,7 +77,7 @@ def _places(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
 
 
 def _short_name(path: str, paths: Sequence[str]) -> str:
-    """A document's name without its folder; with it where another document is called the same."""
+    """A document's file name; its whole path where another document has the same name."""
     name = PurePath(path).name
     is_alone = sum(PurePath(other).name == name for other in paths) <= 1
     return "stdin" if path == STDIN else label(name if is_alone else path)
