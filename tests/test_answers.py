@@ -38,7 +38,7 @@ def test_the_page_stands_behind_the_answer(report: str, capfd: pytest.CaptureFix
     stdout, stderr = capfd.readouterr()
     assert "Anton Lindqvist" in stdout
     assert stdout.endswith(" [p. 2]\n")
-    assert "Carried by" in stderr
+    assert "Sources" in stderr
     assert run(["ask", report, "notes.txt", QUESTION, "--cite", "-q"]) == 0
     marked = capfd.readouterr().out
     assert marked.endswith(" [report.pdf, p. 2]\n")

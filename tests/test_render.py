@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,8 +15,9 @@ import pytest
 from conftest import environment
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.output.render.answer_tables import render_tables
+from fastkv_cli.config import StatsLevel
 from fastkv_cli.output.render.report_json import render_json
+from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
 from fastkv_cli.stats import (
     Citation,
     DecodingWeights,
@@ -27,6 +29,7 @@ from fastkv_cli.stats import (
     ModelStats,
     ReadingStats,
     RunReport,
+    StateStats,
 )
 
 WEIGHTS = DecodingWeights("bfloat16", (4, 8), 8, 2 * 2**20)
@@ -296,12 +299,12 @@ def test_json_of_a_real_run(
     assert kv["kept_ratio"] == round(kv["kept_bytes"] / kv["full_bytes"], 4)
 
 
-def tables(report: RunReport, width: int = 80) -> str:
+def tables(report: RunReport, width: int = 80, level: StatsLevel = StatsLevel.FULL) -> str:
     from rich.console import Console
 
     screen = io.StringIO()
     console = Console(file=screen, width=width, highlight=False)
-    for renderable in render_tables(report):
+    for renderable in render_tables(report, level):
         console.print(renderable)
     return screen.getvalue()
 
@@ -327,11 +330,14 @@ def test_what_was_not_measured_is_null_and_a_dash() -> None:
     assert report["kv"]["tsp_rate"] is None
     assert report["documents"][1]["pages"] is None
     shown = tables(unmeasured())
-    rows = {line[:11].strip(): line[11:].strip() for line in shown.splitlines()}
+    rows = {line[:14].strip(): line[14:].strip() for line in shown.splitlines()}
     assert rows["Peak memory"] == "–"
     assert rows["Decode"] == "1 token, –"
     assert "TSP" not in rows
-    assert "Read" not in rows
+    assert "Parts" not in rows
+    assert "Left out" not in rows
+    assert dict(brief_rows(unmeasured()))["Speed"] == "TTFT 0.53 s, – tokens/s"
+    assert dict(brief_rows(unmeasured()))["Peak memory"] == "–"
 
 
 def test_the_table_tells_all() -> None:
@@ -339,7 +345,14 @@ def test_the_table_tells_all() -> None:
     for words in (
         "a.pdf: 3 of 8 pages (4 failed, 1 without text), 1,000 tokens",
         "-: 12 tokens",
-        "2 parts (1 kept from an earlier run), 1,012 tokens: answered from 900, left out 112",
+        "Parts 2 (1 from an interrupted run), 1,012 tokens read, 900 used",
+        "Left out 112 of 1,012 tokens",
+        "Sources a.pdf, p. 3 (61%); stdin, line 212 (20%)",
+        "Unsupported not in the document: 1987, Dennis Ritchie",
+        "Decode weights 4-bit and 8-bit weights, 8-bit head (2 MiB of copies)",
+        "fastkv, budget 10%",
+        "preset balanced, calibrated",
+        "75% of a full prefill",
         "org/model, bfloat16 on cpu, blocked attention",
         "1.78 s = parts 1.25 s + prefill 0.50 s + first token 31.2 ms",
         "documents 0.10 s, model 0.75 s",
@@ -347,10 +360,96 @@ def test_the_table_tells_all() -> None:
         "41 tokens, 20.0 tokens/s",
         "3.0 GiB",
         "9.5 MiB full → 976.6 KiB kept (10.0%)",
-        "layer 1 of 0–3, rate 0.2: 190 of 950 tokens go on",
+        "layer 1 of 0–3, rate 0.2: 190 of 950 tokens propagated",
         "950 → 190",
     ):
         assert words in shown
+
+
+def with_state(report: RunReport, **state: Any) -> RunReport:
+    return replace(report, reading=replace(report.reading, state=StateStats(**state)))
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({}, "nothing stored, early layers –"),
+        (
+            {"mode": "exact", "tokens_kept": 900, "bytes_kept": 2**21, "stage_one_s": 0.5},
+            "900 tokens stored (2.0 MiB), early layers 0.50 s",
+        ),
+        (
+            {"tokens_kept": 900, "bytes_kept": 2**21, "stage_one_s": 0.5},
+            "900 tokens held in memory (2.0 MiB), early layers 0.50 s",
+        ),
+        (
+            {"mode": "int8", "tokens_found": 1200, "bytes_found": 2**20, "stage_one_s": 0.02},
+            "1,200 tokens loaded (1.0 MiB), early layers 20.0 ms",
+        ),
+    ],
+)
+def test_the_prefix_cache(state: dict[str, Any], words: str) -> None:
+    report = with_state(make_report(), **state)
+    assert dict(full_rows(report))["Prefix cache"] == words
+    found = state.get("tokens_found")
+    cached = f" (prefix cache: {found:,} tokens)" if found else ""
+    assert dict(brief_rows(report))["Speed"] == f"TTFT 1.78 s{cached}, 20.0 tokens/s"
+
+
+def test_the_brief_table_of_a_report() -> None:
+    """It has at most 8 rows, and hides neither missing pages nor what was left out."""
+    report = replace(make_report(), turns_left_out=1)
+    assert list(brief_rows(report)) == [
+        (
+            "Documents",
+            "a.pdf and 1 more: 3 of 8 pages (4 failed, 1 without text), 1,012 tokens, "
+            "in 2 parts (1 from an interrupted run)",
+        ),
+        ("Left out", "112 of 1,012 tokens, 1 earlier turn"),
+        ("Sources", "a.pdf, p. 3 (61%); stdin, line 212 (20%)"),
+        ("Unsupported", "not in the document: 1987, Dennis Ritchie"),
+        ("Speed", "TTFT 1.78 s, 20.0 tokens/s"),
+        ("Peak memory", "3.0 GiB"),
+        ("KV cache", "9.5 MiB full → 976.6 KiB kept (10.0%)"),
+        ("Method", "fastkv, budget 10%, preset balanced, calibrated"),
+    ]
+    assert ("Left out", "112 of 1,012 tokens, 1 earlier turn") in full_rows(report)
+    assert "Tokens kept" in tables(report, level=StatsLevel.BRIEF)
+    assert tables(report, level=StatsLevel.OFF) == ""
+
+
+def test_the_brief_table_says_why_weights_are_not_packed() -> None:
+    report = make_report()
+    weights = DecodingWeights("float32", problem="no memory for them")
+    report = replace(report, model=replace(report.model, decode_weights=weights))
+    speed = dict(brief_rows(report))["Speed"]
+    assert speed.endswith("20.0 tokens/s (weights not packed: no memory for them)")
+
+
+def test_no_picture_where_all_is_kept() -> None:
+    report = make_report()
+    report = replace(report, kv=replace(report.kv, layers=(LayerStats(950, 950),) * 4))
+    assert "Tokens kept" not in tables(report, level=StatsLevel.BRIEF)
+    assert dict(brief_rows(report))["Method"] == "fastkv, budget 10%"  # the preset had no part
+    assert {"Tokens kept", "preset balanced"} <= set(
+        re.findall(r"Tokens kept|preset \w+", tables(report))
+    )
+
+
+@pytest.mark.parametrize("level", [StatsLevel.BRIEF, StatsLevel.FULL])
+@pytest.mark.parametrize("width", [20, 28, 32, 40, 60])
+def test_labels_and_numbers_are_whole_on_narrow_terminals(level: StatsLevel, width: int) -> None:
+    report = make_report(30)
+    layers = (LayerStats(12_742, 2548),) * 18 + (LayerStats(2548, 2548),) * 12
+    shown = tables(replace(report, kv=replace(report.kv, layers=layers)), width, level)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    labels = re.findall(r"^\S+(?: \S+)*(?=  )", shown, re.MULTILINE)
+    rows = brief_rows(report) if level is StatsLevel.BRIEF else full_rows(report)
+    assert [label for label, _ in rows] == labels[: labels.index("Tokens seen")]
+    if width >= 28:  # else numbers wrap
+        picture = shown[shown.index("Tokens seen") :].split()
+        assert {"12,742", "→", "2,548"} <= set(picture)
 
 
 @pytest.mark.parametrize("num_layers", [1, 4, 30, 36, 80, 126])
@@ -364,6 +463,8 @@ def test_tables_fit_80_columns(num_layers: int, path: str) -> None:
     shown = tables(report)
     assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 80
     picture = [line for line in shown.splitlines() if line.startswith(("Tokens", "Layer"))]
+    brief = tables(report, level=StatsLevel.BRIEF)
+    assert max(cell_len(line.rstrip()) for line in brief.splitlines()) <= 80
     seen, kept, axis = (line[len("Tokens seen") :].strip() for line in picture)
     per_column = -(-num_layers // 48)
     columns = -(-num_layers // per_column)
@@ -394,6 +495,6 @@ def test_a_stderr_that_is_not_utf8(tiny_models: dict[str, Path], tmp_path: Path)
         timeout=120,
     )
     assert done.returncode == 0
-    assert b"Tokens kept" in done.stderr
+    assert b"KV cache" in done.stderr
     assert done.stderr.isascii()
     assert done.stdout.isascii()

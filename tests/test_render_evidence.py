@@ -54,10 +54,10 @@ def test_rows_say_what_there_is_to_say() -> None:
     assert list(evidence_rows(Evidence(not_in_document=(), found=True), paths=["a.pdf"])) == []
     full = Evidence((cited(12), cited(3)), ("1987", "Dennis Ritchie"))
     assert list(evidence_rows(full, paths=["a.pdf"])) == [
-        ("Carried by", "p. 12 (50%); p. 3 (50%)"),
-        ("Check", "not in the document: 1987, Dennis Ritchie"),
+        ("Sources", "p. 12 (50%); p. 3 (50%)"),
+        ("Unsupported", "not in the document: 1987, Dennis Ritchie"),
     ]
-    assert dict(evidence_rows(full, paths=["a.pdf", "b.txt"]))["Carried by"].startswith(
+    assert dict(evidence_rows(full, paths=["a.pdf", "b.txt"]))["Sources"].startswith(
         "a.pdf, p. 12 (50%); "
     )
     refused = Evidence(found=False, reason="not in the document: 1987", guess="In 1987.")

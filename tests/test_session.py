@@ -16,9 +16,10 @@ from processes import Capture
 
 import fastkv_cli as fastkv
 from fastkv_cli.cli.app import run
+from fastkv_cli.config import StatsLevel
 from fastkv_cli.errors import DocumentError, UsageError
 from fastkv_cli.output.console import stderr_console
-from fastkv_cli.output.render.answer_tables import render_tables
+from fastkv_cli.output.render.stats_table import render_tables
 
 QUESTIONS = ["Who met?", "How often did the committee meet in 1999?"]
 
@@ -78,7 +79,7 @@ def test_answers_do_not_depend_on_those_before(session: fastkv.Session) -> None:
     assert other.to_dict()["stats"]["load_s"] == 0.0
     tables = stderr_console()
     with tables.capture() as shown:
-        tables.print(*render_tables(other.report))
+        tables.print(*render_tables(other.report, StatsLevel.FULL))
     assert "Loading       none: all was there already" in shown.get()
     # every report warns of the documents, and whoever listens hears it once
     for answer in (first, other, again):

@@ -51,7 +51,11 @@ def test_a_line_for_each_is_the_object_of_json(
         assert without_times(each) == without_times(alone)
         assert set(each["stats"]) == set(alone["stats"])
     assert [each["stats"]["load_s"] > 0 for each in told] == [True, False, False]
-    for words in ("Document  a.txt", r"# +Question +TTFT +Tokens", r"3 +When\? +\d+.* m?s +\d+"):
+    for words in (
+        "Documents  a.txt and 1 more: ",
+        r"# +Question +TTFT +Tokens",
+        r"3 +When\? +\d+.* m?s +\d+",
+    ):
         assert re.search(rf"^ *{words}", stderr, re.MULTILINE), stderr
 
 

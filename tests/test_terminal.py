@@ -34,7 +34,7 @@ def test_under_a_terminal(options: list[str], no_color: bool) -> None:
     assert CONTROL.search(stdout) is None
     assert "starting" in shown
     assert "━" in shown
-    assert "Tokens kept" in shown
+    assert "KV cache" in shown
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", shown) is not None
     assert coloured is not no_color
     # the bar is erased before the table begins

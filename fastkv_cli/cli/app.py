@@ -12,6 +12,7 @@ from ..errors import ExitCode, FastKVError, as_failure
 from ..output.console import print_error, print_traceback
 from ..system.termination import clean_up_at_signals
 from ..version import __version__
+from .bare_stats import write_out_stats
 from .commands.ask import ask
 from .commands.bench import bench
 from .commands.cache_command import cache
@@ -94,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
 def _call_app(arguments: Sequence[str]) -> int:
     """Parse and run; gives the exit code of what ended without an error of ours."""
     try:
-        result = app(args=list(arguments), prog_name="fastkv", standalone_mode=False)
+        result = app(args=write_out_stats(arguments), prog_name="fastkv", standalone_mode=False)
     except SystemExit as leaving:  # Typer's own options
         return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
     if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..config import StatsLevel
 from ..errors import UsageError
 from ..session.options import (
     DeviceOptions,
@@ -48,15 +49,28 @@ class FileOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StatsOptions:
-    """Whether the statistics are shown."""
+    """How much of the statistics is printed."""
 
-    stats: bool | None = option(
+    stats: StatsLevel | None = option(
         None,
         Group.OUTPUT,
-        "Show the statistics after the answer, on stderr.",
-        "--stats/--no-stats",
-        shown_default="shown, except with --json",
+        "Print the statistics on stderr, after the answer; --stats alone is brief.",
+        "--stats",
+        shown_default="brief; off with --json",
     )
+    no_stats: bool = option(
+        False, Group.OUTPUT, "Print no statistics (as --stats off).", "--no-stats"
+    )
+    json: bool = False
+
+    @property
+    def stats_level(self) -> StatsLevel:
+        """How much of the statistics to print."""
+        if self.no_stats:
+            return StatsLevel.OFF
+        if self.stats is not None:
+            return self.stats
+        return StatsLevel.OFF if self.json else StatsLevel.BRIEF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +80,6 @@ class AnswerOutput(MessageOptions, FileOptions, StatsOptions):
     json: bool = option(
         False, Group.OUTPUT, "Print one JSON object: the answer and the statistics.", "--json"
     )
-
-    @property
-    def shows_stats(self) -> bool:
-        """Whether the statistics are shown."""
-        return self.stats if self.stats is not None else not self.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +110,14 @@ class ChatOptions(MessageOptions, SessionOptions):
         "Print a line of JSON for each answer, with its statistics, in place of the answer.",
         "--json",
     )
-    stats: bool = option(
-        False,
+    stats: StatsLevel = option(
+        StatsLevel.OFF,
         Group.OUTPUT,
-        "Show the statistics after each answer, on stderr, as /stats does.",
-        "--stats/--no-stats",
+        "Print the statistics of each answer on stderr; --stats alone is full, as /stats.",
+        "--stats",
+    )
+    no_stats: bool = option(
+        False, Group.OUTPUT, "Print no statistics (as --stats off).", "--no-stats"
     )
 
 
@@ -121,11 +133,6 @@ class ExtractOptions(MessageOptions, FileOptions, StatsOptions, ModelOptions, Do
         env="FASTKV_OFFLINE",
     )
     json: bool = option(False, Group.OUTPUT, "Print one JSON object: the pages, counted.", "--json")
-
-    @property
-    def shows_stats(self) -> bool:
-        """Whether the statistics are shown."""
-        return self.stats if self.stats is not None else not self.json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..config import Preset
+from ..config import Preset, StatsLevel
 from ..engine.tuning import load_tuning
 from ..output.render import dry_run, extraction
 from ..prompts.prompt import tokenize_text
@@ -53,7 +53,7 @@ def extract(sources: Sequence[str], options: ExtractOptions) -> None:
     render = extraction.render_json if options.json else extraction.render_text
     run.writer.write(render(extracts))
     run.writer.finish()
-    if options.shows_stats:
+    if options.stats_level is not StatsLevel.OFF:
         run.messages.show(table for one in extracts for table in extraction.render_tables(one))
 
 

@@ -115,8 +115,7 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
                 running.writer.write(f"{line}\n")
                 session.drop_parts()
             running.writer.finish()
-    if options.shows_stats:
-        running.messages.show(render_tables(questions, results))
+    running.messages.show(render_tables(questions, results, options.stats_level))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))

@@ -11,8 +11,8 @@ from ..errors import InterruptedRunError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.progress import ProgressBars
-from ..output.render.answer_tables import render_tables
 from ..output.render.report_json import render_json
+from ..output.render.stats_table import render_tables
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 
@@ -139,8 +139,7 @@ def answer_once(
             if options.json:
                 run.writer.write(render_json(report))
             run.writer.finish()
-    if options.shows_stats:
-        run.messages.show(render_tables(report))
+    run.messages.show(render_tables(report, options.stats_level))
 
 
 def _kept(session: Session) -> str:

@@ -1,1 +1,1 @@
-"""What is written: the console, progress bars, and reports as tables, JSON, CSV."""
+"""Output: the console, progress bars, and reports rendered as tables, JSON and CSV."""

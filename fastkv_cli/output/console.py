@@ -1,4 +1,4 @@
-"""The only writer: answers go to stdout, everything else to stderr."""
+"""The console: answers go to stdout, everything else to stderr. Nothing else writes to them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _STDOUT = 1  # its descriptor
 _MAX_WORD = 1000  # characters of a word in a message
-# What a terminal would obey: escape sequences, control characters (tab and newline are text), and
-# what turns the order of letters around. An escape sequence may be split over two pieces of an
-# answer: without its first character it is text. Tag characters would be copied unseen.
+# What drives a terminal: escape sequences, control characters (tab and newline are text) and marks
+# that reverse the order of letters. An escape sequence may be split over two pieces of an answer:
+# without its first character it is text. Tag characters are invisible, and would be copied along.
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
     "|[\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
@@ -31,13 +31,13 @@ _CONTROL = re.compile(
 
 
 def stderr_console() -> RichConsole:
-    """A rich console on stderr that never dies of an encoding; NO_COLOR is honoured by rich."""
+    """A rich console on stderr; what its encoding lacks is replaced. Rich honours NO_COLOR."""
     from rich.console import Console as RichConsole
     from rich.console import ConsoleOptions
     from rich.segment import Segment
 
     class Stderr(RichConsole):
-        """Writes no control characters but rich's own."""
+        """Removes control characters from text; rich's own stay."""
 
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -51,17 +51,17 @@ def stderr_console() -> RichConsole:
 
 
 def print_error(message: str) -> None:
-    """One line on stderr."""
+    """Print an error on stderr, as one line."""
     _write_stderr(f"fastkv: {_one_line(message)}\n")
 
 
 def print_traceback() -> None:
-    """The traceback of the exception that is being handled, on stderr."""
+    """Print the traceback of the exception being handled, on stderr."""
     _write_stderr(_CONTROL.sub("\ufffd", traceback.format_exc()))
 
 
 def strip_controls(text: str) -> str:
-    """A text without what a terminal would obey."""
+    """Remove what would drive a terminal."""
     return _CONTROL.sub("", text)
 
 
@@ -71,7 +71,7 @@ def _one_line(message: str) -> str:
 
 
 def _shorten(word: str) -> str:
-    """The ends of a word that is longer than any path: a line has to be read."""
+    """Cut the middle out of a word longer than any path, so that a line stays legible."""
     return word if len(word) <= _MAX_WORD else f"{word[: _MAX_WORD // 2]}…{word[-100:]}"
 
 
@@ -82,16 +82,16 @@ def _write_stderr(text: str) -> None:
 
 
 def is_at_terminal() -> bool:
-    """Whether somebody can be asked: standard input and stderr are terminals."""
+    """Whether the user can be prompted: standard input and stderr are terminals."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def ask_password(name: str, tries: int) -> str | None:
-    """Ask on the terminal for a document's password, which is not shown; None at Ctrl-D.
+    """Prompt for a document's password, without echo; None at Ctrl-D.
 
     Args:
         name: the document's name, printable.
-        tries: how many passwords were wrong.
+        tries: number of wrong passwords so far.
     """
     import getpass
 
@@ -107,7 +107,7 @@ def ask_password(name: str, tries: int) -> str | None:
 
 
 def ask_yes(question: str) -> bool:
-    """Ask on the terminal; whatever is no yes, Ctrl-D too, is a no."""
+    """Ask a yes-or-no question on the terminal; anything but yes, Ctrl-D included, is no."""
     _write_stderr(f"{_one_line(question)} [y/N] ")
     answer = sys.stdin.readline()
     if not answer:
@@ -116,13 +116,13 @@ def ask_yes(question: str) -> bool:
 
 
 class AnswerWriter:
-    """Where the answer goes: stdout as it comes, or a file when it is whole.
+    """Writes the answer: to stdout piece by piece, or to a file once it is complete.
 
-    A file is written beside its place and then renamed, so that it is there whole or not at all.
+    A file is written beside its place and then renamed, so that it is never there in part.
     """
 
     def __init__(self, output: Path | None, *, force: bool) -> None:
-        """Check that the output can be written, before any work is done.
+        """Check that the output can be written, before any work starts.
 
         Raises:
             OutputError: when it cannot.
@@ -132,13 +132,13 @@ class AnswerWriter:
         self._output = output
         if output is not None:
             check_writable(output, force=force)
-            if find_descriptor(output) == _STDOUT:  # as with no file: seen as it comes
+            if find_descriptor(output) == _STDOUT:  # stdout itself: streamed, as without a file
                 self._output = None
         if self._output is None:
             _check_stdout()
 
     def write(self, text: str) -> None:
-        """Take a piece of the answer.
+        """Write a piece of the answer to stdout, or keep it for the file.
 
         Raises:
             ClosedPipeError: when the reader of stdout has gone.
@@ -153,17 +153,17 @@ class AnswerWriter:
             self._text.append(clean)
 
     def end_line(self) -> None:
-        """End the line that the answer stopped in."""
+        """Write a newline unless the answer ended with one."""
         if not self._ends_line:
             self.write("\n")
 
     @property
     def is_streaming(self) -> bool:
-        """Whether the answer is seen as it comes."""
+        """Whether pieces are written to stdout at once."""
         return self._output is None
 
     def finish(self) -> None:
-        """End the last line, and put a file in its place.
+        """End the last line, and write the file if there is one.
 
         Raises:
             OutputError: when the file cannot be written.
@@ -173,9 +173,9 @@ class AnswerWriter:
             write_file(self._output, "".join(self._text).encode("utf-8", "replace"))
 
     def give_up(self) -> None:
-        """Keep what there is of an answer: on stdout where that takes it, never in the file.
+        """Write an incomplete answer to stdout if possible, never to the file.
 
-        Raises nothing: why the answer is given up is what the user has to know.
+        Raises nothing: the error that ended the answer is the one to report.
         """
         with contextlib.suppress(FastKVError):
             _write_stdout("".join(self._text) + ("" if self._ends_line else "\n"))
@@ -187,8 +187,8 @@ def _write_stdout(text: str) -> None:
 
 
 def _check_stdout() -> None:
-    """Raise an OutputError where stdout is closed, or open for reading only."""
-    with contextlib.suppress(UnsupportedOperation):  # a caller collects it in memory
+    """Raise an OutputError if stdout is closed, or open for reading only."""
+    with contextlib.suppress(UnsupportedOperation):  # stdout is a buffer in memory
         try:
             os.write(sys.stdout.fileno(), b"")
         except OSError as error:
@@ -197,26 +197,26 @@ def _check_stdout() -> None:
 
 
 class Messages:
-    """Warnings and tables on stderr."""
+    """Prints warnings, notes and tables on stderr."""
 
     def __init__(self, console: RichConsole, *, quiet: bool) -> None:
-        """Quiet leaves nothing but errors."""
+        """Print to a console; quiet prints nothing."""
         self._console = console
         self._quiet = quiet
 
     def warn(self, message: str) -> None:
-        """One line that does not end the run."""
+        """Print a warning, as one line."""
         if not self._quiet:
             line = f"warning: {_one_line(message)}"
             self._console.print(line, style="yellow", markup=False, soft_wrap=True)
 
     def note(self, message: str) -> None:
-        """One line of good news."""
+        """Print a note, as one line."""
         if not self._quiet:
             self._console.print(_one_line(message), markup=False, soft_wrap=True)
 
     def show(self, renderables: Iterator[RenderableType]) -> None:
-        """Tables and the like."""
+        """Print tables, pictures and plain lines."""
         if not self._quiet:
             for renderable in renderables:
                 self._console.print(renderable, markup=not isinstance(renderable, str))

@@ -1,4 +1,4 @@
-"""Files that users name to be written: whole or not at all, and pipes, devices and descriptors."""
+"""Output files: written whole or not at all; pipes, devices and descriptors are written to."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MAX_LINKS = 40  # as many as Linux follows
 
 
 class ExistsError(OutputError):
-    """A file that would be replaced, and nobody said that it may be."""
+    """The output file exists, and `--force` is not given."""
 
 
 def check_writable(path: Path, *, force: bool) -> None:
-    """Find out whether a file could be written there, before any work is done.
+    """Check that a file can be written, before any work starts.
 
     Raises:
-        OutputError: when it could not, or when it exists already and `force` is not given.
+        OutputError: when it cannot, or when it exists already and `force` is not given.
     """
     try:
         descriptor = find_descriptor(path)
@@ -49,7 +49,7 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole or not at all.
+    """Write a file, whole or not at all.
 
     A descriptor of this process (/dev/stdout, /dev/fd/3, `>(command)` in a shell), a device or a
     named pipe cannot be replaced: it is written to.
@@ -72,14 +72,14 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def find_descriptor(path: Path) -> int | None:
-    """The number of this process's descriptor that a path names, itself or by links.
+    """The descriptor of this process that a path names, directly or through links.
 
-    Opening such a path again would empty a file that a shell appends to, and replacing what it
-    leads to would leave the shell with the old file.
+    Opening such a path again would truncate a file that a shell appends to; replacing the file it
+    leads to would leave the shell writing to the old one.
 
     Raises:
         OSError: when a link cannot be read.
-        ValueError: when the path holds what no path can, as a NUL.
+        ValueError: when the path holds a character that no path can, as a NUL.
     """
     folder = os.path.realpath(_DESCRIPTORS)
     for _ in range(_MAX_LINKS):
@@ -92,24 +92,24 @@ def find_descriptor(path: Path) -> int | None:
 
 
 def _follow(path: Path) -> Path:
-    """The file behind a link, so that the link itself is not replaced.
+    """Resolve a link to a file, so that the file is replaced and not the link.
 
-    A link to a pipe or a device stays as it is: those of other processes in /proc lead to no path.
+    A link to a pipe or a device is returned as it is: other processes' in /proc lead to no path.
     """
     if not path.is_symlink() or (path.exists() and not path.is_file()):
         return path
     try:
         return path.resolve()
-    except RuntimeError as error:  # Python 3.11 and 3.12, where links go round in a circle
+    except RuntimeError as error:  # Python 3.11 and 3.12, for links in a circle
         raise OutputError(f"cannot write {path}", "its links lead nowhere") from error
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is something; `Path.exists` takes an unusable name for a free one.
+    """Whether the path exists; `Path.exists` is False also for an unusable name.
 
     Raises:
-        OSError: when nothing could be there, as with a name that is too long.
-        ValueError: when the path holds what no path can, as a NUL.
+        OSError: when the name is unusable, as one that is too long.
+        ValueError: when the path holds a character that no path can, as a NUL.
     """
     try:
         path.stat()
@@ -124,7 +124,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _probe(folder: Path) -> None:
-    """Write a byte to a file there: a full disk gives the file, and refuses the byte."""
+    """Write a byte to a file in a folder: a full disk still creates files, but rejects the byte."""
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".fastkv-")
     try:
         os.write(descriptor, b"\n")
@@ -134,7 +134,7 @@ def _probe(folder: Path) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write beside the place, and rename."""
+    """Write a temporary file beside the path, then rename it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
     beside = Path(name)
     try:
@@ -151,7 +151,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP, which end the process at once, wait until a file is in its place."""
+    """Delay SIGTERM and SIGHUP, which end the process at once, until a file is replaced."""
     arrived: list[int] = []
     names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -1,4 +1,4 @@
-"""Bars on stderr for work that takes longer than a second."""
+"""Progress bars on stderr, for work that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _DELAY_S = 1.0
-_LABEL_COLUMNS = 24  # as long as the labels of most stages: the bar stays in its place
+_LABEL_COLUMNS = 24  # fits the labels of most stages, so that the bar does not move
 _MAX_LABEL_COLUMNS = 32  # leaves room for the rest in 80 columns
 
 
 class ProgressBars:
-    """One bar at a time: a label, how much is done of how much, and the time left.
+    """One bar at a time: label, amount done of the total, and time left.
 
-    Silent for the first second, and where nobody looks. Any thread may call `update`.
+    Nothing is drawn in the first second, or where stderr is no terminal. Any thread may call
+    `update`.
     """
 
     def __init__(self, console: RichConsole, *, enabled: bool) -> None:
-        """Show nothing yet: the clock starts with the first update."""
+        """Draw nothing yet: the second starts with the first update."""
         self._console = console
         self._enabled = enabled and console.is_interactive
         self._bars: Progress | None = None
@@ -35,7 +36,7 @@ class ProgressBars:
     def update(
         self, label: str, done: float = 0, total: float | None = None, unit: str = "tokens"
     ) -> None:
-        """Show a stage; a total of None is one that cannot be foreseen."""
+        """Show the progress of a stage; a total of None is unknown."""
         if not self._enabled:
             return
         with self._lock:
@@ -44,13 +45,13 @@ class ProgressBars:
             if self._task is None or total is None or total != self._total:
                 if self._task is not None:
                     bars.remove_task(self._task)
-                # what was done before is no measure of the pace
+                # work done before is not counted in the pace
                 self._task = bars.add_task(label, total=total, counts=counts, first=done)
                 self._total = total
             bars.update(self._task, description=label, completed=done, total=total, counts=counts)
 
     def close(self) -> None:
-        """Take the bars away, before anything else is written."""
+        """Erase the bar, before anything else is written."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -78,7 +79,7 @@ class ProgressBars:
 
     def _show(self, bars: Progress) -> None:
         with self._lock:
-            if bars is self._bars:  # else they were closed while the timer went off
+            if bars is self._bars:  # else closed while the timer fired
                 bars.start()
 
 
@@ -88,10 +89,10 @@ def _make_bars(console: RichConsole) -> Progress:
     from rich.text import Text
 
     class TimeLeft(ProgressColumn):
-        """By the pace of the whole stage so far.
+        """Time left at the pace of the whole stage so far.
 
-        Rich looks at the last half minute alone, in which one part may be read, and another one
-        answered: its time left jumps up and down.
+        Rich's own column takes the pace of the last 30 s alone, in which one part may be encoded
+        and another one answered: its estimate jumps up and down.
         """
 
         max_refresh = 0.5
@@ -117,12 +118,12 @@ def _make_bars(console: RichConsole) -> Progress:
         TimeLeft(table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
-        redirect_stdout=False,  # stdout is the answer's alone
+        redirect_stdout=False,  # stdout carries the answer only
     )
 
 
 def time_left_s(done: float, total: float, elapsed_s: float | None) -> float | None:
-    """Seconds that the rest takes at the pace so far; None where there is no telling."""
+    """Seconds left at the pace so far; None before there is one."""
     if elapsed_s is None or done <= 0 or total <= 0:
         return None
     return elapsed_s * max(total - done, 0) / done

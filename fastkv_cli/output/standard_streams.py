@@ -1,4 +1,4 @@
-"""Standard input, stdout and stderr as a process finds them: a shell may close or redirect each."""
+"""Safe standard streams: a shell may close or redirect each of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TextIO
 
 from ..errors import ClosedPipeError, OutputError
 
-# Read as numbers by Rich and Typer, on import too, which fail on what is none, as abc or ².
+# Rich and Typer parse these as numbers, also on import, and fail on others, as abc or ².
 _SIZES = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
 _SIZE = re.compile(r"[1-9][0-9]{0,3}")
 
@@ -20,11 +20,11 @@ _SIZE = re.compile(r"[1-9][0-9]{0,3}")
 def prepare_streams() -> None:
     """Make the standard streams safe, before a file is opened or a line is written.
 
-    A descriptor that was closed is taken by the null device. Otherwise the next file that is opened
-    gets its number, and what a library prints lands in that file. Whoever writes to stdout, Typer
-    and Rich too, gets a ClosedPipeError or an OutputError where that fails, and stdout that was
-    closed fails as a full disk does. Writing to stderr never fails: a message that nobody can read
-    is no reason to lose an answer. What an encoding lacks is written as a question mark.
+    The null device is opened in place of a closed descriptor. Otherwise the next file that is
+    opened would get its number, and what a library prints would land in that file. A failed write
+    to stdout, by Typer and Rich too, raises a ClosedPipeError or an OutputError; a closed stdout
+    fails like a full disk. Writing to stderr never fails: a message that nobody can read is no
+    reason to lose an answer. Characters that an encoding lacks become question marks.
     """
     for name in _SIZES:
         if not _SIZE.fullmatch(os.environ.get(name, "80")):
@@ -37,15 +37,15 @@ def prepare_streams() -> None:
     sys.stderr = _Stderr(*_like(2, sys.stderr), line_buffering=True)
 
 
-# Both catch what goes wrong in the stream of text. In a raw stream, Ctrl-C would come between its
-# write and the buffer's note of it, and what was written would be written again.
+# Both catch errors in the text stream. In a raw stream, Ctrl-C could come between its write and the
+# buffer's record of it, and the same bytes would be written again.
 
 
 class _Stdout(io.TextIOWrapper):
-    """Explains why it cannot be written to, once; then it takes all and drops it."""
+    """Raises an error of ours at the first failed write, then drops everything."""
 
     def write(self, text: str, /) -> int:
-        """Write a text; gives its length.
+        """Write a text; returns its length.
 
         Raises:
             ClosedPipeError: when the reader has gone.
@@ -55,22 +55,22 @@ class _Stdout(io.TextIOWrapper):
             return super().write(text)
 
     def flush(self) -> None:
-        """Write what is held, with the same errors."""
+        """Flush the buffer, with the same errors."""
         with _explained():
             super().flush()
 
 
 class _Stderr(io.TextIOWrapper):
-    """Drops what cannot be written, on a full disk or into a closed pipe."""
+    """Drops what cannot be written, to a full disk or a closed pipe."""
 
     def write(self, text: str, /) -> int:
-        """Write a text; gives its length."""
+        """Write a text; returns its length."""
         with _silent():
             super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Flush the buffer."""
         with _silent():
             super().flush()
 
@@ -92,20 +92,20 @@ def _explained() -> Iterator[None]:
 def _silent() -> Iterator[None]:
     try:
         yield
-    except BlockingIOError:  # a terminal that is slow: the next message may get through
+    except BlockingIOError:  # a slow terminal: the next message may get through
         pass
     except OSError:
         _open_null(2, os.O_WRONLY)
 
 
 def _like(number: int, before: TextIO | None) -> tuple[io.BufferedWriter, str, str]:
-    """Buffer, encoding and error handler of a stream, as Python chose them for the one before."""
+    """Buffer, encoding and error handler for a stream; the encoding is that of Python's own."""
     raw = io.FileIO(number, "w", closefd=False)
     return io.BufferedWriter(raw), "utf-8" if before is None else before.encoding, "replace"
 
 
 def _open_null(number: int, mode: int) -> None:
-    """Open the null device under a descriptor's number."""
+    """Open the null device as a given descriptor."""
     null = os.open(os.devnull, mode)
     if null != number:
         os.dup2(null, number)

@@ -81,8 +81,14 @@ def test_statistics_where_they_are_asked_for(
     _, _, stderr = talk([*chat, "-q"], "/stats\nWhen?\n/stats\n", capfd, monkeypatch)
     assert stderr.startswith("fastkv: nothing was answered yet: ask something first\n")
     assert stderr.count("TTFT") == 1
+    assert "Decode weights" in stderr
     _, _, stderr = talk([*chat, "--stats"], "When?\nWho?\n", capfd, monkeypatch)
-    assert stderr.count("TTFT") == 2
+    assert stderr.count("TTFT") == stderr.count("Decode weights") == 2
+    _, _, stderr = talk([*chat, "--stats", "brief"], "When?\nWho?\n", capfd, monkeypatch)
+    assert stderr.count("Speed  ") == 2
+    assert "Decode weights" not in stderr
+    _, _, stderr = talk([*chat, "--stats", "--no-stats"], "When?\n", capfd, monkeypatch)
+    assert "TTFT" not in stderr
 
 
 @pytest.mark.parametrize(

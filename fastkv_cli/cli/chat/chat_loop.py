@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config import DEFAULT_ANSWER_TOKENS, StoreMode, cache_dir
+from ...config import DEFAULT_ANSWER_TOKENS, StatsLevel, StoreMode, cache_dir
 from ...errors import (
     ClosedPipeError,
     FastKVError,
@@ -22,8 +22,9 @@ from ...output.console import (
     print_error,
     print_traceback,
 )
-from ...output.render.answer_tables import describe_document, printable, render_tables
+from ...output.render.answer_tables import describe_document, printable
 from ...output.render.report_json import render_failure, render_json
+from ...output.render.stats_table import render_tables
 from ...session.conversation import Chat
 from ...session.session import Session
 from ..run import Run
@@ -196,8 +197,8 @@ class _Chat:
             self._running.bars.close()
         if line:
             self._writer.write(f"{line}\n")
-        if self._options.stats:
-            self._messages.show(render_tables(report))
+        level = StatsLevel.OFF if self._options.no_stats else self._options.stats
+        self._messages.show(render_tables(report, level))
 
     def _fail(self, question: str, error: Exception) -> None:
         """Note that a question has no answer, and tell why."""

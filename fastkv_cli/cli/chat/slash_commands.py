@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...config import StatsLevel
 from ...errors import OutputError, UsageError
 from ...evidence.places import name_places
 from ...output.console import strip_controls
 from ...output.output_file import ExistsError, check_writable, write_file
-from ...output.render.answer_tables import printable, render_tables
+from ...output.render.answer_tables import printable
+from ...output.render.stats_table import render_tables
 from ...session.conversation import Chat
 from .transcript import render_markdown
 
@@ -88,7 +90,7 @@ def _clear(conversation: Chat, _: str) -> Iterator[RenderableType]:
 
 
 def _stats(conversation: Chat, _: str) -> Iterator[RenderableType]:
-    yield from render_tables(_last(conversation))
+    yield from render_tables(_last(conversation), StatsLevel.FULL)
 
 
 def _sources(conversation: Chat, _: str) -> Iterator[RenderableType]:

@@ -1,1 +1,1 @@
-"""Reports to tables, JSON and CSV. Pure: nothing is written here."""
+"""Renders reports as tables, JSON and CSV. Pure: nothing is written here."""

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...stats import KVStats, LayerStats
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderResult
 
+LABELS = _SEEN, _KEPT, _LAYER = "Tokens seen", "Tokens kept", "Layer"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_COLUMNS = 48
+_MAX_COLUMNS = 48
+_MIN_COLUMNS = 4  # fewer say less than the numbers beside them
+_GAP = 2
 
 
-def budget_picture(kv: KVStats) -> Table:
-    """Two rows of columns, one column a layer (or a few): tokens seen, and tokens kept."""
-    from rich.table import Table
+@dataclass(frozen=True, slots=True)
+class BudgetPicture:
+    """Two rows of bars, one bar a layer: tokens seen, and tokens kept.
 
-    groups = _grouped(kv.layers, _COLUMNS)
-    most = kv.layers[0].tokens_seen
-    seen = "".join(_block(max(layer.tokens_seen for layer in group) / most) for group in groups)
-    kept = "".join(_block(max(layer.tokens_kept for layer in group) / most) for group in groups)
-    first, last = kv.layers[0], kv.layers[-1]
-    deepest = str(len(kv.layers) - 1)
-    axis = deepest if len(groups) <= len(deepest) else "0" + deepest.rjust(len(groups) - 1)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="bold cyan", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_row("Tokens seen", f"[green]{seen}[/]", _from_to(first.tokens_seen, last.tokens_seen))
-    table.add_row(
-        "Tokens kept", f"[magenta]{kept}[/]", _from_to(first.tokens_kept, last.tokens_kept)
-    )
-    table.add_row("Layer", f"[dim]{axis}[/]", "")
-    return table
+    As many layers share a bar, the highest of them, as the terminal's width and 48 columns ask for.
+    Where fewer than 4 columns are left, there are no bars: labels and numbers are never cut.
+
+    Attributes:
+        kv: tokens seen and kept, layer by layer.
+        label_width: columns of the labels, as in the table above.
+    """
+
+    kv: KVStats
+    label_width: int = max(map(len, LABELS))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay the picture out for the width of a console."""
+        from rich.table import Table
+
+        layers = self.kv.layers
+        first, last = layers[0], layers[-1]
+        seen = _from_to(first.tokens_seen, last.tokens_seen)
+        kept = _from_to(first.tokens_kept, last.tokens_kept)
+        numbers_width = max(len(seen), len(kept))
+        room = options.max_width - self.label_width - 2 * _GAP - numbers_width
+        table = Table(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
+        table.add_column(style="bold cyan", no_wrap=True, min_width=self.label_width)
+        if room < _MIN_COLUMNS:
+            table.add_column(overflow="fold")
+            table.add_row(_SEEN, seen)
+            table.add_row(_KEPT, kept)
+        else:
+            groups = _grouped(layers, min(room, _MAX_COLUMNS))
+            most_seen = (max(layer.tokens_seen for layer in group) for group in groups)
+            most_kept = (max(layer.tokens_kept for layer in group) for group in groups)
+            table.add_column(no_wrap=True)
+            table.add_column(no_wrap=True)
+            table.add_row(_SEEN, f"[green]{_bars(most_seen, first.tokens_seen)}[/]", seen)
+            table.add_row(_KEPT, f"[magenta]{_bars(most_kept, first.tokens_seen)}[/]", kept)
+            table.add_row(_LAYER, f"[dim]{_axis(len(layers), len(groups))}[/]", "")
+        yield table
 
 
 def _grouped(layers: Sequence[LayerStats], columns: int) -> list[Sequence[LayerStats]]:
@@ -42,8 +66,18 @@ def _grouped(layers: Sequence[LayerStats], columns: int) -> list[Sequence[LayerS
     return [layers[at : at + per_column] for at in range(0, len(layers), per_column)]
 
 
+def _axis(num_layers: int, columns: int) -> str:
+    """The first and the last layer's number at the ends; the last alone where both do not fit."""
+    last = str(num_layers - 1)
+    return last if columns <= len(last) else "0" + last.rjust(columns - 1)
+
+
+def _bars(tokens: Iterable[int], most: int) -> str:
+    return "".join(_block(number / most) for number in tokens)
+
+
 def _block(share: float) -> str:
-    """A column of a height; what is above nothing is seen to be."""
+    """A block of 0 to 8 eighths; any share above 0 gets at least one."""
     eighths = round(share * 8)
     return _BLOCKS[max(eighths, 1) if share > 0 else 0]
 

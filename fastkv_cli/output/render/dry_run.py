@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would read and what it would take, told without loading weights."""
+"""`--dry-run`: what a run would read, and its predicted memory. No weights are loaded."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .to_json import to_json
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """A run that was not made.
+    """Forecast of a run.
 
     Attributes:
         command: "summarize" or "ask".
-        model: its name.
-        dtype: the number format that the weights would be in.
+        model: the model's name.
+        dtype: number format of the weights.
         device: where it would run.
         max_context: the model's window, in tokens.
-        documents: as they were read.
+        documents: the documents.
         reading: how the text would go through the model.
-        method: what would compress it.
-        budget: what it would keep, as users write it.
+        method: the compression method.
+        budget: the KV cache to keep, as users write it.
         settings: where the method's settings come from.
-        note: why the method would do less than was asked for, if so.
+        note: why the method would compress less than asked, if so.
         memory: of the longest prompt.
         extract_s: seconds to read the documents.
         warnings: one line each.
@@ -50,7 +50,7 @@ class DryRun:
 
 
 def render_json(run: DryRun) -> str:
-    """One JSON object; all sizes are bytes and predicted."""
+    """One JSON object; all sizes are predictions in bytes."""
     memory = asdict(run.memory) | {
         "peak_bytes": run.memory.peak_bytes,
         "full_peak_bytes": run.memory.full_peak_bytes,
@@ -64,7 +64,7 @@ def render_json(run: DryRun) -> str:
 
 
 def render_text(run: DryRun) -> str:
-    """Name and value, a line each."""
+    """A line each of label and value."""
     rows = list(_rows(run))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {label(value)}" for name, value in rows)

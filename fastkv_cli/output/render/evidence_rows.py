@@ -1,4 +1,4 @@
-"""Evidence for people and for programs: the pages that carried an answer, what stands in none."""
+"""The evidence for an answer: its sources, and claims that no document supports. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ...stats import Evidence
 
 
 def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The rows of the statistics table; none where there is nothing to say.
+    """The evidence as rows of the statistics table: sources, then unsupported claims or a refusal.
 
     Args:
-        evidence: of one answer.
-        paths: of all documents; where they are several, each has to be named.
+        evidence: the evidence of one answer.
+        paths: paths of all documents; with several, each source names its own.
     """
     if evidence.citations:
         shares = (
             f"{name_places([citation], paths=paths)} ({citation.score:.0%})"
             for citation in evidence.citations
         )
-        yield "Carried by", "; ".join(shares)
+        yield "Sources", "; ".join(shares)
     if evidence.not_in_document:
-        yield "Check", f"not in the document: {', '.join(evidence.not_in_document)}"
+        yield "Unsupported", f"not in the document: {', '.join(evidence.not_in_document)}"
     if evidence.found is False:
         yield "Not found", evidence.reason

@@ -1,4 +1,4 @@
-"""`fastkv extract`: what the model would read, page by page. Pure: nothing is written."""
+"""`fastkv extract`: the text of documents, page by page. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ, EMPTY, FAILED, LEFT_OUT = "read", "no text", "could not be read", "left ou
 
 @dataclass(frozen=True, slots=True)
 class PageExtract:
-    """One page: what became of it, and its text; tokens are None where none were counted."""
+    """One page: its status and text; tokens are None where they were not counted."""
 
     number: int
     status: str
@@ -46,11 +46,11 @@ class Extract:
 
 
 def extract(document: Document, token_starts: Sequence[int] | None = None) -> Extract:
-    """Take a document apart by its pages.
+    """Split a document into its pages.
 
     Args:
-        document: as it was read.
-        token_starts: where each token of its text begins, in characters; None counts none.
+        document: the document.
+        token_starts: offset of each token in its text, in characters; None counts no tokens.
     """
 
     def tokens(start: int, end: int) -> int | None:
@@ -88,7 +88,7 @@ def extract(document: Document, token_starts: Sequence[int] | None = None) -> Ex
 
 
 def render_text(extracts: Sequence[Extract]) -> str:
-    """The texts, with a mark before each page and, of several documents, before each of them."""
+    """The texts, with a heading before each page and, with several documents, before each one."""
     return "\n\n".join(
         part for one in extracts for part in _marked(one, is_alone=len(extracts) == 1)
     )
@@ -106,7 +106,7 @@ def _marked(extract: Extract, *, is_alone: bool) -> Iterator[str]:
 
 
 def _runs(pages: Iterable[PageExtract]) -> Iterator[list[PageExtract]]:
-    """Pages with text one by one; neighbours of which the same is to be said together."""
+    """Pages with text one by one; neighbours without text and with the same status together."""
     for is_read, group in groupby(pages, key=lambda page: page.status == READ):
         if is_read:
             yield from ([page] for page in group)
@@ -120,7 +120,7 @@ def _span(run: Sequence[PageExtract]) -> str:
 
 
 def render_json(extracts: Sequence[Extract]) -> str:
-    """One JSON object; the text stands with the pages, or with a document that has none."""
+    """One JSON object; a text is in its pages, or in the document where the format has no pages."""
     documents: list[dict[str, Any]] = []
     for one in extracts:
         document = asdict(one)
@@ -132,7 +132,7 @@ def render_json(extracts: Sequence[Extract]) -> str:
 
 
 def render_tables(extract: Extract) -> Iterator[RenderableType]:
-    """Characters and tokens of each page, under the document's name."""
+    """A table of the characters and tokens of each page, under the document's name."""
     from rich.table import Table
     from rich.text import Text
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ...config import StatsLevel
 from ...errors import FastKVError
 from ...evidence.places import name_places
 from ...stats import RunReport
 from .answer_tables import (
     UNKNOWN,
     describe_document,
+    describe_documents,
     describe_model,
     facts_table,
     format_seconds,
     printable,
 )
+from .report_json import describe_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,43 +27,59 @@ _FOUND = {True: "yes", False: "no", None: UNKNOWN}
 
 
 def render_tables(
-    questions: Sequence[str], results: Sequence[RunReport | FastKVError]
+    questions: Sequence[str], results: Sequence[RunReport | FastKVError], level: StatsLevel
 ) -> Iterator[RenderableType]:
-    """What all answers share, and a row for each question; 80 columns hold it.
+    """Rows that all answers share, and a row for each question, in 80 columns.
 
     Args:
-        questions: what was asked.
-        results: what came of each.
+        questions: the questions.
+        results: the report of each, or the error that it failed with.
+        level: full names every document and the settings; off prints nothing.
     """
+    if level is StatsLevel.OFF:
+        return
     from rich.table import Table
     from rich.text import Text
 
     style, padding = "bold cyan", (0, 2, 0, 0)
     table = Table(box=None, header_style=style, padding=padding, pad_edge=False, expand=True)
     table.add_column("#", justify="right", no_wrap=True)
-    # the others keep their widths, and a question takes what is left
+    # the other columns keep their widths; questions are cut to the rest
     table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
     for name in ("TTFT", "Tokens", "Tokens/s"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Found", no_wrap=True)
-    table.add_column("Carried by", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("Sources", overflow="ellipsis", no_wrap=True, max_width=16)
     for number, (question, result) in enumerate(zip(questions, results, strict=True), start=1):
         table.add_row(str(number), *map(Text, (printable(question), *_cells(result))))
     yield ""
-    yield facts_table(_shared_rows(results))
+    yield facts_table(_shared_rows(results, is_full=level is StatsLevel.FULL))
     yield ""
     yield table
 
 
-def _shared_rows(results: Sequence[RunReport | FastKVError]) -> Iterator[tuple[str, str]]:
+def _shared_rows(
+    results: Sequence[RunReport | FastKVError], *, is_full: bool
+) -> Iterator[tuple[str, str]]:
     reports = [result for result in results if isinstance(result, RunReport)]
     if not reports:
         return
     first = reports[0]
-    for document in first.documents:
-        yield "Document", describe_document(document)
+    if is_full:
+        for document in first.documents:
+            yield "Document", describe_document(document)
+    else:
+        label = "Document" if len(first.documents) == 1 else "Documents"
+        yield label, describe_documents(first.documents)
+    most = max((report.reading for report in reports), key=lambda each: each.tokens_left_out)
+    if most.tokens_left_out:
+        yield "Left out", f"up to {most.tokens_left_out:,} of {most.tokens_read:,} tokens"
     yield "Model", describe_model(first.model)
+    if is_full:
+        yield "Decode weights", describe_weights(first.model.decode_weights)
     yield "Method", f"{first.kv.method}, budget {first.kv.budget}"
+    if is_full and first.settings:
+        yield "Settings", first.settings
     yield (
         "Loading",
         f"documents {format_seconds(first.extract_s)}, model {format_seconds(first.load_s)}",
@@ -68,7 +87,7 @@ def _shared_rows(results: Sequence[RunReport | FastKVError]) -> Iterator[tuple[s
 
 
 def _cells(result: RunReport | FastKVError) -> Iterator[str]:
-    """What a row says of a question behind it."""
+    """The cells behind the question."""
     if isinstance(result, FastKVError):
         yield from (UNKNOWN,) * 3
         yield "failed"

@@ -1,4 +1,4 @@
-"""What is in the store, as tables for people and JSON for programs. Pure: nothing is written."""
+"""The store's contents as tables and as JSON. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def list_json(entries: Sequence[StateEntry], folder: Path, limit_bytes: int) -> 
 
 
 def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Table | str]:
-    """A row for each state, and what all of them take."""
+    """A row for each state, and their total size."""
     table = _table("Key", "Documents", "Tokens", "Size", "Model", "Kept as", "Last used")
     for entry in entries:
         header = entry.header
@@ -65,7 +65,7 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
 
 
 def verify_json(verdicts: Verdicts, folder: Path) -> str:
-    """One JSON object; the problem of a sound state is null."""
+    """One JSON object; the `problem` of a sound state is null."""
     return to_json(
         {
             "schema": SCHEMA,
@@ -82,7 +82,7 @@ def verify_json(verdicts: Verdicts, folder: Path) -> str:
 
 
 def verify_table(verdicts: Verdicts) -> Table:
-    """A row for each state and each other thing in the folder."""
+    """A row for each state, and for each other file in the folder."""
     table = _table("Key", "Documents", "Size", "Found")
     for found, problem in verdicts:
         if isinstance(found, Path):
@@ -117,7 +117,7 @@ def _local_time(seconds: float) -> str:
 
 
 def _utc_time(seconds: float) -> str | None:
-    """As ISO 8601; None outside the years 1 to 9999."""
+    """ISO 8601 in UTC, of seconds since 1970; None outside the years 1 to 9999."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
@@ -146,7 +146,7 @@ def _add_row(table: Table, *cells: str) -> None:
 
 
 def _documents(entry: StateEntry) -> str:
-    """All names, printable."""
+    """The names of all documents, printable."""
     return ", ".join(map(label, entry.documents)) or UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""CSV with a heading."""
+"""Rows as CSV, with a header line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each row, under the names of the first one's fields; None is empty."""
+    """One line a row, under a header with the first row's field names; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
