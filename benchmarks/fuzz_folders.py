@@ -232,6 +232,8 @@ def _dump(path: Path, content: Any, rng: random.Random) -> None:
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
     """Every container with each of its keys, at most 20 of a long one."""
+    if not isinstance(content, dict | list):  # an earlier change left a bare number or word
+        return
     keys = list(content) if isinstance(content, dict) else list(range(len(content)))
     for key in keys[:20]:
         yield content, key

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from .session.answer import Answer
     from .session.conversation import Chat
     from .session.observer import Observer
-    from .session.session import Session, open  # noqa: A004 (fastkv.open)
+    from .session.opening import open  # noqa: A004 (fastkv.open)
+    from .session.session import Session
 
 _METHODS = (
     "AdaKV",
@@ -60,7 +61,8 @@ _HOMES = {
     "Engine": ".engine.generate",
     **dict.fromkeys(_METHODS, ".engine.methods"),
     "Generation": ".engine.generation",
-    **dict.fromkeys(("Session", "open"), ".session.session"),
+    "Session": ".session.session",
+    "open": ".session.opening",
     "Answer": ".session.answer",
     "Chat": ".session.conversation",
     "Observer": ".session.observer",

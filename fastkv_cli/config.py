@@ -88,14 +88,6 @@ class StoreMode(StrEnum):
     OFF = "off"
 
 
-class StatsLevel(StrEnum):
-    """How much of an answer's statistics is printed."""
-
-    BRIEF = "brief"
-    FULL = "full"
-    OFF = "off"
-
-
 class Suite(StrEnum):
     """The suites of an evaluation."""
 

@@ -15,9 +15,9 @@ import pytest
 from conftest import environment
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.config import StatsLevel
 from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
+from fastkv_cli.output.stats_level import StatsLevel
 from fastkv_cli.stats import (
     Citation,
     DecodingWeights,

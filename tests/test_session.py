@@ -16,10 +16,10 @@ from processes import Capture
 
 import fastkv_cli as fastkv
 from fastkv_cli.cli.app import run
-from fastkv_cli.config import StatsLevel
 from fastkv_cli.errors import DocumentError, UsageError
 from fastkv_cli.output.console import stderr_console
 from fastkv_cli.output.render.stats_table import render_tables
+from fastkv_cli.output.stats_level import StatsLevel
 
 QUESTIONS = ["Who met?", "How often did the committee meet in 1999?"]
 

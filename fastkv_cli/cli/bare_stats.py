@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from ..config import StatsLevel
+from ..output.stats_level import StatsLevel
 
 _BARE = {"chat": StatsLevel.FULL}  # elsewhere brief
 

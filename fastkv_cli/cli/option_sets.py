@@ -10,17 +10,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..config import StatsLevel
 from ..errors import UsageError
-from ..session.options import (
-    DeviceOptions,
-    DocumentOptions,
-    Group,
-    ModelOptions,
-    Option,
-    SessionOptions,
-    option,
-)
+from ..output.stats_level import StatsLevel
+from ..session.option import Group, Option, option
+from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
 
 
 @dataclass(frozen=True, kw_only=True)

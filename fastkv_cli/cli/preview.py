@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..config import Preset, StatsLevel
+from ..config import Preset
 from ..engine.tuning import load_tuning
 from ..output.render import dry_run, extraction
+from ..output.stats_level import StatsLevel
 from ..prompts.prompt import tokenize_text
 from ..session.loading import load_outline
 from ..session.reading import read_documents

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar
@@ -16,9 +15,10 @@ from torch import Tensor
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
 from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
 from ..models import ProgressCallback
-from ..stats import GenerationStats, KVStats, LayerStats
+from ..stats import KVStats, LayerStats
 from .decode import decode
 from .generation import Generation, Piece
+from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
@@ -38,36 +38,6 @@ from .trace import Progress
 from .tuning import Tuning, load_tuning
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-@dataclass(slots=True)
-class _Answer:
-    """A growing answer, and the times of its prefill and its tokens, in seconds."""
-
-    text: TextStream
-    started_at: float
-    prefilled_at: float = 0.0
-    first_at: float = 0.0
-    last_at: float = 0.0
-    token_ids: list[int] = field(default_factory=list)
-    finish_reason: str = "length"
-
-    def add(self, token_id: int, at: float) -> str:
-        """Add a token; returns the complete characters that it adds, possibly none."""
-        self.first_at = self.first_at if self.token_ids else at
-        self.last_at = at
-        self.token_ids.append(token_id)
-        return self.text.push(token_id)
-
-    def stats(self, prompt_tokens: int, peak_memory_bytes: int | None) -> GenerationStats:
-        return GenerationStats(
-            prefill_s=self.prefilled_at - self.started_at,
-            ttft_s=self.first_at - self.started_at,
-            decode_s=self.last_at - self.first_at if len(self.token_ids) > 1 else None,
-            prompt_tokens=prompt_tokens,
-            output_tokens=len(self.token_ids),
-            peak_memory_bytes=peak_memory_bytes,
-        )
 
 
 class Engine:
@@ -211,7 +181,7 @@ class Engine:
             question = question or last_question(self.tokenizer, ids.tolist())
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
         with _explained_out_of_memory(ids.shape[0]):
-            answer = _Answer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
+            answer = GrowingAnswer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
             with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
                 prefilled = prefill(
@@ -240,7 +210,7 @@ class Engine:
         prefilled: PrefillResult,
         sampler: Sampler,
         limit: int,
-        answer: _Answer,
+        answer: GrowingAnswer,
         end_ids: frozenset[int],
         until: Callable[[], bool] | None,
     ) -> Iterator[Piece]:

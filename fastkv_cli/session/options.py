@@ -6,9 +6,8 @@ reference page and TAB completion. To add one, add its field here and use it whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from ..config import (
     DEFAULT_EXTRACT_TIMEOUT_S,
@@ -29,43 +28,7 @@ from ..config import (
     store_mode,
 )
 from ..errors import UsageError
-
-
-class Group(StrEnum):
-    """The panels of the help text, in order."""
-
-    DOCUMENT = "Document"
-    MODEL = "Model"
-    METHOD = "Method"
-    OUTPUT = "Output"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What is known of an option beside its name, type and default, which its field has.
-
-    Attributes:
-        group: the panel of the help text.
-        help: begins with a verb; one or two sentences.
-        flags: as users type it, where that is not `--name-of-the-field`.
-        metavar: what stands for its value in the help text.
-        env: the environment variable that sets it.
-        shown_default: the default in words, where the value says little.
-        completes: what TAB offers: "models", or nothing.
-    """
-
-    group: Group
-    help: str
-    flags: tuple[str, ...] = ()
-    metavar: str | None = None
-    env: str | None = None
-    shown_default: str | bool = True
-    completes: str = ""
-
-
-def option(default: Any, group: Group, text: str, *flags: str, **others: Any) -> Any:
-    """Declare an option: the field of a dataclass, with its default and `Option`."""
-    return field(default=default, metadata={"option": Option(group, text, flags, **others)})
+from .option import Group, option
 
 
 @dataclass(frozen=True, kw_only=True)

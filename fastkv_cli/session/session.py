@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset
 from ..engine.generation import Piece
 from ..engine.tuning import load_tuning
-from ..errors import FastKVError, UsageError, as_failure
+from ..errors import FastKVError, UsageError
 from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn
-from ..stats import DocumentStats, Evidence, ModelStats, RunReport
+from ..stats import DocumentStats
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, ask, gather_evidence, summarize
+from ..tasks import Outcome, PartStore, Work, ask, summarize
 from .answer import Answer
 from .loading import load_engine
 from .observer import SILENT, Observer
 from .options import SessionOptions
 from .reading import read_documents
+from .reports import Opening, end_warnings, find_evidence, make_report
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -32,33 +32,6 @@ if TYPE_CHECKING:
 
 _SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
-
-
-def open(  # noqa: A001 (fastkv.open, as one opens a file)
-    *sources: str | os.PathLike[str],
-    observer: Observer = SILENT,
-    resume: bool = False,
-    **options: Any,
-) -> Session:
-    """Open documents and a model, to ask and summarize.
-
-    Args:
-        sources: files, folders and patterns; "-" is standard input.
-        observer: told what the session does; by default nobody is.
-        resume: continue an interrupted run from its finished parts.
-        options: those of the command line, by the same names and with the same defaults
-            (`SessionOptions`): model, method, budget, pages, …
-
-    Raises:
-        UsageError: when an option is unknown or its value cannot be meant.
-        FastKVError: when a document cannot be read, or the model cannot be had.
-    """
-    try:
-        chosen = SessionOptions(**options)
-    except TypeError as error:
-        name = str(error).partition("'")[2].partition("'")[0]
-        raise UsageError(f"there is no option {name!r}", "see fastkv ask --help") from None
-    return Session([os.fspath(source) for source in sources], chosen, observer, resume=resume)
 
 
 class Session:
@@ -108,14 +81,13 @@ class Session:
         self._warnings: list[str] = []
         self.last: Answer | None = None
         self.kept_parts, self.read_in_parts = "", False
-        documents, self._extract_s = read_documents(sources, options.read, observer, self._warn)
+        documents, extract_s = read_documents(sources, options.read, observer, self._warn)
         self.documents = tuple(documents)
         observer.progress("starting")
         if warning := cache_warning():
             self._warn(warning)
         engine = load_engine(options.model, options, observer)
         self._engine: Engine | None = engine
-        self._load_s = engine.load_s
         self._tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
         method = self._method(Preset.BALANCED)
         method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
@@ -124,7 +96,7 @@ class Session:
         from ..tasks.corpus import join_documents
 
         self._corpus = join_documents(self.documents, engine.tokenizer, options.extract_timeout)
-        self._opening_warnings = tuple(self._warnings)
+        self._opening = Opening(extract_s, engine.load_s, tuple(self._warnings))
 
     def ask(self, question: str) -> Answer:
         """Answer a question from the documents, whatever their length.
@@ -156,7 +128,7 @@ class Session:
         return self._finish(self.stream_summary(length))
 
     def stream_summary(self, length: Length | str = Length.MEDIUM) -> Iterator[str]:
-        """Summarize the documents piece by piece; raises as `summarize`."""
+        """Summarize piece by piece; raises as `summarize`."""
         try:
             length = Length(length)
         except ValueError:
@@ -196,12 +168,10 @@ class Session:
 
     @property
     def paths(self) -> list[str]:
-        """Those of the documents, as they were named or found, in order."""
         return [document.path for document in self.documents]
 
     @property
     def document_stats(self) -> tuple[DocumentStats, ...]:
-        """What was read of each document."""
         return self._corpus.stats
 
     def stream_turn(self, question: str, history: Sequence[Turn]) -> Iterator[str]:
@@ -246,9 +216,7 @@ class Session:
             note=self.observer.note,
         )
         parts.__enter__()
-        work = replace(
-            self._work(preset), parts=parts, max_tokens=max_tokens, on_progress=self._on_progress
-        )
+        work = replace(self._work(preset), parts=parts, max_tokens=max_tokens)
         if work.reuse is not None:
             work.reuse.start()
         outcome: Outcome | None = None
@@ -266,16 +234,22 @@ class Session:
             self.read_in_parts = parts.is_open
         if outcome is None:
             raise FastKVError("the task ended without an outcome")
-        evidence = self._find_evidence(outcome, work)
-        mark = self._mark(command, evidence)
+        evidence = find_evidence(outcome, work, self.observer, self._warnings)
+        cited = evidence.citations if command == "summarize" else evidence.citations[:1]
+        mark = cite_mark(cited, paths=self.paths) if self.options.cite else ""
         if mark:
             yield mark
             self.observer.piece(mark)
         self.observer.end_answer()
-        for text in _end_warnings(outcome):
+        for text in end_warnings(outcome):
             self._warn(text)
-        self.last = Answer(self._report(command, work, outcome, evidence, mark, preset), mark)
-        self._extract_s = self._load_s = 0.0  # nothing is read or loaded for a further answer
+        settings = self._tuning.describe(self.options.method_settings(preset))
+        report = make_report(
+            command, work, outcome, evidence, mark, settings, self._opening, self._warnings
+        )
+        self.last = Answer(report, mark)
+        # nothing is read or loaded for a further answer
+        self._opening = replace(self._opening, extract_s=0.0, load_s=0.0)
 
     def _finish(self, pieces: Iterator[str]) -> Answer:
         for _ in pieces:
@@ -323,7 +297,7 @@ class Session:
             scoring_method=scoring_method,
             max_tokens=DEFAULT_ANSWER_TOKENS,
             sampling=self.options.sampling,
-            on_progress=self._on_progress,
+            on_progress=self.observer.progress,
             check=self.options.check,
             reuse=make_reuse(
                 self.options.store_mode,
@@ -339,74 +313,8 @@ class Session:
         self._warnings.append(text)
         self.observer.warning(text)
 
-    def _on_progress(self, label: str, done: int, total: int) -> None:
-        self.observer.progress(label, done, total)
-
-    def _find_evidence(self, outcome: Outcome, work: Work) -> Evidence:
-        """What the documents say of an answer; a fault in looking it up is a warning.
-
-        The answer has been seen by then, and it may have taken minutes.
-        """
-        try:
-            if outcome.check_failure is not None:
-                raise outcome.check_failure
-            return gather_evidence(outcome, work.corpus, check=work.check)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
-            text = f"the answer was not looked up in the documents: {as_failure(error)}"
-            self._warnings.append(text)
-            self.observer.failure(error, text)
-            return Evidence()
-
-    def _mark(self, command: str, evidence: Evidence) -> str:
-        """The pages behind an answer: all of a summary's, the best one of a question's."""
-        if not self.options.cite:
-            return ""
-        cited = evidence.citations if command == "summarize" else evidence.citations[:1]
-        return cite_mark(cited, paths=self.paths)
-
-    def _report(
-        self,
-        command: str,
-        work: Work,
-        outcome: Outcome,
-        evidence: Evidence,
-        mark: str,
-        preset: Preset,
-    ) -> RunReport:
-        loaded = work.engine.loaded
-        of_states = () if work.reuse is None else work.reuse.warnings
-        return RunReport(
-            command=command,
-            question=outcome.question,
-            turns_left_out=outcome.turns_left_out,
-            answer=outcome.generation.text + mark,
-            model=ModelStats(
-                name=loaded.name,
-                revision=loaded.revision,
-                dtype=loaded.dtype_name,
-                device=str(loaded.device),
-                attention=str(work.engine.kernel),
-                decode_weights=work.engine.decode_weights,
-            ),
-            documents=work.corpus.stats,
-            reading=outcome.reading,
-            generation=outcome.generation.stats,
-            kv=outcome.kv,
-            extract_s=self._extract_s,
-            load_s=self._load_s,
-            settings=self._tuning.describe(self.options.method_settings(preset)),
-            warnings=(*self._opening_warnings, *of_states, *self._warnings),
-            evidence=evidence,
-        )
-
 
 def _checked(question: str) -> str:
     if not question.strip():
         raise UsageError("the question is empty", "say what is to be answered")
     return question
-
-
-def _end_warnings(outcome: Outcome) -> Iterator[str]:
-    if not outcome.generation.text.strip():
-        yield "the model gave an empty answer"
-    yield from outcome.warnings

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config import DEFAULT_ANSWER_TOKENS, StatsLevel, StoreMode, cache_dir
+from ...config import DEFAULT_ANSWER_TOKENS, StoreMode, cache_dir
 from ...errors import (
     ClosedPipeError,
     FastKVError,
@@ -25,6 +25,7 @@ from ...output.console import (
 from ...output.render.answer_tables import describe_document, printable
 from ...output.render.report_json import render_failure, render_json
 from ...output.render.stats_table import render_tables
+from ...output.stats_level import StatsLevel
 from ...session.conversation import Chat
 from ...session.session import Session
 from ..run import Run

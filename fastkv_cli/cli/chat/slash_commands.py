@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config import StatsLevel
 from ...errors import OutputError, UsageError
 from ...evidence.places import name_places
 from ...output.console import strip_controls
 from ...output.output_file import ExistsError, check_writable, write_file
 from ...output.render.answer_tables import printable
 from ...output.render.stats_table import render_tables
+from ...output.stats_level import StatsLevel
 from ...session.conversation import Chat
 from .transcript import render_markdown
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ...config import StatsLevel
 from ...errors import FastKVError
 from ...evidence.places import name_places
+from ...output.stats_level import StatsLevel
 from ...stats import RunReport
 from .answer_tables import (
     UNKNOWN,

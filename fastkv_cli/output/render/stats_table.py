@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...config import StatsLevel
+from ...output.stats_level import StatsLevel
 from ...stats import RunReport
 from .answer_tables import (
     UNKNOWN,
