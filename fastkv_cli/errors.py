@@ -22,8 +22,10 @@ class ExitCode(IntEnum):
     MEMORY = 6
     CONTEXT = 7
     OUTPUT = 9
+    HANGUP = 129
     INTERRUPTED = 130
     CLOSED_PIPE = 141
+    TERMINATED = 143
 
     @property
     def meaning(self) -> str:
@@ -41,8 +43,10 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.MEMORY: "not enough memory",
     ExitCode.CONTEXT: "the question leaves no room for text in the model's window",
     ExitCode.OUTPUT: "the output could not be written",
+    ExitCode.HANGUP: "the terminal was closed (SIGHUP)",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
     ExitCode.CLOSED_PIPE: "the reader of stdout closed the pipe",
+    ExitCode.TERMINATED: "ended by SIGTERM",
 }
 
 
