@@ -33,6 +33,7 @@ _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 49766986
 def break_folder(folder: Path, rng: random.Random) -> str:
     """Break a copy of a model folder in one to three ways; returns their names."""
     ways = rng.choices(_WAYS, k=rng.choice((1, 1, 1, 2, 3)))
+    ways.sort(key=lambda way: way is replace_file)  # a pipe in a file's place is to be read last
     done = []
     for way in ways:
         try:
