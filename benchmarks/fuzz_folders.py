@@ -38,7 +38,7 @@ def break_folder(folder: Path, rng: random.Random) -> str:
     for way in ways:
         try:
             done.append(way(folder, rng))
-        except OSError:  # an earlier way left a folder or nothing in the file's place
+        except (OSError, TypeError, ValueError):  # of what an earlier way left there
             done.append("nothing")
     return ", ".join(done)
 

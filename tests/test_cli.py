@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fastkv_cli.cli import run as pipeline
+from fastkv_cli.cli import run as running
 from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
@@ -314,7 +314,7 @@ def test_what_nobody_expected_is_one_line(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(running, "answer_once", fail)
     assert run(["summarize", "-"]) == code
     stdout, stderr = capfd.readouterr()
     assert stdout == ""

@@ -164,7 +164,7 @@ WORST: dict[str, list[Input]] = {
     "tasks.sentences._ITEM": [("", "1", ""), ("", "-", "")],
     "tasks.sentences._WHOLE_TAG": [("<a", "x", ""), ("", "<a", ""), ("", "<a>", "")],
     "output.render.to_json._ESCAPED": [("", "\x7f", ""), ("", "x", "")],
-    "engine.methods.tuning._UNSAFE": [("", "/", ""), ("", "/x", "")],
+    "engine.tuning._UNSAFE": [("", "/", ""), ("", "/x", "")],
 }  # fmt: skip
 # Expressions that no text of somebody else's meets, and why.
 NEVER_FOREIGN = {

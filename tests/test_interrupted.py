@@ -118,10 +118,8 @@ def test_the_statistics_tell_of_it(long_options: list[str], home: Path, capfd: C
     stop(start(arguments), signal.SIGINT, home, 2)
     kept = count_lines(home)
     capfd.readouterr()
-    assert run([*arguments[:-1], "--resume"]) == 0
-    assert re.search(
-        rf"Read +\d+ parts \({kept} kept from an earlier run\)", capfd.readouterr().err
-    )
+    assert run([*arguments[:-1], "--resume", "--stats", "full"]) == 0
+    assert re.search(rf"Parts +\d+ \({kept} from an interrupted run\)", capfd.readouterr().err)
 
 
 def test_ctrl_c_while_modules_are_imported(tmp_path: Path) -> None:

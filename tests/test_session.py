@@ -80,7 +80,7 @@ def test_answers_do_not_depend_on_those_before(session: fastkv.Session) -> None:
     tables = stderr_console()
     with tables.capture() as shown:
         tables.print(*render_tables(other.report, StatsLevel.FULL))
-    assert "Loading       none: all was there already" in shown.get()
+    assert "none: all in memory already" in shown.get()
     # every report warns of the documents, and whoever listens hears it once
     for answer in (first, other, again):
         assert len([text for text in answer.warnings if "hidden text left out" in text]) == 1
@@ -130,7 +130,7 @@ def test_the_same_object_as_the_command_line_prints(
         ({"budget": "lots"}, UsageError, "cannot read the budget 'lots'"),
         ({"max_tokens": 0}, UsageError, "--max-tokens 0 is out of range"),
         ({"method": "magic"}, UsageError, "method 'magic' is unknown"),
-        ({"pages": "1"}, UsageError, "is no PDF"),
+        ({"pages": "1"}, UsageError, "is not a PDF"),
         ({"store": "exact", "no_store": True}, UsageError, "exclude each other"),
     ],
 )

@@ -120,6 +120,9 @@ def _check_shapes(header: GGUFHeader, architecture: str, name: str) -> None:
     head_dims = heads * head_dim, kv_heads * head_dim
     expected = _expected(architecture, num_layers, hidden, size("feed_forward_length"), head_dims)
     num_tokens = header.facts[_TOKENS].size
+    # transformers makes an embedding of this many rows
+    if size("vocab_size", num_tokens) != num_tokens:
+        raise _invalid(f"{architecture}.vocab_size", size("vocab_size"), name)
     missing = []
     for key, shape in [("token_embd.weight", (hidden, num_tokens)), *expected]:
         found = header.shapes.get(key)

@@ -319,6 +319,7 @@ def test_rotary_embeddings_of_nonsense_are_told_when_loading(
     shutil.copytree(tiny_models[name], "model")
     rope = json.loads(Path("model/config.json").read_text())["rope_parameters"]
     set_keys("config.json", rope_parameters=rope | keys)()
+    capfd.readouterr()  # of making the tiny model
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.MODEL
     assert re.fullmatch(r"fastkv: .*\./model.*\n", capfd.readouterr().err)
 

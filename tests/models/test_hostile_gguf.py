@@ -190,6 +190,7 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
     "no architecture": (without("general.architecture"), "of type 'None'"),
     "architecture a number": (entry("general.architecture", U32, 7), "of type '7'"),
     "a layer too many": (entry("llama.block_count", U32, 2), "7|9 tensors are missing"),
+    "other vocabulary": (entry("llama.vocab_size", U32, 7_136_238), "llama.vocab_size"),
     "other width": (entry("llama.embedding_length", U32, 128), "contradicts itself"),
     "other heads": (entry("llama.attention.head_count", U32, 8), "contradicts itself|together"),
     "odd heads": (entry("llama.attention.head_count_kv", U32, 3), "do not go together"),
