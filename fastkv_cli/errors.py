@@ -62,8 +62,7 @@ class FastKVError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.message}: {self.hint}" if self.hint else self.message
-        line = " ".join(text.split())  # names and reasons of models and files may hold anything
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+        return " ".join(text.split())
 
 
 class UsageError(FastKVError):

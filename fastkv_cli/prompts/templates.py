@@ -176,4 +176,6 @@ def _render(
 
 
 def _failure(reason: str) -> ModelError:
-    return ModelError(f"the model's chat template cannot be rendered ({reason})", _HINT)
+    # the reason may hold the template's own words, as raise_exception gives them
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in reason)
+    return ModelError(f"the model's chat template cannot be rendered ({printable})", _HINT)
