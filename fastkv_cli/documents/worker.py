@@ -19,7 +19,6 @@ from io import BytesIO
 from typing import BinaryIO
 
 from .. import errors
-from ..system.isolated import end_with_parent
 from .messages import (
     Done,
     Job,
@@ -39,7 +38,6 @@ _PART = 2**18  # characters per message
 
 def main() -> None:
     """Read the document on standard input and write messages; never returns."""
-    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once, without a traceback
     out = _claim_stdout()
     job = decode_job(sys.stdin.buffer.readline())

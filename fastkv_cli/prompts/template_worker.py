@@ -23,8 +23,6 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from ..system.isolated import end_with_parent
-
 _MAX_REASON = 200  # characters
 
 
@@ -57,7 +55,6 @@ class Rendered(TypedDict, total=False):
 
 def main() -> None:
     """Render the job on this process's standard input."""
-    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once without output
     job: Job = json.load(sys.stdin.buffer)
     _set_limits(job)
