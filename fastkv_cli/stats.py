@@ -170,13 +170,13 @@ class ReadingForecast:
         tokens: of the text.
         parts: number of parts it would be split into; 1 if it fits the window.
         longest_prompt: tokens of the longest prompt.
-        way: what would be done with the parts; empty if there is one.
+        strategy: what would be done with the parts; empty if there is one.
     """
 
     tokens: int
     parts: int
     longest_prompt: int
-    way: str = ""
+    strategy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

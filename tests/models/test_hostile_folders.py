@@ -225,9 +225,9 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     },
     # the tokenizer's
     "tokenizer class": (set_keys("tokenizer_config.json", tokenizer_class=[1]), "./model"),
-    "template a number": (templates(7), "chat template is no text"),
+    "template a number": (templates(7), "chat template is not text"),
     "templates without names": (templates([1]), "./model"),
-    "template of numbers": (templates([{"name": "default", "template": 7}]), "is no text"),
+    "template of numbers": (templates([{"name": "default", "template": 7}]), "is not text"),
     # weights
     "empty weights": (text("model.safetensors", b""), "cannot read model.safetensors"),
     "header beyond the file": (

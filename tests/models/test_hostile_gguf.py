@@ -260,7 +260,7 @@ def test_a_header_takes_no_memory_that_the_file_does_not_hold(tmp_path: Path) ->
         (b"GGUF", "not a GGUF file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
         (struct.pack("<4sIQQ", b"GGUF", 3, 0, 0), "a GGUF file of type 'None'"),
-        (bytes(4096), "it does not begin like one"),
+        (bytes(4096), "it does not begin with GGUF"),
     ],
     ids=["empty", "four letters", "pointer", "no entries", "zeros"],
 )
