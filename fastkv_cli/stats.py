@@ -133,7 +133,7 @@ class StateStats:
         mode: how states are stored: exact or int8; off means in memory, for this run only.
         tokens_found: tokens of the documents whose state was found.
         bytes_found: of these states.
-        tokens_kept: tokens of the documents whose state was computed and kept now.
+        tokens_kept: tokens of the documents whose state was computed and stored now.
         bytes_kept: of these states.
         find_s: seconds to find and check states.
         stage_one_s: seconds in the layers before the TSP layer, for all tokens without a state;

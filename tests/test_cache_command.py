@@ -214,7 +214,7 @@ def test_lines_are_broken_for_terminals_only(store: StateStore, capfd: Capture) 
         ("rm --all", "--all asks for confirmation, and there is no terminal: add --yes"),
         ("rm z.txt", "no state has the key or document 'z.txt': list them with fastkv cache ls"),
         ("rm a.txt z.txt", "document 'z.txt'"),
-        ("rm KEY", "the document 'KEY'"),
+        ("rm KEY", "document 'KEY'"),
         ("prune --limit much", "cannot read the size 'much': write it as 5GB"),
         ("prune --limit -1", "cannot read the size '-1'"),
         ("prune --older-than 30", "cannot read the time '30': write it as 30d"),

@@ -1,6 +1,6 @@
 """Checks of a model's files, which are untrusted input, before anything else opens them.
 
-Opening a named pipe waits forever, a Git LFS pointer is a file of three lines in place of weights,
+Opening a named pipe waits forever, a Git LFS pointer is a file of three lines instead of weights,
 and a JSON file of 1 GB becomes 10 GB of objects.
 """
 

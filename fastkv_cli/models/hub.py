@@ -218,7 +218,7 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
         ),
         (
             errors.RemoteEntryNotFoundError,
-            (f"{repo} has no config.json, so it is no model for transformers", f"see {page}"),
+            (f"{repo} has no config.json, so it is not a transformers model", f"see {page}"),
         ),
         (
             errors.HFValidationError,

@@ -267,11 +267,11 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     "unknown type": (weights(lambda h: h[EMBEDDINGS].update(dtype="Q9")), "cannot read model.saf"),
     "renamed": (weights(lambda h: h.update(other=h.pop(EMBEDDINGS))), "embed_tokens.* is missing"),
     # the index of several files
-    "up": (indexed("../../etc/passwd"), "names '../../etc/passwd', which is no file beside it"),
-    "absolute": (indexed("/etc/passwd.safetensors"), "which is no file beside it"),
-    "pickle": (indexed("pytorch_model.bin"), "which is no file beside it"),
-    "numbers": (indexed(7), "which is no file beside it"),
-    "lists": (indexed([1]), "which is no file beside it"),
+    "up": (indexed("../../etc/passwd"), "names '../../etc/passwd', which is not a file beside it"),
+    "absolute": (indexed("/etc/passwd.safetensors"), "which is not a file beside it"),
+    "pickle": (indexed("pytorch_model.bin"), "which is not a file beside it"),
+    "numbers": (indexed(7), "which is not a file beside it"),
+    "lists": (indexed([1]), "which is not a file beside it"),
     "gone": (indexed("a.safetensors"), "a.safetensors is missing"),
     "index a list": (
         lambda: (indexed("a")(), Path("model", INDEX).write_text("[]"))[0],

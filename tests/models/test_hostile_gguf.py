@@ -186,7 +186,7 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
         for kind, content in ((U32, 0), (U32, 2**32 - 1), (I32, -1), (F32, 1.5), (BOOL, True),
                               (STRING, "1"), (U64, HUGE))
     },
-    "no block count": (without("llama.block_count"), "does not say its llama.block_count"),
+    "no block count": (without("llama.block_count"), "does not give its llama.block_count"),
     "no architecture": (without("general.architecture"), "of type 'None'"),
     "architecture a number": (entry("general.architecture", U32, 7), "of type '7'"),
     "a layer too many": (entry("llama.block_count", U32, 2), "7|9 tensors are missing"),
