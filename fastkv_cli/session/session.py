@@ -44,8 +44,7 @@ class Session:
         documents: the documents.
         resumes: whether tasks continue an interrupted run.
         last: the last finished answer; None before the first, and while one is generated.
-        kept_parts: the saved parts of an interrupted task, as `12 of 40 parts are kept`; empty if
-            there are none.
+        kept_parts: saved parts of an interrupted task, as `12 of 40 parts are kept`; or nothing.
         read_in_parts: whether the last task processed the text in parts.
     """
 
@@ -110,11 +109,7 @@ class Session:
         return self._last_after(self.stream(question))
 
     def stream(self, question: str) -> Iterator[str]:
-        """Stream the answer to a question; once it is complete, it is in `last`.
-
-        Raises:
-            FastKVError: as `ask`.
-        """
+        """Stream the answer to a question; `last` is the answer once complete. Raises as `ask`."""
         task = partial(ask, question=_checked(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
@@ -191,15 +186,7 @@ class Session:
         *,
         saves_parts: bool = True,
     ) -> Iterator[str]:
-        """Lock the session and stream the answer of a task.
-
-        Args:
-            name: the task's name in the report, unless the session has a command.
-            task: the task.
-            max_tokens: the task's default limit on the answer.
-            preset: the task's default preset.
-            saves_parts: whether the results of a long text's parts are saved for resuming.
-        """
+        """Lock the session and stream the answer of a task, with its default limit and preset."""
         if not self._lock.acquire(blocking=False):
             raise UsageError(
                 "the session is in use by another thread", "open one session for each thread"
