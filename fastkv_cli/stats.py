@@ -133,7 +133,7 @@ class StateStats:
         mode: how states are stored: exact or int8; off means in memory, for this run only.
         tokens_found: tokens of the documents whose state was found.
         bytes_found: of these states.
-        tokens_kept: tokens of the documents whose state was computed and kept now.
+        tokens_kept: tokens of the documents whose state was computed and stored now.
         bytes_kept: of these states.
         find_s: seconds to find and check states.
         stage_one_s: seconds in the layers before the TSP layer, for all tokens without a state;
@@ -170,13 +170,13 @@ class ReadingForecast:
         tokens: of the text.
         parts: number of parts it would be split into; 1 if it fits the window.
         longest_prompt: tokens of the longest prompt.
-        way: what would be done with the parts; empty if there is one.
+        strategy: what would be done with the parts; empty if there is one.
     """
 
     tokens: int
     parts: int
     longest_prompt: int
-    way: str = ""
+    strategy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What every command runs in: console, bars, writer, and what becomes of it at Ctrl-C."""
+"""The context that every command runs in: console, progress bars, writer, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A command at work; use as a context manager.
+    """The console of a running command; use it as a context manager.
 
-    Whatever ends it, the bars go, and what there is of an answer is shown. Ctrl-C becomes an
-    InterruptedRunError with a word on what is left.
+    However the command ends, the bars are erased and an incomplete answer is printed. Ctrl-C
+    becomes an InterruptedRunError whose hint names the results that are left.
 
     Attributes:
-        messages: where warnings and tables go.
-        writer: where the answer goes.
-        bars: shown while nothing else is.
-        observer: shows a session.
-        what_is_left: called at Ctrl-C; gives the hint of the error.
+        messages: prints warnings and tables, unless `quiet`.
+        shown: prints what the user asked to see, even with `quiet`.
+        writer: writes the answer.
+        bars: the progress bars.
+        observer: prints the events of a session.
+        what_is_left: called at Ctrl-C; returns the hint of the error.
     """
 
     def __init__(
@@ -48,20 +49,20 @@ class Run:
         """Check that the output can be written, before any work is done.
 
         Args:
-            quiet: nothing on stderr but errors.
-            debug: whether the traceback of a failure is shown that does not end the run.
-            output: a file in place of stdout.
-            force: replace a file that exists.
-            streams: whether the answer is written as it comes.
-            max_tokens: the most tokens that the answer may have, for the bar.
-            writer: where the answer goes, in place of `output`.
+            quiet: print only errors on stderr.
+            debug: print the tracebacks of failures that do not end the run.
+            output: a file to write instead of stdout.
+            force: replace an existing file.
+            streams: whether the answer is written piece by piece.
+            max_tokens: the maximum length of the answer, for the progress bar.
+            writer: writes the answer, instead of one for `output`.
 
         Raises:
             OutputError: when the output cannot be written.
         """
         console = stderr_console()
         self.messages = Messages(console, quiet=quiet)
-        self.shown = Messages(console, quiet=False)  # for what a user asks to see
+        self.shown = Messages(console, quiet=False)
         self.writer = writer if writer is not None else AnswerWriter(output, force=force)
         self.bars = ProgressBars(console, enabled=not quiet)
         self.observer = ConsoleObserver(
@@ -76,7 +77,7 @@ class Run:
 
     @property
     def unwritten(self) -> str:
-        """That there is no output file, where there was to be one."""
+        """`FILE was not written`; empty if the output is stdout."""
         return f"{self._output} was not written" if self._output else ""
 
     def __enter__(self) -> Self:
@@ -92,7 +93,7 @@ class Run:
         if isinstance(error, KeyboardInterrupt):
             self.writer.give_up()
             raise InterruptedRunError("interrupted", self.what_is_left()) from None
-        if isinstance(error, Exception):  # as where the disk filled up meanwhile
+        if isinstance(error, Exception):  # for example if the disk filled up meanwhile
             self.writer.give_up()
 
 
@@ -103,17 +104,17 @@ def answer_once(
     max_tokens: int,
     stream: Callable[[Session], Iterator[str]],
 ) -> None:
-    """Open a session, do one task and show it.
+    """Open a session, run one task, and print its answer and statistics.
 
     Args:
         command: the command's name, for the report.
         sources: the documents.
-        options: of the command.
-        max_tokens: the most tokens to answer with.
-        stream: begins the task, and gives its answer piece by piece.
+        options: the command's options.
+        max_tokens: the maximum length of the answer.
+        stream: starts the task and returns the pieces of its answer.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code.
+        FastKVError: on any failure, with its exit code.
     """
     options.check_all()
     with Run(
@@ -127,9 +128,9 @@ def answer_once(
         session = Session(
             sources, options, run.observer, command=command, resume=options.resume, asks_again=False
         )
-        run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _kept(session))))
+        run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _resume_hint(session))))
         with session:
-            for _ in stream(session):  # the observer shows it
+            for _ in stream(session):  # the observer prints the pieces
                 pass
             assert session.last is not None
             report = session.last.report
@@ -142,6 +143,6 @@ def answer_once(
     run.messages.show(render_tables(report, options.stats_level))
 
 
-def _kept(session: Session) -> str:
-    """What an interrupted run can go on from."""
+def _resume_hint(session: Session) -> str:
+    """`12 of 40 parts are kept, run again with --resume`; empty if none are."""
     return f"{session.kept_parts}, run again with --resume" if session.kept_parts else ""

@@ -1,4 +1,4 @@
-"""An answer, and all that is known of it."""
+"""An answer of a session, with its report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..stats import Citation, GenerationStats, KVStats, RunReport
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a session answered.
+    """An answer of a session.
 
     Attributes:
-        report: the answer and all that was measured.
-        mark: the pages behind the answer, as ` [p. 12]`; empty without `cite`.
+        report: the answer and all measurements.
+        mark: the citation at the end of the answer, as ` [p. 12]`; empty without `cite`.
     """
 
     report: RunReport
@@ -22,22 +22,22 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The answer, with the pages behind it where `cite` is set."""
+        """The answer, including the citation if `cite` is set."""
         return self.report.answer
 
     @property
     def said(self) -> str:
-        """The answer without the pages behind it."""
+        """The answer without the citation."""
         return self.report.answer.removesuffix(self.mark)
 
     @property
     def citations(self) -> tuple[Citation, ...]:
-        """The places that carried it, best first."""
+        """The places in the documents that support it, best first."""
         return self.report.evidence.citations
 
     @property
     def found(self) -> bool | None:
-        """Whether the documents answer the question; None where that was not checked."""
+        """Whether the documents answer the question; None if that was not checked."""
         return self.report.evidence.found
 
     @property
@@ -47,12 +47,12 @@ class Answer:
 
     @property
     def kv(self) -> KVStats:
-        """What was kept of the KV cache."""
+        """The effect of the method on the KV cache."""
         return self.report.kv
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line each."""
+        """Warnings about this answer and its documents, one line each."""
         return self.report.warnings
 
     def to_dict(self) -> dict[str, Any]:
