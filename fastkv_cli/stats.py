@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Self
 
 MAX_QUOTES = 3  # of an answer
@@ -234,6 +235,7 @@ class ReadingStats:
         parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
         parts_resumed: parts taken from an earlier run.
         state: the states used and added; None if there could be none.
+        looks: prompts that were answered from; 2 if no passage said what the first answer said.
     """
 
     parts: int
@@ -242,6 +244,7 @@ class ReadingStats:
     parts_s: float | None = None
     parts_resumed: int = 0
     state: StateStats | None = None
+    looks: int = 1
 
     @property
     def tokens_left_out(self) -> int:
@@ -292,6 +295,18 @@ class Quote:
     score: float
 
 
+class Verdict(StrEnum):
+    """What documents say of an answer.
+
+    SUPPORTED: its words stand in the quotes. UNSUPPORTED: they do not. NOT_FOUND: nothing in the
+    documents is about the question.
+    """
+
+    SUPPORTED = "supported"
+    UNSUPPORTED = "unsupported"
+    NOT_FOUND = "not_found"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The result of checking an answer against the documents.
@@ -299,7 +314,8 @@ class Evidence:
     Attributes:
         citations: the places that support it, best first.
         not_in_document: its claims that are in no document; None if not checked.
-        found: whether the documents answer the question; None for a summary, and if not checked.
+        verdict: what they say of it; None for a summary, and if it was not judged.
+        found: whether the documents are about the question; None for a summary, and if not checked.
         reason: why they do not.
         guess: the model's answer if they do not.
         quotes: what in the documents is likely to answer the question, best first.
@@ -307,6 +323,7 @@ class Evidence:
 
     citations: tuple[Citation, ...] = ()
     not_in_document: tuple[str, ...] | None = None
+    verdict: Verdict | None = None
     found: bool | None = None
     reason: str = ""
     guess: str = ""

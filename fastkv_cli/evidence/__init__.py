@@ -3,7 +3,7 @@
 Pure functions over words; nothing here uses a model.
 """
 
-from .answered import why_not_found
+from .answered import is_judged, support, why_not_found
 from .citations import cite
 from .index import Index, index_documents
 from .quotes import find_quotes
@@ -17,6 +17,8 @@ __all__ = [
     "find_quotes",
     "index_documents",
     "index_segments",
+    "is_judged",
     "not_in_document",
+    "support",
     "why_not_found",
 ]

@@ -30,7 +30,7 @@ def find_quotes(
         question: the user's question.
         index: of the documents.
         answer: the model's answer; empty if there is none, or it is not to be trusted.
-        attention: the model's, as a share of each block of `index.index`; None if not measured.
+        attention: the model's to each segment of the index, in any unit; None if not measured.
         max_quotes: the most to give.
     """
     if max_quotes < 1:
@@ -39,6 +39,19 @@ def find_quotes(
     chosen = _choose(rank(wanted, index, attention), index, max_quotes)
     places: dict[int, PrintedPlaces] = {}
     return tuple(_quote(each, wanted, index, places) for each in chosen)
+
+
+def find_passages(
+    question: str,
+    index: SegmentIndex,
+    max_passages: int,
+    *,
+    answer: str = "",
+    attention: Sequence[float] | None = None,
+) -> list[Candidate]:
+    """The stretches that `find_quotes` quotes, best first."""
+    wanted = Wanted(question, answer, index)
+    return list(_choose(rank(wanted, index, attention), index, max_passages))
 
 
 def _choose(ranked: Sequence[Candidate], index: SegmentIndex, most: int) -> Iterator[Candidate]:

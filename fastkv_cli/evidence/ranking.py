@@ -22,7 +22,10 @@ _PAGE = 0.5  # of the score of its page
 _WINDOW = 1.0  # weight of the terms of a quote, beside those of the segment that it is made around
 _WINDOW_SATURATION = 1.0
 _HEADING, _PAIR, _KIND = 0.3, 0.3, 0.15
-_ATTENTION = 0.2  # what all attention on its page adds to a score, as a share of it
+# Attention's part, as a share of the best segment's BM25: with the sums over a segment's tokens,
+# the first three quotes of 150 questions held the answer 145 times, 142 without.
+_ATTENTION = 0.5
+_MOST_ATTENDED = 20  # segments that are ranked though they share no word with the question
 _CANDIDATES = 60  # segments around which a quote is made
 _WORTH = {Kind.CONTENTS: 0.5}
 
@@ -101,11 +104,18 @@ def rank(
     Args:
         wanted: by the question.
         index: of the documents.
-        attention: the share of each block, with sum 1; None if not measured.
+        attention: the sum over each segment's tokens, in any unit; None if not measured.
     """
     own = _score_segments(wanted, index)
     pages = _score_blocks(wanted, index)
     both = {number: score + _PAGE * pages[index.blocks[number]] for number, score in own.items()}
+    if attention is not None and (most := max(attention, default=0.0)) > 0:
+        weight = _ATTENTION * max(own.values(), default=1.0) / most
+        for number in {
+            *both,
+            *nlargest(_MOST_ATTENDED, range(len(attention)), attention.__getitem__),
+        }:
+            both[number] = both.get(number, 0.0) + weight * attention[number]
     best = nlargest(_CANDIDATES, both, key=lambda number: both[number])
     found = []
     for number in best:
@@ -113,8 +123,6 @@ def rank(
         score = both[number] + _WINDOW * _worth(wanted, index, first, last)
         if wanted.kind is not None and wanted.kind.search(index.text_of(first, last)):
             score *= 1 + _KIND
-        if attention is not None:
-            score *= 1 + _ATTENTION * attention[index.blocks[number]]
         found.append(Candidate(score, first, last))
     return sorted(found, key=lambda each: -each.score)
 

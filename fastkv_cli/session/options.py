@@ -237,6 +237,12 @@ class AnswerOptions:
         "that they cannot contain.",
         "--check/--no-check",
     )
+    strict: bool = option(
+        False,
+        Group.OUTPUT,
+        "Answer only what quotes from the document support; refuse all else, with exit code 11.",
+        "--strict",
+    )
     store: StoreMode | None = option(
         None,
         Group.DOCUMENT,

@@ -283,7 +283,7 @@ class Session:
             raise UsageError("the session is closed", "open a new one")
         if preset in self._work_by_preset:
             return self._work_by_preset[preset]
-        from ..engine.methods import build_scoring_method
+        from ..engine.methods import Full, build_scoring_method
         from ..engine.reuse.states import make_reuse
 
         engine, method = self._engine, self._method(preset)
@@ -295,10 +295,13 @@ class Session:
             corpus=self._corpus,
             method=method,
             scoring_method=scoring_method,
+            excerpt_method=Full("passages are kept in full"),
+            passages=self._tuning.passages,
             max_tokens=DEFAULT_ANSWER_TOKENS,
             sampling=self.options.sampling,
             on_progress=self.observer.progress,
-            check=self.options.check,
+            check=self.options.check or self.options.strict,
+            strict=self.options.strict,
             reuse=make_reuse(
                 self.options.store_mode,
                 self.observer.warning,

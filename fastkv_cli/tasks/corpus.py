@@ -58,6 +58,22 @@ class Corpus:
         """The documents by sentences, for quotes; made when it is first used."""
         return index_segments(self.index)
 
+    @cached_property
+    def token_segments(self) -> array[int]:
+        """The segment of each token; -1 in a heading, and before the first of a document."""
+        import numpy as np
+
+        index = self.segment_index
+        documents = [index.index.blocks[block].document for block in index.blocks]
+        found = array("i")
+        for number, span in enumerate(self.spans):
+            first, last = bisect_left(documents, number), bisect_right(documents, number)
+            begins = [segment.start for segment in index.segments[first:last]]
+            starts = np.frombuffer(self.starts, np.intc)[span]
+            places = np.searchsorted(begins, starts, "right") - 1
+            found.frombytes(np.where(places < 0, -1, places + first).astype(np.intc).tobytes())
+        return found
+
     @property
     def num_tokens(self) -> int:
         """Tokens of all documents and headings."""
