@@ -14,9 +14,9 @@ from ..errors import FastKVError, OutputError, UsageError
 from ..output.console import AnswerWriter, Messages, ask_yes, is_at_terminal, stderr_console
 from ..output.render import store_tables as inventory
 from ..output.render.store_tables import count_states
+from ..output.render.table_text import render_text
 from ..sizes import format_size
 from ..store import StateEntry, StateStore, default_store_dir
-from .measure_command import render
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -146,7 +146,9 @@ def _write(text: str) -> None:
 def _write_tables(*tables: Table | str) -> None:
     """As wide as the terminal is; in a pipe no line is broken."""
     is_seen = sys.stdout is not None and sys.stdout.isatty()
-    text = render(*tables, columns=shutil.get_terminal_size().columns if is_seen else _NO_WIDTH)
+    text = render_text(
+        *tables, columns=shutil.get_terminal_size().columns if is_seen else _NO_WIDTH
+    )
     _write("\n".join(line.rstrip() for line in text.splitlines()))
 
 
