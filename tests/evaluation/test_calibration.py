@@ -247,7 +247,7 @@ class TestCommand:
         stdout, stderr = child.communicate(timeout=60)
         assert child.returncode == ExitCode.INTERRUPTED
         assert stdout == ""
-        assert stderr == "fastkv: interrupted: the same command goes on where it was\n"
+        assert stderr == "fastkv: interrupted: run the same command again to continue\n"
         assert not list(home.glob("tuning/*"))
         assert len(list(home.glob("evaluations/*.jsonl"))) == 1
 

@@ -235,7 +235,7 @@ class TestStopped:
         stdout, stderr = interrupted.communicate(timeout=60)
         assert interrupted.returncode == ExitCode.INTERRUPTED
         assert stdout == ""
-        assert stderr == "fastkv: interrupted: the same command goes on where it was\n"
+        assert stderr == "fastkv: interrupted: run the same command again to continue\n"
         after = self.keys(home)
         assert after[: len(before)] == before
         assert len(after) >= len(before) + 11

@@ -19,7 +19,7 @@ def calibrate(model: ModelArg = EMBEDDED_MODEL, *, options: CalibrateOptions) ->
     from ...output.render.quality_tables import calibration_tables
     from ...output.render.table_text import render_text
 
-    with measuring(options, hint="the same command goes on where it was") as measurement:
+    with measuring(options, hint="run the same command again to continue") as measurement:
         report = calibrate_model(measurement.load(model), options)
         text = measurement.save_tuning("calibration", report.measured)
         measurement.result = text if options.json else render_text(*calibration_tables(report))

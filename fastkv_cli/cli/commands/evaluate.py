@@ -20,7 +20,7 @@ def evaluate(*, options: EvaluateOptions) -> None:
     from ...output.render.quality_tables import as_csv, as_json, as_tables
     from ...output.render.table_text import render_text
 
-    with measuring(options, hint="the same command goes on where it was") as measurement:
+    with measuring(options, hint="run the same command again to continue") as measurement:
         report = measure_quality(measurement.load(options.model), options)
         if options.heatmap is not None:
             from ...output.render.heatmap import heatmap_png
