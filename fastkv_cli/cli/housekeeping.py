@@ -14,9 +14,9 @@ from ..errors import FastKVError, OutputError, UsageError
 from ..output.console import AnswerWriter, Messages, ask_yes, is_at_terminal, stderr_console
 from ..output.render import store_tables
 from ..output.render.store_tables import count_states
+from ..output.render.table_text import render_text
 from ..sizes import format_size
 from ..store import StateEntry, StateStore, default_store_dir
-from .measure_command import render
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -148,7 +148,7 @@ def _write_tables(*tables: Table | str) -> None:
     """Print tables in the width of the terminal; in a pipe no line is wrapped."""
     at_terminal = sys.stdout is not None and sys.stdout.isatty()
     columns = shutil.get_terminal_size().columns if at_terminal else _UNLIMITED_COLUMNS
-    text = render(*tables, columns=columns)
+    text = render_text(*tables, columns=columns)
     _write("\n".join(line.rstrip() for line in text.splitlines()))
 
 

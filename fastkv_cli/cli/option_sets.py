@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..errors import UsageError
+from ..evaluation.quality.quality_options import CalibrationOptions, EvalOptions, HeadOptions
+from ..evaluation.speed.speed_options import SpeedOptions
 from ..output.stats_level import StatsLevel
 from ..session.option import Group, Option, option
 from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
@@ -146,29 +147,35 @@ class MeasureOptions(MessageOptions, FileOptions, DeviceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMeasureOptions(MeasureOptions, ModelOptions):
-    """The same, with the model as an option."""
+class EvaluateOptions(MeasureOptions, ModelOptions, EvalOptions):
+    """All options of `eval`."""
+
+    heatmap: Path | None = option(
+        None, Group.MEASUREMENT, "Write the needles as a PNG picture.", metavar="FILE"
+    )
+    csv: bool = option(False, Group.MEASUREMENT, "Comma-separated figures.", "--csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(MeasureOptions, ModelOptions, SpeedOptions):
+    """All options of `bench`."""
+
+    csv: bool = option(False, Group.MEASUREMENT, "Comma-separated figures.", "--csv")
+    md: bool = option(False, Group.MEASUREMENT, "A Markdown table.", "--md")
+    plot: Path | None = option(None, Group.MEASUREMENT, "Draw it as a PNG picture.", metavar="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(MeasureOptions, CalibrationOptions):
+    """All options of `calibrate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileHeadsOptions(MeasureOptions, HeadOptions):
+    """All options of `profile-heads`."""
 
 
 PlainOptions = MessageOptions  # for commands without a model
-
-
-def check_exists(name: str, path: Path | None) -> None:
-    """Raise a UsageError if an option names a file or folder that does not exist."""
-    try:
-        if path is None or path.exists():
-            return
-    except OSError as error:  # the name is too long, or its folder may not be searched
-        raise UsageError(
-            f"{name} {path} cannot be read ({error.strerror})", "check the path"
-        ) from None
-    raise UsageError(f"{name} {path} does not exist", "check the path")
-
-
-def check_samples(samples: int) -> None:
-    """Raise a UsageError unless there is at least one sample."""
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "give 1 or more")
 
 
 def complete_models(incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 class Group(StrEnum):
     """The panels of the help text, in order."""
 
+    MEASUREMENT = "Options"  # of one measuring command alone; the panel that --help is in
     DOCUMENT = "Document"
     MODEL = "Model"
     METHOD = "Method"
