@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 _LINE = re.compile(r"[^\n]+")
@@ -15,7 +16,7 @@ _CELL = re.compile(r"\||\t+|\S {3,}(?=\S)")  # what parts the cells of a table's
 _SENTENCE_END = re.compile(r"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"”’»)\]*_]*+(?=\s)|[。！？]++[”’」』）]*+")
 _LAST_WORD = re.compile(r"[^\s(\[“\"]{1,12}\Z")
 _LEADER = re.compile(
-    r"(?<![.…·_])(?<![.…·_] )(?:[.…·_] ?+){3,}+[ \t]*+[\divxlc]{1,6}$"
+    r"(?<![.…·_])(?<![.…·_] )(?:[.…·_] ?+){3,}+[ \t]*+([\divxlc]{1,6})$"
 )  # "Introduction ........ 12"
 _ABBREVIATIONS = frozenset(
     """mr mrs ms dr prof st vs e.g i.e cf fig sec no vol pp p al capt col gen lt maj sgt gov rev hon
@@ -24,6 +25,7 @@ _ABBREVIATIONS = frozenset(
 MAX_SEGMENT = 400  # characters of a sentence, a row or an item that stays whole
 _MAX_PIECE = 200  # of one that does not
 _NARROW = 0.62  # of the usual width: a line that ends earlier was not broken to fit
+_MAX_PAGE = 9999
 _MAX_HEADING = 100  # characters
 
 
@@ -69,6 +71,10 @@ class _Line(NamedTuple):
 def _find_blocks(text: str, start: int, end: int) -> Iterator[Segment]:
     """Runs of lines that belong together: a paragraph, an item, a row."""
     lines = list(_read_lines(text, start, end))
+    if not _is_contents(text, lines):  # a table with dots between its cells
+        lines = [
+            line._replace(kind=Kind.ROW) if line.kind is Kind.CONTENTS else line for line in lines
+        ]
     widths = sorted(line.end - line.start for line in lines)
     narrow = _NARROW * widths[len(widths) * 3 // 4] if widths else 0.0
     first: _Line | None = None
@@ -101,6 +107,16 @@ def _read_lines(text: str, start: int, end: int) -> Iterator[_Line]:
         elif _ITEM.match(own):
             begins = True
         yield _Line(at, at + len(own), kind, begins)
+
+
+def _is_contents(text: str, lines: Sequence[_Line]) -> bool:
+    """Whether the numbers behind the dots ascend, as those of pages do."""
+    found = [
+        _LEADER.search(text, line.start, line.end) for line in lines if line.kind is Kind.CONTENTS
+    ]
+    numbers = [int(match[1]) for match in found if match and match[1].isdecimal()]
+    ascending = sum(one <= other for one, other in pairwise(numbers))
+    return not numbers or max(numbers) <= _MAX_PAGE and ascending >= 0.8 * (len(numbers) - 1)
 
 
 def _parts(text: str, last: _Line, line: _Line, narrow: float) -> bool:
