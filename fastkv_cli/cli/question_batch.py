@@ -11,6 +11,7 @@ from ..config import DEFAULT_ANSWER_TOKENS
 from ..errors import (
     ClosedPipeError,
     FastKVError,
+    NotSupportedError,
     OutputError,
     PartlyFailedError,
     UsageError,
@@ -123,6 +124,9 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))
+    refused = [each for each in results if isinstance(each, RunReport) and each.evidence.is_refused]
+    if options.strict and refused:
+        raise NotSupportedError(len(refused), len(questions))
 
 
 def _answer_all(

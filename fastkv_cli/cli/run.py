@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import InterruptedRunError
+from ..errors import InterruptedRunError, NotSupportedError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.progress import ProgressBars
@@ -144,6 +144,8 @@ def answer_once(
     if not options.json:
         run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))
+    if options.strict and report.evidence.is_refused:
+        raise NotSupportedError(1, 1)
 
 
 def _resume_hint(session: Session) -> str:

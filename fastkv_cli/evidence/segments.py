@@ -116,7 +116,7 @@ def _is_contents(text: str, lines: Sequence[_Line]) -> bool:
     ]
     numbers = [int(match[1]) for match in found if match and match[1].isdecimal()]
     ascending = sum(one <= other for one, other in pairwise(numbers))
-    return not numbers or max(numbers) <= _MAX_PAGE and ascending >= 0.8 * (len(numbers) - 1)
+    return not numbers or (max(numbers) <= _MAX_PAGE and ascending >= 0.8 * (len(numbers) - 1))
 
 
 def _parts(text: str, last: _Line, line: _Line, narrow: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport
+from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Answer:
     def quotes(self) -> tuple[Quote, ...]:
         """What in the documents is likely to answer the question, best first."""
         return self.report.evidence.quotes
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the documents say what it says; None where that was not judged."""
+        return self.report.evidence.verdict
 
     @property
     def found(self) -> bool | None:

@@ -17,7 +17,7 @@ from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, ask, summarize
+from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
 from .answer import Answer
 from .loading import load_engine
 from .observer import SILENT, Observer
@@ -110,7 +110,7 @@ class Session:
 
     def stream(self, question: str) -> Iterator[str]:
         """Stream the answer to a question; `last` is the answer once complete. Raises as `ask`."""
-        task = partial(ask, question=_checked(question))
+        task = partial(extract if self.options.extractive else ask, question=_checked(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
