@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,9 @@ class Asker:
         }
 
 
+@cache
 def read(doc: str, folder: Path | None) -> Document:
-    """Load a bundled document split into pages, or a document of the folder."""
+    """Load a bundled document split into pages, or a document of the folder, once."""
     if folder is not None and not (SHIPPED / doc).is_file():
         return load_document(str(folder / doc))
     text = load_document(str(SHIPPED / doc)).text[STRETCHES.get(doc, slice(None))]
