@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
-from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
+from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
-from ..stats import KVStats, LayerStats
 from .decode import decode
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
@@ -23,7 +22,7 @@ from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
 from .layers import LayerRunner, default_chunk_rows
-from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
+from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
@@ -180,7 +179,7 @@ class Engine:
             method = build_method(MethodSettings(), self.tuning)
             question = question or last_question(self.tokenizer, ids.tolist())
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
-        with _explained_out_of_memory(ids.shape[0]):
+        with explained_out_of_memory(ids.shape[0]):
             answer = GrowingAnswer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
             with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
@@ -202,7 +201,7 @@ class Engine:
             ),
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
-            kv=self._kv_stats(prefilled, lengths, method, ids.shape[0]),
+            kv=prefilled.kv_stats(self.decoder, method, ids.shape[0], lengths),
         )
 
     def _decode(
@@ -283,7 +282,7 @@ class Engine:
         ids = self._tensor(prompt_ids)
         plan = method.plan(self.decoder.shape(ids.shape[0]))
         with (
-            _explained_out_of_memory(ids.shape[0]),
+            explained_out_of_memory(ids.shape[0]),
             self._runner(ids, plan, shared, reuse) as runner,
         ):
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
@@ -305,27 +304,6 @@ class Engine:
             )
         return torch.tensor(ids, device=self.decoder.device)
 
-    def _kv_stats(
-        self, prefilled: PrefillResult, lengths: list[list[int]], method: Method, num_tokens: int
-    ) -> KVStats:
-        """Statistics of the kept cache; `lengths`, per layer and head, are from before decoding."""
-        tsp = prefilled.plan.tsp
-        return KVStats(
-            method=method.name,
-            budget=method.budget,
-            tsp_layer=None if tsp is None else tsp.layer,
-            tsp_rate=None if tsp is None else tsp.rate,
-            full_bytes=self.decoder.kv_bytes(num_tokens),
-            kept_bytes=prefilled.kept_bytes,
-            full_flops=self.decoder.prefill_flops(num_tokens),
-            prefill_flops=prefilled.flops,
-            layers=tuple(
-                LayerStats(seen, round(sum(heads) / len(heads)))
-                for seen, heads in zip(prefilled.tokens_seen, lengths, strict=True)
-            ),
-            note=prefilled.plan.note,
-        )
-
 
 def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
     try:
@@ -333,17 +311,3 @@ def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
     except ValueError:
         names = ", ".join(kind)
         raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None
-
-
-@contextmanager
-def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
-    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"memory ran out on a prompt of {num_tokens:,} tokens",
-            "try a smaller --budget or --tsp-rate, fewer --pages, or a smaller --model",
-        ) from error

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .layers import ActiveTokens
 from .methods import Plan
-from .model.decoder import DecoderLayer
+from .model.decoder_layer import DecoderLayer
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
