@@ -15,6 +15,7 @@ from torch import Tensor
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
 from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
+from ..stats import KVStats
 from .decode import decode
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
@@ -27,7 +28,7 @@ from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
-from .prefill import PrefillResult, prefill, score_tokens
+from .prefill import PrefillResult, prefill, score_tokens, scoring_kv
 from .question import last_question
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
@@ -287,6 +288,10 @@ class Engine:
         ):
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
         return scores
+
+    def scoring_kv(self, method: Method, num_tokens: int) -> KVStats:
+        """Predicted statistics of `score` for a prompt of `num_tokens`."""
+        return scoring_kv(self.decoder, method, num_tokens)
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
         ids: Sequence[int] = (

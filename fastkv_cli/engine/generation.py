@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..stats import NO_PROMPT, GenerationStats, KVStats
+from ..stats import GenerationStats, KVStats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,8 +45,8 @@ class Generation:
     kv: KVStats
 
 
-def as_generation(text: str, seconds: float) -> Generation:
-    """A text that no model generated, chosen within some seconds, in the form of a generation."""
+def as_generation(text: str, seconds: float, kv: KVStats) -> Generation:
+    """A text that a model chose, within some seconds, in the form of one that it generated."""
     import torch
 
     stats = GenerationStats(
@@ -57,4 +57,4 @@ def as_generation(text: str, seconds: float) -> Generation:
         output_tokens=0,
         peak_memory_bytes=None,
     )
-    return Generation([], text, [], torch.empty(0), None, "stop", stats, NO_PROMPT)
+    return Generation([], text, [], torch.empty(0), None, "stop", stats, kv)

@@ -297,6 +297,7 @@ class Session:
             scoring_method=scoring_method,
             excerpt_method=Full("passages are kept in full"),
             passages=self._tuning.passages,
+            whole_below=self._tuning.whole_below_for(self.options.method_settings(preset)),
             max_tokens=DEFAULT_ANSWER_TOKENS,
             sampling=self.options.sampling,
             on_progress=self.observer.progress,
