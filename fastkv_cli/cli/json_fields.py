@@ -70,6 +70,15 @@ ANSWER_FIELDS = {
     "citations[].line": "its line, from 1; null where there are pages",
     "citations[].score": "how much of the answer it carries, 0 to 1",
     "citations[].snippet": "the words there that support the answer best",
+    "quotes[].document": "path of a document that is likely to answer the question, best first",
+    "quotes[].page": "its page, from 1; null where the format has none",
+    "quotes[].page_label": "what is printed on that page, as `iv`; null where that is its number",
+    "quotes[].line": "its first line, from 1; null where there are pages",
+    "quotes[].start": "where it begins in what `fastkv extract` prints of that document, in "
+    "characters from 0",
+    "quotes[].end": "where it ends there",
+    "quotes[].text": "whole sentences, table rows or list items, verbatim; at most 400 characters",
+    "quotes[].score": "how much of what the question names it holds, weighted by rarity, 0 to 1",
     "not_in_document": "numbers, names and quotations of the answer that stand in no document; "
     "null where that was not checked",
     "found": "whether the documents answer the question; null for a summary, or unchecked",
