@@ -96,10 +96,11 @@ def test_quotes_are_shown_with_their_places_and_marks() -> None:
     from rich.console import Console
 
     report = replace(with_quotes(make_report()), question="How many times did it meet?")
-    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="standard")
+    file = io.StringIO()
+    console = Console(width=80, file=file, force_terminal=True, color_system="standard")
     for renderable in render_quotes(report):
         console.print(renderable, markup=False)
-    shown = console.file.getvalue()
+    shown = file.getvalue()
     assert "\x1b[1mtimes\x1b[0m" in shown
     assert "\x1bm" not in shown
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
