@@ -116,7 +116,7 @@ WORST: dict[str, list[Input]] = {
         ("", "\n1", ""),
         ("\n", "1", ""),
     ],
-    "evidence.ranking._KINDS": [("", "how ", ""), ("", "1", ""), ("", "Ma", "")],
+    "evidence.question_kind._KINDS": [("", "how ", ""), ("", "1", ""), ("", "what ", ""), ("", "(A", "")],
     "evidence.segments._CELL": [("", "x    ", ""), ("", " ", ""), ("x", " ", ""), ("", "\t", "")],
     "evidence.segments._ITEM": [("", "1.", ""), ("1.", " ", ""), ("A", ".1", ""), ("(", "i", "")],
     "evidence.segments._LAST_WORD": [("", "x", "("), ("", "x ", "")],
