@@ -37,7 +37,23 @@ class FileOptions:
         metavar="FILE",
         shown_default=False,
     )
-    force: bool = option(False, Group.OUTPUT, "Let -o replace a file that exists.", "--force")
+    force: bool = option(
+        False, Group.OUTPUT, "Let -o and --report replace a file that exists.", "--force"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """The page beside the answer."""
+
+    report: Path | None = option(
+        None,
+        Group.OUTPUT,
+        "Write a page to look at as well: one HTML file, without scripts.",
+        "--report",
+        metavar="FILE",
+        shown_default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +92,7 @@ class AnswerOutput(MessageOptions, FileOptions, StatsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(AnswerOutput, SessionOptions):
+class RunOptions(AnswerOutput, ReportOptions, SessionOptions):
     """All options of `ask` and `summarize`."""
 
     resume: bool = option(

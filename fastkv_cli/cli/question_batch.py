@@ -19,12 +19,12 @@ from ..errors import (
 from ..output.console_observer import ConsoleObserver
 from ..output.render.question_tables import render_tables
 from ..output.render.report_json import render_failure, render_json
+from ..session.answer import Answer
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 from .run import Run
 
 if TYPE_CHECKING:
-    from ..stats import RunReport
     from .option_sets import RunOptions
 
 STDIN = "-"
@@ -95,19 +95,27 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
         FastKVError: whatever went wrong, with its exit code; what goes wrong with one question
             costs no other, and is raised at the end.
     """
-    results: list[RunReport | FastKVError] = []
+    results: list[Answer | FastKVError] = []
     with Run(
         quiet=options.quiet,
         debug=options.debug,
         output=options.output,
         force=options.force,
         max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
+        report=options.report,
     ) as running:
         answered = f"of {len(questions)} questions are answered"
         running.what_is_left = lambda: "; ".join(
             filter(None, (f"{len(results)} {answered}", running.unwritten))
         )
-        session = Session(sources, options, running.observer, command="ask", resume=options.resume)
+        session = Session(
+            sources,
+            options,
+            running.observer,
+            command="ask",
+            resume=options.resume,
+            maps=options.report is not None,
+        )
         with session:
             for result, line in _answer_all(session, questions, running.observer):
                 running.bars.close()
@@ -115,7 +123,9 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
                 running.writer.write(f"{line}\n")
                 session.drop_parts()
             running.writer.finish()
-    running.messages.show(render_tables(questions, results, options.stats_level))
+            running.write_report(list(zip(questions, results, strict=True)))
+    reports = [result.report if isinstance(result, Answer) else result for result in results]
+    running.messages.show(render_tables(questions, reports, options.stats_level))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))
@@ -123,14 +133,14 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
 
 def _answer_all(
     session: Session, questions: Sequence[str], observer: ConsoleObserver
-) -> Iterator[tuple[RunReport | FastKVError, str]]:
-    """For each question, its report or what went wrong, and a line for programs."""
+) -> Iterator[tuple[Answer | FastKVError, str]]:
+    """For each question, its answer or what went wrong, and a line for programs."""
     needs_resuming = session.resumes
     for number, question in enumerate(questions, start=1):
         observer.begin(f"{number}/{len(questions)} ")
         try:
-            report = session.ask(question).report
-            line = render_json(report, indent=None)
+            answer = session.ask(question)
+            line = render_json(answer.report, indent=None)
         except (ClosedPipeError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 (the other questions are to be answered)
@@ -138,7 +148,7 @@ def _answer_all(
             observer.failure(error, f"question {number}: {failure}")
             yield failure, render_failure("ask", question, failure)
         else:
-            yield report, line
+            yield answer, line
         needs_resuming &= not session.read_in_parts
     if needs_resuming:
         observer.note(NOTHING_TO_RESUME)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import InterruptedRunError
+from ..errors import FastKVError, InterruptedRunError, UsageError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
+from ..output.output_file import check_writable, write_file
 from ..output.progress import ProgressBars
 from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
+from ..session.answer import Answer, render_answer_page
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 
@@ -44,6 +47,7 @@ class Run:
         streams: bool = False,
         max_tokens: int = 0,
         writer: AnswerWriter | None = None,
+        report: Path | None = None,
     ) -> None:
         """Check that the output can be written, before any work is done.
 
@@ -55,6 +59,7 @@ class Run:
             streams: whether the answer is written as it comes.
             max_tokens: the most tokens that the answer may have, for the bar.
             writer: where the answer goes, in place of `output`.
+            report: a file for the report page.
 
         Raises:
             OutputError: when the output cannot be written.
@@ -72,12 +77,27 @@ class Run:
             debug=debug,
         )
         self._output = output
+        if report is not None:
+            check_report(report, output, force=force)
+        self._report = report
         self.what_is_left: Callable[[], str] = lambda: self.unwritten
 
     @property
     def unwritten(self) -> str:
         """That there is no output file, where there was to be one."""
         return f"{self._output} was not written" if self._output else ""
+
+    def write_report(self, results: Sequence[tuple[str, Answer | FastKVError]]) -> None:
+        """Write the report page, if there is to be one.
+
+        Args:
+            results: questions, each with its answer or what went wrong.
+
+        Raises:
+            OutputError: when it cannot be written.
+        """
+        if self._report is not None:
+            write_file(self._report, render_answer_page(results).encode("utf-8"))
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +114,18 @@ class Run:
             raise InterruptedRunError("interrupted", self.what_is_left()) from None
         if isinstance(error, Exception):  # as where the disk filled up meanwhile
             self.writer.give_up()
+
+
+def check_report(report: Path, output: Path | None, *, force: bool) -> None:
+    """Check that a report page can be written, before any work is done.
+
+    Raises:
+        OutputError: when it cannot, or exists already and `force` is not given.
+        UsageError: when it is the output file, too.
+    """
+    if output is not None and os.path.realpath(output) == os.path.realpath(report):
+        raise UsageError(f"-o and --report both name {report}", "name another file for one of them")
+    check_writable(report, force=force)
 
 
 def answer_once(
@@ -123,22 +155,31 @@ def answer_once(
         force=options.force,
         streams=not options.json,
         max_tokens=max_tokens,
+        report=options.report,
     ) as run:
         session = Session(
-            sources, options, run.observer, command=command, resume=options.resume, asks_again=False
+            sources,
+            options,
+            run.observer,
+            command=command,
+            resume=options.resume,
+            asks_again=False,
+            maps=options.report is not None,
         )
         run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _kept(session))))
         with session:
             for _ in stream(session):  # the observer shows it
                 pass
-            assert session.last is not None
-            report = session.last.report
+            answer = session.last
+            assert answer is not None
+            report = answer.report
             if options.resume and not session.read_in_parts:
                 run.observer.note(NOTHING_TO_RESUME)
             run.bars.close()
             if options.json:
                 run.writer.write(render_json(report))
             run.writer.finish()
+            run.write_report([(report.question, answer)])
     run.messages.show(render_tables(report, options.stats_level))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
-from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
+from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats, LayerStats
 from .decode import decode
@@ -23,7 +23,7 @@ from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
 from .layers import LayerRunner, default_chunk_rows
-from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
+from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
@@ -34,7 +34,7 @@ from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 from .sampling import LoopGuard, Sampler
 from .text_stream import TextStream
-from .trace import Progress
+from .trace import Progress, trace_tokens
 from .tuning import Tuning, load_tuning
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -144,6 +144,7 @@ class Engine:
         until: Callable[[], bool] | None = None,
         shared: int = 0,
         reuse: Reuse | None = None,
+        traces_tokens: bool = False,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -165,6 +166,7 @@ class Engine:
                 results are identical to the last bit, whether computed now or reused.
             reuse: finds and keeps the prefix state of those tokens; None for texts that are not
                 used again.
+            traces_tokens: whether to find out, after the answer, what prefill made of each token.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -180,7 +182,7 @@ class Engine:
             method = build_method(MethodSettings(), self.tuning)
             question = question or last_question(self.tokenizer, ids.tolist())
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
-        with _explained_out_of_memory(ids.shape[0]):
+        with explained_out_of_memory(ids.shape[0]):
             answer = GrowingAnswer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
             with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
@@ -203,6 +205,7 @@ class Engine:
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
             kv=self._kv_stats(prefilled, lengths, method, ids.shape[0]),
+            trace=trace_tokens(prefilled, ids.shape[0]) if traces_tokens else None,
         )
 
     def _decode(
@@ -283,7 +286,7 @@ class Engine:
         ids = self._tensor(prompt_ids)
         plan = method.plan(self.decoder.shape(ids.shape[0]))
         with (
-            _explained_out_of_memory(ids.shape[0]),
+            explained_out_of_memory(ids.shape[0]),
             self._runner(ids, plan, shared, reuse) as runner,
         ):
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
@@ -333,17 +336,3 @@ def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
     except ValueError:
         names = ", ".join(kind)
         raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None
-
-
-@contextmanager
-def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
-    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"memory ran out on a prompt of {num_tokens:,} tokens",
-            "try a smaller --budget or --tsp-rate, fewer --pages, or a smaller --model",
-        ) from error

@@ -301,3 +301,10 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
                 f"--max-tokens {self.max_tokens} is out of range",
                 f"it is 1 or more, at most {MAX_TOKENS:,}",
             )
+
+
+def check_question(question: str) -> str:
+    """The question; raises a UsageError where it is empty."""
+    if not question.strip():
+        raise UsageError("the question is empty", "say what is to be answered")
+    return question

@@ -18,10 +18,11 @@ from ..prompts.prompt import Turn
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
 from ..tasks import Outcome, PartStore, Work, ask, summarize
+from ..tasks.reading_map import MapRecorder
 from .answer import Answer
 from .loading import load_engine
 from .observer import SILENT, Observer
-from .options import SessionOptions
+from .options import SessionOptions, check_question
 from .reading import read_documents
 from .reports import Opening, end_warnings, find_evidence, make_report
 
@@ -57,6 +58,7 @@ class Session:
         command: str = "",
         resume: bool = False,
         asks_again: bool = True,
+        maps: bool = False,
     ) -> None:
         """Read the documents, load the model and tokenize the text.
 
@@ -68,6 +70,7 @@ class Session:
             resume: continue an interrupted run from its finished parts.
             asks_again: whether there may be a further question, so that without a store what is
                 known of the documents has to be held in memory.
+            maps: record what becomes of each sentence, for `Answer.to_html`.
 
         Raises:
             FastKVError: when a document cannot be read, or the model cannot be had.
@@ -75,6 +78,7 @@ class Session:
         options.check_all()
         self.options, self.observer = options, observer
         self._command, self.resumes, self._asks_again = command, resume, asks_again
+        self._maps = maps
         self._lock = threading.Lock()
         self._parts: PartStore | None = None
         self._works: dict[Preset, Work] = {}
@@ -113,7 +117,8 @@ class Session:
 
         Raises as `ask`.
         """
-        return self._do("ask", partial(ask, question=_checked(question)), DEFAULT_ANSWER_TOKENS)
+        task = partial(ask, question=check_question(question))
+        return self._do("ask", task, DEFAULT_ANSWER_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
         """Summarize the documents, whatever their length.
@@ -176,7 +181,7 @@ class Session:
 
     def stream_turn(self, question: str, history: Sequence[Turn]) -> Iterator[str]:
         """Answer a question of a conversation piece by piece, behind the turns before it."""
-        task = partial(ask, question=_checked(question), history=history)
+        task = partial(ask, question=check_question(question), history=history)
         return self._do("chat", task, DEFAULT_ANSWER_TOKENS, keeps_parts=False)
 
     def _do(
@@ -216,7 +221,8 @@ class Session:
             note=self.observer.note,
         )
         parts.__enter__()
-        work = replace(self._work(preset), parts=parts, max_tokens=max_tokens)
+        recorder = MapRecorder(self._corpus) if self._maps else None
+        work = replace(self._work(preset), parts=parts, max_tokens=max_tokens, recorder=recorder)
         if work.reuse is not None:
             work.reuse.start()
         outcome: Outcome | None = None
@@ -247,7 +253,7 @@ class Session:
         report = make_report(
             command, work, outcome, evidence, mark, settings, self._opening, self._warnings
         )
-        self.last = Answer(report, mark)
+        self.last = Answer(report, mark, None if recorder is None else recorder.build())
         # nothing is read or loaded for a further answer
         self._opening = replace(self._opening, extract_s=0.0, load_s=0.0)
 
@@ -312,9 +318,3 @@ class Session:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self.observer.warning(text)
-
-
-def _checked(question: str) -> str:
-    if not question.strip():
-        raise UsageError("the question is empty", "say what is to be answered")
-    return question

@@ -105,6 +105,9 @@ def _find_passages(
     started = time.perf_counter()
     parts = split_to_score(work.corpus, room)
     passages = rank_passages(work, question, score_passages(work, question, parts))
+    if work.recorder is not None:
+        for passage in passages:
+            work.recorder.add_passage(passage.span, passage.score)
     best = choose_passages(passages, answer_tokens(room), gap_tokens)
     reading = ReadingStats(
         parts=len(parts),

@@ -15,6 +15,7 @@ from ..stats import KVStats, ReadingStats, combine_kv
 from .attended import most_attended
 from .corpus import Corpus
 from .parts import PartStore
+from .reading_map import MapRecorder
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -118,6 +119,7 @@ class Work:
         parts: saves the results of the parts of a long text.
         check: whether to check that the text can contain an answer.
         reuse: states of the text from earlier questions; None if there can be none.
+        recorder: records what becomes of each token of the text; None unless that is wanted.
     """
 
     engine: Engine
@@ -130,6 +132,7 @@ class Work:
     parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
     check: bool = True
     reuse: Reuse | None = None
+    recorder: MapRecorder | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -182,6 +185,7 @@ class Work:
             until=until,
             recurs=recurs,
             history=history,
+            sources=sources,
         )
         for event in events:
             if isinstance(event, Piece):
@@ -205,12 +209,13 @@ class Work:
         until: Callable[[], bool] | None = None,
         recurs: bool = False,
         history: Sequence[Turn] = (),
+        sources: Sequence[int] | None = None,
     ) -> Iterator[Piece | Generation]:
         """Run the model on a text and a task, after the earlier turns of a conversation.
 
         Progress is reported under `label`, in tokens: `before` of `total` were done with other
         parts. Generation stops when `until`, called after each token, returns true. If the text
-        `recurs`, its state is kept for the next task.
+        `recurs`, its state is kept for the next task. `sources` are as those of `answer`.
         """
         num_tokens = len(token_ids)
 
@@ -220,7 +225,7 @@ class Work:
 
         on_progress(0.0)
         prompt = build_prompt(self.tokenizer, token_ids, task, history)
-        return self.engine.stream(
+        events = self.engine.stream(
             prompt.token_ids,
             self.method,
             max_tokens,
@@ -231,7 +236,11 @@ class Work:
             until=until,
             shared=prompt.document_span.stop,
             reuse=self.reuse if recurs else None,
+            traces_tokens=self.recorder is not None,
         )
+        if self.recorder is None or sources is None:
+            return events
+        return self.recorder.listen(events, prompt.document_span.start, sources)
 
 
 def _end_warnings(generation: Generation, max_tokens: int) -> tuple[str, ...]:
