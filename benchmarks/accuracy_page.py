@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fastkv_cli.engine.tuning import load_measured
-from fastkv_cli.evaluation.quality.heatmap import heatmap_png
 from fastkv_cli.evaluation.quality.quality_report import Row
-from fastkv_cli.evaluation.quality.quality_tables import as_markdown, percent
 from fastkv_cli.evaluation.quality.scoring import Interval
+from fastkv_cli.output.render.heatmap import heatmap_png
+from fastkv_cli.output.render.quality_tables import as_markdown, percent
 
 CLONE = Path(__file__).resolve().parents[1]
 RESULTS = CLONE / "benchmarks" / "results"

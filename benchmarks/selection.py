@@ -23,10 +23,11 @@ from fastkv_cli.config import EMBEDDED_MODEL, Preset, Suite
 from fastkv_cli.engine.methods import Capacity, Kept, Observation, Plan, PromptShape
 from fastkv_cli.engine.selection import pool_scores, shared_counts, top_positions_per_head
 from fastkv_cli.engine.tuning import load_tuning
+from fastkv_cli.evaluation.arms import Arm
 from fastkv_cli.evaluation.quality.quality_report import summarise
-from fastkv_cli.evaluation.quality.quality_run import Arm, ask_all
-from fastkv_cli.evaluation.quality.quality_tables import as_json, as_markdown
+from fastkv_cli.evaluation.quality.quality_run import ask_all
 from fastkv_cli.evaluation.quality.suites import Questionnaire
+from fastkv_cli.output.render.quality_tables import as_json, as_markdown
 from fastkv_cli.store.journal import Journal
 from fastkv_cli.version import __version__
 

@@ -10,7 +10,7 @@ import sys
 
 from fastkv_cli import Engine
 from fastkv_cli.config import GREEDY, MethodSettings
-from fastkv_cli.engine.methods import build_method, build_scoring_method
+from fastkv_cli.engine.methods import Full, build_method, build_scoring_method
 from fastkv_cli.engine.tuning import load_tuning
 from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.corpus import Corpus
@@ -41,6 +41,8 @@ def make_work(
         corpus=corpus,
         method=build_method(settings, tuning),
         scoring_method=lambda window: build_scoring_method(tuning, window),
+        excerpt_method=Full(),
+        passages=tuning.passages,
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=lambda *_: None,

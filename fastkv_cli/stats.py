@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Self
+
+MAX_QUOTES = 3  # of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class StateStats:
         mode: how states are stored: exact or int8; off means in memory, for this run only.
         tokens_found: tokens of the documents whose state was found.
         bytes_found: of these states.
-        tokens_kept: tokens of the documents whose state was computed and kept now.
+        tokens_kept: tokens of the documents whose state was computed and stored now.
         bytes_kept: of these states.
         find_s: seconds to find and check states.
         stage_one_s: seconds in the layers before the TSP layer, for all tokens without a state;
@@ -160,70 +163,6 @@ class StateStats:
             find_s=self.find_s + other.find_s,
             stage_one_s=sum(times) if times else None,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingForecast:
-    """How a text would be processed.
-
-    Attributes:
-        tokens: of the text.
-        parts: number of parts it would be split into; 1 if it fits the window.
-        longest_prompt: tokens of the longest prompt.
-        way: what would be done with the parts; empty if there is one.
-    """
-
-    tokens: int
-    parts: int
-    longest_prompt: int
-    way: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryForecast:
-    """The predicted memory of the longest prompt of a run, in bytes.
-
-    Attributes:
-        weights_bytes: all weights of the model.
-        resident_weights_bytes: the weights that are in memory at once.
-        copies_bytes: estimate for the packed copies for decoding; 0 if there are none.
-        full_kv_bytes: the full KV cache.
-        kept_kv_bytes: the KV cache as compressed by the method.
-        working_bytes: further memory during prefill.
-        program_bytes: the program and its libraries; None if the system does not report it.
-        available_bytes: free memory of the machine; None if the system does not report it.
-    """
-
-    weights_bytes: int
-    resident_weights_bytes: int
-    copies_bytes: int
-    full_kv_bytes: int
-    kept_kv_bytes: int
-    working_bytes: int
-    program_bytes: int | None
-    available_bytes: int | None
-
-    @property
-    def peak_bytes(self) -> int:
-        """The predicted peak."""
-        return self._beside_cache + self.kept_kv_bytes
-
-    @property
-    def full_peak_bytes(self) -> int:
-        """The predicted peak with the method `full`."""
-        return self._beside_cache + self.full_kv_bytes
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether the free memory is enough; None if it is unknown."""
-        if self.available_bytes is None:
-            return None
-        return self.peak_bytes - (self.program_bytes or 0) <= self.available_bytes
-
-    @property
-    def _beside_cache(self) -> int:
-        weights = self.resident_weights_bytes + self.copies_bytes
-        return (self.program_bytes or 0) + weights + self.working_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +235,7 @@ class ReadingStats:
         parts_s: seconds spent on the parts before the answer's own prompt; None with one part.
         parts_resumed: parts taken from an earlier run.
         state: the states used and added; None if there could be none.
+        looks: prompts that were answered from; 2 if no passage said what the first answer said.
     """
 
     parts: int
@@ -304,6 +244,7 @@ class ReadingStats:
     parts_s: float | None = None
     parts_resumed: int = 0
     state: StateStats | None = None
+    looks: int = 1
 
     @property
     def tokens_left_out(self) -> int:
@@ -331,22 +272,62 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """A verbatim extract of a document that is likely to answer a question.
+
+    Attributes:
+        document: its path.
+        page: 1-based; None if the document has no pages.
+        page_label: what is printed on the page, as "iv", where that is not its number; else None.
+        line: of its first character, as `Document.line_at` counts; None if there are pages.
+        start, end: its span, in characters, in what `fastkv extract` prints of the document alone.
+        text: whole sentences, table rows or list items; 400 characters at most.
+        score: how much of what the question names it holds, weighted by rarity, 0 to 1.
+    """
+
+    document: str
+    page: int | None
+    page_label: str | None
+    line: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+class Verdict(StrEnum):
+    """What documents say of an answer.
+
+    SUPPORTED: its words stand in the quotes. UNSUPPORTED: they do not. NOT_FOUND: nothing in the
+    documents is about the question.
+    """
+
+    SUPPORTED = "supported"
+    UNSUPPORTED = "unsupported"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The result of checking an answer against the documents.
 
     Attributes:
         citations: the places that support it, best first.
         not_in_document: its claims that are in no document; None if not checked.
-        found: whether the documents answer the question; None for a summary, and if not checked.
+        verdict: what they say of it; None for a summary, and if it was not judged.
+        found: whether the documents are about the question; None for a summary, and if not checked.
         reason: why they do not.
         guess: the model's answer if they do not.
+        quotes: what in the documents is likely to answer the question, best first.
     """
 
     citations: tuple[Citation, ...] = ()
     not_in_document: tuple[str, ...] | None = None
+    verdict: Verdict | None = None
     found: bool | None = None
     reason: str = ""
     guess: str = ""
+    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.bare_stats import write_out_stats
+from fastkv_cli.cli.bare_stats import expand_stats
 from fastkv_cli.errors import ExitCode
 
 
@@ -29,7 +29,7 @@ from fastkv_cli.errors import ExitCode
     ],
 )
 def test_it_is_written_out(arguments: str, written: str) -> None:
-    assert write_out_stats(arguments.split()) == written.split()
+    assert expand_stats(arguments.split()) == written.split()
 
 
 def test_a_level_that_is_none(capfd: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ def test_the_path_stands_alone(store: StateStore, capfd: Capture) -> None:
 
 @pytest.mark.parametrize("command", ["ls", "verify"])
 def test_nothing_is_kept(store: StateStore, command: str, capfd: Capture) -> None:
-    said = f"nothing is kept in {store.folder}\n"
+    said = f"no states are stored in {store.folder}\n"
     assert outcome(command, capfd) == (0, "", said)
     assert outcome(f"{command} -q", capfd) == (0, "", "")
     code, stdout, stderr = outcome(f"{command} --json", capfd)
@@ -108,7 +108,7 @@ def test_it_lists_what_is_kept(
     assert (code, stderr) == (0, "")
     heading, first, second, total = stdout.splitlines()
     assert re.split(r"  +", heading.strip()) == [
-        *("Key", "Documents", "Tokens", "Size", "Model", "Kept as", "Last used"),
+        *("Key", "Documents", "Tokens", "Size", "Model", "Stored as", "Last used"),
     ]
     assert re.match(rf"{new.name[:12]} +b.txt, c.txt +1,234 +\d\.\d kB +tiny +int8 +20", first)
     assert re.match(rf"{old.name[:12]} +\[bold\]a\[/\].txt +1,234 +.* tiny +bf16 +20", second)
@@ -209,12 +209,12 @@ def test_lines_are_broken_for_terminals_only(store: StateStore, capfd: Capture) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("rm", "name what to remove, or give --all"),
-        ("rm a.txt --all", "name what to remove, or give --all"),
-        ("rm --all", "nobody can be asked about --all: give --yes as well"),
-        ("rm z.txt", "no state has the key or the document 'z.txt': fastkv cache ls shows all"),
-        ("rm a.txt z.txt", "the document 'z.txt'"),
-        ("rm KEY", "the document 'KEY'"),
+        ("rm", "name the states to remove, or give --all"),
+        ("rm a.txt --all", "name the states to remove, or give --all"),
+        ("rm --all", "--all asks for confirmation, and there is no terminal: add --yes"),
+        ("rm z.txt", "no state has the key or document 'z.txt': list them with fastkv cache ls"),
+        ("rm a.txt z.txt", "document 'z.txt'"),
+        ("rm KEY", "document 'KEY'"),
         ("prune --limit much", "cannot read the size 'much': write it as 5GB"),
         ("prune --limit -1", "cannot read the size '-1'"),
         ("prune --older-than 30", "cannot read the time '30': write it as 30d"),
@@ -237,7 +237,7 @@ def test_a_key_of_several_is_refused(store: StateStore, capfd: Capture) -> None:
     twin.write_bytes(b"")
     code, _, stderr = outcome(f"rm {path.stem[:8]}", capfd)
     assert (code, len(store.entries())) == (ExitCode.USAGE, 2)
-    assert f"key {path.stem[:8]} begins 2 states: give more of it" in stderr
+    assert f"key {path.stem[:8]} matches 2 states: give more digits" in stderr
     assert outcome(f"rm {twin.stem[:12]}", capfd)[0] == 0
     assert kept(store) == ["a.txt"]
 
@@ -302,20 +302,20 @@ def test_prune_keeps_to_the_variable(
 def test_verify(store: StateStore, capfd: Capture) -> None:
     sound, broken = keep(store, "a.txt", days_ago=1), keep(store, "b.txt")
     code, stdout, stderr = outcome("verify", capfd)
-    assert (code, stderr, stdout.count(" sound\n")) == (0, "", 2)
+    assert (code, stderr, stdout.count(" intact\n")) == (0, "", 2)
     damage(broken)
     (store.folder / "mine.txt").write_text("not a state")
     code, stdout, stderr = outcome("verify", capfd)
     assert code == ExitCode.FAILURE
     heading, first, second, other = stdout.splitlines()
-    assert re.split(r"  +", heading.strip()) == ["Key", "Documents", "Size", "Found"]
+    assert re.split(r"  +", heading.strip()) == ["Key", "Documents", "Size", "Result"]
     assert re.match(rf"{broken.stem[:12]} +b.txt .* is damaged \(tensor hidden\)", first)
-    assert re.match(rf"{sound.stem[:12]} +a.txt .* sound", second)
+    assert re.match(rf"{sound.stem[:12]} +a.txt .* intact", second)
     assert re.match(r"– +mine.txt +– +is no document state of fastkv", other)
     remedy = f"fastkv cache rm {broken.stem[:12]}"
     assert stderr == (
-        f"fastkv: 1 of 2 states cannot be used: remove with {remedy}; "
-        "the texts are then read again\n"
+        f"fastkv: 1 of 2 states cannot be used: remove them with {remedy}; "
+        "the next run computes them again\n"
     )
     assert outcome(remedy.removeprefix("fastkv cache "), capfd)[0] == 0
     code, stdout, stderr = outcome("verify --json", capfd)

@@ -16,12 +16,12 @@ import pytest
 from conftest import environment
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.measure_command import render
 from fastkv_cli.config import MAX_TOKENS, Budget, PageRange, cache_dir, parse_tokens
 from fastkv_cli.errors import ExitCode, ModelError, OutputError, UsageError, is_memory_error
 from fastkv_cli.models import resolve_model
 from fastkv_cli.output.output_file import check_writable, find_descriptor, write_file
 from fastkv_cli.output.render.store_tables import list_json, list_tables
+from fastkv_cli.output.render.table_text import render_text
 from fastkv_cli.sizes import parse_age, parse_size
 from fastkv_cli.store import StateEntry
 
@@ -391,14 +391,14 @@ class TestLongNamesAndNumbers:
 @pytest.mark.parametrize("seconds", [253402300800.0, 1e18, -62135596801.0, -1e18])
 def test_states_of_no_year(seconds: float) -> None:
     entry = StateEntry(Path(f"{'0' * 32}.safetensors"), 1, seconds, None)
-    assert "–" in render(*list_tables([entry], 10))
+    assert "–" in render_text(*list_tables([entry], 10))
     assert '"last_used": null' in list_json([entry], Path(), 10)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 4e9])
 def test_states_of_other_times(seconds: float) -> None:
     entry = StateEntry(Path(f"{'0' * 32}.safetensors"), 1, seconds, None)
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", render(*list_tables([entry], 10)))
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", render_text(*list_tables([entry], 10)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is enforced on Linux alone")

@@ -41,6 +41,8 @@ def modules_of(path: Path, arguments: list[str], **changes: object) -> tuple[set
         ["summarize", "--help"],
         ["ask", "--help"],
         ["chat", "--help"],
+        ["eval", "--help"],
+        ["bench", "--help"],
         ["cache", "ls", "--help"],
         ["cache", "path"],
         ["cache", "ls", "--json"],
@@ -96,6 +98,8 @@ def test_completion_imports_neither_torch_nor_transformers(
         ("fastkv_cli.cli.chat.chat_loop", {"torch", "transformers", "prompt_toolkit"}),
         ("fastkv_cli.cli.completions", {"torch", "transformers"}),
         ("fastkv_cli.evaluation.speed.speed_run", {"torch", "transformers", "rich", "matplotlib"}),
+        ("fastkv_cli.output.render.quality_tables", {"torch", "transformers", "numpy", "rich"}),
+        ("fastkv_cli.output.render.speed_plot", {"torch", "transformers", "rich", "matplotlib"}),
     ],
 )
 def test_modules_stay_light(module: str, heavy: set[str]) -> None:

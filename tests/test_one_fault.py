@@ -135,7 +135,7 @@ def test_an_answer_stays_where_it_cannot_be_looked_up(
     monkeypatch.setattr(module, name, fail)
     assert run([*asked, *(["--json"] if json_wanted else [])]) == 0
     stdout, stderr = capfd.readouterr()
-    warning = f"the answer was not looked up in the documents: {UNEXPECTED}"
+    warning = f"the answer was not checked against the documents: {UNEXPECTED}"
     assert f"warning: {warning}\n" in stderr
     if not json_wanted:
         assert re.sub(r" \[line \d\]\n\Z", "\n", answer) == stdout
@@ -155,4 +155,4 @@ def test_a_fault_in_the_index_is_one_warning(
     assert run(["ask", "a.txt", "Who met?", *options]) == 0
     stdout, stderr = capfd.readouterr()
     assert stdout.strip()
-    assert stderr.count("was not looked up") == 1
+    assert stderr.count("was not checked against") == 1

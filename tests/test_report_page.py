@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import Capture
@@ -225,7 +226,11 @@ def test_existing_pages_are_replaced_only_by_force(options: list[str], capfd: Ca
 
 
 def test_python_gives_the_same_page(options: list[str], tiny_models: dict[str, Path]) -> None:
-    settings = {"model": str(tiny_models["llama"]), "dtype": "float32", "max_tokens": 8}
+    settings: dict[str, Any] = {
+        "model": str(tiny_models["llama"]),
+        "dtype": "float32",
+        "max_tokens": 8,
+    }
     with fastkv.open("a.txt", maps=True, no_store=True, **settings) as session:
         assert session.ask("Who met?").to_html().startswith("<!doctype html>")
     with fastkv.open("a.txt", no_store=True, **settings) as session:

@@ -149,7 +149,7 @@ def test_a_damaged_state_is_named_and_made_again(
     report, errors = ask(capfd, document, QUESTIONS[0])
     assert report["answer"] == whole["answer"]
     assert known(report) == (False, True)
-    assert errors.count("warning: the kept state of rules.md") == 1
+    assert errors.count("warning: the stored state of rules.md") == 1
     assert [f"warning: {each}" for each in report["warnings"]][:1] == errors.splitlines()[:1]
     again, errors = ask(capfd, document, QUESTIONS[0])
     assert known(again) == (True, False)
@@ -174,8 +174,8 @@ def test_a_folder_that_cannot_be_written_costs_no_answer(
     Path(os.environ["FASTKV_HOME"], "states").write_text("a file stands in the way")
     report, errors = ask(capfd, document, QUESTIONS[0])
     assert report["answer"]
-    assert errors.count("warning: cannot keep the state of rules.md") == 1
-    assert sum("cannot keep the state" in each for each in report["warnings"]) == 1
+    assert errors.count("warning: cannot store the state of rules.md") == 1
+    assert sum("cannot store the state" in each for each in report["warnings"]) == 1
     assert known(report) == (False, False)
 
 

@@ -126,7 +126,7 @@ def test_the_same_object_as_the_command_line_prints(
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"nonsense": 1}, UsageError, "there is no option 'nonsense'"),
+        ({"nonsense": 1}, UsageError, "unknown option 'nonsense'"),
         ({"budget": "lots"}, UsageError, "cannot read the budget 'lots'"),
         ({"max_tokens": 0}, UsageError, "--max-tokens 0 is out of range"),
         ({"method": "magic"}, UsageError, "method 'magic' is unknown"),
@@ -154,7 +154,7 @@ def test_wrong_documents_questions_and_lengths(
         fastkv.open(**settings)
     with pytest.raises(UsageError, match="the question is empty"):
         session.ask(" ")
-    with pytest.raises(UsageError, match="length 'endless' is unknown: it is one of short"):
+    with pytest.raises(UsageError, match="length 'endless' is unknown: choose one of short"):
         session.summarize(length="endless")
 
 

@@ -88,7 +88,7 @@ def test_standard_input_is_the_one_or_the_other(
         (b"Who?\nWh\xffn?\n", ["a.txt", "--questions", "q.txt"], "q.txt: line 2 is not UTF-8"),
         (b"", ["a.txt", "--questions", "no.txt"], r"no.txt cannot be read \(No such file"),
         (b"", ["a.txt", "--questions", "."], r"\. cannot be read"),
-        (b"x" * (2**23 + 1), ["a.txt", "--questions", "q.txt"], "q.txt is too large"),
+        (b"x" * (2**23 + 1), ["a.txt", "--questions", "q.txt"], "q.txt is larger than"),
         (b"", ["a.txt", "--question", " "], "a --question is empty"),
         (b"", ["-", "--questions", "-"], "standard input cannot be both"),
         (b"", ["--questions", "-"], "standard input cannot be both"),

@@ -164,10 +164,10 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "unknown name": ("{{ open('/etc/passwd').read() }}", "undefined"),
     "included": ("{% include '/etc/passwd' %}", "."),
     "too long": ("{# " + "a" * 2**20 + " #}", "1,048,582 characters, which is more"),
-    "number": (7, "is no text"),
-    "flag": (False, "is no text"),
-    "no default": ({"rag": CHAT_TEMPLATE}, "is no text"),
-    "default of numbers": ({"default": [1]}, "is no text"),
+    "number": (7, "is not text"),
+    "flag": (False, "is not text"),
+    "no default": ({"rag": CHAT_TEMPLATE}, "is not text"),
+    "default of numbers": ({"default": [1]}, "is not text"),
     "nothing": ("", "no place for a text"),
 }  # fmt: skip
 

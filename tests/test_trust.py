@@ -79,7 +79,7 @@ def test_states_are_neither_taken_nor_kept(
     folder = home if which == "home" else home / "states"
     assert f"{folder} {spoil[1]}" in stderr.replace("\n", "")
     assert any(str(folder) in warning for warning in json.loads(stdout)["warnings"])
-    assert stderr.count("no state is taken from it") == 1
+    assert stderr.count("no state is read from it") == 1
     assert kept[0].stat().st_mtime_ns == used
     assert run(["cache", "ls"]) == 0
     assert spoil[1] in capfd.readouterr().err
@@ -120,7 +120,7 @@ def test_a_chat_history_that_is_no_file_of_the_user_s(home: Path, kind: str) -> 
     _open_history(history, told.append).append_string("a question")
     [warning] = told
     assert warning.startswith(f"cannot write {history} (it ")
-    assert warning.endswith("): what is typed is not kept")
+    assert warning.endswith("): the chat history is not saved")
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert target.read_text() == "not ours to change"
     assert not (home / "nowhere").exists()

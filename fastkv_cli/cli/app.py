@@ -1,4 +1,4 @@
-"""The Typer app, and the one place where errors become a line and an exit code."""
+"""The Typer app; the only place where errors become a line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ExitCode, FastKVError, as_failure
 from ..output.console import print_error, print_traceback
 from ..system.termination import clean_up_at_signals
 from ..version import __version__
-from .bare_stats import write_out_stats
+from .bare_stats import expand_stats
 from .commands.ask import ask
 from .commands.bench import bench
 from .commands.cache_command import cache
@@ -30,7 +30,7 @@ _EPILOG = "[bold]Exit codes[/]\n" + "\n".join(
 
 app = typer.Typer(
     name="fastkv",
-    help="Read long documents with a local language model, fast: FastKV on the command line.",
+    help="Ask and summarize long documents with a local language model, made fast by FastKV.",
     epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -47,7 +47,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options_of_the_app(
+def _app_options(
     version: Annotated[
         bool,
         typer.Option(
@@ -68,47 +68,47 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "profile-heads": profile_heads,
 }
-_CACHE = "cache"  # has commands of its own
+_CACHE = "cache"  # a group of commands
 for name, command in _COMMANDS.items():
     app.command(name)(with_options(command))
 app.add_typer(cache, name=_CACHE)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the app; gives the exit code. Every expected failure is one line on stderr."""
+    """Run the app and return the exit code; every failure is one line on stderr."""
     debug = "--debug" in arguments
     try:
         code = _call_app(arguments)
-        sys.stdout.flush()  # here, where a closed pipe can still be told from a crash
-    except typer.TyperException as error:  # the command line itself: unknown option, bad value
+        sys.stdout.flush()  # here, where a closed pipe still gets its own exit code
+    except typer.TyperException as error:  # the command line: an unknown option, a bad value
         code = _fail(_explain_usage(error, arguments), ExitCode.USAGE, debug)
     except FastKVError as error:
         code = _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted", ExitCode.INTERRUPTED, debug)
-    except Exception as error:  # noqa: BLE001 (the boundary: nobody is to see a traceback)
+    except Exception as error:  # noqa: BLE001 (the boundary: users see no traceback)
         failure = as_failure(error)
         code = _fail(str(failure), failure.exit_code, debug)
     return int(code)
 
 
 def _call_app(arguments: Sequence[str]) -> int:
-    """Parse and run; gives the exit code of what ended without an error of ours."""
+    """Parse the arguments and run the command; return its exit code."""
     try:
-        result = app(args=write_out_stats(arguments), prog_name="fastkv", standalone_mode=False)
-    except SystemExit as leaving:  # Typer's own options
-        return leaving.code if isinstance(leaving.code, int) else ExitCode.FAILURE
-    if result == ExitCode.INTERRUPTED:  # Typer makes a number of Ctrl-C
+        result = app(args=expand_stats(arguments), prog_name="fastkv", standalone_mode=False)
+    except SystemExit as exiting:  # Typer's own options
+        return exiting.code if isinstance(exiting.code, int) else ExitCode.FAILURE
+    if result == ExitCode.INTERRUPTED:  # Typer returns this number at Ctrl-C
         raise KeyboardInterrupt
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
-    """What is wrong with the command line, and where the right form is to be read."""
+    """The message for a wrong command line, with the help to read."""
     names = [*_COMMANDS, _CACHE]
     name = next((argument for argument in arguments if argument in names), None)
     path = f"fastkv {name}" if name else "fastkv"
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed on stdout
         example = "fastkv cache ls" if name == _CACHE else "fastkv summarize FILE"
         return f"no command given: try {example}"
     message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
@@ -124,7 +124,7 @@ def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
 
 
 def main() -> None:
-    """The `fastkv` command."""
+    """Run the `fastkv` command."""
     clean_up_at_signals()
     sys.exit(run(sys.argv[1:]))
 

@@ -1,4 +1,4 @@
-"""`--stats` without its value, and `--no-stats`: written out before Typer parses the arguments."""
+"""Expands `--stats` without a value, and `--no-stats`, before Typer parses the arguments."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from itertools import zip_longest
 
 from ..output.stats_level import StatsLevel
 
-_BARE = {"chat": StatsLevel.FULL}  # elsewhere brief
+_BARE = {"chat": StatsLevel.FULL}  # brief for all other commands
 
 
-def write_out_stats(arguments: Sequence[str]) -> list[str]:
+def expand_stats(arguments: Sequence[str]) -> list[str]:
     """Turn `--stats` alone into `--stats=brief`, or full for a chat, and `--no-stats` into off.
 
-    Typer knows no option whose value may be missing: it would take the question behind `--stats`
-    for its value. Here only brief, full and off are one. As both spellings become one option, the
-    last one wins.
+    Typer has no options with an optional value: it would take the question after `--stats` for the
+    value. Here only brief, full and off are values. As both spellings become one option, the last
+    one wins.
 
     Args:
         arguments: the command line, with the command first.
     """
     bare = _BARE.get(next(iter(arguments), ""), StatsLevel.BRIEF)
-    written: list[str] = []
+    expanded: list[str] = []
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        if argument == "--":  # what follows are documents and a question
-            return [*written, *arguments[len(written) :]]
+        if argument == "--":  # only documents and a question follow
+            return [*expanded, *arguments[len(expanded) :]]
         if argument == "--no-stats":
-            written.append(f"--stats={StatsLevel.OFF}")
+            expanded.append(f"--stats={StatsLevel.OFF}")
         elif argument == "--stats" and following not in set(StatsLevel):
-            written.append(f"--stats={bare}")
+            expanded.append(f"--stats={bare}")
         else:
-            written.append(argument)
-    return written
+            expanded.append(argument)
+    return expanded

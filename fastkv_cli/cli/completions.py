@@ -1,7 +1,6 @@
-"""The scripts that let shells complete `fastkv`: `python -m fastkv_cli.cli.completions [FOLDER]`.
+"""Shell completion scripts: `python -m fastkv_cli.cli.completions [FOLDER]` writes them.
 
-They hold no names: at TAB the shell asks `fastkv` itself, so that models on disk are among what it
-offers.
+They contain no names: at TAB the shell runs `fastkv` itself, so that it can offer models on disk.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
 _PROGRAM = "fastkv"
 _FILES = {"bash": "fastkv.bash", "zsh": "_fastkv", "fish": "fastkv.fish"}
-# The end of a zsh script that works both when it is sourced and when it lies in fpath.
+# End of a zsh script that works both sourced and as a file in fpath.
 _ZSH_SOURCED = "compdef _fastkv_completion fastkv"
 _ZSH_EITHER = f"""if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
   _fastkv_completion "$@"
@@ -23,7 +22,7 @@ fi"""
 
 
 def completion_scripts() -> dict[str, str]:
-    """The scripts, by the names that their shells look for."""
+    """The scripts by file name, as their shells expect it."""
     return {name: _script(shell) for shell, name in _FILES.items()}
 
 
@@ -37,7 +36,7 @@ def write_completions(folder: Path) -> None:
 def _script(shell: str) -> str:
     script = get_completion_script(
         prog_name=_PROGRAM, complete_var=f"_{_PROGRAM.upper()}_COMPLETE", shell=shell
-    ).strip()  # zsh wants its #compdef on the first line
+    ).strip()  # zsh needs #compdef on the first line
     if shell == "zsh":
         script = script.replace(_ZSH_SOURCED, _ZSH_EITHER)
     return script + "\n"

@@ -1,138 +1,117 @@
-"""The road of the commands that measure a model: load it, measure, write what came of it."""
+"""Shared driver of eval, bench, calibrate and profile-heads: console, files and the model."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.tuning import Tuning, load_tuning
-from ..output.console import Messages
-from ..output.output_file import check_writable
-from ..output.progress import ProgressBars
-from ..output.render.report_json import describe_weights
-from ..session.loading import load_engine
-from ..system.trust import cache_warning
-from ..version import __version__
+from ..errors import OutputError, UsageError
+from ..output.output_file import check_writable, write_file
 from .option_sets import MeasureOptions
 from .run import Run
 
 if TYPE_CHECKING:
-    from ..engine.generate import Engine
+    from ..evaluation.measure_context import MeasureContext
+    from ..session.observer import Observer
 
 
-@dataclass(frozen=True, slots=True)
-class MeasureContext:
-    """A loaded model, what is known of it, and where to tell how far things are.
+class Measurement:
+    """A measuring command at work.
 
-    What is in `when_written` is called once the result is where it belongs.
+    Attributes:
+        observer: shows the measurement on the console.
+        result: the text for stdout or the output file.
     """
 
-    engine: Engine
-    tuning: Tuning
-    bars: ProgressBars
-    messages: Messages
-    when_written: list[Callable[[], None]] = field(default_factory=list)
+    def __init__(self, options: MeasureOptions, observer: Observer) -> None:
+        """Load no model yet."""
+        self.observer = observer
+        self.result = ""
+        self._options = options
+        self._context: MeasureContext | None = None
 
-    def fitting(self, lengths: Sequence[int], answer_tokens: int) -> tuple[int, ...]:
-        """Those of some prompt lengths that fit the window; where none does, what fits."""
-        room = self.engine.decoder.max_context - answer_tokens
-        return tuple(length for length in lengths if length <= room) or (room,)
+    def load(self, model: str) -> MeasureContext:
+        """Load a model by its name.
 
-    @property
-    def stamp(self) -> dict[str, Any]:
-        """What the figures were measured with."""
-        loaded = self.engine.loaded
-        return {
-            "fastkv": __version__,
-            "torch": version("torch"),
-            "transformers": version("transformers"),
-            "model": loaded.name,
-            "revision": loaded.revision,
-            "dtype": loaded.dtype_name,
-            "device": str(loaded.device),
-            "attention": str(self.engine.kernel),
-            "decode_weights": describe_weights(self.engine.decode_weights),
-        }
+        Raises:
+            FastKVError: when it cannot be loaded.
+        """
+        from ..evaluation.measure_context import load_context
 
-    @property
-    def machine(self) -> dict[str, Any]:
-        """When and on what the figures were measured: for those that depend on it."""
-        from ..engine.model.hardware import describe_hardware
+        self._context = load_context(model, self._options, self.observer)
+        return self._context
 
-        return {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            **describe_hardware(self.engine.decoder.device),
-        }
+    def save_tuning(self, kind: str, measured: Mapping[str, Any]) -> str:
+        """Save a measurement of the loaded model where `load_tuning` finds it; gives its JSON.
 
+        Args:
+            kind: "calibration" or "heads".
+            measured: the JSON values to save.
 
-def check_picture(path: Path | None, options: MeasureOptions) -> None:
-    """Find out whether a picture could be written, before any work is done.
+        Raises:
+            OutputError: when the file cannot be written.
+        """
+        from ..engine.tuning import tuning_json, tuning_path
 
-    Raises:
-        OutputError: when it could not, or when it exists already and --force is not given.
-    """
-    if path is not None:
-        check_writable(path, force=options.force)
+        assert self._context is not None
+        loaded = self._context.engine.loaded
+        path = tuning_path(kind, loaded.name, loaded.revision)
+        text = tuning_json(loaded.name, loaded.revision, measured)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path} ({error.strerror})", "free some space"
+            ) from error
+        write_file(path, text.encode())
+        self.observer.note(f"saved for {loaded.name} in {path}")
+        return text
 
-
-# Measures, and gives what goes to stdout or the output file.
-Measure = Callable[[MeasureContext], str]
-# Reads what is to be measured with, before the model is loaded, so that mistakes cost little.
-Prepare = Callable[[ProgressBars, Messages], Measure]
+    def finish(self) -> None:
+        """Remove the results that were kept for a run that continues this one."""
+        if self._context is not None:
+            self._context.discard_journals()
 
 
-def run(model: str, options: MeasureOptions, measure: Measure, hint: str = "") -> None:
-    """Load the model, measure, and write the result.
-
-    Args and errors are those of `run_prepared`; there is nothing to prepare.
-    """
-    run_prepared(model, options, lambda *_: measure, hint)
-
-
-def run_prepared(model: str, options: MeasureOptions, prepare: Prepare, hint: str = "") -> None:
-    """Prepare, load the model, measure, and write the result.
+@contextmanager
+def measuring(options: MeasureOptions, hint: str = "") -> Iterator[Measurement]:
+    """Set up console, bars and output file; write the result when the block ends without an error.
 
     Args:
-        model: the model's name.
         options: of the command.
-        prepare: what to do first; it gives what to do with the model.
-        hint: what becomes of a run that is interrupted.
+        hint: for the error at Ctrl-C: what becomes of the results so far.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code.
+        OutputError: when the result cannot be written; the results so far are kept.
+        InterruptedRunError: at Ctrl-C.
     """
     with Run(
         quiet=options.quiet, debug=options.debug, output=options.output, force=options.force
-    ) as running:
-        running.what_is_left = lambda: hint
-        bars, messages = running.bars, running.messages
-        measure = prepare(bars, messages)
-        bars.update("starting")
-        if warning := cache_warning():
-            messages.warn(warning)
-        engine = load_engine(model, options, running.observer)
-        tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-        bench = MeasureContext(engine, tuning, bars, messages)
-        result = measure(bench)
-    running.writer.write(result)
-    running.writer.finish()
-    for call in bench.when_written:
-        call()
+    ) as run:
+        run.what_is_left = lambda: hint
+        measurement = Measurement(options, run.observer)
+        yield measurement
+    run.writer.write(measurement.result)
+    run.writer.finish()
+    measurement.finish()
 
 
-def render(*renderables: Any, columns: int = 100) -> str:
-    """Tables as plain text."""
-    from rich.console import Console
+def check_picture(path: Path | None, options: MeasureOptions) -> None:
+    """Check that a picture can be drawn and written, before any work; imports nothing heavy.
 
-    console = Console(width=columns, no_color=True, highlight=False, emoji=False)
-    with console.capture() as captured:
-        for renderable in renderables:
-            console.print(renderable, markup=not isinstance(renderable, str))
-    return captured.get()
+    Args:
+        path: the file to write; None where no picture is asked for.
+        options: of the command.
+
+    Raises:
+        UsageError: when matplotlib, which the extra `plots` installs, is missing.
+        OutputError: when the file cannot be written, or exists already and --force is not given.
+    """
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise UsageError("a picture needs matplotlib", "pip install 'fastkv-cli[plots]'")
+    check_writable(path, force=options.force)

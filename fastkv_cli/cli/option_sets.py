@@ -1,4 +1,4 @@
-"""Options on the command line: what session/options.py declares, and what only a console has."""
+"""Options of the command line: those of session/options.py, and those of the console."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..errors import UsageError
+from ..evaluation.quality.quality_options import CalibrationOptions, EvalOptions, HeadOptions
+from ..evaluation.speed.speed_options import SpeedOptions
 from ..output.stats_level import StatsLevel
 from ..session.option import Group, Option, option
 from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
@@ -18,38 +19,38 @@ from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, Sess
 
 @dataclass(frozen=True, kw_only=True)
 class MessageOptions:
-    """What is shown beside an answer."""
+    """Options of messages on stderr."""
 
-    quiet: bool = option(False, Group.OUTPUT, "Show nothing on stderr but errors.", "--quiet", "-q")
-    debug: bool = option(False, Group.OUTPUT, "Show the traceback of an error.", "--debug")
+    quiet: bool = option(False, Group.OUTPUT, "Print only errors on stderr.", "--quiet", "-q")
+    debug: bool = option(False, Group.OUTPUT, "Print the traceback of an error.", "--debug")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """Where the answer goes."""
+    """Options of the output file."""
 
     output: Path | None = option(
         None,
         Group.OUTPUT,
-        "Write to FILE, whole or not at all, in place of stdout.",
+        "Write to FILE instead of stdout, complete or not at all.",
         "--output",
         "-o",
         metavar="FILE",
         shown_default=False,
     )
     force: bool = option(
-        False, Group.OUTPUT, "Let -o and --report replace a file that exists.", "--force"
+        False, Group.OUTPUT, "Allow -o and --report to replace an existing file.", "--force"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """The page beside the answer."""
+    """Options of the report page."""
 
     report: Path | None = option(
         None,
         Group.OUTPUT,
-        "Write a page to look at as well: one HTML file, without scripts.",
+        "Also write an HTML page to FILE: the answer, its sources, and what was read and kept.",
         "--report",
         metavar="FILE",
         shown_default=False,
@@ -58,7 +59,7 @@ class ReportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StatsOptions:
-    """How much of the statistics is printed."""
+    """Options of the statistics."""
 
     stats: StatsLevel | None = option(
         None,
@@ -68,7 +69,7 @@ class StatsOptions:
         shown_default="brief; off with --json",
     )
     no_stats: bool = option(
-        False, Group.OUTPUT, "Print no statistics (as --stats off).", "--no-stats"
+        False, Group.OUTPUT, "Print no statistics (same as --stats off).", "--no-stats"
     )
     json: bool = False
 
@@ -84,10 +85,10 @@ class StatsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOutput(MessageOptions, FileOptions, StatsOptions):
-    """How an answer is shown."""
+    """Options of printing an answer."""
 
     json: bool = option(
-        False, Group.OUTPUT, "Print one JSON object: the answer and the statistics.", "--json"
+        False, Group.OUTPUT, "Print one JSON object with the answer and its statistics.", "--json"
     )
 
 
@@ -104,29 +105,29 @@ class RunOptions(AnswerOutput, ReportOptions, SessionOptions):
     dry_run: bool = option(
         False,
         Group.OUTPUT,
-        "Tell pages, tokens, parts and memory; load no weights and answer nothing.",
+        "Print the expected pages, tokens, parts and memory; load no weights and answer nothing.",
         "--dry-run",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions(MessageOptions, SessionOptions):
-    """All options of a conversation."""
+    """All options of `chat`."""
 
     json: bool = option(
         False,
         Group.OUTPUT,
-        "Print a line of JSON for each answer, with its statistics, in place of the answer.",
+        "Print each answer as one line of JSON, with its statistics.",
         "--json",
     )
     stats: StatsLevel = option(
         StatsLevel.OFF,
         Group.OUTPUT,
-        "Print the statistics of each answer on stderr; --stats alone is full, as /stats.",
+        "Print the statistics of each answer on stderr; --stats alone is full, like /stats.",
         "--stats",
     )
     no_stats: bool = option(
-        False, Group.OUTPUT, "Print no statistics (as --stats off).", "--no-stats"
+        False, Group.OUTPUT, "Print no statistics (same as --stats off).", "--no-stats"
     )
 
 
@@ -137,61 +138,74 @@ class ExtractOptions(MessageOptions, FileOptions, StatsOptions, ModelOptions, Do
     offline: bool = option(
         False,
         Group.MODEL,
-        "Open no socket (as HF_HUB_OFFLINE=1).",
+        "Open no socket: use only what is on disk (same as HF_HUB_OFFLINE=1).",
         "--offline",
         env="FASTKV_OFFLINE",
     )
-    json: bool = option(False, Group.OUTPUT, "Print one JSON object: the pages, counted.", "--json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureOptions(MessageOptions, FileOptions, DeviceOptions):
-    """The options of the commands that measure a model."""
-
     json: bool = option(
         False,
         Group.OUTPUT,
-        "Print one JSON object: all figures, and what they were measured with.",
+        "Print one JSON object with the text and counts of each page.",
         "--json",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMeasureOptions(MeasureOptions, ModelOptions):
-    """The same, where the model is an option."""
+class MeasureOptions(MessageOptions, FileOptions, DeviceOptions):
+    """Options of the commands that measure a model."""
+
+    json: bool = option(
+        False,
+        Group.OUTPUT,
+        "Print one JSON object with all figures, and the settings and versions they depend on.",
+        "--json",
+    )
 
 
-PlainOptions = MessageOptions  # of the commands that need no model
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(MeasureOptions, ModelOptions, EvalOptions):
+    """All options of `eval`."""
+
+    heatmap: Path | None = option(
+        None, Group.MEASUREMENT, "Write the needles as a PNG picture.", metavar="FILE"
+    )
+    csv: bool = option(False, Group.MEASUREMENT, "Comma-separated figures.", "--csv")
 
 
-def check_exists(name: str, path: Path | None) -> None:
-    """Raise a UsageError where an option names something that is not there."""
-    try:
-        if path is None or path.exists():
-            return
-    except OSError as error:  # a name that is too long for one, or a folder without rights
-        raise UsageError(f"{name} {path} cannot be read ({error.strerror})", "check it") from None
-    raise UsageError(f"{name} {path} is not there", "check the path")
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(MeasureOptions, ModelOptions, SpeedOptions):
+    """All options of `bench`."""
+
+    csv: bool = option(False, Group.MEASUREMENT, "Comma-separated figures.", "--csv")
+    md: bool = option(False, Group.MEASUREMENT, "A Markdown table.", "--md")
+    plot: Path | None = option(None, Group.MEASUREMENT, "Draw it as a PNG picture.", metavar="FILE")
 
 
-def check_samples(samples: int) -> None:
-    """Raise a UsageError unless something is to be asked."""
-    if samples < 1:
-        raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(MeasureOptions, CalibrationOptions):
+    """All options of `calibrate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileHeadsOptions(MeasureOptions, HeadOptions):
+    """All options of `profile-heads`."""
+
+
+PlainOptions = MessageOptions  # for commands without a model
 
 
 def complete_models(incomplete: str) -> list[str]:
-    """Models that need no download, for TAB."""
+    """Complete the names of models that need no download."""
     from ..models import known_model_names
 
     return [name for name in known_model_names() if name.startswith(incomplete)]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a dataclass; it receives them whole, as `options`.
+    """Add the options of a dataclass to a command, which receives them as one value, `options`.
 
-    Typer reads options off a function's signature, so the fields are put into one. Which dataclass
-    it is, the annotation of the parameter `options` tells.
+    Typer reads options from a function's signature, so the fields become its parameters. The
+    dataclass is the annotation of the command's parameter `options`.
     """
     own = inspect.signature(command, eval_str=True).parameters
     kind = own["options"].annotation
@@ -205,13 +219,13 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         )
         for declared in sorted(fields(kind), key=_panel)
     ]
-    kept = [parameter for parameter in own.values() if parameter.name != "options"]
+    others = [parameter for parameter in own.values() if parameter.name != "options"]
 
     def expanded(**values: Any) -> None:
-        mine = {parameter.name: values.pop(parameter.name) for parameter in kept}
-        command(**mine, options=kind(**values))
+        arguments = {parameter.name: values.pop(parameter.name) for parameter in others}
+        command(**arguments, options=kind(**values))
 
-    signature = inspect.Signature([*kept, *shared])
+    signature = inspect.Signature([*others, *shared])
     expanded.__signature__ = signature  # type: ignore[attr-defined]
     expanded.__annotations__ = {
         parameter.name: parameter.annotation for parameter in signature.parameters.values()
@@ -221,7 +235,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _panel(declared: Field[Any]) -> int:
-    """Panels in the order of `Group`; what is declared of a panel stays in its order."""
+    """Sort key: panels in the order of `Group`; within a panel the order of declaration stays."""
     return list(Group).index(_option(declared).group)
 
 
@@ -231,7 +245,7 @@ def _option(declared: Field[Any]) -> Option:
 
 
 def _annotation(declared: Field[Any], kind: Any) -> Any:
-    """The type of an option with all that Typer wants to know of it."""
+    """The type of an option, annotated for Typer."""
     known = _option(declared)
     return Annotated[
         kind,

@@ -1,4 +1,4 @@
-"""Commands that load no weights: what would be read (`extract`), and what it would take."""
+"""Previews without loading weights: the extracted text (`extract`), and `--dry-run`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..config import Preset
 from ..engine.tuning import load_tuning
+from ..forecasts import ReadingForecast
 from ..output.render import dry_run, extraction
 from ..output.stats_level import StatsLevel
 from ..prompts.prompt import tokenize_text
-from ..session.loading import load_outline
+from ..session.loading import load_without_weights
 from ..session.reading import read_documents
-from ..stats import ReadingForecast
 from ..tasks.text_limits import TextLimits
 from .run import Run
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from ..tasks.work import Window
     from .option_sets import ExtractOptions, RunOptions
 
-# How a task would read a text.
+# Predicts how a task would process a text.
 Forecast = Callable[["Corpus", "Window"], ReadingForecast]
 
 
 def extract(sources: Sequence[str], options: ExtractOptions) -> None:
-    """Show the text of documents as the model would read it, page by page.
+    """Print the text of documents as the model would read it, page by page.
 
     Args:
-        sources: what to read.
-        options: of the command.
+        sources: the documents.
+        options: the command's options.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code.
+        FastKVError: on any failure, with its exit code.
     """
     read = options.read
     with Run(
@@ -43,11 +43,13 @@ def extract(sources: Sequence[str], options: ExtractOptions) -> None:
         observer = run.observer
         documents, _ = read_documents(sources, read, observer, observer.warning)
         observer.progress("starting")
-        outline = load_outline(options.model, observer, device="cpu", offline=options.offline)
+        loaded = load_without_weights(
+            options.model, observer, device="cpu", offline=options.offline
+        )
         observer.progress("tokenizing")
         limits = (TextLimits(document, read.extract_timeout_s) for document in documents)
         starts = [
-            tokenize_text(outline.tokenizer, document.text, limit.check).starts
+            tokenize_text(loaded.tokenizer, document.text, limit.check).starts
             for document, limit in zip(documents, limits, strict=True)
         ]
         extracts = [extraction.extract(*each) for each in zip(documents, starts, strict=True)]
@@ -66,18 +68,18 @@ def forecast(
     max_tokens: int,
     usual_preset: Preset = Preset.BALANCED,
 ) -> None:
-    """Tell what a run would read and take (`--dry-run`).
+    """Print how a run would process the text, and its predicted memory (`--dry-run`).
 
     Args:
         command: the command's name.
         sources: the documents.
-        options: of the command.
-        forecast: how the task would read the text.
-        max_tokens: the most tokens to answer with.
-        usual_preset: for users who name none.
+        options: the command's options.
+        forecast: predicts how the task would process the text.
+        max_tokens: the maximum length of the answer.
+        usual_preset: the task's default preset.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code.
+        FastKVError: on any failure, with its exit code.
     """
     options.check_all()
     settings = options.method_settings(usual_preset)
@@ -94,7 +96,7 @@ def forecast(
 
         documents, extract_s = read_documents(sources, options.read, observer, warn)
         observer.progress("starting")
-        loaded = load_outline(
+        loaded = load_without_weights(
             options.model,
             observer,
             dtype=options.dtype,
@@ -115,7 +117,7 @@ def forecast(
         reading = forecast(corpus, Window(loaded.tokenizer, decoder.max_context, max_tokens))
         prompt = min(reading.longest_prompt, decoder.max_context)
         plan = method.plan(decoder.shape(prompt - max_tokens))
-        foreseen = dry_run.DryRun(
+        predicted = dry_run.DryRun(
             command=command,
             model=loaded.name,
             dtype=loaded.dtype_name,
@@ -132,5 +134,5 @@ def forecast(
             warnings=tuple(warnings),
         )
     render = dry_run.render_json if options.json else dry_run.render_text
-    run.writer.write(render(foreseen))
+    run.writer.write(render(predicted))
     run.writer.finish()

@@ -1,4 +1,4 @@
-"""Several questions in one run: where they come from, and a line of JSON for each."""
+"""Several questions in one run: read them, and answer each with a line of JSON."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from .option_sets import RunOptions
 
 STDIN = "-"
-_MAX_BYTES = 2**23  # of a file of questions: more than anybody asks, less than memory
+_MAX_BYTES = 2**23  # of a file of questions: more than anybody asks, far below the memory
 _COMMENT = "#"
 
 
 def read_questions(asked: Sequence[str], file: str | None, sources: Sequence[str]) -> list[str]:
-    """The questions of a run, those of options first.
+    """The questions of a run, those given by --question first.
 
     Args:
-        asked: questions that were given one by one.
-        file: the path of a file with one a line, or "-" for stdin; empty lines and those that
-            begin with # are none.
+        asked: the values of --question.
+        file: the path of a file with one question per line, or "-" for stdin; empty lines and lines
+            that begin with # are skipped.
         sources: the documents, as the user named them.
 
     Raises:
@@ -46,7 +46,7 @@ def read_questions(asked: Sequence[str], file: str | None, sources: Sequence[str
     """
     questions = [question for question in asked if question.strip()]
     if len(questions) < len(asked):
-        raise UsageError("a --question is empty", "say what is to be answered")
+        raise UsageError("a --question is empty", "give a question")
     if file is not None:
         if file == STDIN and STDIN in sources:
             raise UsageError(
@@ -70,30 +70,34 @@ def _lines_of(file: str) -> list[str]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise UsageError(f"--questions {file}: line {line} is not UTF-8", "convert it") from None
+        raise UsageError(
+            f"--questions {file}: line {line} is not UTF-8", "convert the file"
+        ) from None
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise UsageError(f"--questions {file} cannot be read ({reason})", "check it") from error
+        raise UsageError(
+            f"--questions {file} cannot be read ({reason})", "check the path"
+        ) from error
     if len(data) > _MAX_BYTES:
-        raise UsageError(f"--questions {file} is too large", f"{_MAX_BYTES:,} bytes are read")
+        raise UsageError(f"--questions {file} is larger than {_MAX_BYTES:,} bytes", "split it")
     lines = [line.strip() for line in text.split("\n")]
     questions = [line for line in lines if line and not line.startswith(_COMMENT)]
     if not questions:
-        raise UsageError(f"--questions {file} holds no question", "write one on each line")
+        raise UsageError(f"--questions {file} holds no question", "write one per line")
     return questions
 
 
 def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> None:
-    """Answer questions one after the other, each with a line of JSON as soon as it is answered.
+    """Answer questions in order, and write each answer as a line of JSON once it is complete.
 
     Args:
         sources: the documents.
-        options: of the command; the answers are JSON in any case.
+        options: the command's options; answers are JSON even without --json.
         questions: one or more.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code; what goes wrong with one question
-            costs no other, and is raised at the end.
+        PartlyFailedError: when some questions failed; raised after all others are answered.
+        FastKVError: on any other failure, with its exit code.
     """
     results: list[Answer | FastKVError] = []
     with Run(
@@ -134,7 +138,7 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
 def _answer_all(
     session: Session, questions: Sequence[str], observer: ConsoleObserver
 ) -> Iterator[tuple[Answer | FastKVError, str]]:
-    """For each question, its answer or what went wrong, and a line for programs."""
+    """Yield for each question its answer or error, and its line of JSON."""
     needs_resuming = session.resumes
     for number, question in enumerate(questions, start=1):
         observer.begin(f"{number}/{len(questions)} ")
@@ -143,7 +147,7 @@ def _answer_all(
             line = render_json(answer.report, indent=None)
         except (ClosedPipeError, OutputError):
             raise
-        except Exception as error:  # noqa: BLE001 (the other questions are to be answered)
+        except Exception as error:  # noqa: BLE001 (the other questions are still answered)
             failure = as_failure(error)
             observer.failure(error, f"question {number}: {failure}")
             yield failure, render_failure("ask", question, failure)

@@ -1,4 +1,4 @@
-"""What every command runs in: console, bars, writer, and what becomes of it at Ctrl-C."""
+"""The context that every command runs in: console, progress bars, writer, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.output_file import check_writable, write_file
 from ..output.progress import ProgressBars
+from ..output.render.quotes_table import render_quotes
 from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
 from ..session.answer import Answer, render_answer_page
@@ -24,17 +25,18 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A command at work; use as a context manager.
+    """The console of a running command; use it as a context manager.
 
-    Whatever ends it, the bars go, and what there is of an answer is shown. Ctrl-C becomes an
-    InterruptedRunError with a word on what is left.
+    However the command ends, the bars are erased and an incomplete answer is printed. Ctrl-C
+    becomes an InterruptedRunError whose hint names the results that are left.
 
     Attributes:
-        messages: where warnings and tables go.
-        writer: where the answer goes.
-        bars: shown while nothing else is.
-        observer: shows a session.
-        what_is_left: called at Ctrl-C; gives the hint of the error.
+        messages: prints warnings and tables, unless `quiet`.
+        shown: prints what the user asked to see, even with `quiet`.
+        writer: writes the answer.
+        bars: the progress bars.
+        observer: prints the events of a session.
+        what_is_left: called at Ctrl-C; returns the hint of the error.
     """
 
     def __init__(
@@ -52,21 +54,22 @@ class Run:
         """Check that the output can be written, before any work is done.
 
         Args:
-            quiet: nothing on stderr but errors.
-            debug: whether the traceback of a failure is shown that does not end the run.
-            output: a file in place of stdout.
-            force: replace a file that exists.
-            streams: whether the answer is written as it comes.
-            max_tokens: the most tokens that the answer may have, for the bar.
-            writer: where the answer goes, in place of `output`.
-            report: a file for the report page.
+            quiet: print only errors on stderr.
+            debug: print the tracebacks of failures that do not end the run.
+            output: a file to write instead of stdout.
+            force: replace an existing file.
+            streams: whether the answer is written piece by piece.
+            max_tokens: the maximum length of the answer, for the progress bar.
+            writer: writes the answer, instead of one for `output`.
+            report: a file for the report page; None writes none.
 
         Raises:
-            OutputError: when the output cannot be written.
+            OutputError: when the output or the report cannot be written.
+            UsageError: when both are the same file.
         """
         console = stderr_console()
         self.messages = Messages(console, quiet=quiet)
-        self.shown = Messages(console, quiet=False)  # for what a user asks to see
+        self.shown = Messages(console, quiet=False)
         self.writer = writer if writer is not None else AnswerWriter(output, force=force)
         self.bars = ProgressBars(console, enabled=not quiet)
         self.observer = ConsoleObserver(
@@ -76,22 +79,23 @@ class Run:
             max_tokens=max_tokens,
             debug=debug,
         )
-        self._output = output
+        self._output, self._report = output, report
         if report is not None:
-            check_report(report, output, force=force)
-        self._report = report
+            if output is not None and os.path.realpath(output) == os.path.realpath(report):
+                raise UsageError(f"-o and --report both name {report}", "give two files")
+            check_writable(report, force=force)
         self.what_is_left: Callable[[], str] = lambda: self.unwritten
 
     @property
     def unwritten(self) -> str:
-        """That there is no output file, where there was to be one."""
+        """`FILE was not written`; empty if the output is stdout."""
         return f"{self._output} was not written" if self._output else ""
 
     def write_report(self, results: Sequence[tuple[str, Answer | FastKVError]]) -> None:
-        """Write the report page, if there is to be one.
+        """Write the report page, if one is wanted.
 
         Args:
-            results: questions, each with its answer or what went wrong.
+            results: questions, each with its answer or its error.
 
         Raises:
             OutputError: when it cannot be written.
@@ -112,20 +116,8 @@ class Run:
         if isinstance(error, KeyboardInterrupt):
             self.writer.give_up()
             raise InterruptedRunError("interrupted", self.what_is_left()) from None
-        if isinstance(error, Exception):  # as where the disk filled up meanwhile
+        if isinstance(error, Exception):  # for example if the disk filled up meanwhile
             self.writer.give_up()
-
-
-def check_report(report: Path, output: Path | None, *, force: bool) -> None:
-    """Check that a report page can be written, before any work is done.
-
-    Raises:
-        OutputError: when it cannot, or exists already and `force` is not given.
-        UsageError: when it is the output file, too.
-    """
-    if output is not None and os.path.realpath(output) == os.path.realpath(report):
-        raise UsageError(f"-o and --report both name {report}", "name another file for one of them")
-    check_writable(report, force=force)
 
 
 def answer_once(
@@ -135,17 +127,17 @@ def answer_once(
     max_tokens: int,
     stream: Callable[[Session], Iterator[str]],
 ) -> None:
-    """Open a session, do one task and show it.
+    """Open a session, run one task, and print its answer and statistics.
 
     Args:
         command: the command's name, for the report.
         sources: the documents.
-        options: of the command.
-        max_tokens: the most tokens to answer with.
-        stream: begins the task, and gives its answer piece by piece.
+        options: the command's options.
+        max_tokens: the maximum length of the answer.
+        stream: starts the task and returns the pieces of its answer.
 
     Raises:
-        FastKVError: whatever went wrong, with its exit code.
+        FastKVError: on any failure, with its exit code.
     """
     options.check_all()
     with Run(
@@ -166,9 +158,9 @@ def answer_once(
             asks_again=False,
             maps=options.report is not None,
         )
-        run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _kept(session))))
+        run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _resume_hint(session))))
         with session:
-            for _ in stream(session):  # the observer shows it
+            for _ in stream(session):  # the observer prints the pieces
                 pass
             answer = session.last
             assert answer is not None
@@ -180,9 +172,11 @@ def answer_once(
                 run.writer.write(render_json(report))
             run.writer.finish()
             run.write_report([(report.question, answer)])
+    if not options.json:
+        run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))
 
 
-def _kept(session: Session) -> str:
-    """What an interrupted run can go on from."""
+def _resume_hint(session: Session) -> str:
+    """`12 of 40 parts are kept, run again with --resume`; empty if none are."""
     return f"{session.kept_parts}, run again with --resume" if session.kept_parts else ""

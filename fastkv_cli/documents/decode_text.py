@@ -42,9 +42,9 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     if marked is not None:
         return decode_as(data, marked)
     refuse_binary(data, name)
-    told = unmarked_wide_encoding(data) or escaped_encoding(data)
-    if told is not None:
-        return decode_as(data, told)
+    detected = unmarked_wide_encoding(data) or escaped_encoding(data)
+    if detected is not None:
+        return decode_as(data, detected)
     if control_share(data) > MAX_CONTROL_SHARE or data.count(0) > _MAX_NUL_SHARE * len(data):
         raise _not_text(name)
     if is_mostly_utf8(data):

@@ -75,6 +75,7 @@ class Tuning:
         scoring_layer: the layer whose scores find a question's passages best; None is L/2 − 1.
         head_scores: retrieval score of each query head, (L, H); None until they are measured.
         is_calibrated: whether the presets were measured.
+        passages: how many a question on a long text is answered from, and how many in a second try.
         full_below: prompts of fewer tokens are not compressed: there is little to gain.
     """
 
@@ -83,6 +84,7 @@ class Tuning:
     scoring_layer: int | None = None
     head_scores: tuple[tuple[float, ...], ...] | None = None
     is_calibrated: bool = False
+    passages: tuple[int, int] = (6, 3)
     full_below: int = 512
 
     def describe(self, settings: MethodSettings) -> str:
@@ -175,7 +177,15 @@ def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
         "scoring_layer": int(measured["scoring_layer"]),
+        **({"passages": _passages(measured["passages"])} if "passages" in measured else {}),
     }
+
+
+def _passages(measured: Any) -> tuple[int, int]:
+    first, second = (int(number) for number in measured)
+    if min(first, second) < 1:
+        raise ValueError("a number of passages is below 1")
+    return first, second
 
 
 def _preset(chosen: Mapping[str, Any]) -> PresetSettings:

@@ -1,19 +1,39 @@
-"""Turn the methods and budgets that the user names into arms of an evaluation."""
+"""Arms of an evaluation: the methods and presets that the user names, at their budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import Budget, MethodName, MethodSettings, Preset
 from ..errors import UsageError
-from .quality.quality_run import FULL, Arm
 
 if TYPE_CHECKING:
+    from ..engine.methods import Method
     from ..engine.tuning import Tuning
 
+FULL = "full"
 
-def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | Preset]:
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A method under evaluation.
+
+    Attributes:
+        label: unique among the arms.
+        name: of the method or preset.
+        budget: as users write it.
+        method: the method.
+    """
+
+    label: str
+    name: str
+    budget: str
+    method: Method
+
+
+def parse_methods(text: str, *, needs_rival: bool = True) -> tuple[MethodName | Preset, ...]:
     """Parse `fast,snapkv`: presets and methods by name.
 
     Args:
@@ -36,13 +56,20 @@ def parse_methods(text: str, *, needs_rival: bool = True) -> list[MethodName | P
             )
     if needs_rival and set(names) == {MethodName.FULL}:
         raise UsageError("there is nothing to compare with full", "name other --methods")
-    return list(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
+
+
+def full_arm() -> Arm:
+    """The baseline: full."""
+    from ..engine.methods import Full
+
+    return Arm(FULL, FULL, "100%", Full())
 
 
 def make_arms(
     names: Sequence[MethodName | Preset], budgets: Sequence[Budget], tuning: Tuning
 ) -> list[Arm]:
-    """Make an arm of each preset, and of each method at each budget; full is always included.
+    """Make an arm of each preset, and of each method at each budget, but none of full.
 
     Raises:
         UsageError: when a budget does not apply to a method.

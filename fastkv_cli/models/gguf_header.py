@@ -101,7 +101,7 @@ class _Parser:
     def header(self) -> GGUFHeader:
         magic, version = self._data[:4], self._number("<I", at=4)
         if magic != b"GGUF":
-            raise ValueError("it does not begin like one")
+            raise ValueError("it does not begin with GGUF")
         if version not in {2, 3}:
             raise ValueError(f"its version is {version}, and 2 and 3 are known")
         self._at = 8

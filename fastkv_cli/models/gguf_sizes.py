@@ -164,6 +164,6 @@ def _expected(
 
 def _invalid(key: str, value: Any, name: str) -> ModelError:
     if value is None:
-        return ModelError(f"{name} does not say its {key}", "fetch it again")
+        return ModelError(f"{name} does not give its {key}", "fetch it again")
     shown = "a list" if isinstance(value, Items) else repr(value)[:60]
     return ModelError(f"{name} gives {shown} for {key}", "fetch it again")

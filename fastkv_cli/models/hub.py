@@ -195,8 +195,8 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
     errors = _errors()
     page = f"https://huggingface.co/{repo}"
     revision = name.partition("@")[2] or "main"
-    off_limits = (
-        f"{name} is not in the Hugging Face cache, and the network is off limits",
+    network_forbidden = (
+        f"{name} is not in the Hugging Face cache, and the network may not be used",
         "run once without --offline and HF_HUB_OFFLINE to download it",
     )
     # The first match counts: GatedRepoError is also a RepositoryNotFoundError.
@@ -218,14 +218,14 @@ def _explain(error: Exception, name: str, repo: str) -> ModelError:
         ),
         (
             errors.RemoteEntryNotFoundError,
-            (f"{repo} has no config.json, so it is no model for transformers", f"see {page}"),
+            (f"{repo} has no config.json, so it is not a transformers model", f"see {page}"),
         ),
         (
             errors.HFValidationError,
             (f"{name!r} is not a Hugging Face id", "ids look like org/name"),
         ),
-        (errors.OfflineModeIsEnabled, off_limits),
-        (errors.LocalEntryNotFoundError, off_limits),
+        (errors.OfflineModeIsEnabled, network_forbidden),
+        (errors.LocalEntryNotFoundError, network_forbidden),
         (
             errors.HfHubHTTPError,
             (f"Hugging Face does not serve {name} ({_first_line(error)})", "try again later"),

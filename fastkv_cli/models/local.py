@@ -66,7 +66,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     for shard in names:
         if shard != Path(shard).name or "\\" in shard or not shard.endswith(".safetensors"):
             raise ModelError(
-                f"the {index.name} of {name} names {shard[:60]!r}, which is no file beside it",
+                f"the {index.name} of {name} names {shard[:60]!r}, which is not a file beside it",
                 "fetch the model again",
             )
     return [folder / shard for shard in names]

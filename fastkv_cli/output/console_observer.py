@@ -1,4 +1,4 @@
-"""What a person sees while a session is at work: bars, warnings, and the answer as it comes."""
+"""The observer of the command line: progress bars, warnings, and the streamed answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .progress import ProgressBars
 
 
 class ConsoleObserver(Observer):
-    """Shows a session on a console: the answer on stdout or in a file, the rest on stderr."""
+    """Prints the events of a session: the answer on stdout or to a file, the rest on stderr."""
 
     def __init__(
         self,
@@ -19,58 +19,58 @@ class ConsoleObserver(Observer):
         max_tokens: int = 0,
         debug: bool = False,
     ) -> None:
-        """Show nothing yet.
+        """Print nothing yet.
 
         Args:
-            bars: shown while nothing else is.
-            messages: where warnings go.
-            writer: where the answer goes as it comes; without one it is not streamed.
-            max_tokens: the most tokens that the answer may have, for the bar.
-            debug: whether the traceback of a failure is shown.
+            bars: the progress bars, erased before anything else is printed.
+            messages: prints warnings and notes.
+            writer: writes the pieces of the answer; without one it is not streamed.
+            max_tokens: the maximum length of the answer, for the progress bar.
+            debug: whether to print the tracebacks of failures.
         """
         self._bars, self._messages, self._writer = bars, messages, writer
         self._max_tokens, self._debug = max_tokens, debug
         self._prefix, self._num_pieces = "", 0
 
     def begin(self, prefix: str = "") -> None:
-        """A further answer begins; the prefix stands before what the bars say is being done."""
+        """Start the next answer; the prefix is put before the labels of the progress bars."""
         self._prefix, self._num_pieces = prefix, 0
 
     def progress(
         self, label: str, done: float = 0, total: float | None = None, unit: str = "tokens"
     ) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         self._bars.update(f"{self._prefix}{label}", done, total, unit)
 
     def warning(self, text: str) -> None:
-        """Print a line."""
+        """Print a warning."""
         self._bars.close()
         self._messages.warn(text)
 
     def note(self, text: str) -> None:
-        """Print a line."""
+        """Print a note."""
         self._bars.close()
         self._messages.note(text)
 
     def piece(self, text: str) -> None:
-        """Write it, or, where the answer is not seen as it comes, show that it grows."""
+        """Write a piece of the answer; if it does not appear on stdout, count it in the bar."""
         self._num_pieces += 1
-        is_seen = self._writer is not None and self._writer.is_streaming
-        if is_seen:
+        is_streaming = self._writer is not None and self._writer.is_streaming
+        if is_streaming:
             self._bars.close()
         if self._writer is not None:
             self._writer.write(text)
-        if not is_seen:
+        if not is_streaming:
             self.progress("answering", self._num_pieces, self._max_tokens)
 
     def end_answer(self) -> None:
-        """End the answer's last line, so that the warnings on stderr stand below it."""
+        """End the answer's last line, so that warnings on stderr appear below it."""
         self._bars.close()
         if self._writer is not None:
             self._writer.end_line()
 
     def failure(self, error: Exception, text: str) -> None:  # noqa: ARG002
-        """Warn of it, with the traceback where that is wanted."""
+        """Print a warning, and with `--debug` the traceback."""
         self.end_answer()
         if self._debug:
             print_traceback()
@@ -78,10 +78,10 @@ class ConsoleObserver(Observer):
 
     @property
     def asks_passwords(self) -> bool:
-        """Whether somebody can be asked."""
+        """Whether there is a terminal to ask on."""
         return is_at_terminal()
 
     def password(self, name: str, tries: int) -> str | None:
-        """Ask on the terminal."""
+        """Prompt for it on the terminal."""
         self._bars.close()
         return ask_password(name, tries)

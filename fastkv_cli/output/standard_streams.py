@@ -42,7 +42,7 @@ def prepare_streams() -> None:
 
 
 class _Stdout(io.TextIOWrapper):
-    """Raises an error of ours at the first failed write, then drops everything."""
+    """Raises a FastKVError at the first failed write, then drops everything."""
 
     def write(self, text: str, /) -> int:
         """Write a text; returns its length.

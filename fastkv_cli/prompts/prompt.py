@@ -57,6 +57,10 @@ class Prompt:
     def token_ids(self) -> list[int]:
         return self.prefix_ids + self.document_ids + self.question_ids + self.tail_ids
 
+    def with_document(self, document_ids: Sequence[int]) -> Prompt:
+        """The same prompt about another text, given as `tokenize_text` returns its tokens."""
+        return replace(self, document_ids=list(document_ids))
+
     @property
     def document_span(self) -> slice:
         """The span of the text in `token_ids`."""

@@ -85,7 +85,7 @@ def _template_of(tokenizer: Any) -> str:
     if isinstance(template, dict):
         template = template.get("default")
     if not isinstance(template, str):
-        raise ModelError("the model's chat template is no text", _HINT)
+        raise ModelError("the model's chat template is not text", _HINT)
     if len(template) > _MAX_TEMPLATE:
         raise ModelError(
             f"the model's chat template has {len(template):,} characters, "

@@ -1,4 +1,4 @@
-"""An answer, and all that is known of it."""
+"""An answer of a session, with its report."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FastKVError, UsageError
-from ..stats import Citation, GenerationStats, KVStats, RunReport
+from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport
 from ..tasks.reading_map import ReadingMap
 from ..version import library_versions
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a session answered.
+    """An answer of a session.
 
     Attributes:
-        report: the answer and all that was measured.
-        mark: the pages behind the answer, as ` [p. 12]`; empty without `cite`.
+        report: the answer and all measurements.
+        mark: the citation at the end of the answer, as ` [p. 12]`; empty without `cite`.
         reading: what became of each sentence of the documents; None unless the session makes maps.
     """
 
@@ -28,22 +28,27 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The answer, with the pages behind it where `cite` is set."""
+        """The answer, including the citation if `cite` is set."""
         return self.report.answer
 
     @property
     def said(self) -> str:
-        """The answer without the pages behind it."""
+        """The answer without the citation."""
         return self.report.answer.removesuffix(self.mark)
 
     @property
     def citations(self) -> tuple[Citation, ...]:
-        """The places that carried it, best first."""
+        """The places in the documents that support it, best first."""
         return self.report.evidence.citations
 
     @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """What in the documents is likely to answer the question, best first."""
+        return self.report.evidence.quotes
+
+    @property
     def found(self) -> bool | None:
-        """Whether the documents answer the question; None where that was not checked."""
+        """Whether the documents answer the question; None if that was not checked."""
         return self.report.evidence.found
 
     @property
@@ -53,12 +58,12 @@ class Answer:
 
     @property
     def kv(self) -> KVStats:
-        """What was kept of the KV cache."""
+        """The effect of the method on the KV cache."""
         return self.report.kv
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line each."""
+        """Warnings about this answer and its documents, one line each."""
         return self.report.warnings
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,9 +79,7 @@ class Answer:
             UsageError: when the session was opened without `maps=True`.
         """
         if self.reading is None:
-            raise UsageError(
-                "what was read is not recorded", "open the session with maps=True for this"
-            )
+            raise UsageError("no reading map was recorded", "open the session with maps=True")
         return render_answer_page([(self.report.question, self)])
 
     def __str__(self) -> str:
@@ -84,10 +87,10 @@ class Answer:
 
 
 def render_answer_page(results: Sequence[tuple[str, Answer | FastKVError]]) -> str:
-    """A page with several answers about the same documents, as one HTML file.
+    """Render answers about the same documents as one HTML file.
 
     Args:
-        results: questions, each with its answer or what went wrong.
+        results: questions, each with its answer or its error.
     """
     from ..output.render.answer_page import PageItem, render_answers
 

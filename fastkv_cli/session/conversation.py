@@ -1,4 +1,4 @@
-"""A conversation: what was asked and answered, and what of it the next question stands behind."""
+"""A conversation: its questions and answers, and the history in the next prompt."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and what there is of its answer.
+    """A question and its answer, which may be incomplete.
 
     Attributes:
-        question: as it was asked.
-        text: the answer as it was shown, without the pages behind it.
-        answer: what it took; None where the answer was interrupted.
+        question: the user's question.
+        text: the answer without the citation, or the part of it before an interruption.
+        answer: the answer with its report; None if it was interrupted.
     """
 
     question: str
@@ -29,38 +29,38 @@ class Exchange:
 
 
 class Chat:
-    """Questions about the documents of a session, each answered behind those before.
+    """Follow-up questions about the documents of a session; each prompt holds the earlier turns.
 
     Attributes:
-        exchanges: all since the beginning, or since `clear`, the oldest first.
+        exchanges: all questions and answers since the start, or since `clear`, the oldest first.
     """
 
     def __init__(self, session: Session) -> None:
-        """Begin with nothing said."""
+        """Start an empty conversation."""
         self.session = session
         self._history: list[Turn] = []
         self.exchanges: list[Exchange] = []
 
     @property
     def history(self) -> tuple[Turn, ...]:
-        """The turns that the next question stands behind, as far as they fitted the last time.
+        """The turns to put before the next question; those that no longer fit are dropped.
 
-        Those with an answer of the model's: that the documents hold none is not its word, but it
-        would soon say nothing else.
+        Turns answered with "No answer found in the document." are not among them: that text is not
+        the model's, but with it in the prompt the model would soon repeat nothing else.
         """
         return tuple(self._history)
 
     @property
     def last(self) -> Answer | None:
-        """The last answer; None where there is none, or it was interrupted."""
+        """The last answer; None if there is none, or it was interrupted."""
         return self.exchanges[-1].answer if self.exchanges else None
 
     def ask(self, question: str) -> Answer:
         """Answer a question.
 
         Raises:
-            KeyboardInterrupt: when the answer is interrupted; what there was of it is kept.
-            FastKVError: whatever went wrong; the conversation is what it was before.
+            KeyboardInterrupt: when the answer is interrupted; its text so far stays in `exchanges`.
+            FastKVError: on any other failure; the conversation is unchanged.
         """
         for _ in self.stream(question):
             pass
@@ -75,19 +75,19 @@ class Chat:
                 pieces.append(piece)
                 yield piece
         except (KeyboardInterrupt, GeneratorExit):
-            self._keep(question, "".join(pieces), None)
+            self._append(question, "".join(pieces), None)
             raise
         answer = self.session.last
         assert answer is not None
         del self._history[: answer.report.turns_left_out]
-        self._keep(question, answer.said, answer)
+        self._append(question, answer.said, answer)
 
     def clear(self) -> None:
-        """Forget all that was said."""
+        """Remove all exchanges."""
         self.exchanges.clear()
         self._history.clear()
 
-    def _keep(self, question: str, text: str, answer: Answer | None) -> None:
+    def _append(self, question: str, text: str, answer: Answer | None) -> None:
         if not text.strip():
             return
         self.exchanges.append(Exchange(question, text, answer))

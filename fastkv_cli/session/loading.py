@@ -1,4 +1,4 @@
-"""Loading the engine of a session."""
+"""Loads the engine of a session."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def before_torch() -> Iterator[None]:
-    """Set what has to be set before torch is imported; import it and load a model inside.
+def torch_environment() -> Iterator[None]:
+    """Prepare the process for importing torch; import it and load a model inside the context.
 
     Raises:
-        OutOfMemoryError: when the process may not have as much memory as torch's libraries take.
+        OutOfMemoryError: when `ulimit -v` leaves less memory than torch's libraries take.
     """
     check_memory_to_start()
-    # Threads of OpenMP spin while they wait for each other; on cores that others use too, that
-    # stops everything. Measured on 2 cores: spinning 100 times less costs nothing when they are
-    # idle and makes prefill twice as fast when one is busy.
+    # OpenMP's threads spin while they wait for each other; on cores shared with other programs that
+    # stalls all of them. Measured on 2 cores: spinning 100 times less costs nothing while both are
+    # idle, and makes prefill twice as fast while one is busy.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         tempfile.gettempdir()
     except FileNotFoundError:  # every disk is full or read-only
-        # torch._dynamo makes a folder for compiled code when it is imported; nothing is compiled.
+        # On import, torch._dynamo creates a folder for compiled code; fastkv compiles nothing.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
     with existing_folder():
         yield
@@ -44,9 +44,9 @@ def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engin
     """Load a model by its name.
 
     Raises:
-        FastKVError: when it cannot be had or does not fit.
+        FastKVError: when it cannot be found, downloaded or loaded, or does not fit the memory.
     """
-    with before_torch():
+    with torch_environment():
         from ..engine.generate import Engine
 
         return Engine.load(
@@ -62,7 +62,7 @@ def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engin
         )
 
 
-def load_outline(
+def load_without_weights(
     model: str,
     observer: Observer,
     *,
@@ -70,12 +70,12 @@ def load_outline(
     device: str = "auto",
     offline: bool = False,
 ) -> LoadedModel:
-    """The tokenizer of a model, and the model without its weights.
+    """Load a model's tokenizer, and its architecture without weights.
 
     Raises:
-        FastKVError: when it cannot be had.
+        FastKVError: when it cannot be found, downloaded or loaded.
     """
-    with before_torch():
+    with torch_environment():
         from ..engine.model.loader import load_model
 
         return load_model(

@@ -1,34 +1,34 @@
-"""What a session has to say while it works, and to whom."""
+"""The observer of a session: progress, warnings and pieces of the answer."""
 
 from __future__ import annotations
 
 
 class Observer:
-    """Told what a session does; subclasses take what they want, and the rest does nothing."""
+    """Receives the events of a session; by default each method does nothing."""
 
     def progress(
         self, label: str, done: float = 0, total: float | None = None, unit: str = "tokens"
     ) -> None:
-        """Some work is under way: so much of it is done, of so much in all where that is known."""
+        """A stage made progress: `done` of `total` units; the total is None if unknown."""
 
     def warning(self, text: str) -> None:
-        """Something that does not end the run; one line."""
+        """A problem that does not end the run; one line."""
 
     def note(self, text: str) -> None:
-        """Something that is no trouble; one line."""
+        """Information that is not a problem; one line."""
 
     def piece(self, text: str) -> None:
-        """Some text of the answer, as it came."""
+        """The next piece of the answer's text."""
 
     def end_answer(self) -> None:
-        """The answer is whole; warnings about it follow."""
+        """The answer is complete; warnings about it may follow."""
 
     def failure(self, error: Exception, text: str) -> None:  # noqa: ARG002
-        """Something failed that costs no answer; called while the error is being handled.
+        """A failure that does not cost an answer; called while the error is being handled.
 
         Args:
             error: what failed.
-            text: the warning to give, one line.
+            text: the warning to print, one line.
         """
         self.warning(text)
 
@@ -36,14 +36,14 @@ class Observer:
         """The password of an encrypted document; None gives up.
 
         Args:
-            name: the document's, printable.
-            tries: how many passwords were wrong.
+            name: the document's name, printable.
+            tries: number of wrong passwords so far.
         """
         return None
 
     @property
     def asks_passwords(self) -> bool:
-        """Whether `password` can give one."""
+        """Whether `password` can return one."""
         return False
 
 

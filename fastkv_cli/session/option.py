@@ -1,4 +1,4 @@
-"""How an option is declared: the field of a dataclass with its help, group and variable."""
+"""Declaring an option: a dataclass field with its help, group and environment variable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 class Group(StrEnum):
     """The panels of the help text, in order."""
 
+    MEASUREMENT = "Options"  # of one measuring command alone; the panel that --help is in
     DOCUMENT = "Document"
     MODEL = "Model"
     METHOD = "Method"
@@ -18,16 +19,16 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is known of an option beside its name, type and default, which its field has.
+    """Metadata of an option; its name, type and default are those of the field.
 
     Attributes:
         group: the panel of the help text.
         help: begins with a verb; one or two sentences.
-        flags: as users type it, where that is not `--name-of-the-field`.
-        metavar: what stands for its value in the help text.
+        flags: the spellings on the command line; empty for `--name-of-the-field`.
+        metavar: placeholder of the value in the help text.
         env: the environment variable that sets it.
-        shown_default: the default in words, where the value says little.
-        completes: what TAB offers: "models", or nothing.
+        shown_default: the default in words, if the value alone is unclear; False hides it.
+        completes: what TAB completes: "models", or nothing.
     """
 
     group: Group
@@ -40,5 +41,5 @@ class Option:
 
 
 def option(default: Any, group: Group, text: str, *flags: str, **others: Any) -> Any:
-    """Declare an option: the field of a dataclass, with its default and `Option`."""
+    """A dataclass field with this default, and an `Option` as its metadata."""
     return field(default=default, metadata={"option": Option(group, text, flags, **others)})

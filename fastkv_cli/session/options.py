@@ -1,7 +1,8 @@
-"""The options of everything that answers: each is declared once.
+"""The options of a session, each declared once.
 
-From a declaration come the command line's option (cli/options.py), a keyword of `fastkv.open`, the
-reference page and TAB completion. To add one, add its field here and use it where it matters.
+A declaration is the source of the option on the command line (cli/option_sets.py), the keyword of
+`fastkv.open`, the reference page and TAB completion. To add an option, add its field here and use
+it where it takes effect.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..config import (
     store_mode,
 )
 from ..errors import UsageError
+from ..stats import MAX_QUOTES
 from .option import Group, option
 
 
@@ -38,14 +40,14 @@ class DocumentOptions:
     pages: str | None = option(
         None,
         Group.DOCUMENT,
-        "Read these pages of a PDF only, as 1-5,9,20- (the first is 1).",
+        "Read only these pages of a PDF, as 1-5,9,20- (the first is 1).",
         metavar="PAGES",
         shown_default=False,
     )
     password: str | None = option(
         None,
         Group.DOCUMENT,
-        "Open an encrypted PDF with this password; better typed when asked, or in the environment.",
+        "Open an encrypted PDF with this password; the prompt or the variable is safer.",
         "--password",
         "--pdf-password",
         metavar="TEXT",
@@ -55,8 +57,7 @@ class DocumentOptions:
     encoding: str | None = option(
         None,
         Group.DOCUMENT,
-        "Read texts and web pages in this encoding, as cp1252 or gb18030, where they do not "
-        "state it.",
+        "Decode texts and web pages in this encoding, as cp1252 or gb18030.",
         metavar="NAME",
         env="FASTKV_ENCODING",
         shown_default="detected",
@@ -71,7 +72,7 @@ class DocumentOptions:
 
     @property
     def read(self) -> ReadOptions:
-        """How documents are to be read, checked.
+        """The checked options of reading documents.
 
         Raises:
             UsageError: when a value cannot be read or is out of range.
@@ -91,7 +92,7 @@ class DeviceOptions:
     dtype: DType = option(
         DType.AUTO,
         Group.MODEL,
-        "Use this number format; auto is bfloat16 where the hardware multiplies it.",
+        "Use this number format; auto is bfloat16 where the hardware multiplies it natively.",
         env="FASTKV_DTYPE",
     )
     device: str = option(
@@ -110,13 +111,13 @@ class DeviceOptions:
     decode_weights: DecodeWeights = option(
         DecodeWeights.AUTO,
         Group.MODEL,
-        "Decode from packed copies of the weights, on CPU, or from the model's own.",
+        "Decode from packed 4- and 8-bit copies of the weights (CPU only) or from the model's own.",
         env="FASTKV_DECODE_WEIGHTS",
     )
     offline: bool = option(
         False,
         Group.MODEL,
-        "Open no socket (as HF_HUB_OFFLINE=1).",
+        "Open no socket: use only what is on disk (same as HF_HUB_OFFLINE=1).",
         "--offline",
         env="FASTKV_OFFLINE",
     )
@@ -124,7 +125,7 @@ class DeviceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model answers."""
+    """The model."""
 
     model: str = option(
         EMBEDDED_MODEL,
@@ -146,20 +147,20 @@ class MethodOptions:
     preset: Preset | None = option(
         None,
         Group.METHOD,
-        "Compress this far, by what it may cost in answers.",
+        "Trade accuracy for speed: fast compresses the most, quality the least.",
         env="FASTKV_PRESET",
         shown_default="balanced; quality for summaries",
     )
     method: MethodName = option(
         DEFAULT_METHOD,
         Group.METHOD,
-        "Compress by this method; full is the exact, uncompressed baseline.",
+        "Compress with this method; full is the exact, uncompressed baseline.",
         env="FASTKV_METHOD",
     )
     budget: str | None = option(
         None,
         Group.METHOD,
-        "KEEP this much of the KV cache: a share of the prompt (10%) or a number of tokens "
+        "Set how much of the KV cache to keep: a share of the prompt (10%) or a number of tokens "
         "(512, 2k).",
         metavar="SHARE|TOKENS",
         env="FASTKV_BUDGET",
@@ -168,7 +169,7 @@ class MethodOptions:
     tsp_layer: int | None = option(
         None,
         Group.METHOD,
-        "Propagate only the selected tokens behind this layer, counted from 0.",
+        "Propagate only the selected tokens after this layer, counted from 0.",
         metavar="LAYER",
         shown_default=False,
     )
@@ -181,7 +182,7 @@ class MethodOptions:
     )
 
     def method_settings(self, usual_preset: Preset) -> MethodSettings:
-        """The method's settings, checked; `usual_preset` is for users who name none.
+        """The checked settings of the method; `usual_preset` is the default preset of the task.
 
         Raises:
             UsageError: when a value cannot be read or is out of range.
@@ -198,60 +199,73 @@ class MethodOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
-    """How answers are made, and what is kept of the documents for further questions."""
+    """How answers are generated and checked, and whether document states are stored."""
 
     max_tokens: int | None = option(
         None,
         Group.OUTPUT,
-        "Answer with at most this many tokens.",
+        "Generate at most this many tokens.",
         metavar="TOKENS",
         shown_default="by task",
     )
     temperature: float = option(
         0.0,
         Group.OUTPUT,
-        "Sample at this temperature; 0 takes the likeliest token, without loops.",
+        "Sample at this temperature; 0 decodes greedily, with loops prevented.",
         "--temperature",
         "--temp",
         metavar="T",
     )
-    seed: int = option(0, Group.OUTPUT, "Repeat an answer: same seed, same answer.", metavar="N")
+    seed: int = option(0, Group.OUTPUT, "Seed the sampling: same seed, same answer.", metavar="N")
     cite: bool = option(
         False,
         Group.OUTPUT,
-        "Name the page that carried the answer behind it, as \\[p. 12]; of a summary all.",
+        "Append the source page to the answer, as \\[p. 12]; all of them to a summary.",
         "--cite",
+    )
+    quotes: int = option(
+        MAX_QUOTES,
+        Group.OUTPUT,
+        "Quote up to N passages of the documents that are likely to answer the question, 0 to "
+        f"{MAX_QUOTES}.",
+        metavar="N",
     )
     check: bool = option(
         True,
         Group.OUTPUT,
-        "Look up in the text what the answer says; where nothing in it can be the answer, "
-        "say so in its place.",
+        "Check the answer against the documents: list unsupported claims, and withhold an answer "
+        "that they cannot contain.",
         "--check/--no-check",
+    )
+    strict: bool = option(
+        False,
+        Group.OUTPUT,
+        "Answer only what quotes from the document support; refuse all else, with exit code 11.",
+        "--strict",
     )
     store: StoreMode | None = option(
         None,
         Group.DOCUMENT,
-        "Keep what the first layers computed of the documents (keys, values and hidden states) "
-        "on disk, so that a further question starts from it; int8 takes half the space.",
+        "Store the state of the documents (keys, values and hidden states of the first layers) on "
+        "disk, so that later questions start from it; int8 takes half the space.",
         "--store",
         shown_default="FASTKV_STORE, or exact",
     )
     no_store: bool = option(
         False,
         Group.DOCUMENT,
-        "Keep nothing of the documents on disk, and use nothing that is (as --store off).",
+        "Neither store document states nor use stored ones (same as --store off).",
         "--no-store",
     )
 
     @property
     def sampling(self) -> Sampling:
-        """How tokens are chosen, checked."""
+        """The checked options of choosing tokens."""
         return Sampling(self.temperature, self.seed)
 
     @property
     def store_mode(self) -> StoreMode:
-        """How the state of the documents is kept, the environment counted in.
+        """How document states are stored, by the options or else FASTKV_STORE.
 
         Raises:
             UsageError: when two options exclude each other, or the environment's value is unknown.
@@ -275,7 +289,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, DocumentOptions):
-    """All options of a session; choices may be given as words, as on the command line."""
+    """All options of a session; enums may be given as strings, as on the command line."""
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -286,7 +300,7 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
                 object.__setattr__(self, name, kind(value))
             except ValueError:
                 raise UsageError(
-                    f"{name} {value!r} is unknown", f"it is one of {', '.join(kind)}"
+                    f"{name} {value!r} is unknown", f"choose one of {', '.join(kind)}"
                 ) from None
 
     def check_all(self) -> None:
@@ -299,12 +313,14 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
         if self.max_tokens is not None and not 1 <= self.max_tokens <= MAX_TOKENS:
             raise UsageError(
                 f"--max-tokens {self.max_tokens} is out of range",
-                f"it is 1 or more, at most {MAX_TOKENS:,}",
+                f"give a number from 1 to {MAX_TOKENS:,}",
             )
+        if not 0 <= self.quotes <= MAX_QUOTES:
+            raise UsageError(f"--quotes {self.quotes} is out of range", f"it is 0 to {MAX_QUOTES}")
 
 
 def check_question(question: str) -> str:
-    """The question; raises a UsageError where it is empty."""
+    """Return the question; raise a UsageError if it is empty."""
     if not question.strip():
-        raise UsageError("the question is empty", "say what is to be answered")
+        raise UsageError("the question is empty", "give a question")
     return question

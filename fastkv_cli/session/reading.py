@@ -16,15 +16,15 @@ def read_documents(
     observer: Observer,
     warn: Callable[[str], None],
 ) -> tuple[list[Document], float]:
-    """The documents, and the seconds they took, without those of typing a password.
+    """Read the documents; also returns the seconds it took, without the time to type passwords.
 
-    Call it before torch is imported, so that mistakes cost little.
+    Call it before torch is imported, so that a wrong path fails at once.
 
     Args:
         sources: paths, folders, patterns, or "-".
         options: how to read them.
-        observer: told the progress; asked for passwords.
-        warn: told what was left out, or may be wrong, on one line each.
+        observer: receives the progress, and is asked for passwords.
+        warn: called with one line for each thing that was left out or may be wrong.
 
     Raises:
         FastKVError: when a document that was named cannot be read.

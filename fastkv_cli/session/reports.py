@@ -1,4 +1,4 @@
-"""From a task's outcome to the report of its answer."""
+"""Builds the report of an answer from the outcome of its task."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """What opening a session took, as far as an answer's report counts it.
+class SetupStats:
+    """Time and warnings of a session's setup that count towards the next answer's report.
 
     Attributes:
         extract_s: seconds to read the documents from disk.
@@ -27,27 +27,27 @@ class Opening:
 
 
 def find_evidence(
-    outcome: Outcome, work: Work, observer: Observer, warnings: list[str]
+    outcome: Outcome, work: Work, num_quotes: int, observer: Observer, warnings: list[str]
 ) -> Evidence:
-    """What the documents say of an answer; a fault in looking it up is a warning.
+    """Find the evidence for an answer in the documents; a failure becomes a warning.
 
-    The answer has been seen by then, and it may have taken minutes.
+    By then the answer has been printed and may have taken minutes, so no failure may discard it.
     """
     try:
         if outcome.check_failure is not None:
             raise outcome.check_failure
-        return gather_evidence(outcome, work.corpus, check=work.check)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
-        text = f"the answer was not looked up in the documents: {as_failure(error)}"
+        return gather_evidence(outcome, work.corpus, check=work.check, num_quotes=num_quotes)
+    except Exception as error:  # noqa: BLE001 (any failure: the answer stays)
+        text = f"the answer was not checked against the documents: {as_failure(error)}"
         warnings.append(text)
         observer.failure(error, text)
         return Evidence()
 
 
-def end_warnings(outcome: Outcome) -> Iterator[str]:
-    """What a reader of the answer should know, one line each."""
+def answer_warnings(outcome: Outcome) -> Iterator[str]:
+    """Warnings about an answer, one line each."""
     if not outcome.generation.text.strip():
-        yield "the model gave an empty answer"
+        yield "the model returned an empty answer"
     yield from outcome.warnings
 
 
@@ -58,23 +58,23 @@ def make_report(
     evidence: Evidence,
     mark: str,
     settings: str,
-    opening: Opening,
+    setup: SetupStats,
     warnings: Sequence[str],
 ) -> RunReport:
-    """Put together all that is known of an answer.
+    """Build the report of an answer.
 
     Args:
-        command: what stands in the report.
+        command: the command's name in the report.
         work: the model and the text.
-        outcome: of the task.
-        evidence: what the documents say of the answer.
-        mark: the pages behind it, or nothing.
-        settings: where the method's settings come from.
-        opening: what reading and loading took.
-        warnings: of this answer.
+        outcome: the outcome of the task.
+        evidence: the result of checking the answer against the documents.
+        mark: the citation at the end of the answer, or nothing.
+        settings: the source of the method's settings.
+        setup: seconds and warnings of reading the documents and loading the model.
+        warnings: those about this answer.
     """
     loaded = work.engine.loaded
-    of_states = () if work.reuse is None else work.reuse.warnings
+    state_warnings = () if work.reuse is None else work.reuse.warnings
     return RunReport(
         command=command,
         question=outcome.question,
@@ -92,9 +92,9 @@ def make_report(
         reading=outcome.reading,
         generation=outcome.generation.stats,
         kv=outcome.kv,
-        extract_s=opening.extract_s,
-        load_s=opening.load_s,
+        extract_s=setup.extract_s,
+        load_s=setup.load_s,
         settings=settings,
-        warnings=(*opening.warnings, *of_states, *warnings),
+        warnings=(*setup.warnings, *state_warnings, *warnings),
         evidence=evidence,
     )

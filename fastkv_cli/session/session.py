@@ -1,4 +1,4 @@
-"""Documents and a model, opened once, and any number of tasks done with them."""
+"""A session: documents and a model are opened once, and answer any number of tasks."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from .loading import load_engine
 from .observer import SILENT, Observer
 from .options import SessionOptions, check_question
 from .reading import read_documents
-from .reports import Opening, end_warnings, find_evidence, make_report
+from .reports import SetupStats, answer_warnings, find_evidence, make_report
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
     from ..engine.methods import Method
     from .conversation import Chat
 
-_SCORING_WINDOW = 8  # tokens; the layer at which parts are scored does not depend on it
+_SCORING_WINDOW = 8  # tokens; the layer that scores parts, wanted here, does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
 
 
 class Session:
-    """What every answer about some documents starts from.
+    """Documents and a loaded model, for any number of questions and summaries.
 
-    One thread at a time may use it: a second one gets a UsageError. Use as a context manager, or
-    call `close`, which frees the model and what is held of the documents.
+    One thread at a time may use it: a second one gets a UsageError. Use it as a context manager, or
+    call `close`, which frees the model and the document states in memory.
 
     Attributes:
-        documents: as they were read.
+        documents: the documents.
         resumes: whether tasks continue an interrupted run.
-        last: the answer that was finished last; None before the first, and while one grows.
-        kept_parts: what an interrupted task has kept, as `12 of 40 parts are kept`; or nothing.
-        read_in_parts: whether the last task read the text in parts.
+        last: the last finished answer; None before the first, and while one is generated.
+        kept_parts: saved parts of an interrupted task, as `12 of 40 parts are kept`; or nothing.
+        read_in_parts: whether the last task processed the text in parts.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class Session:
         Args:
             sources: files, folders and patterns; "-" is standard input.
             options: how to read, compress and answer.
-            observer: told what the session does.
-            command: stands in the reports in place of the task's name.
+            observer: receives progress, warnings and pieces of answers.
+            command: the command's name in reports; empty for the task's own.
             resume: continue an interrupted run from its finished parts.
-            asks_again: whether there may be a further question, so that without a store what is
-                known of the documents has to be held in memory.
+            asks_again: whether another question may follow, so that without a store the document
+                states have to be held in memory.
             maps: record what becomes of each sentence, for `Answer.to_html`.
 
         Raises:
-            FastKVError: when a document cannot be read, or the model cannot be had.
+            FastKVError: when a document cannot be read, or the model cannot be loaded.
         """
         options.check_all()
         self.options, self.observer = options, observer
@@ -81,7 +81,7 @@ class Session:
         self._maps = maps
         self._lock = threading.Lock()
         self._parts: PartStore | None = None
-        self._works: dict[Preset, Work] = {}
+        self._work_by_preset: dict[Preset, Work] = {}
         self._warnings: list[str] = []
         self.last: Answer | None = None
         self.kept_parts, self.read_in_parts = "", False
@@ -94,31 +94,28 @@ class Session:
         self._engine: Engine | None = engine
         self._tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
         method = self._method(Preset.BALANCED)
-        method.plan(engine.decoder.shape(1))  # a TSP layer that the model lacks fails here
+        method.plan(engine.decoder.shape(1))  # fails if the model has no such TSP layer
         engine.reset_peak_memory()
         observer.progress("tokenizing")
         from ..tasks.corpus import join_documents
 
         self._corpus = join_documents(self.documents, engine.tokenizer, options.extract_timeout)
-        self._opening = Opening(extract_s, engine.load_s, tuple(self._warnings))
+        self._setup = SetupStats(extract_s, engine.load_s, tuple(self._warnings))
 
     def ask(self, question: str) -> Answer:
         """Answer a question from the documents, whatever their length.
 
         Raises:
-            UsageError: when the question is empty, or another thread is at work here.
+            UsageError: when the question is empty, or another thread is using the session.
             ContextError: when the question leaves no room for text in the model's window.
-            FastKVError: whatever else went wrong.
+            FastKVError: on any other failure.
         """
-        return self._finish(self.stream(question))
+        return self._last_after(self.stream(question))
 
     def stream(self, question: str) -> Iterator[str]:
-        """Answer a question piece by piece; `last` is the answer once it is finished.
-
-        Raises as `ask`.
-        """
+        """Stream the answer to a question; `last` is the answer once complete. Raises as `ask`."""
         task = partial(ask, question=check_question(question))
-        return self._do("ask", task, DEFAULT_ANSWER_TOKENS)
+        return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
         """Summarize the documents, whatever their length.
@@ -127,36 +124,36 @@ class Session:
             length: "short", "medium" or "long".
 
         Raises:
-            UsageError: when there is no such length, or another thread is at work here.
-            FastKVError: whatever else went wrong.
+            UsageError: when the length is unknown, or another thread is using the session.
+            FastKVError: on any other failure.
         """
-        return self._finish(self.stream_summary(length))
+        return self._last_after(self.stream_summary(length))
 
     def stream_summary(self, length: Length | str = Length.MEDIUM) -> Iterator[str]:
-        """Summarize piece by piece; raises as `summarize`."""
+        """Stream a summary; raises as `summarize`."""
         try:
             length = Length(length)
         except ValueError:
             lengths = ", ".join(Length)
-            raise UsageError(f"length {length!r} is unknown", f"it is one of {lengths}") from None
+            raise UsageError(f"length {length!r} is unknown", f"choose one of {lengths}") from None
         task = partial(summarize, length=length)
-        return self._do("summarize", task, DEFAULT_MAX_TOKENS[length], Preset.QUALITY)
+        return self._stream("summarize", task, DEFAULT_MAX_TOKENS[length], Preset.QUALITY)
 
     def chat(self) -> Chat:
-        """Begin a conversation: each question knows the turns before it."""
+        """Start a conversation, in which each prompt holds the earlier turns."""
         from .conversation import Chat
 
         return Chat(self)
 
     def drop_parts(self) -> None:
-        """Forget the parts of the last task: its answer is where it belongs."""
-        self._settle_parts(finished=True)
+        """Remove the saved parts of the last task, once its answer has been written."""
+        self._close_parts(remove=True)
 
     def close(self) -> None:
-        """Free the model and what is held of the documents; the answers so far stay."""
+        """Free the model and the document states in memory; answers stay usable."""
         self.drop_parts()
         self._engine = None
-        self._works.clear()
+        self._work_by_preset.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +165,7 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._settle_parts(finished=False)  # so that a further run can resume
+            self._close_parts(remove=False)  # so that the next run can resume
         self.close()
 
     @property
@@ -180,94 +177,94 @@ class Session:
         return self._corpus.stats
 
     def stream_turn(self, question: str, history: Sequence[Turn]) -> Iterator[str]:
-        """Answer a question of a conversation piece by piece, behind the turns before it."""
+        """Stream the answer to a question of a conversation, with its earlier turns."""
         task = partial(ask, question=check_question(question), history=history)
-        return self._do("chat", task, DEFAULT_ANSWER_TOKENS, keeps_parts=False)
+        return self._stream("chat", task, DEFAULT_ANSWER_TOKENS, saves_parts=False)
 
-    def _do(
+    def _stream(
         self,
         name: str,
         task: Task,
         max_tokens: int,
         preset: Preset = Preset.BALANCED,
         *,
-        keeps_parts: bool = True,
+        saves_parts: bool = True,
     ) -> Iterator[str]:
-        """Run a task, giving its answer as it comes."""
+        """Lock the session and stream the answer of a task, with its default limit and preset."""
         if not self._lock.acquire(blocking=False):
             raise UsageError(
                 "the session is in use by another thread", "open one session for each thread"
             )
         try:
-            yield from self._run(
+            yield from self._run_task(
                 self._command or name,
                 task,
                 self.options.max_tokens or max_tokens,
                 preset,
-                keeps_parts=keeps_parts,
+                saves_parts=saves_parts,
             )
         finally:
             self._lock.release()
 
-    def _run(
-        self, command: str, task: Task, max_tokens: int, preset: Preset, *, keeps_parts: bool
+    def _run_task(
+        self, command: str, task: Task, max_tokens: int, preset: Preset, *, saves_parts: bool
     ) -> Iterator[str]:
+        """Stream the answer of a task, check it, and set `last`."""
         self.drop_parts()
         self.last, self._warnings = None, []
         parts = self._parts = PartStore(
-            enabled=keeps_parts,
-            resume=self.resumes,
-            warn=self._warn,
-            note=self.observer.note,
+            enabled=saves_parts, resume=self.resumes, warn=self._warn, note=self.observer.note
         )
         parts.__enter__()
         recorder = MapRecorder(self._corpus) if self._maps else None
-        work = replace(self._work(preset), parts=parts, max_tokens=max_tokens, recorder=recorder)
+        work = self._work_for(preset)
+        work = replace(work, parts=parts, max_tokens=max_tokens, recorder=recorder)
         if work.reuse is not None:
             work.reuse.start()
         outcome: Outcome | None = None
         try:
             for event in task(work):
                 if isinstance(event, Piece):
-                    yield event.text  # kept by who takes it before it is seen: Ctrl-C may come
+                    yield event.text  # the caller stores it before it is printed: Ctrl-C may follow
                     self.observer.piece(event.text)
                 else:
                     outcome = event
         except BaseException:
-            self._settle_parts(finished=False)
+            self._close_parts(remove=False)
             raise
         finally:
-            self.read_in_parts = parts.is_open
+            self.read_in_parts = parts.has_parts
         if outcome is None:
             raise FastKVError("the task ended without an outcome")
-        evidence = find_evidence(outcome, work, self.observer, self._warnings)
+        evidence = find_evidence(outcome, work, self.options.quotes, self.observer, self._warnings)
         cited = evidence.citations if command == "summarize" else evidence.citations[:1]
         mark = cite_mark(cited, paths=self.paths) if self.options.cite else ""
         if mark:
             yield mark
             self.observer.piece(mark)
         self.observer.end_answer()
-        for text in end_warnings(outcome):
+        for text in answer_warnings(outcome):
             self._warn(text)
         settings = self._tuning.describe(self.options.method_settings(preset))
         report = make_report(
-            command, work, outcome, evidence, mark, settings, self._opening, self._warnings
+            command, work, outcome, evidence, mark, settings, self._setup, self._warnings
         )
-        self.last = Answer(report, mark, None if recorder is None else recorder.build())
-        # nothing is read or loaded for a further answer
-        self._opening = replace(self._opening, extract_s=0.0, load_s=0.0)
+        self.last = Answer(report, mark, recorder.build(outcome.attention) if recorder else None)
+        # the next answer reads no document and loads no model
+        self._setup = replace(self._setup, extract_s=0.0, load_s=0.0)
 
-    def _finish(self, pieces: Iterator[str]) -> Answer:
+    def _last_after(self, pieces: Iterator[str]) -> Answer:
+        """The finished answer, after consuming its pieces."""
         for _ in pieces:
             pass
         assert self.last is not None
         return self.last
 
-    def _settle_parts(self, *, finished: bool) -> None:
-        """Let go of what the last task kept: for good where it has ended well."""
+    def _close_parts(self, *, remove: bool) -> None:
+        """Close the last task's store of parts; remove its results, or leave them for resuming."""
         if self._parts is None:
             return
-        if finished:
+        if remove:
             self._parts.finish()
         else:
             self.kept_parts = self._parts.kept
@@ -279,32 +276,35 @@ class Session:
 
         return build_method(self.options.method_settings(preset), self._tuning)
 
-    def _work(self, preset: Preset) -> Work:
-        """What tasks of a preset start from; made once.
+    def _work_for(self, preset: Preset) -> Work:
+        """The inputs of all tasks with a preset; built once.
 
         Raises:
             UsageError: when the session is closed.
         """
         if self._engine is None:
-            raise UsageError("the session is closed", "open another one")
-        if preset in self._works:
-            return self._works[preset]
-        from ..engine.methods import build_scoring_method
+            raise UsageError("the session is closed", "open a new one")
+        if preset in self._work_by_preset:
+            return self._work_by_preset[preset]
+        from ..engine.methods import Full, build_scoring_method
         from ..engine.reuse.states import make_reuse
 
         engine, method = self._engine, self._method(preset)
         scoring_method = partial(build_scoring_method, self._tuning)
         longest = engine.decoder.shape(engine.decoder.max_context)
         readers = (method, scoring_method(_SCORING_WINDOW))
-        work = self._works[preset] = Work(
+        work = self._work_by_preset[preset] = Work(
             engine=engine,
             corpus=self._corpus,
             method=method,
             scoring_method=scoring_method,
+            excerpt_method=Full("passages are kept in full"),
+            passages=self._tuning.passages,
             max_tokens=DEFAULT_ANSWER_TOKENS,
             sampling=self.options.sampling,
             on_progress=self.observer.progress,
-            check=self.options.check,
+            check=self.options.check or self.options.strict,
+            strict=self.options.strict,
             reuse=make_reuse(
                 self.options.store_mode,
                 self.observer.warning,

@@ -52,7 +52,7 @@ class StateSpec:
         documents: the documents' names, for display; the state does not depend on them.
         num_tokens: tokens of the documents.
         made_with: versions and files that computed the state. If they have changed, the state is
-            outdated and gets replaced; a second one is not kept beside it.
+            outdated and gets replaced; no second one is stored beside it.
     """
 
     identity: Mapping[str, str | int]

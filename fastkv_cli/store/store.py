@@ -34,7 +34,7 @@ _MARGIN_BYTES = 100_000_000
 
 
 def default_store_dir() -> Path:
-    """The folder in which states are kept."""
+    """The folder in which states are stored."""
     return cache_dir() / "states"
 
 
@@ -84,7 +84,7 @@ class StateStore:
         """Set up the store; nothing is read or created yet.
 
         Args:
-            folder: the folder of the files; created when the first state is kept.
+            folder: the folder of the files; created when the first state is stored.
             limit_bytes: the most bytes of all files together.
             warn: called with one line for each problem that does not end the run.
         """
@@ -111,13 +111,13 @@ class StateStore:
         return path
 
     def record(self, spec: StateSpec) -> StateWriter | None:
-        """Start to write a state; None, with a warning, if it cannot be kept."""
+        """Start to write a state; None, with a warning, if it cannot be stored."""
         target = self._path(spec.digest)
         needed = len(build_header(spec, datetime.now(UTC), {})) + spec.nbytes
         what = f"the state of {spec.title}, {format_size(needed)}"
         if needed > self.limit_bytes:
             limit = format_size(self.limit_bytes)
-            self._warn(f"{what}, is above the limit of {limit}: not kept (FASTKV_STORE_LIMIT)")
+            self._warn(f"{what}, is above the limit of {limit}: not stored (FASTKV_STORE_LIMIT)")
             return None
         try:
             # With a umask of 0 it would be open to all users, and so not trusted.
@@ -129,12 +129,12 @@ class StateStore:
                 raise FileExistsError(EEXIST, f"{target.name} is no file")  # must not be replaced
             free = shutil.disk_usage(self.folder).free
             if free < needed + max(_MARGIN_BYTES, int(_MARGIN * needed)):
-                self._warn(f"{what}, does not fit the disk, {format_size(free)} free: not kept")
+                self._warn(f"{what}, does not fit the disk, {format_size(free)} free: not stored")
                 return None
             return StateWriter(spec, target, self._warn, lambda: self._make_room(spec.digest))
         except OSError as error:
             why = error.strerror or error
-            self._warn(f"cannot keep the state of {spec.title} in {self.folder} ({why})")
+            self._warn(f"cannot store the state of {spec.title} in {self.folder} ({why})")
             return None
 
     def entries(self) -> list[StateEntry]:
@@ -189,7 +189,7 @@ class StateStore:
         why = next((f"{each} {why}" for each in folders if (why := why_untrusted(each))), "")
         if why and not self._distrusts:
             self._warn(
-                f"{why}: no state is taken from it or kept there; "
+                f"{why}: no state is read from it or stored there; "
                 "set FASTKV_HOME to a folder of your own"
             )
         self._distrusts = bool(why)
@@ -198,10 +198,8 @@ class StateStore:
     def _drop(self, path: Path, spec: StateSpec, problem: Exception) -> None:
         """Remove a file, with a warning about its problem."""
         is_removed = _is_file(path) and _remove(path)
-        what = "it is removed and" if is_removed else f"remove {path} by hand;"
-        self._warn(
-            f"the kept state of {spec.title} {_describe(problem)}: {what} the text is read again"
-        )
+        what = "it is removed and" if is_removed else f"remove {path} by hand; it is"
+        self._warn(f"the stored state of {spec.title} {_describe(problem)}: {what} computed again")
 
     def _make_room(self, keep: str) -> None:
         """Evict states down to the limit, after one was written."""

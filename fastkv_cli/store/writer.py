@@ -29,7 +29,7 @@ _BLOCK_BYTES = 2**20  # checksummed and written at a time, while in the processo
 class StateWriter:
     """Writes a state; use it as a context manager.
 
-    Leaving the context without `commit` keeps nothing. If the file cannot be written, for example
+    Leaving the context without `commit` stores nothing. If the file cannot be written, for example
     on a full disk, it warns once and all further calls do nothing.
     """
 
@@ -45,7 +45,7 @@ class StateWriter:
         Args:
             spec: the state's spec.
             target: the final path; its folder exists.
-            warn: called with one line that says why nothing is kept.
+            warn: called with one line that says why nothing is stored.
             on_commit: called when the file is at its final path.
 
         Raises:
@@ -139,8 +139,8 @@ class StateWriter:
     def _give_up(self, error: OSError) -> None:
         self._discard()
         self._warn(
-            f"cannot keep the state of {self._spec.title} ({error.strerror or error}): "
-            "a further question reads it again"
+            f"cannot store the state of {self._spec.title} ({error.strerror or error}): "
+            "the next question computes it again"
         )
 
     def _discard(self) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..errors import OutOfMemoryError
 
-# Addresses that torch, transformers and a tokenizer take: 693 MiB with torch for the CPU, and more
-# with others, which tell in time. Libraries in C and Rust abort or crash where they get none.
+# Address space of torch, transformers and a tokenizer: 693 MiB with torch for the CPU. Other builds
+# take more, and report it in time. Libraries in C and Rust abort or crash when they get none.
 _START_BYTES = 720 * 2**20
 
 _MEMINFO = Path("/proc/meminfo")
@@ -23,7 +23,7 @@ def available_memory_bytes() -> int | None:
 
 
 def check_memory_to_start() -> None:
-    """See that `ulimit -v` leaves enough to import torch and load a tokenizer.
+    """Check that `ulimit -v` leaves enough to import torch and load a tokenizer.
 
     Raises:
         OutOfMemoryError: when it does not.

@@ -71,7 +71,7 @@ def open_private(path: Path) -> int:
         if why := why_untrusted(path):
             raise PermissionError(EPERM, f"it {why}")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PermissionError(EPERM, "it is no file")
+            raise PermissionError(EPERM, "it is not a regular file")
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)  # for files created with other permissions
     except BaseException:

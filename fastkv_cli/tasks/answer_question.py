@@ -3,89 +3,145 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
-from statistics import fmean
 
 from ..engine.generation import Piece
-from ..prompts.prompt import Turn, ask_task, build_scoring_prompt, tokenize_text
-from ..stats import ReadingStats
+from ..prompts.prompt import Prompt, Turn, ask_task, build_scoring_prompt
+from ..stats import KVStats, ReadingStats
 from .answer_gate import AnswerGate
 from .corpus import Corpus
-from .overlap import word_overlap
+from .excerpt import choose_excerpt, sum_by_segment
 from .parts import open_parts
 from .work import Outcome, Work
 
 # A part is scored in one prefill. Short parts cost less attention, and their scores, each a share
 # of the attention within its part, are comparable because all parts are about equally long.
 PART_TOKENS = 2048
-PASSAGE_TOKENS = 256
-# Tokens to answer from: enough to contain the answer, few enough for a small model, and more for a
-# larger window. Measured with the embedded model on 24 facts planted in a text of 150,000 tokens:
-# 21 answers from two passages of 256 tokens (as many as from the right page alone), 18 from four
-# passages of 256, 14 from 16 of 128.
-_ANSWER_TOKENS, _ANSWER_SHARE = 512, 1 / 16
-_GAP = "\n\n[…]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A span of tokens of the text, and its score."""
+class Look:
+    """A text to answer from.
 
-    span: slice
-    score: float
+    Attributes:
+        token_ids: the text.
+        sources: the position of each token in the corpus; -1 for one that is in no document.
+        label: of the progress bar.
+        reading: how the text was obtained.
+        is_excerpt: whether it was chosen for the question, and is not compressed any further.
+        attention: the model's to each segment of the corpus; None if not measured.
+        kv: KV cache statistics of earlier prompts.
+    """
 
-    @property
-    def num_tokens(self) -> int:
-        return int(self.span.stop - self.span.start)
+    token_ids: Sequence[int]
+    sources: Sequence[int]
+    label: str
+    reading: ReadingStats
+    is_excerpt: bool = True
+    attention: Sequence[float] | None = None
+    kv: tuple[KVStats, ...] = ()
 
 
 def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
     A text longer than the window is prefilled in parts up to the TSP layer, and answered from the
-    passages with the most attention from the question. If `work.check` is set, the answer is held
-    back until its first sentence is complete, and suppressed if no document can contain that.
-    Passages are chosen by the question alone, without the conversation. If the window is too small
-    for a conversation, its oldest turns are left out.
+    passages with the most attention from the question and its words. If `work.check` is set, the
+    answer is held back until its first sentence is complete. If no passage says that, the question
+    is put once more, to other passages; if nothing in the documents is about the question, a
+    refusal stands in the answer's place. Passages are chosen by the question alone, without the
+    conversation. If the window is too small for a conversation, its oldest turns are left out.
 
     Raises:
         ContextError: when the question leaves no room for text.
     """
-    corpus, task = work.corpus, ask_task(question)
-    room = work.room(task)
-    if corpus.num_tokens <= room:
-        sources: Sequence[int] = range(corpus.num_tokens)
-        token_ids: Sequence[int] = corpus.token_ids
-        label = "reading"
-        reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
-    else:
-        gap = tokenize_text(work.tokenizer, _GAP).token_ids
-        best, reading = _find_passages(work, question, room, len(gap))
-        sources = _join(best, len(gap))
-        marks = cycle(gap)
-        token_ids = [corpus.token_ids[at] if at >= 0 else next(marks) for at in sources]
-        label = "reading the best passages"
-    kept = work.window.keep_turns(task, history, len(token_ids))
-    gate = AnswerGate(question, corpus.documents, enabled=work.check)
-    events = work.answer(
-        token_ids,
+    gate = AnswerGate(question, work.corpus, enabled=work.check, strict=work.strict)
+    room = work.room(ask_task(question))
+    look = _look_first(work, question, room)
+    gate.begin(look.attention, may_retry=work.check)
+    outcome = yield from _answer(work, question, history, look, gate)
+    if gate.wants_retry:
+        look = _look_again(work, question, room, look, outcome)
+        gate.begin(look.attention, may_retry=False)
+        outcome = yield from _answer(work, question, history, look, gate)
+    yield gate.conclude(outcome)
+
+
+def _look_first(work: Work, question: str, room: int) -> Look:
+    """The whole text if it fits, else an excerpt."""
+    corpus = work.corpus
+    if corpus.num_tokens > room:
+        started = time.perf_counter()
+        parts = split_to_score(corpus, room)
+        attention = score_segments(work, question, parts)
+        reading = ReadingStats(len(parts), corpus.num_tokens, 0, 0.0, work.parts.num_resumed)
+        look = _look_at_excerpt(work, question, room, attention, reading, work.passages[0])
+        elapsed = time.perf_counter() - started
+        return replace(look, reading=replace(look.reading, parts_s=elapsed))
+    reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
+    sources = range(corpus.num_tokens)
+    return Look(corpus.token_ids, sources, "reading", reading, is_excerpt=False)
+
+
+def _look_again(work: Work, question: str, room: int, first: Look, outcome: Outcome) -> Look:
+    """An excerpt of another size, after an answer that nothing supports."""
+    attention, number = first.attention, work.passages[1]
+    if not first.is_excerpt:
+        number = work.passages[0]
+        if outcome.attended:
+            tokens, scores = zip(*outcome.attended, strict=True)
+            attention = sum_by_segment(work.corpus, tokens, scores)
+    earlier_s = (first.reading.parts_s or 0.0) + outcome.generation.stats.end_to_end_s
+    reading = replace(outcome.reading, parts_s=earlier_s, looks=2)
+    return replace(
+        _look_at_excerpt(work, question, room, attention, reading, number), kv=(outcome.kv,)
+    )
+
+
+def _look_at_excerpt(
+    work: Work,
+    question: str,
+    room: int,
+    attention: Sequence[float] | None,
+    reading: ReadingStats,
+    num_passages: int,
+) -> Look:
+    excerpt = choose_excerpt(work.corpus, work.tokenizer, question, attention, num_passages, room)
+    return Look(
+        excerpt.token_ids,
+        excerpt.sources,
+        "reading the best passages",
+        replace(reading, tokens_used=excerpt.num_used),
+        attention=attention,
+    )
+
+
+def _answer(
+    work: Work, question: str, history: Sequence[Turn], look: Look, gate: AnswerGate
+) -> Generator[Piece, None, Outcome]:
+    """Answer from a look's text, as far as the gate shows it."""
+    task = ask_task(question)
+    kept = work.window.keep_turns(task, history, len(look.token_ids))
+    events = (replace(work, method=work.excerpt_method) if look.is_excerpt else work).answer(
+        look.token_ids,
         task,
-        label,
-        reading,
-        until=lambda: gate.is_refused,
-        sources=sources,
-        recurs=reading.parts == 1,
+        look.label,
+        look.reading,
+        look.kv,
+        until=lambda: gate.is_closed,
+        sources=look.sources,
+        recurs=not look.is_excerpt,
         history=kept,
     )
     for event in events:
+        if isinstance(event, Outcome):
+            outcome = event
         shown = gate.push(event.text) if isinstance(event, Piece) else gate.end()
         if shown:
             yield Piece(shown)
-        if isinstance(event, Outcome):
-            yield _warn_of_left_out(gate.conclude(event), len(history) - len(kept))
+    return _warn_of_left_out(outcome, len(history) - len(kept))
 
 
 def _warn_of_left_out(outcome: Outcome, num_turns: int) -> Outcome:
@@ -98,107 +154,43 @@ def _warn_of_left_out(outcome: Outcome, num_turns: int) -> Outcome:
     return replace(outcome, turns_left_out=num_turns, warnings=(warning, *outcome.warnings))
 
 
-def _find_passages(
-    work: Work, question: str, room: int, gap_tokens: int
-) -> tuple[list[Passage], ReadingStats]:
-    """The passages of a long text that best match the question, in text order."""
-    started = time.perf_counter()
-    parts = split_to_score(work.corpus, room)
-    passages = rank_passages(work, question, score_passages(work, question, parts))
-    if work.recorder is not None:
-        for passage in passages:
-            work.recorder.add_passage(passage.span, passage.score)
-    best = choose_passages(passages, answer_tokens(room), gap_tokens)
-    reading = ReadingStats(
-        parts=len(parts),
-        tokens_read=work.corpus.num_tokens,
-        tokens_used=sum(passage.num_tokens for passage in best),
-        parts_s=time.perf_counter() - started,
-        parts_resumed=work.parts.num_resumed,
-    )
-    return best, reading
-
-
-def answer_tokens(room: int) -> int:
-    """The number of tokens of passages to answer from, if `room` tokens fit the window."""
-    return min(max(_ANSWER_TOKENS, round(room * _ANSWER_SHARE)), room)
-
-
 def split_to_score(corpus: Corpus, room: int) -> list[slice]:
     """The parts of a text to score one by one, if `room` tokens fit the window."""
     return corpus.split(min(PART_TOKENS, room))
 
 
-def score_passages(work: Work, question: str, parts: Sequence[slice]) -> list[Passage]:
+def score_segments(work: Work, question: str, parts: Sequence[slice]) -> list[float]:
     """Prefill parts up to the TSP layer, with the question as the observation window.
 
     Returns:
-        All passages of the parts, in text order, scored by the mean attention from the question.
+        For each segment of the corpus, the sum of the question's attention to its tokens.
     """
-    corpus = work.corpus
     frame, window = build_scoring_prompt(work.tokenizer, [], question)
-    task, method = f"score passages of {PASSAGE_TOKENS}", work.scoring_method(window)
-    keys = open_parts(work, task, parts, method, frame.token_ids)
-    passages = []
+    method = work.scoring_method(window)
+    keys = open_parts(work, "attention to segments", parts, method, frame.token_ids)
+    total = [0.0] * len(work.corpus.segment_index.segments)
     for number, (key, part) in enumerate(zip(keys, parts, strict=True), start=1):
-        spans = corpus.split(PASSAGE_TOKENS, part)
         label = f"scoring part {number} of {len(parts)}"
-        scored = work.parts.once(key, partial(_score_part, work, question, part, spans, label))
-        passages += [Passage(*each) for each in zip(spans, scored["scores"], strict=True)]
-    return passages
+        scored = work.parts.once(key, partial(_score_part, work, frame, window, part, label))
+        for at, score in enumerate(scored["scores"], start=scored["first"]):
+            total[at] += score
+    return total
 
 
 def _score_part(
-    work: Work, question: str, part: slice, spans: Sequence[slice], label: str
-) -> dict[str, list[float]]:
-    """The mean attention score of each span of a part."""
-    work.on_progress(label, part.start, work.corpus.num_tokens)
-    prompt, window = build_scoring_prompt(work.tokenizer, work.corpus.token_ids[part], question)
+    work: Work, frame: Prompt, window: int, part: slice, label: str
+) -> dict[str, int | list[float]]:
+    """The attention to each segment of a part, from the first to the last."""
+    corpus = work.corpus
+    work.on_progress(label, part.start, corpus.num_tokens)
+    prompt = frame.with_document(corpus.token_ids[part])
     scores = work.engine.score(
         prompt.token_ids,
         work.scoring_method(window),
         shared=prompt.document_span.stop,
         reuse=work.reuse,
     )
-    scores = scores[prompt.document_span]
-    inside = (scores[span.start - part.start : span.stop - part.start] for span in spans)
-    return {"scores": [fmean(each) for each in inside]}
-
-
-def rank_passages(work: Work, question: str, passages: Sequence[Passage]) -> list[Passage]:
-    """Score passages by attention and by word overlap, with equal weight.
-
-    Each is scaled to a maximum of 1. Attention finds paraphrases, words find names and numbers. Of
-    30 questions on six texts, attention alone ranked the passage with the answer first for 17, both
-    together for 20; among the first five it was for 26 and 28.
-    """
-    texts = [work.tokenizer.decode(work.corpus.token_ids[passage.span]) for passage in passages]
-    overlap = word_overlap(question, texts)
-    highest_score = max(passage.score for passage in passages) or 1.0
-    highest_overlap = max(overlap) or 1.0
-    return [
-        replace(passage, score=passage.score / highest_score + shared / highest_overlap)
-        for passage, shared in zip(passages, overlap, strict=True)
-    ]
-
-
-def choose_passages(passages: Sequence[Passage], max_tokens: int, gap_tokens: int) -> list[Passage]:
-    """The passages with the highest scores that fit, in text order."""
-    chosen, left = [], max_tokens
-    for passage in sorted(passages, key=lambda passage: passage.score, reverse=True):
-        if passage.num_tokens + gap_tokens <= left:
-            chosen.append(passage)
-            left -= passage.num_tokens + gap_tokens
-    return sorted(chosen, key=lambda passage: passage.span.start)
-
-
-def _join(passages: Sequence[Passage], gap_tokens: int) -> list[int]:
-    """The passages' token positions in the text; -1 for tokens of an omission mark."""
-    joined: list[int] = []
-    end = 0
-    for passage in passages:
-        if passage.span.start != end:
-            joined += [-1] * gap_tokens
-        joined += range(passage.span.start, passage.span.stop)
-        end = passage.span.stop
-    return joined
+    sums = sum_by_segment(corpus, range(part.start, part.stop), scores[prompt.document_span])
+    segments = [at for at in corpus.token_segments[part] if at >= 0]
+    first, last = (segments[0], segments[-1]) if segments else (0, -1)
+    return {"first": first, "scores": sums[first : last + 1]}

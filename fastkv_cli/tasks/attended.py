@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from ..evidence import Index, cite, index_documents, not_in_document
+from ..evidence import Index, cite, find_quotes, not_in_document
 from ..stats import Evidence
 from .corpus import Corpus
+from .excerpt import sum_by_segment
 
 if TYPE_CHECKING:
     from .work import Outcome
@@ -28,18 +30,44 @@ def most_attended(scores: Sequence[float], sources: Sequence[int]) -> tuple[tupl
     return tuple((source, score) for score, source in best)
 
 
-def gather_evidence(outcome: Outcome, corpus: Corpus, *, check: bool) -> Evidence:
-    """Collect the citations of an answer and, if `check` is set, its unsupported claims."""
-    index = outcome.index or index_documents(corpus.documents)
-    attention = share_attention(outcome.attended, corpus, index) if outcome.attended else None
+def gather_evidence(
+    outcome: Outcome, corpus: Corpus, *, check: bool, num_quotes: int = 0
+) -> Evidence:
+    """Collect the citations of an answer, quotes, and, if `check` is set, unsupported claims.
+
+    Args:
+        outcome: the answer.
+        corpus: that it was answered from.
+        check: whether to look for unsupported claims.
+        num_quotes: the most quotes for its question; a summary has none.
+    """
+    index = corpus.index
     answer, question = outcome.generation.text, outcome.question
-    if outcome.found is False:
-        return Evidence((), (), found=False, reason=outcome.reason, guess=outcome.guess)
-    return Evidence(
+    is_refused = bool(outcome.reason)
+    quotes = find_quotes(
+        question,
+        corpus.segment_index,
+        answer="" if is_refused else answer,
+        attention=outcome.attention or _attention_of(outcome.attended, corpus),
+        max_quotes=num_quotes if question else 0,
+    )
+    evidence = Evidence(verdict=outcome.verdict, found=outcome.found, quotes=quotes)
+    if is_refused:
+        return replace(evidence, not_in_document=(), reason=outcome.reason, guess=outcome.guess)
+    attention = share_attention(outcome.attended, corpus, index) if outcome.attended else None
+    return replace(
+        evidence,
         citations=cite(answer, question, index, attention),
         not_in_document=tuple(not_in_document(answer, question, index)) if check else None,
-        found=outcome.found,
     )
+
+
+def _attention_of(attended: Sequence[tuple[int, float]], corpus: Corpus) -> Sequence[float] | None:
+    """The attention to each segment, from that to the most attended tokens."""
+    if not attended:
+        return None
+    tokens, scores = zip(*attended, strict=True)
+    return sum_by_segment(corpus, tokens, scores)
 
 
 def share_attention(

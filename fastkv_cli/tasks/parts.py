@@ -34,7 +34,7 @@ class PartStore:
 
     Attributes:
         num_resumed: parts taken from an earlier run.
-        is_open: whether the text was long enough for parts.
+        has_parts: whether the text was long enough for parts.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class PartStore:
         self._keys: Sequence[str] = ()
         self._earlier: Mapping[str, dict[str, Any]] = {}
         self.num_resumed = 0
-        self.is_open = False
+        self.has_parts = False
 
     def open(self, settings: Mapping[str, Any], keys: Sequence[str]) -> None:
         """Load the results of an earlier run, if there are any.
@@ -69,7 +69,7 @@ class PartStore:
             settings: everything that the results depend on, as JSON values.
             keys: of the parts of the text.
         """
-        self.is_open, self._keys = True, keys
+        self.has_parts, self._keys = True, keys
         if not self._enabled:
             return
         try:

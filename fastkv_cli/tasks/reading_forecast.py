@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config import Length
+from ..forecasts import ReadingForecast
 from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, ask_task
-from ..stats import ReadingForecast
-from .answer_question import answer_tokens, split_to_score
+from .answer_question import split_to_score
 from .corpus import Corpus
 from .summary import split_to_note
 from .work import Window
@@ -23,9 +23,8 @@ def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> Re
     if corpus.num_tokens <= room:
         return _in_one_prompt(corpus, window, room)
     parts = split_to_score(corpus, room)
-    used = answer_tokens(room)
-    way = f"scored, and answered from the best {used:,} tokens"
-    return _in_parts(corpus, parts, window.size - room + max(_longest(parts), used), way)
+    way = "scored, and answered from the best passages"
+    return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
 
 
 def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingForecast:

@@ -1,11 +1,13 @@
-"""The map of what was read: for each sentence its attention score, let through and kept shares."""
+"""The map of what was read: for each sentence its attention score, propagated and kept shares."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from math import isnan
+from typing import TYPE_CHECKING
 
 from ..documents import Document
 from ..engine.generation import Generation, Piece, TokenTrace
@@ -15,24 +17,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MAX_BLOCK_TOKENS = 64
-_PAGE_CUTS, _PARAGRAPH_CUTS, _SENTENCE_CUTS = 0, 1, 3  # ranks in `Corpus.cuts`
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A sentence, up to 64 tokens of one, or a passage that the answer was not made from.
+    """A segment of a document (a sentence, a row, an item, a heading), and what prefill made of it.
 
     Attributes:
         start: its first character in the document's text.
-        end: the character behind its last.
+        end: the character behind it; the next block begins there.
         num_tokens: its length.
-        score: the mean attention to its tokens, as a share of the highest block's; in a long text
-            the rank score of its passage. None where nothing was scored.
+        score: the mean attention to its tokens, as a share of the highest block's; None if nothing
+            was scored.
         propagated: the share of its tokens that were in the answer's prompt and were propagated
-            behind the TSP layer; None where it was not recorded.
+            behind the TSP layer; None if not recorded.
         kept: the share of its tokens' KV entries, over all layers and heads, that the cache kept;
-            None where it was not recorded.
+            None if not recorded.
     """
 
     start: int
@@ -45,7 +44,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class DocumentMap:
-    """The blocks of a document, in order; parts of the text that were not recorded have none."""
+    """The blocks of a document, in order."""
 
     document: Document
     blocks: tuple[Block, ...]
@@ -53,28 +52,41 @@ class DocumentMap:
 
 @dataclass(frozen=True, slots=True)
 class ReadingMap:
-    """What was made of each document of a run."""
+    """The maps of all documents of a run, in order."""
 
     documents: tuple[DocumentMap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _TracedPrompt:
+    """What became of a prompt's text; `sources` are its tokens' positions in the corpus."""
+
+    sources: Sequence[int]
+    scores: Sequence[float]
+    trace: TokenTrace
+    first: int  # row of the prompt at which the text begins
 
 
 class MapRecorder:
     """Collects what a task makes of the corpus's tokens, for a `ReadingMap`."""
 
     def __init__(self, corpus: Corpus) -> None:
-        """Begin with nothing recorded."""
+        """Start with nothing recorded."""
         self._corpus = corpus
-        self._passages: list[tuple[slice, float]] = []
-        self._prompts: list[tuple[Sequence[int], Sequence[float], TokenTrace, int]] = []
+        self._prompts: list[_TracedPrompt] = []
+        self._num_answers = 0
+        self._scored: _TracedPrompt | None = None  # an earlier prompt, with its scores
 
-    def add_passage(self, span: slice, score: float) -> None:
-        """Record the score of a passage of a long text: a span of the corpus's tokens."""
-        self._passages.append((span, score))
+    def begin_answer(self) -> None:
+        """Forget earlier prompts, except for their scores: the next one makes the answer."""
+        self._num_answers += 1
+        self._scored = next((prompt for prompt in self._prompts if prompt.scores), self._scored)
+        self._prompts.clear()
 
     def listen(
         self, events: Iterator[Piece | Generation], first: int, sources: Sequence[int]
     ) -> Iterator[Piece | Generation]:
-        """Pass on the events of a prompt, and record what was made of its tokens.
+        """Pass on the events of a prompt, and record what became of its tokens.
 
         Args:
             events: of a stream that traces tokens.
@@ -83,103 +95,77 @@ class MapRecorder:
         """
         for event in events:
             if isinstance(event, Generation) and event.trace is not None:
-                self._prompts.append((sources, event.token_scores or (), event.trace, first))
+                scores = event.token_scores or ()
+                self._prompts.append(_TracedPrompt(sources, scores, event.trace, first))
             yield event
 
-    def build(self) -> ReadingMap:
-        """Sum up what was recorded, sentence by sentence.
+    def build(self, attention: Sequence[float] | None = None) -> ReadingMap:
+        """Sum up what was recorded, segment by segment.
 
-        The scores of different prompts are comparable where these are about equally long: each is
-        a share of the attention within its prompt.
+        Scores of different prompts are comparable if these are about equally long: each is a share
+        of the attention within its prompt.
+
+        Args:
+            attention: the model's to each segment of the corpus, measured by parts; None takes the
+                scores of the recorded prompts.
         """
-        corpus = self._corpus
+        import numpy as np
+
+        corpus, index = self._corpus, self._corpus.segment_index
+        segments = np.frombuffer(corpus.token_segments, np.intc)
+        counts = np.bincount(segments[segments >= 0], minlength=len(index.segments))
         tokens = self._token_values()
-        bounds = self._bounds()
-        maps = [[*self._blocks(at, bounds, tokens)] for at in range(len(corpus.documents))]
-        scores = (block.score for blocks in maps for block in blocks)
-        highest = max((score for score in scores if score is not None), default=0.0) or 1.0
-        return ReadingMap(
-            tuple(
-                DocumentMap(document, tuple(_scaled(block, highest) for block in blocks))
-                for document, blocks in zip(corpus.documents, maps, strict=True)
+        means = [self._means(values, segments, len(counts)) for values in tokens]
+        if attention is not None:
+            means[0] = np.asarray(attention) / np.maximum(counts, 1)
+        highest = np.nanmax(means[0], initial=0.0) or 1.0
+        means[0] = np.maximum(means[0], 0.0) / highest
+        rows = [[None if isnan(value) else value for value in each.tolist()] for each in means]
+        documents = [index.index.blocks[block].document for block in index.blocks]
+        maps = []
+        for number, document in enumerate(corpus.documents):
+            first, last = bisect_left(documents, number), bisect_right(documents, number)
+            starts = [0, *(segment.start for segment in index.segments[first + 1 : last])]
+            bounds = pairwise([*starts, document.num_characters])
+            blocks = (
+                Block(start, end, int(counts[at]), *(row[at] for row in rows))
+                for at, (start, end) in enumerate(bounds, start=first)
+                if first < last
             )
-        )
+            maps.append(DocumentMap(document, tuple(blocks)))
+        return ReadingMap(tuple(maps))
 
-    def _token_values(self) -> dict[str, NDArray[np.float64]]:
-        """(tokens of the corpus,) each: score, propagated and kept; NaN where not recorded."""
+    def _token_values(self) -> tuple[NDArray[np.float64], ...]:
+        """Score, propagated and kept, (tokens of the corpus,) each; NaN where not recorded."""
         import numpy as np
 
-        # nothing of a passage reaches the answer's prompt unless a prompt is recorded with it
-        usual = 0.0 if self._passages else np.nan
+        # What is not in the answer's prompt reached no deeper layer and no cache; of parts that
+        # were taken from an interrupted run, nothing is known.
+        usual = 0.0 if self._num_answers else np.nan
         size = self._corpus.num_tokens
-        values = {
-            "score": np.full(size, np.nan),
-            "propagated": np.full(size, usual),
-            "kept": np.full(size, usual),
-        }
-        for sources, scores, trace, first in self._prompts:
-            at = np.asarray(sources)
+        scores = np.full(size, np.nan)
+        propagated, kept = np.full(size, usual), np.full(size, usual)
+        for prompt in (*([self._scored] if self._scored else []), *self._prompts):
+            at = np.asarray(prompt.sources)
             is_text = at >= 0
-            rows = slice(first, first + len(at))
-            values["propagated"][at[is_text]] = np.asarray(trace.propagated)[rows][is_text]
-            values["kept"][at[is_text]] = np.asarray(trace.kept)[rows][is_text]
-            own = np.asarray(scores[rows])  # may end before the text does
-            is_text = is_text[: len(own)]
-            values["score"][at[: len(own)][is_text]] = own[is_text]
-        for span, score in self._passages:
-            values["score"][span] = max(score, 0.0)
-        return values
+            own = np.asarray(prompt.scores[prompt.first : prompt.first + len(at)])
+            is_scored = is_text[: len(own)]  # the scores may end before the text does
+            scores[at[: len(own)][is_scored]] = own[is_scored]
+            if prompt is self._scored:
+                continue
+            rows = slice(prompt.first, prompt.first + len(at))
+            propagated[at[is_text]] = np.asarray(prompt.trace.propagated)[rows][is_text]
+            kept[at[is_text]] = np.asarray(prompt.trace.kept)[rows][is_text]
+        return scores, propagated, kept
 
-    def _bounds(self) -> NDArray[np.intp]:
-        """Where blocks begin: passages, and the sentences of what the answer was made from."""
+    @staticmethod
+    def _means(
+        values: NDArray[np.float64], segments: NDArray[np.intc], num_segments: int
+    ) -> NDArray[np.float64]:
+        """The mean of each segment's known values, (segments,); NaN if none is known."""
         import numpy as np
 
-        corpus = self._corpus
-        is_used = np.zeros(corpus.num_tokens + 1, bool)
-        for sources, *_ in self._prompts:
-            is_used[[source for source in sources if source >= 0]] = True
-        edges = np.flatnonzero(np.diff(is_used)) + 1
-        cuts = [
-            np.asarray(corpus.cuts[rank], np.intp)
-            for rank in (_PAGE_CUTS, _PARAGRAPH_CUTS, _SENTENCE_CUTS)
-        ]
-        sentences = np.unique(np.concatenate([*cuts, edges]))
-        sentences = sentences[is_used[sentences] | is_used[sentences - 1]]
-        passages = [span.start for span, _ in self._passages]
-        documents = [at for span in corpus.spans for at in (span.start, span.stop)]
-        bounds = np.unique(np.concatenate([sentences, passages, documents]).astype(np.intp))
-        shorter = [
-            part.start
-            for start, stop in pairwise(bounds.tolist())
-            if stop - start > _MAX_BLOCK_TOKENS and is_used[start]
-            for part in corpus.split(_MAX_BLOCK_TOKENS, slice(start, stop))
-        ]
-        return np.unique(np.concatenate([bounds, np.asarray(shorter, np.intp)]))
-
-    def _blocks(
-        self, document: int, bounds: NDArray[np.intp], tokens: dict[str, Any]
-    ) -> Iterator[Block]:
-        """The blocks of a document of which anything is known, scores not yet scaled."""
-        import numpy as np
-
-        corpus, span = self._corpus, self._corpus.spans[document]
-        size = corpus.documents[document].num_characters
-        starts = np.frombuffer(corpus.starts, np.intc)
-        own = bounds[(bounds >= span.start) & (bounds <= span.stop)]
-        for first, stop in pairwise(own.tolist()):
-            start = max(int(starts[first]), 0)  # negative in a heading
-            end = size if stop == span.stop else min(int(starts[stop]), size)
-            values = {name: _mean(each[first:stop]) for name, each in tokens.items()}
-            if end > start and any(value is not None for value in values.values()):
-                yield Block(start, end, stop - first, **values)
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    import numpy as np
-
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def _scaled(block: Block, highest: float) -> Block:
-    return block if block.score is None else replace(block, score=max(block.score, 0.0) / highest)
+        known = ~np.isnan(values) & (segments >= 0)
+        counts = np.bincount(segments[known], minlength=num_segments)
+        sums = np.bincount(segments[known], values[known], minlength=num_segments)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..config import Sampling
 from ..engine.generation import Generation, Piece
 from ..errors import ContextError
-from ..evidence import Index
-from ..prompts.prompt import Turn, build_prompt
-from ..stats import KVStats, ReadingStats, combine_kv
+from ..prompts.prompt import Prompt, Turn, build_prompt
+from ..stats import KVStats, ReadingStats, Verdict, combine_kv
 from .attended import most_attended
 from .corpus import Corpus
 from .parts import PartStore
@@ -37,11 +36,20 @@ class Window:
         tokenizer: the model's, from transformers.
         size: in tokens.
         max_tokens: the part of it reserved for the answer.
+        frames: prompts without a text, by task and history: each is built once.
     """
 
     tokenizer: Any
     size: int
     max_tokens: int
+    frames: dict[tuple[str, tuple[Turn, ...]], Prompt] = field(default_factory=dict, compare=False)
+
+    def frame(self, task: str, history: Sequence[Turn] = ()) -> Prompt:
+        """The prompt of a task without its text."""
+        key = task, tuple(history)
+        if key not in self.frames:
+            self.frames[key] = build_prompt(self.tokenizer, [], task, history)
+        return self.frames[key]
 
     def room(self, task: str, num_tokens: int) -> int:
         """The number of tokens of a text that fit beside a task and its answer.
@@ -67,8 +75,7 @@ class Window:
 
     def _room(self, task: str, history: Sequence[Turn] = ()) -> int:
         """Tokens left for text; negative if not even the rest fits."""
-        frame = len(build_prompt(self.tokenizer, [], task, history).token_ids)
-        return self.size - frame - self.max_tokens
+        return self.size - len(self.frame(task, history).token_ids) - self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,12 @@ class Outcome:
         warnings: one line each.
         attended: the most attended tokens of the corpus, and their scores.
         question: the user's question; empty for a summary.
+        verdict: whether the documents say what the answer says; None if not judged.
         found: whether the documents can contain the answer; None if not checked.
         reason: why they cannot.
         guess: the model's answer if they cannot.
         check_failure: the exception that prevented the check; None if it ran or was disabled.
-        index: the index of the documents, if one was built.
+        attention: the model's to each segment of the corpus; None if it was not measured by parts.
         turns_left_out: the oldest turns of a conversation, which no longer fit the window.
     """
 
@@ -96,11 +104,12 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     attended: tuple[tuple[int, float], ...] = ()
     question: str = ""
+    verdict: Verdict | None = None
     found: bool | None = None
     reason: str = ""
     guess: str = ""
     check_failure: Exception | None = None
-    index: Index | None = None
+    attention: Sequence[float] | None = None
     turns_left_out: int = 0
 
 
@@ -113,35 +122,43 @@ class Work:
         corpus: the text.
         method: the compression method.
         scoring_method: makes the method that scores parts, for an observation window of n tokens.
+        excerpt_method: the method for passages that were chosen for a question.
         max_tokens: the maximum length of an answer.
         sampling: how tokens are chosen.
         on_progress: called with the progress of prefill.
         parts: saves the results of the parts of a long text.
-        check: whether to check that the text can contain an answer.
+        passages: how many to answer from if the text does not fit the window, and how many if no
+            passage says what the first answer says.
+        check: whether to judge answers by the text.
+        strict: whether to show supported answers only.
         reuse: states of the text from earlier questions; None if there can be none.
         recorder: records what becomes of each token of the text; None unless that is wanted.
+        window: the model's context window, with the prompts built so far for this task.
     """
 
     engine: Engine
     corpus: Corpus
     method: Method
     scoring_method: Callable[[int], Method]
+    excerpt_method: Method
     max_tokens: int
     sampling: Sampling
     on_progress: TokenProgress
     parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
+    passages: tuple[int, int] = (6, 3)
     check: bool = True
+    strict: bool = False
     reuse: Reuse | None = None
     recorder: MapRecorder | None = None
+    window: Window = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        window = Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
+        object.__setattr__(self, "window", window)
 
     @property
     def tokenizer(self) -> Any:
         return self.engine.tokenizer
-
-    @property
-    def window(self) -> Window:
-        """The model's context window."""
-        return Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
 
     def room(self, task: str) -> int:
         """The number of tokens of text that fit the window beside a task and its answer.
@@ -177,6 +194,8 @@ class Work:
             recurs: whether other tasks will have the same text, so that its state is worth keeping.
             history: the earlier turns of the conversation.
         """
+        if self.recorder is not None and sources is not None:
+            self.recorder.begin_answer()
         events = self.stream(
             token_ids,
             task,
@@ -194,7 +213,7 @@ class Work:
                 kv = combine_kv([*parts_kv, event.kv])
                 reading = replace(reading, state=None if self.reuse is None else self.reuse.stats)
                 warnings = _end_warnings(event, self.max_tokens)
-                start = build_prompt(self.tokenizer, [], task).document_span.start
+                start = self.window.frame(task, history).document_span.start
                 scores = (event.token_scores or [])[start:]
                 yield Outcome(event, reading, kv, warnings, most_attended(scores, sources or ()))
 
@@ -224,7 +243,7 @@ class Work:
             self.on_progress(label, read, num_tokens if total is None else total)
 
         on_progress(0.0)
-        prompt = build_prompt(self.tokenizer, token_ids, task, history)
+        prompt = self.window.frame(task, history).with_document(token_ids)
         events = self.engine.stream(
             prompt.token_ids,
             self.method,

@@ -143,7 +143,7 @@ def test_markdown_of_a_conversation(tiny: fastkv.Session) -> None:
     interrupt(chat, after=2)
     first, second = chat.exchanges
     assert first.answer is not None
-    places = ["*Carried by line 3.*\n\n"] if first.answer.citations else []
+    places = ["*Sources: line 3*\n\n"] if first.answer.citations else []
     assert render_markdown(tiny.document_stats, chat.exchanges) == (
         f"# {tiny.paths[0]}\n\n> {COOK}\n>\n> Say it.\n\n{first.text.strip()}\n\n{''.join(places)}"
         f"> {COOK}\n\n{second.text.strip()}\n\n*(interrupted)*\n"
@@ -154,5 +154,5 @@ def test_markdown_names_what_carried_an_answer(session: fastkv.Session) -> None:
     chat = session.chat()
     answer = chat.ask(COOK)
     assert render_markdown(session.document_stats, chat.exchanges) == (
-        f"# {session.paths[0]}\n\n> {COOK}\n\n{answer.text.strip()}\n\n*Carried by line 3.*\n"
+        f"# {session.paths[0]}\n\n> {COOK}\n\n{answer.text.strip()}\n\n*Sources: line 3*\n"
     )

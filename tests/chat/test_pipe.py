@@ -70,7 +70,7 @@ def test_earlier_turns_are_read(
     prompts = [each["stats"]["prompt_tokens"] for each in (first, behind, cleared)]
     assert prompts[0] == prompts[2] < prompts[1]
     assert cleared["answer"] == first["answer"]
-    assert "All that was said is forgotten" in stderr
+    assert "The conversation is cleared" in stderr
 
 
 def test_statistics_where_they_are_asked_for(
@@ -79,7 +79,7 @@ def test_statistics_where_they_are_asked_for(
     _, _, stderr = talk(chat, "When?\n", capfd, monkeypatch)
     assert "TTFT" not in stderr
     _, _, stderr = talk([*chat, "-q"], "/stats\nWhen?\n/stats\n", capfd, monkeypatch)
-    assert stderr.startswith("fastkv: nothing was answered yet: ask something first\n")
+    assert stderr.startswith("fastkv: there is no answer yet: ask a question first\n")
     assert stderr.count("TTFT") == 1
     assert "Decode weights" in stderr
     _, _, stderr = talk([*chat, "--stats"], "When?\nWho?\n", capfd, monkeypatch)
@@ -94,10 +94,10 @@ def test_statistics_where_they_are_asked_for(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("/nonsense x\n", "/nonsense is no command: /help lists them, and // sends a slash"),
-        ("/save\n", "no file given: name one, as in: /save talk.md"),
-        ("/save a.md\n", "nothing was said yet: ask something first"),
-        ("/sources\n", "nothing was answered yet: ask something first"),
+        ("/nonsense x\n", "unknown command /nonsense: /help lists all; type // to begin"),
+        ("/save\n", "no file given: name one, as in: /save chat.md"),
+        ("/save a.md\n", "the conversation is empty: ask a question first"),
+        ("/sources\n", "there is no answer yet: ask a question first"),
         ("When?\n/save b.txt\n", "b.txt exists already: /save! b.txt replaces it"),
         ("When?\n/save! no/a.md\n", "cannot write no/a.md: make the folder no first"),
         ("When?\n/save .\n", r"cannot write \.: it is a folder; give a file"),
@@ -105,7 +105,7 @@ def test_statistics_where_they_are_asked_for(
         ("When?\n/save a\0b\n", r"cannot write a b \(embedded null byte\)"),
         ("When?\n/save b.txt/a\n", r"cannot write b.txt/a \(Not a directory\)"),
         ("When?\n/save ~nobody-knows/a\n", "cannot write ~nobody-knows/a: make the folder"),
-        ("/\x1b[31m\n", "/ is no command"),
+        ("/\x1b[31m\n", "unknown command /"),
     ],
 )
 def test_commands_that_cannot_be_obeyed(
@@ -134,12 +134,12 @@ def test_saving(
     chat: list[str], tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    text = "When\x1b[31m?\n/save ~/my talk.md\nWho?\n/save! ~/my talk.md\n"
+    text = "When\x1b[31m?\n/save ~/my chat.md\nWho?\n/save! ~/my chat.md\n"
     code, _, stderr = talk(chat, text, capfd, monkeypatch)
     assert code == 0
-    assert "1 answer written to ~/my talk.md" in stderr
-    assert "2 answers written to ~/my talk.md" in stderr
-    saved = (tmp_path / "my talk.md").read_text(encoding="utf-8")
+    assert "1 answer written to ~/my chat.md" in stderr
+    assert "2 answers written to ~/my chat.md" in stderr
+    saved = (tmp_path / "my chat.md").read_text(encoding="utf-8")
     assert saved.startswith("# a.txt\n\n> When?\n\n")
     assert "\n\n> Who?\n\n" in saved
     assert CONTROL.search(saved) is None
@@ -170,7 +170,7 @@ def test_a_question_that_fails_ends_nothing(
     ("arguments", "code", "words"),
     [
         ([], ExitCode.USAGE, "no document given: name a file"),
-        (["-"], ExitCode.USAGE, "standard input is where the questions come from: name a file"),
+        (["-"], ExitCode.USAGE, "chat reads its questions from standard input: name a file"),
         (["no.txt"], ExitCode.INPUT, "no.txt does not exist"),
     ],
 )

@@ -57,8 +57,8 @@ def home(tmp_path: Path) -> Path:
 
 def test_a_conversation(options: list[str], home: Path) -> None:
     chat = Chat([*ASKED, *options], home)
-    assert "a.txt: 26 tokens\r\nAsk about it. /help lists commands" in chat.shown
-    assert "nothing was answered yet" in chat.say("/stats")
+    assert "a.txt: 26 tokens\r\nAsk a question. /help lists the commands" in chat.shown
+    assert "there is no answer yet" in chat.say("/stats")
     chat.say("How often did it meet?")
     assert re.search(r"TTFT .*= prefill", chat.say("/stats"))
     assert re.search(r"line 1 \(\d+%\)|Nothing in the documents", chat.say("/sources"))
@@ -113,7 +113,7 @@ def test_what_was_typed_is_there_in_the_next_conversation(options: list[str], ho
     assert chat.leave()[0] == 0
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     chat = Chat([*ASKED, *options], home)
-    assert "nothing was answered yet" in chat.say(UP)
+    assert "there is no answer yet" in chat.say(UP)
     chat.leave()
     assert history.read_text().count("+/sources\n") == 1  # the same again is not kept twice
 
@@ -123,7 +123,7 @@ def test_nothing_is_kept_where_nothing_may_be(options: list[str], home: Path, of
     changes: dict[str, object] = {} if off == "--no-store" else {off: "off"}
     chat = Chat([*ASKED, *options, *([] if changes else [off])], home, **changes)
     chat.say("/sources")
-    assert "nothing was answered yet" in chat.say(UP)  # but in memory
+    assert "there is no answer yet" in chat.say(UP)  # but in memory
     chat.leave()
     assert list(home.iterdir()) == []
 
@@ -132,7 +132,7 @@ def test_a_home_that_cannot_be_used_costs_the_history_alone(options: list[str], 
     home.mkdir()
     (home / "chat-history").mkdir()
     chat = Chat([*ASKED, *options], home)
-    assert "chat-history (Is a directory): what is typed is not kept" in chat.shown.replace(
+    assert "chat-history (Is a directory): the chat history is not saved" in chat.shown.replace(
         "\r\n", ""
     )
     assert "Leave." in chat.say("/help")
@@ -145,7 +145,7 @@ def test_what_is_typed_drives_no_terminal(options: list[str], home: Path) -> Non
     pasted = "\x1b[200~/\x1b]0;title\x07\x1b[31m\x1b[201~"
     chat.type(pasted + ENTER)
     shown = chat.terminal.read_until(PROMPT)
-    assert "is no command" in shown
+    assert "unknown command" in shown
     assert "\x1b]" not in shown
     assert "\x07" not in shown
     assert "\x1b[31m" not in shown
@@ -157,5 +157,5 @@ def test_colours_that_are_pasted_into_an_answer_are_passed_over(
 ) -> None:
     """No brackets stand around what a terminal sends while nobody reads it."""
     chat = Chat([*ASKED, *options], home)
-    assert "/red is no command" in chat.say("/\x1b[31mred\x1b[0m")
+    assert "unknown command /red" in chat.say("/\x1b[31mred\x1b[0m")
     assert chat.leave()[0] == 0

@@ -1,4 +1,4 @@
-"""What the tests of the measurements share: a bench, texts, and a model that says one thing."""
+"""What the tests of the measurements share: a model to measure, texts, and a model that says one thing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fastkv_cli import Engine
-from fastkv_cli.cli.measure_command import MeasureContext
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.tuning import Tuning
-from fastkv_cli.output.console import Messages, stderr_console
-from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.evaluation.measure_context import MeasureContext
 from fastkv_cli.prompts.prompt import ask_task, build_prompt
 from fastkv_cli.tasks.corpus import Corpus, join_documents
 
@@ -30,10 +28,8 @@ def make_haystack(tokenizer: Any, text: str = " ".join(SENTENCES)) -> Corpus:
     return join_documents([document], tokenizer)
 
 
-def make_bench(engine: Engine, tuning: Tuning | None = None) -> MeasureContext:
-    console = stderr_console()
-    bars = ProgressBars(console, enabled=False)
-    return MeasureContext(engine, tuning or Tuning("tiny"), bars, Messages(console, quiet=True))
+def make_context(engine: Engine, tuning: Tuning | None = None) -> MeasureContext:
+    return MeasureContext(engine, tuning or Tuning("tiny"))
 
 
 def find_ids(ids: list[int], wanted: list[int]) -> list[int]:

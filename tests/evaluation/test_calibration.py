@@ -13,20 +13,21 @@ import pytest
 from processes import start
 
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.measure_command import render
 from fastkv_cli.config import Budget, MethodSettings, Preset
 from fastkv_cli.engine.methods import FastKV, build_method
 from fastkv_cli.engine.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.evaluation.quality.calibration import (
     RATES,
+    CalibrationReport,
     Setting,
     candidate_layers,
     choose,
     choose_presets,
     scoring_layer,
 )
-from fastkv_cli.evaluation.quality.quality_tables import calibration_tables
+from fastkv_cli.output.render.quality_tables import calibration_tables
+from fastkv_cli.output.render.table_text import render_text
 
 
 def setting(layer: int, rate: float, of_full: float, compute: float, far: float = 0.0) -> Setting:
@@ -142,8 +143,8 @@ class TestTables:
             for layer in range(20)
             for rate in RATES
         ]
-        presets = choose_presets(settings, 0.01)
-        return render(*calibration_tables(settings, presets, 0.01))
+        report = CalibrationReport(settings, choose_presets(settings, 0.01), 0.01, {})
+        return render_text(*calibration_tables(report))
 
     @pytest.mark.parametrize("far", [0.001, 9.87654])
     def test_every_layer_and_rate(self, far: float) -> None:
@@ -246,7 +247,7 @@ class TestCommand:
         stdout, stderr = child.communicate(timeout=60)
         assert child.returncode == ExitCode.INTERRUPTED
         assert stdout == ""
-        assert stderr == "fastkv: interrupted: the same command goes on where it was\n"
+        assert stderr == "fastkv: interrupted: run the same command again to continue\n"
         assert not list(home.glob("tuning/*"))
         assert len(list(home.glob("evaluations/*.jsonl"))) == 1
 

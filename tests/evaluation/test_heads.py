@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from measuring import find_ids, load_tokenizer, make_bench, make_haystack, save_parrot
+from measuring import find_ids, load_tokenizer, make_context, make_haystack, save_parrot
 
 from fastkv_cli import Engine
 from fastkv_cli.cli.app import run
@@ -18,6 +18,7 @@ from fastkv_cli.engine.methods import HeadKV, build_method
 from fastkv_cli.engine.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.evaluation.quality.head_scores import LENGTHS, head_prompts, profile_heads
+from fastkv_cli.evaluation.quality.quality_options import HeadOptions
 from fastkv_cli.evaluation.quality.suites import load_haystack
 
 SAMPLES = 6
@@ -127,20 +128,20 @@ class TestProfile:
     """From prompts to a file to HeadKV."""
 
     def test_only_right_answers_count(self, parrot: Path, seed: int, tokenizer: Any) -> None:
-        bench = make_bench(load(parrot))
-        measured = profile_heads(bench, load_haystack(None, tokenizer), 3, seed)
+        context = make_context(load(parrot))
+        measured = profile_heads(context, HeadOptions(samples=3, seed=seed))
         assert (measured["prompts"], measured["right"], measured["seed"]) == (3, 1, seed)
         (first,) = head_prompts(load_haystack(None, tokenizer), LENGTHS, 1, seed, tokenizer)
-        alone, _ = needle_attention(bench.engine, first.prompt.token_ids, first.needle, 32)
+        alone, _ = needle_attention(context.engine, first.prompt.token_ids, first.needle, 32)
         expected = (alone / alone.sum()).tolist()
         for row, wanted in zip(measured["scores"], expected, strict=True):
             assert row == pytest.approx(wanted, abs=1e-6)
         assert sum(map(sum, measured["scores"])) == pytest.approx(1, abs=1e-6)
 
-    def test_none_is_right(self, tiny_models: dict[str, Path], tokenizer: Any) -> None:
-        bench = make_bench(load(tiny_models["llama"]))
+    def test_none_is_right(self, tiny_models: dict[str, Path]) -> None:
+        context = make_context(load(tiny_models["llama"]))
         with pytest.raises(ModelError, match="answered none of 1 needle prompts correctly"):
-            profile_heads(bench, load_haystack(None, tokenizer), 1, 0)
+            profile_heads(context, HeadOptions(samples=1))
 
     @pytest.fixture(autouse=True)
     def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from fastkv_cli import SnapKV, StreamingLLM
-from fastkv_cli.cli.measure_command import render
-from fastkv_cli.evaluation.quality.heatmap import heatmap_png
+from fastkv_cli.evaluation.arms import FULL, Arm
 from fastkv_cli.evaluation.quality.quality_report import EvaluationReport, summarise
-from fastkv_cli.evaluation.quality.quality_run import FULL, Arm, Result
-from fastkv_cli.evaluation.quality.quality_tables import (
+from fastkv_cli.evaluation.quality.quality_run import Result
+from fastkv_cli.evaluation.quality.questions import Question
+from fastkv_cli.output.render.heatmap import heatmap_png
+from fastkv_cli.output.render.quality_tables import (
     HEADINGS,
     as_csv,
     as_json,
@@ -27,7 +28,7 @@ from fastkv_cli.evaluation.quality.quality_tables import (
     as_tables,
     verdict,
 )
-from fastkv_cli.evaluation.quality.questions import Question
+from fastkv_cli.output.render.table_text import render_text
 
 ARMS = [
     Arm("snapkv 10%", "snapkv", "10%", SnapKV()),
@@ -162,7 +163,7 @@ class TestTables:
     """For people, in 100 columns."""
 
     def lines(self, report: EvaluationReport) -> list[str]:
-        return render(*as_tables(report)).splitlines()
+        return render_text(*as_tables(report)).splitlines()
 
     def test_columns(self, report: EvaluationReport) -> None:
         lines = self.lines(report)

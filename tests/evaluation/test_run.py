@@ -6,32 +6,33 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
-from measuring import load_tokenizer, make_bench, save_parrot
+from measuring import load_tokenizer, make_context, save_parrot
 from processes import start
 
 from fastkv_cli import Engine, FastKV, SnapKV, StreamingLLM
 from fastkv_cli.cli.app import run
-from fastkv_cli.cli.measure_command import MeasureContext
-from fastkv_cli.config import MethodName, Suite
+from fastkv_cli.config import Suite
 from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.errors import ExitCode
+from fastkv_cli.evaluation.arms import Arm
+from fastkv_cli.evaluation.measure_context import MeasureContext
+from fastkv_cli.evaluation.quality.measure_quality import measure_quality
+from fastkv_cli.evaluation.quality.quality_options import EvalOptions
 from fastkv_cli.evaluation.quality.quality_run import (
     MAX_ANSWER_TOKENS,
-    Arm,
     ask_all,
     time_all,
 )
-from fastkv_cli.evaluation.quality.quality_session import evaluate_model
 from fastkv_cli.evaluation.quality.questions import Question
 from fastkv_cli.evaluation.quality.suites import Questionnaire
-from fastkv_cli.output.console import stderr_console
-from fastkv_cli.output.progress import ProgressBars
+from fastkv_cli.session.observer import Observer
 from fastkv_cli.store.journal import Journal
 
 ARMS = [
@@ -153,10 +154,10 @@ def draw_needles(seed: int, tokenizer: Any) -> list[Question]:
     return Questionnaire((Suite.NEEDLE,), (300,), 5, seed).questions(tokenizer)
 
 
-class Interrupted(ProgressBars):
+class Interrupted(Observer):
     """Ctrl-C is pressed when some answers are there."""
 
-    def update(
+    def progress(
         self, label: str, done: float = 0, total: float | None = None, unit: str = "tokens"
     ) -> None:
         if done > 6:
@@ -166,21 +167,23 @@ class Interrupted(ProgressBars):
 def test_a_corrected_question_is_asked_anew(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     """The file of the questions is the same, what stands in it is not."""
     parrot = save_parrot(tiny_models["llama"], tmp_path / "parrot", "40713")
-    bench = make_bench(load_engine(parrot))
-    hasty = replace(bench, bars=Interrupted(stderr_console(), enabled=False))
+    context = make_context(load_engine(parrot))
+    hasty = replace(context, observer=Interrupted())
     (tmp_path / "a.txt").write_text("It is 40713, not 12345. " * 60)
-    asked = Questionnaire((Suite.QA,), (300,), 4, 0, qa=tmp_path / "own.jsonl")
 
-    def evaluate(answer: str, bench: MeasureContext) -> str:
+    def evaluate(answer: str, context: MeasureContext) -> Sequence[float]:
         pair = {"doc": "a.txt", "answer": answer, "evidence": "It is 40713, not 12345."}
         lines = [json.dumps(pair | {"question": f"What is {name}?"}) for name in "abcd"]
         (tmp_path / "own.jsonl").write_text("\n".join(lines))
-        return evaluate_model(bench, asked, [MethodName.SNAPKV], [], "json", None)
+        options = EvalOptions(
+            suite="qa", lengths="300", samples=4, methods="snapkv", qa=tmp_path / "own.jsonl"
+        )
+        return measure_quality(context, options).scores["full"]
 
     with pytest.raises(KeyboardInterrupt):
         evaluate("40713", hasty)
-    assert json.loads(evaluate("12345", bench))["scores"]["full"] == [0.0] * 4
-    assert json.loads(evaluate("40713", bench))["scores"]["full"] == [1.0] * 4
+    assert evaluate("12345", context) == (0.0,) * 4
+    assert evaluate("40713", context) == (1.0,) * 4
 
 
 class TestStopped:
@@ -232,7 +235,7 @@ class TestStopped:
         stdout, stderr = interrupted.communicate(timeout=60)
         assert interrupted.returncode == ExitCode.INTERRUPTED
         assert stdout == ""
-        assert stderr == "fastkv: interrupted: the same command goes on where it was\n"
+        assert stderr == "fastkv: interrupted: run the same command again to continue\n"
         after = self.keys(home)
         assert after[: len(before)] == before
         assert len(after) >= len(before) + 11

@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measuring import make_bench, save_parrot
+from measuring import make_context, save_parrot
 
 from fastkv_cli import Engine, FastKV, Full, SnapKV
-from fastkv_cli.cli.measure_command import MeasureContext
 from fastkv_cli.config import MethodName, parse_tokens
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.generation import Generation
 from fastkv_cli.errors import UsageError
-from fastkv_cli.evaluation.arms import parse_methods
-from fastkv_cli.evaluation.quality.quality_run import FULL, Arm, full_arm
+from fastkv_cli.evaluation.arms import FULL, Arm, full_arm, parse_methods
+from fastkv_cli.evaluation.measure_context import MeasureContext
+from fastkv_cli.evaluation.speed.speed_options import SpeedTest
 from fastkv_cli.evaluation.speed.speed_prompts import (
     QUESTION,
     PromptSet,
-    SpeedTest,
     make_prompts,
 )
 from fastkv_cli.evaluation.speed.speed_report import Sample
-from fastkv_cli.evaluation.speed.speed_run import SpeedRun, measure_speed, run_all
+from fastkv_cli.evaluation.speed.speed_run import measure_speed, run_all
 
 WINDOW = 2048  # of the tiny models
 ARMS = [
@@ -48,8 +47,8 @@ def parrot(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def bench(engine: Engine) -> MeasureContext:
-    return make_bench(engine)
+def context(engine: Engine) -> MeasureContext:
+    return make_context(engine)
 
 
 def make_document(words: int) -> Document:
@@ -64,34 +63,34 @@ def lengths_of(asked: PromptSet) -> list[int]:
 class TestPrompts:
     """Exactly as long as was asked for, ending in the question."""
 
-    def test_lengths_are_exact(self, bench: MeasureContext) -> None:
-        asked = make_prompts(bench, SpeedTest(lengths=(300, 777, 1984)), None)
+    def test_lengths_are_exact(self, context: MeasureContext) -> None:
+        asked = make_prompts(context, SpeedTest(lengths=(300, 777, 1984)), None)
         assert lengths_of(asked) == [300, 777, 1984]
         assert (asked.left_out, asked.document_tokens) == ((), None)
 
-    def test_the_question_is_where_the_span_says(self, bench: MeasureContext) -> None:
-        tokenizer = bench.engine.tokenizer
-        for prompt in make_prompts(bench, SpeedTest(lengths=(300, 500)), None).prompts:
+    def test_the_question_is_where_the_span_says(self, context: MeasureContext) -> None:
+        tokenizer = context.engine.tokenizer
+        for prompt in make_prompts(context, SpeedTest(lengths=(300, 500)), None).prompts:
             assert tokenizer.decode(prompt.token_ids[prompt.question_span]).strip() == QUESTION
             assert prompt.question_span.stop == len(prompt.token_ids) - len(prompt.tail_ids)
 
-    def test_longer_ones_begin_alike(self, bench: MeasureContext) -> None:
-        short, long = make_prompts(bench, SpeedTest(lengths=(300, 900)), None).prompts
+    def test_longer_ones_begin_alike(self, context: MeasureContext) -> None:
+        short, long = make_prompts(context, SpeedTest(lengths=(300, 900)), None).prompts
         assert long.document_ids[: len(short.document_ids)] == short.document_ids
 
-    def test_usual_lengths_that_do_not_fit_are_left_out(self, bench: MeasureContext) -> None:
-        asked = make_prompts(bench, SpeedTest(max_tokens=48), None)
+    def test_usual_lengths_that_do_not_fit_are_left_out(self, context: MeasureContext) -> None:
+        asked = make_prompts(context, SpeedTest(max_tokens=48), None)
         assert (lengths_of(asked), asked.left_out) == ([1000], (4000, 7500))
 
-    def test_where_none_of_the_usual_fits_what_fits_is_taken(self, bench: MeasureContext) -> None:
-        asked = make_prompts(bench, SpeedTest(max_tokens=1500), None)
+    def test_where_none_of_the_usual_fits_what_fits_is_taken(self, context: MeasureContext) -> None:
+        asked = make_prompts(context, SpeedTest(max_tokens=1500), None)
         assert (lengths_of(asked), asked.left_out) == ([WINDOW - 1500], (1000, 4000, 7500))
 
-    def test_the_longest_that_fits(self, bench: MeasureContext) -> None:
+    def test_the_longest_that_fits(self, context: MeasureContext) -> None:
         test = SpeedTest(lengths=(300, 2000, 2001), max_tokens=48)
-        asked = make_prompts(bench, test, None)
+        asked = make_prompts(context, test, None)
         assert (lengths_of(asked), asked.left_out) == ([300, 2000], (2001,))
-        assert lengths_of(make_prompts(bench, replace(test, lengths=(2000,)), None)) == [2000]
+        assert lengths_of(make_prompts(context, replace(test, lengths=(2000,)), None)) == [2000]
 
     @pytest.mark.parametrize(
         ("test", "words"),
@@ -102,43 +101,43 @@ class TestPrompts:
             (SpeedTest(max_tokens=2040), "prompts of 8 tokens leave no room"),
         ],
     )
-    def test_no_room(self, bench: MeasureContext, test: SpeedTest, words: str) -> None:
+    def test_no_room(self, context: MeasureContext, test: SpeedTest, words: str) -> None:
         with pytest.raises(UsageError) as caught:
-            make_prompts(bench, test, None)
+            make_prompts(context, test, None)
         assert_matches(words, str(caught.value))
 
-    def test_a_document_is_read_whole(self, bench: MeasureContext) -> None:
+    def test_a_document_is_read_whole(self, context: MeasureContext) -> None:
         document = make_document(60)
-        asked = make_prompts(bench, SpeedTest("a.txt"), document)
+        asked = make_prompts(context, SpeedTest("a.txt"), document)
         [prompt] = asked.prompts
         assert len(prompt.document_ids) == asked.document_tokens
-        assert bench.engine.tokenizer.decode(prompt.document_ids) == document.text
+        assert context.engine.tokenizer.decode(prompt.document_ids) == document.text
 
-    def test_a_document_over_the_window_is_cut(self, bench: MeasureContext) -> None:
-        asked = make_prompts(bench, SpeedTest("a.txt", max_tokens=48), make_document(2000))
+    def test_a_document_over_the_window_is_cut(self, context: MeasureContext) -> None:
+        asked = make_prompts(context, SpeedTest("a.txt", max_tokens=48), make_document(2000))
         assert (lengths_of(asked), asked.left_out) == ([2000], ())
         assert asked.document_tokens is not None
         assert asked.document_tokens > WINDOW
 
-    def test_the_beginnings_of_a_document(self, bench: MeasureContext) -> None:
+    def test_the_beginnings_of_a_document(self, context: MeasureContext) -> None:
         document = make_document(200)
-        asked = make_prompts(bench, SpeedTest("a.txt", (200, 400)), document)
+        asked = make_prompts(context, SpeedTest("a.txt", (200, 400)), document)
         assert lengths_of(asked) == [200, 400]
         for prompt in asked.prompts:
-            assert document.text.startswith(bench.engine.tokenizer.decode(prompt.document_ids))
+            assert document.text.startswith(context.engine.tokenizer.decode(prompt.document_ids))
 
-    def test_a_length_that_the_document_lacks(self, bench: MeasureContext) -> None:
+    def test_a_length_that_the_document_lacks(self, context: MeasureContext) -> None:
         document = make_document(60)
-        [whole] = lengths_of(make_prompts(bench, SpeedTest("a.txt"), document))
-        assert lengths_of(make_prompts(bench, SpeedTest("a.txt", (whole,)), document)) == [whole]
+        [whole] = lengths_of(make_prompts(context, SpeedTest("a.txt"), document))
+        assert lengths_of(make_prompts(context, SpeedTest("a.txt", (whole,)), document)) == [whole]
         words = f"--prompt-tokens {whole + 1} is out of range: a.txt makes a prompt of {whole} "
         with pytest.raises(UsageError) as caught:
-            make_prompts(bench, SpeedTest("a.txt", (200, whole + 1)), document)
+            make_prompts(context, SpeedTest("a.txt", (200, whole + 1)), document)
         assert_matches(words, str(caught.value))
 
-    def test_a_document_of_a_few_words(self, bench: MeasureContext) -> None:
+    def test_a_document_of_a_few_words(self, context: MeasureContext) -> None:
         with pytest.raises(UsageError, match="too few to measure with"):
-            make_prompts(bench, SpeedTest("a.txt"), make_document(1))
+            make_prompts(context, SpeedTest("a.txt"), make_document(1))
 
 
 def assert_matches(words: str, text: str) -> None:
@@ -169,7 +168,7 @@ def test_lengths_that_are_none(text: str) -> None:
 
 
 def test_full_alone_may_be_measured() -> None:
-    assert parse_methods("full", needs_rival=False) == [MethodName.FULL]
+    assert parse_methods("full", needs_rival=False) == (MethodName.FULL,)
     with pytest.raises(UsageError, match="nothing to compare"):
         parse_methods("full")
 
@@ -192,7 +191,7 @@ class TestRuns:
             return given[-1]
 
         monkeypatch.setattr(Engine, "generate", spy)
-        prompts = make_prompts(make_bench(engine), test, None).prompts
+        prompts = make_prompts(make_context(engine), test, None).prompts
         return runs, given, run_all(engine, prompts, arms, test, lambda *_: None)
 
     def test_rounds_are_interleaved(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +206,7 @@ class TestRuns:
     def test_every_run_generates_as_many_tokens(
         self, parrot: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        prompt = make_prompts(make_bench(parrot), SpeedTest(lengths=(300,)), None).prompts[0]
+        prompt = make_prompts(make_context(parrot), SpeedTest(lengths=(300,)), None).prompts[0]
         stopped = parrot.generate(prompt.token_ids, Full(), 9)
         assert (stopped.finish_reason, len(stopped.token_ids) < 9) == ("stop", True)
         test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=9)
@@ -229,13 +228,13 @@ class TestRuns:
 
         monkeypatch.setattr(Engine, "generate", spy)
         test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1)
-        prompts = make_prompts(make_bench(engine), test, None).prompts
+        prompts = make_prompts(make_context(engine), test, None).prompts
         run_all(engine, prompts, ARMS[:1], test, lambda *_: None)
         assert asked == [prompts[0].question_span] * 2
 
     def test_progress_counts_every_run(self, engine: Engine) -> None:
         test = SpeedTest(lengths=(300,), repetitions=2, max_tokens=1)
-        prompts = make_prompts(make_bench(engine), test, None).prompts
+        prompts = make_prompts(make_context(engine), test, None).prompts
         told: list[tuple[str, int, int]] = []
         run_all(engine, prompts, ARMS[:2], test, lambda *progress: told.append(progress))
         assert [(done, total) for _, done, total in told] == [(at, 6) for at in range(6)]
@@ -243,18 +242,18 @@ class TestRuns:
 
 
 class TestMeasureSpeed:
-    """From a bench to a report."""
+    """From a model to a report."""
 
-    def test_it_is_stamped(self, bench: MeasureContext) -> None:
-        test = SpeedTest(lengths=(300,), repetitions=2, max_tokens=3)
-        report = measure_speed(bench, SpeedRun(test, [MethodName.SNAPKV]), None)
+    def test_it_is_stamped(self, context: MeasureContext) -> None:
+        test = SpeedTest(lengths=(300,), repetitions=2, max_tokens=3, names=(MethodName.SNAPKV,))
+        report = measure_speed(context, test)
         assert [row.arm for row in report.rows] == ["full", "snapkv 20%"]
         assert {row.output_tokens for row in report.rows} == {3}
         assert all(len(row.samples) == 2 for row in report.rows)
         full, snapkv = report.rows
         assert (full.kept_bytes, full.compute_ratio) == (full.full_bytes, 1)
         assert snapkv.kept_ratio == pytest.approx(0.2, abs=0.01)
-        assert bench.stamp.items() <= report.settings.items()
+        assert context.stamp.items() <= report.settings.items()
         assert report.settings["prompt_tokens"] == [300]
         assert report.machine["cores"] >= 1
         assert report.machine["threads"] >= 1
@@ -262,19 +261,19 @@ class TestMeasureSpeed:
         assert isinstance(report.machine["instruction_sets"], list)
         assert report.machine["memory_bytes"] is None or report.machine["memory_bytes"] > 2**20
 
-    def test_full_named_or_not_comes_once_and_first(self, bench: MeasureContext) -> None:
-        test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1)
-        names = [MethodName.TOVA, MethodName.FULL]
-        report = measure_speed(bench, SpeedRun(test, names), None)
+    def test_full_named_or_not_comes_once_and_first(self, context: MeasureContext) -> None:
+        names = (MethodName.TOVA, MethodName.FULL)
+        test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1, names=names)
+        report = measure_speed(context, test)
         assert [row.name for row in report.rows] == ["full", "tova"]
 
     def test_headkv_without_scores_fails_before_any_run(
-        self, bench: MeasureContext, monkeypatch: pytest.MonkeyPatch
+        self, context: MeasureContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def never(*_: Any, **__: Any) -> None:
             raise AssertionError("a run")
 
         monkeypatch.setattr(Engine, "generate", never)
-        test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1)
+        test = SpeedTest(lengths=(300,), repetitions=1, max_tokens=1, names=(MethodName.HEADKV,))
         with pytest.raises(UsageError, match="headkv needs scores"):
-            measure_speed(bench, SpeedRun(test, [MethodName.HEADKV]), None)
+            measure_speed(context, test)

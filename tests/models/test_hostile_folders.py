@@ -225,9 +225,9 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     },
     # the tokenizer's
     "tokenizer class": (set_keys("tokenizer_config.json", tokenizer_class=[1]), "./model"),
-    "template a number": (templates(7), "chat template is no text"),
+    "template a number": (templates(7), "chat template is not text"),
     "templates without names": (templates([1]), "./model"),
-    "template of numbers": (templates([{"name": "default", "template": 7}]), "is no text"),
+    "template of numbers": (templates([{"name": "default", "template": 7}]), "is not text"),
     # weights
     "empty weights": (text("model.safetensors", b""), "cannot read model.safetensors"),
     "header beyond the file": (
@@ -267,11 +267,11 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
     "unknown type": (weights(lambda h: h[EMBEDDINGS].update(dtype="Q9")), "cannot read model.saf"),
     "renamed": (weights(lambda h: h.update(other=h.pop(EMBEDDINGS))), "embed_tokens.* is missing"),
     # the index of several files
-    "up": (indexed("../../etc/passwd"), "names '../../etc/passwd', which is no file beside it"),
-    "absolute": (indexed("/etc/passwd.safetensors"), "which is no file beside it"),
-    "pickle": (indexed("pytorch_model.bin"), "which is no file beside it"),
-    "numbers": (indexed(7), "which is no file beside it"),
-    "lists": (indexed([1]), "which is no file beside it"),
+    "up": (indexed("../../etc/passwd"), "names '../../etc/passwd', which is not a file beside it"),
+    "absolute": (indexed("/etc/passwd.safetensors"), "which is not a file beside it"),
+    "pickle": (indexed("pytorch_model.bin"), "which is not a file beside it"),
+    "numbers": (indexed(7), "which is not a file beside it"),
+    "lists": (indexed([1]), "which is not a file beside it"),
     "gone": (indexed("a.safetensors"), "a.safetensors is missing"),
     "index a list": (
         lambda: (indexed("a")(), Path("model", INDEX).write_text("[]"))[0],

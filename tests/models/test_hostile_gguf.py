@@ -186,7 +186,7 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
         for kind, content in ((U32, 0), (U32, 2**32 - 1), (I32, -1), (F32, 1.5), (BOOL, True),
                               (STRING, "1"), (U64, HUGE))
     },
-    "no block count": (without("llama.block_count"), "does not say its llama.block_count"),
+    "no block count": (without("llama.block_count"), "does not give its llama.block_count"),
     "no architecture": (without("general.architecture"), "of type 'None'"),
     "architecture a number": (entry("general.architecture", U32, 7), "of type '7'"),
     "a layer too many": (entry("llama.block_count", U32, 2), "7|9 tensors are missing"),
@@ -260,7 +260,7 @@ def test_a_header_takes_no_memory_that_the_file_does_not_hold(tmp_path: Path) ->
         (b"GGUF", "not a GGUF file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
         (struct.pack("<4sIQQ", b"GGUF", 3, 0, 0), "a GGUF file of type 'None'"),
-        (bytes(4096), "it does not begin like one"),
+        (bytes(4096), "it does not begin with GGUF"),
     ],
     ids=["empty", "four letters", "pointer", "no entries", "zeros"],
 )

@@ -133,8 +133,8 @@ def test_damage_is_told_removed_and_mended(
     assert store.find(make_spec()) is None
     assert len(warnings) == 1
     assert not path.exists()
-    end = "it is removed and the text is read again"
-    assert re.fullmatch(f"the kept state of a.txt ({words}): {end}", warnings[0])
+    end = "it is removed and computed again"
+    assert re.fullmatch(f"the stored state of a.txt ({words}): {end}", warnings[0])
     write(store, make_spec())
     assert store.find(make_spec()) == path
     assert len(warnings) == 1
@@ -166,9 +166,9 @@ def test_what_is_no_file_is_left_alone(
         assert store.record(make_spec()) is None
     told, refused = warnings[:2]
     assert (
-        told == f"the kept state of a.txt is no file: remove {path} by hand; the text is read again"
+        told == f"the stored state of a.txt is no file: remove {path} by hand; it is computed again"
     )
-    assert refused == f"cannot keep the state of a.txt in {store.folder} ({path.name} is no file)"
+    assert refused == f"cannot store the state of a.txt in {store.folder} ({path.name} is no file)"
     assert store.entries() == store.prune(0) == store.remove([make_spec().digest]) == []
     assert store.verify() == [(path, "is no document state of fastkv")]
     assert os.path.lexists(path)

@@ -149,7 +149,7 @@ def test_a_state_above_the_limit_is_not_kept(store: StateStore, warnings: list[s
     assert store.record(make_spec("b", documents=("b.txt", "c.txt"))) is None
     [told] = warnings
     assert re.fullmatch(
-        r"the state of b.txt and 1 more, 1\.\d kB, is above the limit of 1\.\d kB: not kept .*",
+        r"the state of b.txt and 1 more, 1\.\d kB, is above the limit of 1\.\d kB: not stored .*",
         told,
     )
     assert names(store) == ["a.txt"]
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, place: str) -> None:
     warnings: list[str] = []
     store = StateStore(tmp_path / place, LIMIT, warnings.append)
     assert store.record(make_spec()) is None
-    assert re.fullmatch(r"cannot keep the state of a.txt in .*file.* \(.*\)", warnings[0])
+    assert re.fullmatch(r"cannot store the state of a.txt in .*file.* \(.*\)", warnings[0])
     assert (store.entries(), store.verify(), store.prune(0)) == ([], [], [])
 
 

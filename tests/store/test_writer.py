@@ -166,7 +166,7 @@ def test_a_full_disk_is_a_warning(store: StateStore, ends_in: str) -> None:
     stdout, stderr = start(FULL, store, room).communicate(timeout=60)
     warning, *others = stdout.splitlines()
     assert (stderr, warning.count("(File too large)")) == ("", 1)
-    assert warning.startswith("warning: cannot keep the state of a.txt")
+    assert warning.startswith("warning: cannot store the state of a.txt")
     assert others == (["False False", ""] if room > 99 else [""])  # nothing is in the folder
     stdout, _ = start(FULL, store, size).communicate(timeout=60)
     assert stdout.split() == ["True", "False", path.name]

@@ -109,7 +109,7 @@ def test_nothing_is_written_when_nothing_is_to_be_kept(home: Path) -> None:
 
 def test_a_text_without_parts_touches_nothing(home: Path) -> None:
     with PartStore(enabled=True, resume=True) as store:
-        assert not store.is_open
+        assert not store.has_parts
         store.finish()
         assert store.kept == ""
     assert not home.exists()

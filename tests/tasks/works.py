@@ -9,7 +9,7 @@ import pytest
 
 from fastkv_cli import Document, Engine, FastKV
 from fastkv_cli.config import GREEDY
-from fastkv_cli.engine.methods import build_scoring_method
+from fastkv_cli.engine.methods import Full, build_scoring_method
 from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.tasks import PartStore, Work
 from fastkv_cli.tasks.corpus import join_documents
@@ -41,6 +41,7 @@ def make_work(
         corpus=join_documents([document], engine.tokenizer),
         method=FastKV(),
         scoring_method=lambda window: build_scoring_method(Tuning("tiny"), window),
+        excerpt_method=Full(),
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=told or (lambda label, done, total: None),

@@ -1,1 +1,1 @@
-"""`fastkv chat`: a conversation about documents that are read once."""
+"""`fastkv chat`: follow-up questions about documents in one conversation."""

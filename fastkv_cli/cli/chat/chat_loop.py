@@ -1,4 +1,4 @@
-"""The conversation itself: read, answer, show, until the user leaves."""
+"""The loop of `fastkv chat`: read a line, answer it or run its command, until the user leaves."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ...output.console import (
     print_traceback,
 )
 from ...output.render.answer_tables import describe_document, printable
+from ...output.render.quotes_table import render_quotes
 from ...output.render.report_json import render_failure, render_json
 from ...output.render.stats_table import render_tables
 from ...output.stats_level import StatsLevel
@@ -46,13 +47,13 @@ def run(sources: list[str], options: ChatOptions) -> None:
 
     Args:
         sources: the documents.
-        options: of the command.
+        options: the command's options.
 
     Raises:
-        FastKVError: when it cannot begin; through a pipe also at the end, where a question failed.
+        FastKVError: when it cannot start; through a pipe also at the end, if a question failed.
     """
     at_terminal = is_at_terminal()
-    writer = _Answers()
+    writer = _ChatWriter()
     with (
         Run(
             quiet=options.quiet,
@@ -64,8 +65,8 @@ def run(sources: list[str], options: ChatOptions) -> None:
         Session(sources, options, running.observer, command=COMMAND) as session,
     ):
         running.bars.close()
-        stores = options.store_mode is not StoreMode.OFF
-        history = cache_dir() / HISTORY_NAME if stores else None
+        uses_disk = options.store_mode is not StoreMode.OFF
+        history = cache_dir() / HISTORY_NAME if uses_disk else None
         chat = _Chat(
             session.chat(),
             _open_input(history, running.messages) if at_terminal else PipedInput(),
@@ -75,94 +76,94 @@ def run(sources: list[str], options: ChatOptions) -> None:
             at_terminal=at_terminal,
         )
         chat.greet()
-        chat.hold()
+        chat.loop()
 
 
 def _open_input(history: Path | None, messages: Messages) -> Input:
     return TerminalInput(history, COMMANDS, messages.warn)
 
 
-class _Answers(AnswerWriter):
-    """Answers on stdout, with an empty line between them where they go elsewhere than a terminal.
+class _ChatWriter(AnswerWriter):
+    """Writes answers to stdout, separated by an empty line unless stdout is a terminal.
 
-    There the prompt stands between them.
+    On a terminal the prompt separates them.
     """
 
     def __init__(self) -> None:
         super().__init__(None, force=False)
         self._separates = sys.stdout is not None and not sys.stdout.isatty()
-        self._has_written = self._begins = False
+        self._has_written = self._needs_separator = False
 
     def begin(self) -> None:
-        """What comes next is another answer."""
-        self._begins = self._has_written and self._separates
+        """Start the next answer."""
+        self._needs_separator = self._has_written and self._separates
 
     def write(self, text: str) -> None:
-        if text and self._begins:
-            self._begins = False
+        if text and self._needs_separator:
+            self._needs_separator = False
             super().write("\n")
         self._has_written = self._has_written or bool(text)
         super().write(text)
 
 
 class _Chat:
-    """One conversation with its user."""
+    """The loop over the user's lines, and its state."""
 
     def __init__(
         self,
         conversation: Chat,
         questions: Input,
         running: Run,
-        writer: _Answers,
+        writer: _ChatWriter,
         options: ChatOptions,
         *,
         at_terminal: bool,
     ) -> None:
         self._conversation, self._input = conversation, questions
         self._running, self._writer = running, writer
-        self._messages, self._told = running.messages, running.shown
+        self._messages, self._shown = running.messages, running.shown
         self._options, self._at_terminal = options, at_terminal
         self._num_asked = 0
         self._failures: list[FastKVError] = []
 
     def greet(self) -> None:
-        """Say what the conversation is about, to somebody at a terminal."""
+        """List the documents and the first commands, if at a terminal."""
         if self._at_terminal:
             for document in self._conversation.session.document_stats:
                 self._messages.note(printable(describe_document(document)))
-            self._messages.note("Ask about it. /help lists commands, Ctrl-D leaves.")
+            self._messages.note("Ask a question. /help lists the commands, Ctrl-D leaves.")
             self._messages.show(iter([""]))
 
-    def hold(self) -> None:
-        """Go on until the user leaves.
+    def loop(self) -> None:
+        """Read and handle lines until the user leaves.
 
         Raises:
-            PartlyFailedError: when a question that came through a pipe has no answer.
-            KeyboardInterrupt: at Ctrl-C, not at a terminal.
+            PartlyFailedError: when a question from a pipe could not be answered.
+            KeyboardInterrupt: at Ctrl-C, unless at a terminal.
         """
         while True:
             try:
                 text = self._input.read().strip()
                 if text:
-                    self._do(text)
+                    self._handle(text)
             except (EOFError, LeavingError):
                 break
-            except UsageError as error:  # of a line that is too long to be a question
+            except UsageError as error:  # the line is too long for a question
                 self._num_asked += 1
                 self._fail("", error)
             except KeyboardInterrupt:
                 if not self._at_terminal:
                     raise
-                self._told.note(_HINT)
+                self._shown.note(_HINT)
         if self._failures and not self._at_terminal:
             raise PartlyFailedError(self._failures, self._num_asked)
 
-    def _do(self, text: str) -> None:
-        """Obey a command or answer a question, whatever comes of it."""
+    def _handle(self, text: str) -> None:
+        """Run a command or answer a question; print failures, and continue."""
         question = as_question(text)
         try:
             if question is None:
-                self._told.show(run_command(self._conversation, text))
+                self._shown.show(run_command(self._conversation, text))
             else:
                 self._answer(question)
         except (ClosedPipeError, LeavingError):
@@ -170,9 +171,9 @@ class _Chat:
         except Exception as error:
             if question is not None and isinstance(error, OutputError):
                 raise
-            self._tell(error)
+            self._print_failure(error)
         if self._at_terminal:
-            self._told.show(iter([""]))
+            self._shown.show(iter([""]))
 
     def _answer(self, question: str) -> None:
         self._num_asked += 1
@@ -186,11 +187,11 @@ class _Chat:
             self._writer.end_line()
             if not self._at_terminal:
                 raise
-            self._told.note(f"({INTERRUPTED})")
+            self._shown.note(f"({INTERRUPTED})")
             return
         except (ClosedPipeError, OutputError):
             raise
-        except Exception as error:  # noqa: BLE001 (the conversation goes on)
+        except Exception as error:  # noqa: BLE001 (the conversation continues)
             self._writer.end_line()
             self._fail(question, error)
             return
@@ -198,19 +199,21 @@ class _Chat:
             self._running.bars.close()
         if line:
             self._writer.write(f"{line}\n")
+        if self._at_terminal and not self._options.json:
+            self._messages.show(render_quotes(report))
         level = StatsLevel.OFF if self._options.no_stats else self._options.stats
         self._messages.show(render_tables(report, level))
 
     def _fail(self, question: str, error: Exception) -> None:
-        """Note that a question has no answer, and tell why."""
+        """Record that a question failed, and print the error."""
         failure = as_failure(error)
         self._failures.append(failure)
         if self._options.json:
             self._writer.write(f"{render_failure(COMMAND, question, failure)}\n")
-        self._tell(error)
+        self._print_failure(error)
 
-    def _tell(self, error: Exception) -> None:
-        """A line about what is being handled; with its traceback where that is wanted."""
+    def _print_failure(self, error: Exception) -> None:
+        """Print the exception being handled, as a line, and with `--debug` its traceback."""
         if self._options.debug:
             print_traceback()
         print_error(str(as_failure(error)))

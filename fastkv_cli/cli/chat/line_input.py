@@ -1,4 +1,4 @@
-"""What a user types: at a terminal with editing and a history, through a pipe a line at a time."""
+"""The lines a user types: at a terminal with editing and history, through a pipe one by one."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 _PROMPT, _MORE = "> ", "… "
 _CONTINUES = "\\"
-_MAX_BYTES = 2**20  # of a line: more than anybody asks, less than memory
+_MAX_BYTES = 2**20  # of a line: longer than any question, far below the memory
 
 
 class Input(Protocol):
-    """Where questions come from."""
+    """A source of questions and commands."""
 
     def read(self) -> str:
-        """The next question, or command, of one line or more.
+        """The next question or command, of one or more lines.
 
         Raises:
-            EOFError: when there is none.
+            EOFError: at the end of the input.
             KeyboardInterrupt: at Ctrl-C.
         """
         ...
 
 
 class PipedInput:
-    """Standard input as lines; a backslash at the end of one goes on with the next."""
+    """Standard input as lines; a backslash at the end of a line joins the next one to it."""
 
     def read(self) -> str:
-        """The next line, or lines.
+        """The next line, with the lines that continue it.
 
         Raises:
-            EOFError: at the end.
-            UsageError: when a line is longer than any question.
+            EOFError: at the end of the input.
+            UsageError: when a line is longer than 1 MiB.
         """
         lines = [self._line()]
         with suppress(EOFError):
@@ -61,7 +61,7 @@ class PipedInput:
         if not line:
             raise EOFError
         if len(line) > _MAX_BYTES:
-            while line and not line.endswith(b"\n"):  # its rest is no further question
+            while line and not line.endswith(b"\n"):  # its rest is not another question
                 line = sys.stdin.buffer.readline(_MAX_BYTES)
             raise UsageError(f"a line is longer than {_MAX_BYTES:,} bytes", "shorten it")
         return line.decode("utf-8-sig", "replace").rstrip("\r\n")
@@ -73,12 +73,12 @@ class TerminalInput:
     def __init__(
         self, history: Path | None, commands: Iterable[str], warn: Callable[[str], None]
     ) -> None:
-        """Set the prompt up.
+        """Set up the prompt.
 
         Args:
-            history: a file that holds what was typed in earlier conversations; None keeps none.
-            commands: what TAB completes.
-            warn: told where the file cannot be used.
+            history: the file with the lines of earlier conversations; None saves none.
+            commands: completed by TAB.
+            warn: called with one line if the file cannot be used.
         """
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
@@ -88,8 +88,8 @@ class TerminalInput:
 
         output = create_output(stdout=sys.stderr)
         if isinstance(output, Vt100_Output):
-            # The terminal would be asked where its cursor is; not every one answers, and what is
-            # typed meanwhile gets mixed up with the answer.
+            # prompt_toolkit would ask the terminal for its cursor position. Not every terminal
+            # answers, and keys typed meanwhile would mix with the reply.
             output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             message=[("bold", _PROMPT)],
@@ -106,11 +106,11 @@ class TerminalInput:
         )
 
     def read(self) -> str:
-        """What was typed.
+        """The lines typed until Enter.
 
         Raises:
             EOFError: at Ctrl-D.
-            KeyboardInterrupt: at Ctrl-C, where nothing was typed.
+            KeyboardInterrupt: at Ctrl-C on an empty line.
         """
         return self._session.prompt()
 
@@ -131,29 +131,29 @@ def _bind_keys() -> KeyBindings:
 
     @keys.add("escape", "enter")
     @keys.add("c-j")
-    def _begin_line(event: KeyPressEvent) -> None:
+    def _start_new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
     @keys.add("c-c")
-    def _give_up(event: KeyPressEvent) -> None:
+    def _clear_or_interrupt(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.reset()
         else:
             event.app.exit(exception=KeyboardInterrupt())
 
     @keys.add("<vt100-mouse-event>")
-    def _pass_over(event: KeyPressEvent) -> None:
-        """No mouse is listened to: colours in a text that is pasted look like one that moved."""
+    def _ignore_mouse(event: KeyPressEvent) -> None:
+        """Ignore mouse events: colour sequences in pasted text look like them."""
 
     return keys
 
 
 def _open_history(path: Path | None, warn: Callable[[str], None]) -> History:
-    """What was typed before, in a file for its owner's eyes alone."""
+    """The history of typed lines, in a file that only its owner can read."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     class PrivateHistory(FileHistory):
-        """Goes on without the file where that can no longer be written."""
+        """Continues without the file if it can no longer be written."""
 
         def store_string(self, string: str) -> None:
             with suppress(OSError):
@@ -167,5 +167,5 @@ def _open_history(path: Path | None, warn: Callable[[str], None]) -> History:
         os.close(open_private(path))
         return PrivateHistory(str(path))
     except OSError as error:
-        warn(f"cannot write {path} ({error.strerror}): what is typed is not kept")
+        warn(f"cannot write {path} ({error.strerror}): the chat history is not saved")
         return InMemoryHistory()

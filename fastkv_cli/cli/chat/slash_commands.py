@@ -1,4 +1,4 @@
-"""What begins with a slash: commands to the conversation, in one table."""
+"""Slash commands of a conversation, in one table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARK = "/"
 
 
 class LeavingError(Exception):
-    """The conversation is over, as its user wished."""
+    """The user ended the conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Command:
     """One command.
 
     Attributes:
-        usage: its name, and what stands behind it.
-        help: what it does, on a line.
-        run: does it; gives what is to be shown.
+        usage: its name and argument.
+        help: what it does, on one line.
+        run: runs it on a conversation and the argument; returns the output to print.
     """
 
     usage: str
@@ -45,9 +45,9 @@ class Command:
 
 
 def as_question(text: str) -> str | None:
-    """What is asked by a text that was typed; None where it is a command.
+    """The question in a typed text; None if it is a command.
 
-    Two slashes at its head stand for one.
+    A question that begins with a slash is typed with two.
     """
     if not text.startswith(_MARK):
         return text
@@ -55,27 +55,29 @@ def as_question(text: str) -> str | None:
 
 
 def run_command(conversation: Chat, text: str) -> Iterator[RenderableType]:
-    """Do what a text with a slash at its head says; gives what is to be shown.
+    """Run a slash command; returns the output to print.
 
     Raises:
         LeavingError: when it ends the conversation.
-        UsageError: when there is no such command, or something is missing behind it.
+        UsageError: when the command is unknown, or its argument is missing.
         OutputError: when a file cannot be written.
     """
     name, _, rest = text.strip().partition(" ")
     command = COMMANDS.get(name)
     if command is None:
-        raise UsageError(f"{name} is no command", "/help lists them, and // sends a slash")
+        raise UsageError(
+            f"unknown command {name}", "/help lists all; type // to begin a question with a slash"
+        )
     yield from command.run(conversation, rest.strip())
 
 
 def _help(_: Chat, __: str) -> Iterator[RenderableType]:
     listed = {command.usage: command.help for command in COMMANDS.values()}
     keys = {
-        "Alt-Enter, Ctrl-J": "A new line; so does a backslash at the end of one.",
-        "Ctrl-C": "Ends an answer; what there is of it stays.",
-        "Ctrl-D": "Leaves.",
-        "//…": "A question that begins with a slash.",
+        "Alt-Enter, Ctrl-J": "Start a new line; so does Enter after a backslash.",
+        "Ctrl-C": "Stop the answer; its text so far stays.",
+        "Ctrl-D": "Leave the chat.",
+        "//…": "Ask a question that begins with a slash.",
     }
     yield _table(listed | keys)
 
@@ -86,7 +88,7 @@ def _leave(_: Chat, __: str) -> Iterator[RenderableType]:
 
 def _clear(conversation: Chat, _: str) -> Iterator[RenderableType]:
     conversation.clear()
-    yield "All that was said is forgotten; the documents are not."
+    yield "The conversation is cleared; the documents stay loaded."
 
 
 def _stats(conversation: Chat, _: str) -> Iterator[RenderableType]:
@@ -97,7 +99,7 @@ def _sources(conversation: Chat, _: str) -> Iterator[RenderableType]:
     report = _last(conversation)
     citations = report.evidence.citations
     if not citations:
-        yield "Nothing in the documents carried the last answer."
+        yield "The last answer has no sources in the documents."
         return
     places = (
         f"{name_places([citation], paths=report.paths)} ({citation.score:.0%})"
@@ -116,40 +118,40 @@ def _save_over(conversation: Chat, rest: str) -> Iterator[RenderableType]:
 
 
 def _write(conversation: Chat, name: str, *, force: bool) -> str:
-    """Write the conversation to a file; gives what is to be said of it."""
+    """Write the conversation to a file; returns the line to print."""
     if not name:
-        raise UsageError("no file given", "name one, as in: /save talk.md")
+        raise UsageError("no file given", "name one, as in: /save chat.md")
     if not conversation.exchanges:
-        raise UsageError("nothing was said yet", "ask something first")
+        raise UsageError("the conversation is empty", "ask a question first")
     try:
         path = Path(name).expanduser()
-    except RuntimeError:  # a user whom nobody knows
+    except RuntimeError:  # ~ of an unknown user
         path = Path(name)
     try:
         check_writable(path, force=force)
     except ExistsError:
         raise OutputError(f"{name} exists already", f"/save! {name} replaces it") from None
-    talk = render_markdown(conversation.session.document_stats, conversation.exchanges)
-    write_file(path, strip_controls(talk).encode("utf-8", "replace"))
+    markdown = render_markdown(conversation.session.document_stats, conversation.exchanges)
+    write_file(path, strip_controls(markdown).encode("utf-8", "replace"))
     number = len(conversation.exchanges)
     return f"{number} {'answer' if number == 1 else 'answers'} written to {printable(name)}"
 
 
 def _last(conversation: Chat) -> RunReport:
-    """What the last answer took.
+    """The report of the last answer.
 
     Raises:
-        UsageError: when nothing is known of it.
+        UsageError: when there is no answer, or it was interrupted.
     """
     if not conversation.exchanges:
-        raise UsageError("nothing was answered yet", "ask something first")
+        raise UsageError("there is no answer yet", "ask a question first")
     if conversation.last is None:
-        raise UsageError("the last answer was interrupted: nothing is known of it", "ask again")
+        raise UsageError("the last answer was interrupted and has no report", "ask again")
     return conversation.last.report
 
 
 def _table(rows: dict[str, str]) -> RenderableType:
-    """Name and value, a row each."""
+    """A table with a row of name and value for each item."""
     from rich.table import Table
     from rich.text import Text
 
@@ -161,14 +163,16 @@ def _table(rows: dict[str, str]) -> RenderableType:
     return table
 
 
-_EXIT = Command("/exit, /quit", "Leave.", _leave)
+_EXIT = Command("/exit, /quit", "Leave the chat.", _leave)
 COMMANDS = {
-    "/help": Command("/help", "Show this.", _help),
-    "/stats": Command("/stats", "What the last answer took.", _stats),
-    "/sources": Command("/sources", "What in the documents carried the last answer.", _sources),
+    "/help": Command("/help", "List the commands.", _help),
+    "/stats": Command("/stats", "Print all statistics of the last answer.", _stats),
+    "/sources": Command(
+        "/sources", "List the sources of the last answer, with quotations.", _sources
+    ),
     "/save": Command("/save FILE", "Write the conversation to a file, as Markdown.", _save),
-    "/save!": Command("/save! FILE", "The same, over a file that exists.", _save_over),
-    "/clear": Command("/clear", "Forget all that was said, but not the documents.", _clear),
+    "/save!": Command("/save! FILE", "The same, but replace an existing file.", _save_over),
+    "/clear": Command("/clear", "Clear the conversation, but keep the documents loaded.", _clear),
     "/exit": _EXIT,
     "/quit": _EXIT,
 }

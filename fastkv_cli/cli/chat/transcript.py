@@ -1,4 +1,4 @@
-"""A conversation as Markdown. Pure: nothing is written."""
+"""Renders a conversation as Markdown. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ INTERRUPTED = "interrupted"
 
 
 def render_markdown(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -> str:
-    """The questions as quotations, each with its answer and what carried it.
+    """The questions as quotations, each with its answer and the sources of that.
 
     Args:
-        documents: what the conversation is about.
+        documents: the documents of the conversation.
         exchanges: its questions and answers, in order.
     """
     return "\n\n".join(_blocks(documents, exchanges)) + "\n"
@@ -34,4 +34,4 @@ def _blocks(documents: Sequence[DocumentStats], exchanges: Sequence[Exchange]) -
         citations = report.evidence.citations
         if citations:
             places = name_places(citations, paths=report.paths)
-            yield f"*Carried by {label(places)}.*"
+            yield f"*Sources: {label(places)}*"

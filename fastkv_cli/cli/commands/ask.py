@@ -17,7 +17,7 @@ ArgumentsArg = Annotated[
     typer.Argument(
         metavar='PATH… "QUESTION"',
         show_default=False,
-        help="Documents, folders or patterns (- is stdin), and at the end the question.",
+        help="Documents, folders or patterns (- is stdin), then the question.",
     ),
 ]
 QuestionOpt = Annotated[
@@ -26,8 +26,8 @@ QuestionOpt = Annotated[
         "--question",
         metavar="TEXT",
         show_default=False,
-        help="One of several questions, each answered with a line of JSON; all arguments are "
-        "documents then.",
+        help="Ask this question; may be repeated. Each answer is one line of JSON, and all "
+        "arguments are documents.",
     ),
 ]
 QuestionsOpt = Annotated[
@@ -36,8 +36,8 @@ QuestionsOpt = Annotated[
         "--questions",
         metavar="FILE",
         show_default=False,
-        help="The same for the lines of a file (- is stdin) that are not empty and do not begin "
-        "with #. --dry-run foresees the longest question.",
+        help="Ask the questions in a file (- is stdin), one per line, in the same way; empty lines "
+        "and lines that begin with # are skipped. --dry-run is for the longest one.",
     ),
 ]
 
@@ -74,7 +74,7 @@ def ask(
 
 
 def _ask_several(paths: list[str], asked: list[str], file: str | None, options: RunOptions) -> None:
-    """Answer the questions of options and of a file."""
+    """Answer the questions of --question and --questions."""
     if file != "-":
         check_any(paths, _NO_DOCUMENT)
     options.check_all()
@@ -89,7 +89,7 @@ def _ask_several(paths: list[str], asked: list[str], file: str | None, options: 
 
 
 def _forecast(sources: list[str], options: RunOptions, questions: list[str]) -> None:
-    """Tell what the run would take."""
+    """Print the dry run."""
     options.check_all()
     from ...tasks import forecast_ask
     from .. import preview

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...config import Budget, MethodName, Preset, parse_tokens
 from ...errors import UsageError
-from ...evaluation.picture import check_matplotlib
-from .. import measure_command as workbench
-from ..option_sets import ModelMeasureOptions
+from ..measure_command import check_picture, measuring
+from ..option_sets import BenchOptions
+
+if TYPE_CHECKING:
+    from ...evaluation.speed.speed_report import SpeedReport
 
 DocArg = Annotated[
     str | None,
@@ -21,62 +21,34 @@ DocArg = Annotated[
         help="A PDF or text to read (- is stdin), in place of the text that ships.",
     ),
 ]
-LengthsOpt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TOKENS",
-        help="Prompt lengths, as 1k,7.5k.",
-        show_default="1k,4k,7.5k, or all of DOC",
-    ),
-]
-MethodsOpt = Annotated[
-    str, typer.Option(metavar="NAMES", help="Presets and methods; full is always measured.")
-]
-BudgetOpt = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE|TOKENS",
-        help="KV cache to KEEP, for methods that are no presets.",
-        show_default="the balanced one",
-    ),
-]
-RepetitionsOpt = Annotated[
-    int, typer.Option(metavar="N", help="Measured runs of each method, behind one to warm up.")
-]
-MaxTokensOpt = Annotated[int, typer.Option(metavar="N", help="Tokens that every run generates.")]
-CsvOpt = Annotated[bool, typer.Option("--csv", help="Comma-separated figures.")]
-MarkdownOpt = Annotated[bool, typer.Option("--md", help="A Markdown table.")]
-PlotOpt = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it as a PNG picture.")]
 
 
-def bench(
-    document: DocArg = None,
-    prompt_tokens: LengthsOpt = None,
-    methods: MethodsOpt = "full,fast,balanced,snapkv",
-    budget: BudgetOpt = None,
-    repetitions: RepetitionsOpt = 5,
-    max_tokens: MaxTokensOpt = 64,
-    csv: CsvOpt = False,
-    md: MarkdownOpt = False,
-    plot: PlotOpt = None,
-    *,
-    options: ModelMeasureOptions,
-) -> None:
+def bench(document: DocArg = None, *, options: BenchOptions) -> None:
     """Measure how fast methods are on this machine: time to first token, decoding, and memory."""
-    if options.json + csv + md > 1:
+    if options.json + options.csv + options.md > 1:
         raise UsageError("--json, --csv and --md exclude each other", "give one of them")
-    lengths = [] if prompt_tokens is None else map(parse_tokens, prompt_tokens.split(","))
-    kept = [] if budget is None else [Budget.parse(budget)]
-    from ...evaluation.arms import parse_methods
-    from ...evaluation.speed.speed_prompts import SpeedTest
-    from ...evaluation.speed.speed_run import Form, SpeedRun
+    test = options.test_of(document)
+    check_picture(options.plot, options)
+    from ...evaluation.speed.speed_run import measure_speed, read_document
+    from ...output.output_file import write_file
 
-    names = parse_methods(methods, needs_rival=False)
-    if kept and all(name in [*Preset, MethodName.FULL] for name in names):
-        raise UsageError(f"--budget {budget} is of no use", "presets have their own, full has none")
-    form: Form = "json" if options.json else "csv" if csv else "md" if md else "table"
-    test = SpeedTest(document, tuple(sorted(set(lengths))), repetitions, max_tokens)
-    check_matplotlib(plot)
-    workbench.check_picture(plot, options)
-    run = SpeedRun(test, names, kept, form, plot)
-    workbench.run_prepared(options.model, options, run.prepare, hint="nothing was written")
+    with measuring(options, hint="nothing was written") as measurement:
+        text = read_document(test, measurement.observer)
+        report = measure_speed(measurement.load(options.model), test, text)
+        if options.plot is not None:
+            from ...output.render.speed_plot import speed_png
+
+            write_file(options.plot, speed_png(report))
+        measurement.result = _render(report, options)
+
+
+def _render(report: SpeedReport, options: BenchOptions) -> str:
+    """The report in the form asked for."""
+    from ...output.render.speed_tables import as_csv, as_json, as_markdown, as_tables
+    from ...output.render.table_text import render_text
+
+    if options.json:
+        return as_json(report)
+    if options.csv:
+        return as_csv(report)
+    return as_markdown(report) if options.md else render_text(*as_tables(report))

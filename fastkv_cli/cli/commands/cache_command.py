@@ -11,21 +11,21 @@ from ...sizes import parse_age, parse_size
 from ..option_sets import PlainOptions, with_options
 
 cache = typer.Typer(
-    help="Look after what is kept of documents that were read, for further questions.",
-    epilog="States are kept up to [cyan]FASTKV_STORE_LIMIT[/] (5GB), the least recently used going "
-    "first. [cyan]FASTKV_STORE=off[/] keeps none.",
+    help="List, verify and remove cached document states.",
+    epilog="States take at most [cyan]FASTKV_STORE_LIMIT[/] (5GB); the least recently used are "
+    "removed first. [cyan]FASTKV_STORE=off[/] stores none.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
 
 def complete_states(incomplete: str) -> list[str]:
-    """Keys and documents of what is kept, for TAB."""
+    """Complete the keys and documents of stored states."""
     from ...store import StateStore, default_store_dir
 
     try:
         entries = StateStore(default_store_dir(), limit_bytes=0).entries()
-    except FastKVError:  # no folder to look into: nothing to offer
+    except FastKVError:  # there is no cache folder
         return []
     names = dict.fromkeys(name for entry in entries for name in (entry.key, *entry.documents))
     return [name for name in names if name.startswith(incomplete) and name.isprintable()]
@@ -37,31 +37,33 @@ NamesArg = Annotated[
         metavar="[KEY|DOCUMENT…]",
         show_default=False,
         autocompletion=complete_states,
-        help="Keys, or as much of them as tells them apart, or documents as ls names them.",
+        help="Documents or keys, as listed by ls; 4 or more unique first digits of a key suffice.",
     ),
 ]
 ListJsonOpt = Annotated[
     bool,
-    typer.Option("--json", rich_help_panel="Output", help="One JSON object: all that is known."),
+    typer.Option("--json", rich_help_panel="Output", help="Print one JSON object with all fields."),
 ]
 AllOpt = Annotated[bool, typer.Option("--all", help="Remove all states.")]
-YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")]
 LimitOpt = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="What may stay, as 2GB, 500MB or 0.",
+        help="Shrink the store to this size, as 2GB, 500MB or 0.",
         show_default="FASTKV_STORE_LIMIT, or 5GB",
     ),
 ]
 OlderOpt = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Also remove what was not used for so long: 30d, 12h, 2w."),
+    typer.Option(
+        metavar="TIME", help="Also remove states unused for this long, as 30d, 12h or 2w."
+    ),
 ]
 
 
 def ls(json: ListJsonOpt = False, *, options: PlainOptions) -> None:
-    """List what is kept: documents, tokens, size, model, and when it was last used."""
+    """List the stored states: documents, tokens, size, model and last use."""
     from .. import housekeeping
 
     housekeeping.list_states(json=json, quiet=options.quiet)
@@ -70,9 +72,9 @@ def ls(json: ListJsonOpt = False, *, options: PlainOptions) -> None:
 def rm(
     names: NamesArg = None, all_: AllOpt = False, yes: YesOpt = False, *, options: PlainOptions
 ) -> None:
-    """Remove states, by their keys or documents."""
+    """Remove states by key or document."""
     if bool(names) == all_:
-        raise UsageError("name what to remove, or give --all", "fastkv cache ls shows the keys")
+        raise UsageError("name the states to remove, or give --all", "fastkv cache ls lists them")
     from .. import housekeeping
 
     if names:
@@ -82,7 +84,7 @@ def rm(
 
 
 def prune(limit: LimitOpt = None, older_than: OlderOpt = None, *, options: PlainOptions) -> None:
-    """Remove states, the least recently used first, until the others keep to the limit."""
+    """Remove states, the least recently used first, until the rest is within the limit."""
     from .. import housekeeping
 
     housekeeping.prune_states(
@@ -93,15 +95,15 @@ def prune(limit: LimitOpt = None, older_than: OlderOpt = None, *, options: Plain
 
 
 def path(*, options: PlainOptions) -> None:
-    """Show the folder that states are kept in."""
-    del options  # there is nothing to be quiet about
+    """Print the folder of the states."""
+    del options  # prints no messages
     from .. import housekeeping
 
     housekeeping.show_path()
 
 
 def verify(json: ListJsonOpt = False, *, options: PlainOptions) -> None:
-    """Check every state, to the last bit."""
+    """Verify the header and checksums of every state."""
     from .. import housekeeping
 
     housekeeping.verify_states(json=json, quiet=options.quiet)

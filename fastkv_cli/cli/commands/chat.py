@@ -18,15 +18,15 @@ PathsArg = Annotated[
 
 
 def chat(paths: PathsArg = None, *, options: ChatOptions) -> None:
-    """Talk about documents: they are read once, and each answer knows those before.
+    """Ask follow-up questions about documents in one conversation.
 
-    At a terminal, /help lists what can be done. Through a pipe, each line is a question.
+    At a terminal, /help lists the commands. Through a pipe, each line is a question.
     """
     if not paths:
         raise UsageError("no document given", "name a file, as in: fastkv chat report.pdf")
     if "-" in paths:
         raise UsageError(
-            "standard input is where the questions come from", "name a file for the document"
+            "chat reads its questions from standard input", "name a file for the document"
         )
     options.check_all()
     from ..chat import chat_loop

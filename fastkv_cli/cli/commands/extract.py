@@ -7,9 +7,9 @@ from .sources import PathsArg, check_any
 
 
 def extract(paths: PathsArg = None, *, options: ExtractOptions) -> None:
-    """Show the text that the model would read, page by page, and count it."""
+    """Print the text that the model would read, page by page, with token counts."""
     check_any(paths, "name a file, as in: fastkv extract report.pdf")
-    _ = options.read  # wrong values fail before anything is imported
+    _ = options.read  # invalid values fail before anything is imported
     from .. import preview
 
     preview.extract(paths or ["-"], options)

@@ -1,4 +1,4 @@
-"""The documents that a command is given."""
+"""The documents argument of commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PathsArg = Annotated[
 
 
 def check_any(paths: Sequence[str] | None, hint: str) -> None:
-    """See that there is a document, if only one that comes by a pipe.
+    """Check that there is a document: a path, or a pipe on stdin.
 
     Raises:
         UsageError: when there is none, with the hint.

@@ -11,9 +11,7 @@ from ...config import DEFAULT_MAX_TOKENS, Length, Preset
 from ..option_sets import RunOptions
 from .sources import PathsArg, check_any
 
-LengthOpt = Annotated[
-    Length, typer.Option("--length", "-l", help="How long the summary should be.")
-]
+LengthOpt = Annotated[Length, typer.Option("--length", "-l", help="Set the length of the summary.")]
 
 
 def summarize(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ...cli.measure_command import MeasureContext
-from ...config import Budget, MethodSettings, Preset
+from ...config import Budget, MethodSettings, Preset, Suite
 from ...store.journal import Journal
+from ..measure_context import MeasureContext
+from .quality_options import CalibrationOptions
 from .quality_run import MAX_ANSWER_TOKENS
 from .questions import Question
 from .scoring import contains
+from .suites import Questionnaire, digest
 
 if TYPE_CHECKING:
     from ...engine.methods import Method
 
+LENGTHS = (1000, 2000, 4000)
 RATES = (0.1, 0.2, 0.3, 0.5)
 # The share of the KV cache that each preset keeps.
 BUDGETS: dict[Preset, float] = {Preset.FAST: 0.2, Preset.BALANCED: 0.25, Preset.QUALITY: 0.5}
@@ -44,6 +47,52 @@ class Setting:
     accuracy: float
     of_full: float
     compute_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """The measurement of every setting, and the choices.
+
+    Attributes:
+        settings: every setting.
+        presets: the setting of each preset, in the form that `load_tuning` reads.
+        tolerance: the share of full's answers that `balanced` may lose.
+        measured: all of it with what it was measured with, as JSON values: what is saved.
+    """
+
+    settings: Sequence[Setting]
+    presets: Mapping[Preset, Mapping[str, Any]]
+    tolerance: float
+    measured: Mapping[str, Any]
+
+
+def calibrate_model(context: MeasureContext, options: CalibrationOptions) -> CalibrationReport:
+    """Measure every setting, and choose one for each preset.
+
+    Raises:
+        FastKVError: on any failure; results so far are kept for the next run.
+    """
+    tolerance = options.tolerated_loss
+    lengths = context.lengths_that_fit(LENGTHS, MAX_ANSWER_TOKENS)
+    each = -(-options.samples // (2 * len(lengths)))
+    asked = Questionnaire(
+        (Suite.NEEDLE, Suite.RULER), lengths, each, options.seed, texts=options.texts
+    )
+    questions = asked.questions(context.engine.tokenizer)
+    with context.open_journal({"calibrate": digest(questions)}) as journal:
+        settings = measure_settings(context, questions, BUDGETS[Preset.BALANCED], journal)
+    presets = choose_presets(settings, tolerance)
+    measured = {
+        **context.stamp,
+        "tolerance": tolerance,
+        "seed": options.seed,
+        "questions": len(questions),
+        "lengths": lengths,
+        "presets": presets,
+        "scoring_layer": scoring_layer(settings),
+        "settings": [asdict(setting) for setting in settings],
+    }
+    return CalibrationReport(settings, presets, tolerance, measured)
 
 
 def candidate_layers(num_layers: int) -> list[int]:
@@ -94,9 +143,9 @@ def _try(
     comparison = Comparison(
         context.engine, prompt.token_ids, prompt.question_span, MAX_ANSWER_TOKENS
     )
-    compared = []
+    compared, on_progress = [], context.report_progress("settings")
     for done, method in enumerate(methods):
-        context.bars.update(label, done, len(methods), "settings")
+        on_progress(label, done, len(methods))
         compared.append(comparison.compare(method))
     return {
         "full": contains(comparison.full().text, question.answers),

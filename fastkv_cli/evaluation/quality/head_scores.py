@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...cli.measure_command import MeasureContext
 from ...errors import ModelError
 from ...prompts.prompt import Prompt, ask_task, build_prompt
 from ...tasks.corpus import Corpus
+from ..measure_context import MeasureContext
 from .needle import PLACES
+from .quality_options import HeadOptions
 from .quality_run import MAX_ANSWER_TOKENS
 from .questions import Insert, hide, room_for_text
 from .ruler import NAMES
 from .scoring import contains
+from .suites import load_haystack
 
 LENGTHS = (1000, 2000, 3000)
 
@@ -61,24 +63,25 @@ def head_prompts(
         yield HeadPrompt(prompt, _find(needle, prompt, tokenizer), code)
 
 
-def profile_heads(
-    context: MeasureContext, haystack: Corpus, count: int, seed: int
-) -> dict[str, Any]:
+def profile_heads(context: MeasureContext, options: HeadOptions) -> dict[str, Any]:
     """Score every head; only prompts answered correctly count.
 
     Returns:
-        `scores`, (L, H) with sum 1, and how they were measured.
+        `scores`, (L, H) with sum 1, and how they were measured: what `headkv` reads.
 
     Raises:
         ModelError: when the model answers no prompt correctly.
+        FastKVError: when the texts cannot be read.
     """
     from ...engine.heads import needle_attention
 
+    count, seed = options.samples, options.seed
     tokenizer = context.engine.tokenizer
-    lengths = context.fitting(LENGTHS, MAX_ANSWER_TOKENS)
-    total, right = None, 0
+    haystack = load_haystack(options.texts, tokenizer)
+    lengths = context.lengths_that_fit(LENGTHS, MAX_ANSWER_TOKENS)
+    total, right, on_progress = None, 0, context.report_progress("prompts")
     for number, one in enumerate(head_prompts(haystack, lengths, count, seed, tokenizer)):
-        context.bars.update("reading needle prompts", number, count, "prompts")
+        on_progress("reading needle prompts", number, count)
         scores, answer = needle_attention(
             context.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS
         )

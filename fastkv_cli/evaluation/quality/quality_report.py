@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from .quality_run import FULL, Arm, Result
+from ..arms import FULL, Arm
+from .quality_run import Result
 from .questions import Question
 from .scoring import Interval, mean_interval, ratio_interval
-
-SCHEMA = "fastkv-eval/1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ...store.journal import Journal
+from ..arms import FULL, Arm, full_arm
+from ..measure_context import Progress
 from .questions import Question
 from .scoring import contains, token_f1
 
 if TYPE_CHECKING:
     from ...engine.generate import Engine
-    from ...engine.methods import Method
 
 MAX_ANSWER_TOKENS = 32
-FULL = "full"
 TIMED_ROUNDS = 3
-# Called with a label, the number of results so far, and their final number.
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A method under evaluation.
-
-    Attributes:
-        label: unique among the arms.
-        name: of the method or preset.
-        budget: as users write it.
-        method: the method.
-    """
-
-    label: str
-    name: str
-    budget: str
-    method: Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +116,3 @@ def _scored(question: Question, label: str, compared: Any) -> Result:
         compute_ratio=compared.compute_ratio,
         text=compared.text,
     )
-
-
-def full_arm() -> Arm:
-    """The baseline: full."""
-    from ...engine.methods import Full
-
-    return Arm(FULL, FULL, "100%", Full())

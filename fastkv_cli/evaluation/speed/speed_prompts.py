@@ -6,39 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...cli.measure_command import MeasureContext
 from ...documents import Document
 from ...errors import UsageError
 from ...prompts.prompt import Prompt, ask_task, build_prompt, tokenize_text
+from ..measure_context import MeasureContext
 from ..quality.questions import MIN_TEXT_TOKENS, room_for_text
 from ..quality.suites import load_haystack
+from .speed_options import SpeedTest
 
 DEFAULT_LENGTHS = (1000, 4000, 7500)
 QUESTION = "What is this text about, and what comes of it in the end?"
-
-
-@dataclass(frozen=True, slots=True)
-class SpeedTest:
-    """The settings of a speed test.
-
-    Attributes:
-        source: a document to read, or "-" for stdin; None for the bundled novel.
-        lengths: of the prompts, in tokens, ascending; empty for the whole document, or for the
-            default lengths.
-        repetitions: number of measured rounds.
-        max_tokens: tokens that every run generates.
-    """
-
-    source: str | None = None
-    lengths: tuple[int, ...] = ()
-    repetitions: int = 5
-    max_tokens: int = 64
-
-    def __post_init__(self) -> None:
-        counts = {"--repetitions": self.repetitions, "--max-tokens": self.max_tokens}
-        for option, value in counts.items():
-            if value < 1:
-                raise UsageError(f"{option} {value} is out of range", "it is 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +49,11 @@ def make_prompts(context: MeasureContext, test: SpeedTest, document: Document | 
         wanted = _lengths_of_document(context, test, document, text_ids, room)
     if test.lengths and min(wanted) > room:
         raise UsageError(f"--prompt-tokens {min(wanted):,} is out of range", _window(context, test))
-    lengths = context.fitting(wanted, test.max_tokens)
+    lengths = context.lengths_that_fit(wanted, test.max_tokens)
     left_out = tuple(length for length in wanted if length > room)
     if left_out:
         named = ", ".join(f"{length:,}" for length in left_out)
-        _note(context, f"left out prompts of {named} tokens: {_window(context, test)}")
+        context.observer.note(f"left out prompts of {named} tokens: {_window(context, test)}")
     return PromptSet(
         prompts=tuple(_prompt(tokenizer, text_ids, length) for length in lengths),
         left_out=left_out,
@@ -112,8 +89,7 @@ def _lengths_of_document(
         )
     if not test.lengths and whole > room:
         used = len(text_ids) - (whole - room)
-        _note(
-            context,
+        context.observer.note(
             f"{document.path} is cut to its first {used:,} of {len(text_ids):,} tokens: "
             f"{_window(context, test)}",
         )
@@ -130,8 +106,3 @@ def _prompt(tokenizer: Any, text_ids: Sequence[int], length: int) -> Prompt:
     size = room_for_text(tokenizer, QUESTION, length, "--prompt-tokens")
     ring = [*text_ids] * -(-size // len(text_ids))
     return build_prompt(tokenizer, ring[:size], ask_task(QUESTION))
-
-
-def _note(context: MeasureContext, text: str) -> None:
-    context.bars.close()
-    context.messages.note(text)

@@ -8,9 +8,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ...stats import GenerationStats, KVStats
-from ..quality.quality_run import FULL, Arm
-
-SCHEMA = "fastkv-bench/1"
+from ..arms import FULL, Arm
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ...cli.measure_command import Measure, MeasureContext, render
-from ...config import Budget, MethodName, Preset
 from ...documents import Document, load_document
-from ...output.console import Messages
-from ...output.output_file import write_file
 from ...prompts.prompt import Prompt
-from ..arms import make_arms
-from ..quality.quality_run import Arm, Progress, full_arm
-from .speed_plot import speed_png
-from .speed_prompts import SpeedTest, make_prompts
+from ...session.observer import SILENT, Observer
+from ..arms import Arm, full_arm, make_arms
+from ..measure_context import MeasureContext, Progress
+from .speed_options import SpeedTest
+from .speed_prompts import make_prompts
 from .speed_report import Sample, SpeedReport, summarise
-from .speed_tables import as_csv, as_json, as_markdown, as_tables
 
 if TYPE_CHECKING:
     from ...engine.generate import Engine
-    from ...output.progress import ProgressBars
-
-Form = Literal["table", "json", "csv", "md"]
-_FORMS: dict[Form, Callable[[SpeedReport], str]] = {
-    "table": lambda report: render(*as_tables(report)),
-    "json": as_json,
-    "csv": as_csv,
-    "md": as_markdown,
-}
 
 
-@dataclass(frozen=True, slots=True)
-class SpeedRun:
-    """A speed test: its methods, the format of its report, and an optional plot."""
+def read_document(test: SpeedTest, observer: Observer = SILENT) -> Document | None:
+    """Read the document of a test, if it has one; do so before loading a model.
 
-    test: SpeedTest
-    names: Sequence[MethodName | Preset]
-    budgets: Sequence[Budget] = ()
-    form: Form = "table"
-    plot: Path | None = None
-
-    def prepare(self, bars: ProgressBars, messages: Messages) -> Measure:
-        """Read the document, if there is one; returns the function that measures a model.
-
-        Raises:
-            FastKVError: when the document cannot be read.
-        """
-        document = None if self.test.source is None else _read(self.test.source, bars, messages)
-        return lambda context: self._tell(measure_speed(context, self, document))
-
-    def _tell(self, report: SpeedReport) -> str:
-        if self.plot is not None:
-            write_file(self.plot, speed_png(report))
-        return _FORMS[self.form](report)
+    Raises:
+        FastKVError: when it cannot be read.
+    """
+    if test.source is None:
+        return None
+    document = load_document(
+        test.source,
+        on_page=lambda done, total: observer.progress("extracting pages", done, total, "pages"),
+    )
+    for warning in document.warnings:
+        observer.warning(f"{document.path}: {warning}")
+    return document
 
 
-def measure_speed(context: MeasureContext, run: SpeedRun, document: Document | None) -> SpeedReport:
+def measure_speed(
+    context: MeasureContext, test: SpeedTest, document: Document | None = None
+) -> SpeedReport:
     """Build the prompts, run every method, and summarize.
+
+    Args:
+        context: the model.
+        test: the settings.
+        document: the one that `read_document` gives for the test.
 
     Raises:
         FastKVError: on any failure.
     """
-    engine, test = context.engine, run.test
-    arms = [full_arm(), *make_arms(run.names, run.budgets, context.tuning)]
+    engine = context.engine
+    arms = [full_arm(), *make_arms(test.names, test.budgets, context.tuning)]
     for arm in arms:
         arm.method.plan(engine.decoder.shape(1))  # fails early on a TSP layer that the model lacks
     asked = make_prompts(context, test, document)
@@ -81,11 +65,7 @@ def measure_speed(context: MeasureContext, run: SpeedRun, document: Document | N
         "methods": {arm.label: str(arm.method) for arm in arms},
     }
     machine = context.machine
-
-    def on_progress(label: str, done: int, total: int) -> None:
-        context.bars.update(label, done, total, "runs")
-
-    samples = run_all(engine, asked.prompts, arms, test, on_progress)
+    samples = run_all(engine, asked.prompts, arms, test, context.report_progress("runs"))
     return summarise(settings, machine, arms, samples)
 
 
@@ -115,13 +95,3 @@ def run_all(
         if at > 0:
             samples.append(Sample(arm.label, generation.stats, generation.kv))
     return samples
-
-
-def _read(source: str, bars: ProgressBars, messages: Messages) -> Document:
-    document = load_document(
-        source, on_page=lambda done, total: bars.update("extracting pages", done, total, "pages")
-    )
-    bars.close()
-    for warning in document.warnings:
-        messages.warn(f"{document.path}: {warning}")
-    return document

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would read, and its predicted memory. No weights are loaded."""
+"""Renders `--dry-run`: how a run would process the text, and its predicted memory. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from ...documents.source import label
-from ...stats import DocumentStats, MemoryForecast, ReadingForecast
+from ...forecasts import MemoryForecast, ReadingForecast
+from ...stats import DocumentStats
 from .answer_tables import UNKNOWN, describe_document, format_bytes
 from .report_json import SCHEMA
 from .to_json import to_json
@@ -23,11 +24,11 @@ class DryRun:
         device: where it would run.
         max_context: the model's window, in tokens.
         documents: the documents.
-        reading: how the text would go through the model.
+        reading: how the text would be processed.
         method: the compression method.
         budget: the KV cache to keep, as users write it.
-        settings: where the method's settings come from.
-        note: why the method would compress less than asked, if so.
+        settings: the source of the method's settings.
+        note: why the method would compress less than requested; empty otherwise.
         memory: of the longest prompt.
         extract_s: seconds to read the documents.
         warnings: one line each.
@@ -56,15 +57,19 @@ def render_json(run: DryRun) -> str:
         "full_peak_bytes": run.memory.full_peak_bytes,
         "fits": run.memory.fits,
     }
-    envelope = asdict(run) | {
-        "memory": memory,
-        "reading": asdict(run.reading) | {"fits_window": run.reading.parts == 1},
+    reading = {
+        "tokens": run.reading.tokens,
+        "parts": run.reading.parts,
+        "longest_prompt": run.reading.longest_prompt,
+        "way": run.reading.strategy,
+        "fits_window": run.reading.parts == 1,
     }
+    envelope = asdict(run) | {"memory": memory, "reading": reading}
     return to_json({"schema": SCHEMA, "dry_run": True, **envelope})
 
 
 def render_text(run: DryRun) -> str:
-    """A line each of label and value."""
+    """One line per row, with label and value."""
     rows = list(_rows(run))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {label(value)}" for name, value in rows)
@@ -75,12 +80,12 @@ def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
         yield "Document", describe_document(document)
     reading, memory = run.reading, run.memory
     if reading.parts == 1:
-        fits = f"yes: {reading.longest_prompt:,} tokens, the longest answer counted in,"
+        fits = f"yes: {reading.longest_prompt:,} tokens, including the longest answer,"
         yield "Fits", f"{fits} of a window of {run.max_context:,}"
     else:
         fits = f"not at once: {reading.tokens:,} tokens, and the window holds {run.max_context:,}"
         yield "Fits", fits
-        yield "Parts", f"{reading.parts}: {reading.way}"
+        yield "Parts", f"{reading.parts}: {reading.strategy}"
     yield "Model", f"{run.model}, {run.dtype} on {run.device}"
     copies = f" + {format_bytes(memory.copies_bytes)} of copies" if memory.copies_bytes else ""
     yield "Weights", f"{format_bytes(memory.weights_bytes)}{copies}"
@@ -98,5 +103,5 @@ def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
         f"about {format_bytes(memory.peak_bytes)}; {format_bytes(memory.full_peak_bytes)} in full",
     )
     free = UNKNOWN if memory.available_bytes is None else format_bytes(memory.available_bytes)
-    verdict = {True: "enough", False: "not enough", None: "not known"}[memory.fits]
+    verdict = {True: "enough", False: "not enough", None: "unknown"}[memory.fits]
     yield "Free memory", f"{free}: {verdict}"

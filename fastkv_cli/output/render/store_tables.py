@@ -46,7 +46,7 @@ def list_json(entries: Sequence[StateEntry], folder: Path, limit_bytes: int) -> 
 
 def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Table | str]:
     """A row for each state, and their total size."""
-    table = _table("Key", "Documents", "Tokens", "Size", "Model", "Kept as", "Last used")
+    table = _table("Key", "Documents", "Tokens", "Size", "Model", "Stored as", "Last used")
     for entry in entries:
         header = entry.header
         _add_row(
@@ -65,7 +65,7 @@ def list_tables(entries: Sequence[StateEntry], limit_bytes: int) -> Iterator[Tab
 
 
 def verify_json(verdicts: Verdicts, folder: Path) -> str:
-    """One JSON object; the `problem` of a sound state is null."""
+    """One JSON object; the `problem` of an intact state is null."""
     return to_json(
         {
             "schema": SCHEMA,
@@ -83,13 +83,13 @@ def verify_json(verdicts: Verdicts, folder: Path) -> str:
 
 def verify_table(verdicts: Verdicts) -> Table:
     """A row for each state, and for each other file in the folder."""
-    table = _table("Key", "Documents", "Size", "Found")
+    table = _table("Key", "Documents", "Size", "Result")
     for found, problem in verdicts:
         if isinstance(found, Path):
             _add_row(table, UNKNOWN, label(found.name), UNKNOWN, problem)
         else:
             cells = found.key, _documents(found), format_size(found.file_bytes)
-            _add_row(table, *cells, problem or "sound")
+            _add_row(table, *cells, problem or "intact")
     return table
 
 

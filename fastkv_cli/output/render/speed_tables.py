@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ...output.render.answer_tables import UNKNOWN, format_bytes
-from ...output.render.to_csv import to_csv
-from ...output.render.to_json import to_json
 from ...stats import GenerationStats
-from .speed_report import SCHEMA, SpeedReport, SpeedRow, Spread
+from .answer_tables import UNKNOWN, format_bytes
+from .to_csv import to_csv
+from .to_json import to_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ...evaluation.speed.speed_report import SpeedReport, SpeedRow, Spread
+
+SCHEMA = "fastkv-bench/1"
 HEADINGS = (
     *("TTFT, s", "×", "TPOT, ms", "×", "tok/s", "total, s", "×"),
     *("peak MiB", "of full", "KV", "FLOPs"),
 )
+_SPREAD = ("median", "low", "high")
 _GROUPED = {1, 3, 6, 8}  # columns that belong to the one before
 LEGEND = (
     "TTFT: to the first token. TPOT: per token after the first. total: to the last. ±: half of the "
@@ -196,7 +199,7 @@ def _flat(row: SpeedRow) -> dict[str, Any]:
     for field in fields(row):
         value = getattr(row, field.name)
         if "Spread" in str(field.type):
-            found = _plain(value) or dict.fromkeys(Spread._fields)
+            found = _plain(value) or dict.fromkeys(_SPREAD)
             flat[field.name] = found["median"]
             flat |= {f"{field.name}_{end}": found[end] for end in ("low", "high")}
         elif field.name != "samples":
@@ -205,8 +208,8 @@ def _flat(row: SpeedRow) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Spread):
-        return {name: _rounded(figure) for name, figure in value._asdict().items()}
+    if isinstance(value, tuple):  # a spread
+        return dict(zip(_SPREAD, map(_rounded, value), strict=True))
     return _rounded(value)
 
 

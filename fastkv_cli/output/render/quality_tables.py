@@ -8,16 +8,18 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...config import Preset
-from ...output.render.to_csv import to_csv
-from ...output.render.to_json import to_json
-from .calibration import Setting
-from .quality_report import SCHEMA, EvaluationReport, Row
-from .scoring import Interval
+from .to_csv import to_csv
+from .to_json import to_json
 
 if TYPE_CHECKING:
     from rich.columns import Columns
     from rich.table import Table
 
+    from ...evaluation.quality.calibration import CalibrationReport
+    from ...evaluation.quality.quality_report import EvaluationReport, Row
+    from ...evaluation.quality.scoring import Interval
+
+SCHEMA = "fastkv-eval/1"
 HEADINGS = ("method", "budget", "accuracy", "of full", "agree", "KL", "TTFT", "compute", "kept")
 _SHADES = "·░▒▓█"
 
@@ -100,12 +102,11 @@ def as_markdown(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def calibration_tables(
-    settings: Sequence[Setting], presets: Mapping[Preset, Mapping[str, Any]], tolerance: float
-) -> Iterator[Table | str]:
+def calibration_tables(report: CalibrationReport) -> Iterator[Table | str]:
     """Share of full's answers, distance and compute by layer and rate, and the choices."""
     from rich.table import Table
 
+    settings, presets, tolerance = report.settings, report.presets, report.tolerance
     rates = sorted({one.tsp_rate for one in settings})
     by_place = {(one.tsp_layer, one.tsp_rate): one for one in settings}
     table = Table(

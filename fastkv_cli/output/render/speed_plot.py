@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...config import MethodName
 from ...system.isolated import outside_current_folder
-from ..quality.quality_run import FULL
-from .speed_report import SpeedReport, SpeedRow, Spread
 from .speed_tables import three_digits
+
+if TYPE_CHECKING:
+    from ...evaluation.speed.speed_report import SpeedReport, SpeedRow, Spread
 
 # Okabe and Ito's colours, distinguishable with most kinds of colour blindness.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31")
@@ -96,7 +98,7 @@ def _draw_lines(panel: Any, rows: Sequence[SpeedRow], arms: Sequence[str], name:
             marker=_MARKERS[at % len(_MARKERS)],
             markersize=4.5,
             linewidth=1.5,
-            linestyle="--" if arm == FULL else "-",
+            linestyle="--" if arm == MethodName.FULL else "-",
         )
     panel.set_xlabel("prompt, tokens", fontsize=9)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -130,4 +132,4 @@ def _draw_bars(panel: Any, rows: Sequence[SpeedRow], name: str) -> None:
 
 
 def _colour(arm: str, at: int) -> str:
-    return "#222222" if arm == FULL else _COLOURS[(at - 1) % len(_COLOURS)]
+    return "#222222" if arm == MethodName.FULL else _COLOURS[(at - 1) % len(_COLOURS)]
