@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ def figures(asker: Asker, cases: Sequence[Case]) -> dict[str, Any]:
     return {
         "asked": len(asked),
         "right": len(right),
+        "verdicts": dict(Counter(str(row["verdict"]) for _, row in asked)),
+        "verdicts_of_right_answers": dict(Counter(str(row["verdict"]) for _, row in right)),
+        "second_looks": sum(row["looks"] == 2 for _, row in asked),
         "cited_page_is_the_listed_one": share([r["pages"][:1] == [c.page] for c, r in right]),
         "cited_page_holds_the_answer": share(
             [

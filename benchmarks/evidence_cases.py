@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,18 @@ from task_work import make_work
 from fastkv_cli import Document, Engine, load_document
 from fastkv_cli.documents import Page
 from fastkv_cli.evaluation.quality.scoring import Interval, contains, mean_interval
-from fastkv_cli.evidence import Index, cite, index_documents, not_in_document, why_not_found
+from fastkv_cli.evidence import (
+    Index,
+    cite,
+    index_documents,
+    is_judged,
+    not_in_document,
+    why_not_found,
+)
 from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, ask
 from fastkv_cli.tasks.attended import share_attention
 from fastkv_cli.tasks.corpus import Corpus, join_documents
-from fastkv_cli.tasks.sentences import find_sentences
 from fastkv_cli.version import __version__
 
 SHIPPED = Path(str(files("fastkv_cli.evaluation") / "data"))
@@ -80,20 +87,20 @@ class Asker:
         evidence_s = time.perf_counter() - started
         by_words = cite(answer, case.question, index)
         looked = max(range(len(attention)), key=attention.__getitem__)
-        first = find_sentences(answer)[:1]
         return {
             **kept,
             "pages": [citation.page for citation in citations],
             "page_by_words": by_words[0].page if by_words else None,
             "page_by_attention": index.blocks[looked].page,
             "missing": missing,
-            "refused": why_not_found(first[0].text, case.question, index) if first else "",
+            "refused": why_not_found(case.question, corpus.segment_index)
+            if is_judged(case.question, index)
+            else "",
             "evidence_s": evidence_s,
         }
 
     def _ask(self, case: Case) -> dict[str, Any]:
-        # Unchecked, to get the whole answer; `ask` above runs the check itself.
-        work = make_work(self._engine, self.corpus(case.doc), MAX_TOKENS, check=False)
+        work = make_work(self._engine, self.corpus(case.doc), MAX_TOKENS)
         *_, outcome = ask(work, case.question)
         if not isinstance(outcome, Outcome):
             raise TypeError("a task ends with its outcome")
@@ -101,13 +108,16 @@ class Asker:
         print(f"{case.doc}: {case.question} {' '.join(answer.split())[:80]}", flush=True)
         return {
             "answer": answer,
+            "verdict": outcome.verdict,
+            "looks": outcome.reading.looks,
             "looked_at": outcome.attended,
             "reading_s": (outcome.reading.parts_s or 0.0) + outcome.generation.stats.ttft_s,
         }
 
 
+@cache
 def read(doc: str, folder: Path | None) -> Document:
-    """Load a bundled document split into pages, or a document of the folder."""
+    """Load a bundled document split into pages, or a document of the folder, once."""
     if folder is not None and not (SHIPPED / doc).is_file():
         return load_document(str(folder / doc))
     text = load_document(str(SHIPPED / doc)).text[STRETCHES.get(doc, slice(None))]
@@ -188,6 +198,6 @@ def open_journal(engine: Engine) -> Journal:
             "model": engine.loaded.name,
             "revision": engine.loaded.revision,
             "max_tokens": MAX_TOKENS,
-            "round": 1,
+            "round": 2,
         },
     )

@@ -38,7 +38,14 @@ from fuzz_worker import Check, Job, Limits, Result, check_line
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document
 from fastkv_cli.errors import FastKVError
-from fastkv_cli.evidence import cite, index_documents, not_in_document, why_not_found
+from fastkv_cli.evidence import (
+    cite,
+    index_documents,
+    index_segments,
+    not_in_document,
+    support,
+    why_not_found,
+)
 
 GRACE_S = 2.0
 LIMIT_MIB = 1024  # MiB that reading, tokenizing and checking a file of at most some MB may add
@@ -165,13 +172,15 @@ def use_document(document: Document, tokenizer: Any, rng: random.Random) -> None
     if sum(part.stop - part.start for part in corpus.split(500)) != corpus.num_tokens:
         raise ValueError("parts that do not add up")
     index = index_documents([document])
+    segments = index_segments(index)
     for answer, question in cut_pieces(document.text, rng):
         build_prompt(tokenizer, corpus.token_ids[:100], ask_task(question))
         for citation in cite(answer, question, index):
             if wrong := check_line(citation.snippet or "-"):
                 raise ValueError(f"in a citation, {wrong}")
         not_in_document(answer, question, index)
-        why_not_found(answer, f"{question}?", index)
+        why_not_found(f"{question}?", segments)
+        support(answer, f"{question}?", [document.text[:400]], index)
 
 
 def cut_pieces(text: str, rng: random.Random) -> Iterator[tuple[str, str]]:

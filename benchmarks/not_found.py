@@ -1,4 +1,4 @@
-"""Does `fastkv ask` report when nothing in the document answers the question?
+"""Does `fastkv ask` report when nothing in the document is about the question?
 
     python benchmarks/not_found.py [--documents FOLDER] [--samples N] [--model MODEL]
 

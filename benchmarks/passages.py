@@ -1,17 +1,17 @@
-"""Do the passages that `fastkv ask` chooses from a long text contain the answer?
+"""Does the question's attention, alone, find the sentence with the answer in a long text?
 
     python benchmarks/passages.py --texts FOLDER --qa FILE.jsonl [--layers 14,18,20] [--model MODEL]
 
 FILE has one object per line: doc (a file in FOLDER), question, answer (verbatim in the text) and
-page (1-based, or null). The last line is JSON: for each layer, how often the passages within a
-number of tokens contain the answer.
+page (1-based, or null). The last line is JSON: for each layer, how often the answer begins in one
+of the most attended segments.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,18 @@ from task_work import make_work
 
 from fastkv_cli import Engine, FastKV, load_document
 from fastkv_cli.config import EMBEDDED_MODEL, ReadOptions
-from fastkv_cli.documents import Document
-from fastkv_cli.prompts.prompt import tokenize_text
-from fastkv_cli.tasks.answer_question import PART_TOKENS, choose_passages, score_passages
-from fastkv_cli.tasks.corpus import join_documents
+from fastkv_cli.tasks.answer_question import PART_TOKENS, score_segments
+from fastkv_cli.tasks.corpus import Corpus, join_documents
 
-TOKENS = (1000, 2000, 4000)
+RANKS = (1, 3, 10)
 
 
-def answer_span(document: Document, case: dict[str, Any], tokenizer: Any) -> slice:
-    """The tokens of the answer, on its page if one is given."""
+def answer_segment(corpus: Corpus, case: dict[str, Any]) -> int:
+    """The segment in which the answer begins, on its page if one is given."""
+    document = corpus.documents[0]
     starts = {page.number: page.start for page in document.pages}
     first = document.text.index(case["answer"], starts.get(case["page"], 0))
-    tokens = tokenize_text(tokenizer, document.text).starts
-    return slice(bisect_right(tokens, first) - 1, bisect_left(tokens, first + len(case["answer"])))
+    return bisect_right(corpus.segment_index.segments, first, key=lambda each: each.start) - 1
 
 
 def main() -> None:
@@ -46,24 +44,19 @@ def main() -> None:
     arguments = parser.parse_args()
     layers = [int(layer) for layer in arguments.layers.split(",")]
     engine = Engine.load(arguments.model)
-    found = {layer: dict.fromkeys(TOKENS, 0) for layer in layers}
+    found = {layer: dict.fromkeys(RANKS, 0) for layer in layers}
     cases = [json.loads(line) for line in arguments.qa.read_text("utf-8").splitlines()]
     for case in cases:
         document = load_document(str(arguments.texts / case["doc"]), ReadOptions())
         corpus = join_documents([document], engine.tokenizer)
-        answer = answer_span(document, case, engine.tokenizer)
+        answer = answer_segment(corpus, case)
         work = make_work(engine, corpus, max_tokens=1)
         for layer in layers:
-            passages = score_passages(
-                replace(work, scoring_method=method_at(layer)),
-                case["question"],
-                corpus.split(PART_TOKENS),
-            )
-            for tokens in TOKENS:
-                spans = [passage.span for passage in choose_passages(passages, tokens, 0)]
-                found[layer][tokens] += any(
-                    span.start <= answer.start and answer.stop <= span.stop for span in spans
-                )
+            work = replace(work, scoring_method=method_at(layer))
+            scores = score_segments(work, case["question"], corpus.split(PART_TOKENS))
+            rank = sum(score > scores[answer] for score in scores)
+            for most in RANKS:
+                found[layer][most] += rank < most
         print(case["doc"], case["question"], flush=True)
     print(json.dumps({"model": engine.loaded.name, "questions": len(cases), "found": found}))
 

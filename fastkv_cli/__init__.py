@@ -43,30 +43,17 @@ if TYPE_CHECKING:
     from .session.opening import open  # noqa: A004 (fastkv.open)
     from .session.session import Session
 
-_METHODS = (
-    "AdaKV",
-    "FastKV",
-    "FastKVProbe",
-    "Full",
-    "GemFilter",
-    "H2O",
-    "HeadKV",
-    "PyramidKV",
-    "SnapKV",
-    "StreamingLLM",
-    "TOVA",
-)
+# Where the public names are; all others are methods.
 _HOMES = {
-    "Document": ".documents",
-    "Engine": ".engine.generate",
-    **dict.fromkeys(_METHODS, ".engine.methods"),
-    "Generation": ".engine.generation",
-    "Session": ".session.session",
-    "open": ".session.opening",
     "Answer": ".session.answer",
     "Chat": ".session.conversation",
+    "Document": ".documents",
+    "Engine": ".engine.generate",
+    "Generation": ".engine.generation",
     "Observer": ".session.observer",
+    "Session": ".session.session",
     "load_document": ".documents",
+    "open": ".session.opening",
 }
 
 __all__ = [
@@ -95,8 +82,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name], __name__), name)
+    if name in __all__:
+        home = _HOMES.get(name, ".engine.methods")
+        return getattr(import_module(home, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     MEMORY = 6
     CONTEXT = 7
     OUTPUT = 9
+    NOT_SUPPORTED = 11
     HANGUP = 129
     INTERRUPTED = 130
     CLOSED_PIPE = 141
@@ -43,6 +44,7 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.MEMORY: "not enough memory",
     ExitCode.CONTEXT: "the question leaves no room for text in the model's window",
     ExitCode.OUTPUT: "the output could not be written",
+    ExitCode.NOT_SUPPORTED: "--strict: no answer that the document supports was found",
     ExitCode.HANGUP: "the terminal was closed (SIGHUP)",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
     ExitCode.CLOSED_PIPE: "the reader of stdout closed the pipe",
@@ -119,6 +121,19 @@ class PartlyFailedError(FastKVError):
     def __init__(self, failures: Sequence[FastKVError], num_asked: int) -> None:
         super().__init__(f"{len(failures)} of {num_asked} questions could not be answered")
         self.exit_code = failures[0].exit_code
+
+
+class NotSupportedError(FastKVError):
+    """Answers were refused because of --strict; each is reported already."""
+
+    exit_code = ExitCode.NOT_SUPPORTED
+
+    def __init__(self, num_refused: int, num_asked: int) -> None:
+        what = "the answer was" if num_asked == 1 else f"{num_refused} of {num_asked} answers were"
+        super().__init__(
+            f"{what} refused: not supported by the document",
+            "see the quotes under Sources, or leave out --strict",
+        )
 
 
 class ClosedPipeError(FastKVError):

@@ -98,12 +98,16 @@ class KVStats:
     @property
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
-        return self.kept_bytes / self.full_bytes
+        return self.kept_bytes / self.full_bytes if self.full_bytes else 1.0
 
     @property
     def compute_ratio(self) -> float:
         """Prefill compute as a share of full prefill."""
-        return self.prefill_flops / self.full_flops
+        return self.prefill_flops / self.full_flops if self.full_flops else 1.0
+
+
+# Of an answer that no prompt was prefilled for.
+NO_PROMPT = KVStats("extractive", "none", None, None, 0, 0, 0, 0, ())
 
 
 def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
@@ -328,6 +332,11 @@ class Evidence:
     reason: str = ""
     guess: str = ""
     quotes: tuple[Quote, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a refusal stands in the answer's place."""
+        return bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

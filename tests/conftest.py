@@ -8,10 +8,14 @@ into the temporary home.
 
 from __future__ import annotations
 
+import json
 import os
+import runpy
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,8 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RunBenchmark = Callable[..., tuple[str, dict[str, Any]]]
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CORPUS = [
     "The quick brown fox jumps over the lazy dog, and the dog sleeps on.",
@@ -65,6 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "TRANSFORMERS_OFFLINE",
     ):
         os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("begin") is None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -277,3 +288,23 @@ def endless(options: list[str], tiny_models: dict[str, Path], tmp_path: Path) ->
     from processes import endless_options
 
     return endless_options(options, tiny_models, tmp_path)
+
+
+@pytest.fixture
+def run_benchmark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunBenchmark:
+    """Runs a script of benchmarks/; gives what it prints, and its last line as JSON.
+
+    In this process, as most of the time of a short one goes to importing torch.
+    """
+
+    def run(name: str, *arguments: str) -> tuple[str, dict[str, Any]]:
+        script = str(BENCHMARKS / name)
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        monkeypatch.syspath_prepend(str(BENCHMARKS))
+        runpy.run_path(script, run_name="__main__")
+        stdout = capsys.readouterr().out
+        return stdout, json.loads(stdout.splitlines()[-1])
+
+    return run

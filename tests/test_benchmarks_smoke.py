@@ -1,7 +1,11 @@
-"""The benchmarks of speed run, in seconds, and say what they promise."""
+"""The benchmarks of speed run, in seconds, and say what they promise.
+
+They run in this process, which has torch already, but for what has to be without packages.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment
+from conftest import BENCHMARKS, RunBenchmark, environment
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+pytestmark = pytest.mark.begin
 # What a machine that only has torch, transformers, typer and rich may lack.
 ABSENT = ("accelerate", "gguf", "matplotlib", "platformdirs", "pypdf", "flash_attn")
 WITHOUT = (
@@ -30,10 +34,11 @@ GPU_METHODS = {
 }
 
 
-def run(*command: str) -> tuple[str, dict[str, Any]]:
-    """The lines that a benchmark prints, and its last as JSON."""
+def run_without(absent: tuple[str, ...], *command: str) -> tuple[str, dict[str, Any]]:
+    """As `run_benchmark`, in a process that lacks these packages."""
+    script = WITHOUT.format(absent=absent, folder=str(BENCHMARKS))
     done = subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, "-c", script, *command],
         env=environment(OMP_NUM_THREADS=1),
         capture_output=True,
         text=True,
@@ -59,9 +64,8 @@ def check_cells(cells: list[dict[str, Any]], methods: set[str]) -> None:
 
 def test_gpu_measures_every_method_without_optional_packages(tmp_path: Path) -> None:
     output = tmp_path / "new" / "gpu.json"
-    script = WITHOUT.format(absent=ABSENT, folder=str(BENCHMARKS))
     arguments = (str(BENCHMARKS / "gpu.py"), "--smoke", "--output", str(output))
-    stdout, report = run("-c", script, *arguments)
+    stdout, report = run_without(ABSENT, *arguments)
     check_cells(report["cells"], GPU_METHODS)
     assert len({cell["tokens"] for cell in report["cells"]}) == 3
     assert all(cell["matrix_share"] > 0 < cell["bandwidth_share"] for cell in report["cells"])
@@ -74,16 +78,16 @@ def test_gpu_measures_every_method_without_optional_packages(tmp_path: Path) -> 
     assert saved["cells"] == report["cells"]
 
 
-def test_gpu_says_what_the_time_did_not_suffice_for() -> None:
-    _, report = run(str(BENCHMARKS / "gpu.py"), "--smoke", "--max-minutes", "0")
+def test_gpu_says_what_the_time_did_not_suffice_for(run_benchmark: RunBenchmark) -> None:
+    _, report = run_benchmark("gpu.py", "--smoke", "--max-minutes", "0")
     assert {cell["ttft_s"] for cell in report["cells"]} == {None}
     assert {cell["problem"] for cell in report["cells"]} == {"not measured: the time was up"}
     assert {target["met"] for target in report["targets"]} == {None}
 
 
 @pytest.mark.usefixtures("embedded_dir")
-def test_scaling_measures_both_models() -> None:
-    stdout, report = run(str(BENCHMARKS / "scaling.py"), "--smoke")
+def test_scaling_measures_both_models(run_benchmark: RunBenchmark) -> None:
+    stdout, report = run_benchmark("scaling.py", "--smoke")
     models = {row["model"] for row in report["rows"]}
     assert len(models) == 2
     for model in models:
@@ -98,10 +102,10 @@ def test_scaling_measures_both_models() -> None:
     assert "smollm2-135m" in stdout
 
 
-def test_reuse_compares_the_second_question_with_the_first(embedded_dir: Path) -> None:
-    script = str(BENCHMARKS / "reuse.py")
+@pytest.mark.usefixtures("embedded_dir")
+def test_reuse_compares_the_second_question_with_the_first(run_benchmark: RunBenchmark) -> None:
     size = ("--tokens", "700", "--new-tokens", "4", "--repetitions", "1")
-    _, report = run(script, "--alone", *size)
+    _, report = run_benchmark("reuse.py", "--alone", *size)
     assert 0 < report["second_of_first, own process"] < 1
     assert report["same_answer_as_afresh"] is True
     found = report["rounds"][0]["exact, second, own process"]["state"]
@@ -109,15 +113,26 @@ def test_reuse_compares_the_second_question_with_the_first(embedded_dir: Path) -
     assert report["rounds"][0]["second, afresh"]["state"]["tokens_found"] == 0
 
 
-def test_int8_state_asks_from_both(tiny_models: dict[str, Path]) -> None:
-    """A text of a book: the embedded model takes a minute for it, a tiny one some seconds."""
+@pytest.fixture
+def short_novel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the novel, a fifth of the stretch that the evidence is looked for in."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    stretches = importlib.import_module("evidence_cases").STRETCHES
+    monkeypatch.setitem(stretches, "time-machine.txt", slice(60_000, 70_000))
+
+
+@pytest.mark.usefixtures("short_novel")
+def test_int8_state_asks_from_both(
+    run_benchmark: RunBenchmark, tiny_models: dict[str, Path]
+) -> None:
     model = str(tiny_models["llama"])
-    _, report = run(str(BENCHMARKS / "int8_state.py"), "--samples", "1", "--model", model)
+    _, report = run_benchmark("int8_state.py", "--samples", "1", "--model", model)
     size = report["bytes_a_token"]
     assert 0.5 < size["int8"] / size["exact"] < 0.53
     assert report["questions"] == len(report["rows"]) == 1
 
 
+@pytest.mark.usefixtures("short_novel")
 @pytest.mark.parametrize(
     ("script", "options"),
     [
@@ -127,6 +142,7 @@ def test_int8_state_asks_from_both(tiny_models: dict[str, Path]) -> None:
     ],
 )
 def test_the_model_that_is_named_is_the_only_one(
+    run_benchmark: RunBenchmark,
     script: str,
     options: tuple[str, ...],
     tmp_path: Path,
@@ -140,6 +156,6 @@ def test_the_model_that_is_named_is_the_only_one(
     row = {"doc": "a.txt", "question": "When did it meet?", "answer": "1998", "page": None}
     Path("qa.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     model = str(tiny_models["llama"])
-    _, report = run(str(BENCHMARKS / script), *options, "--model", model)
+    _, report = run_benchmark(script, *options, "--model", model)
     assert report["model"] == model
     assert not (home / "models").exists()  # where the embedded one would be converted to

@@ -2,115 +2,112 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import environment
 
 import fastkv_cli
 
+# What is imported stays imported, so one process serves many runs: what it lacks at its end, none
+# of them has imported.
 SPY = """
-import atexit, os, sys
-atexit.register(lambda: open(os.environ["FASTKV_SPY"], "w").write(" ".join(sys.modules)))
+import json, os, sys
 from fastkv_cli.cli.app import main
-main()
+for sys.argv[1:], changes in json.loads(sys.argv[1]):
+    os.environ.update(changes)
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, (sys.argv, ended.code)
+    print(end="\\0", flush=True)
+print(*sys.modules)
 """
+HELP = [
+    ["--help"],
+    ["--version"],
+    ["summarize", "--help"],
+    ["ask", "--help"],
+    ["chat", "--help"],
+    ["eval", "--help"],
+    ["bench", "--help"],
+    ["cache", "ls", "--help"],
+    ["cache", "path"],
+    ["cache", "ls", "--json"],
+    ["cache", "verify", "--json"],
+]
+COMPLETED = {
+    "fastkv summarize --model smo": "smollm2-135m",
+    "fastkv summarize --method f": "full",
+    "fastkv su": "summarize",
+}
 
 
-def modules_of(path: Path, arguments: list[str], **changes: object) -> tuple[set[str], str]:
-    """The modules that a run of the command line has imported at its end, and its stdout."""
+def run_python(code: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", SPY, *arguments],
-        env=environment(FASTKV_SPY=path, **changes),
+        [sys.executable, "-c", code, *arguments],
+        env=environment(),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=60,
     )
-    return set(path.read_text().split()), done.stdout
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["summarize", "--help"],
-        ["ask", "--help"],
-        ["chat", "--help"],
-        ["eval", "--help"],
-        ["bench", "--help"],
-        ["cache", "ls", "--help"],
-        ["cache", "path"],
-        ["cache", "ls", "--json"],
-        ["cache", "verify", "--json"],
-    ],
-    ids=" ".join,
-)
-def test_help_imports_neither_torch_nor_transformers(tmp_path: Path, arguments: list[str]) -> None:
-    modules, stdout = modules_of(tmp_path / "modules", arguments)
-    assert stdout.strip()
+def spy(runs: list[tuple[list[str], dict[str, str]]]) -> tuple[list[str], set[str]]:
+    """What each run of the command line prints, and the modules that they have imported."""
+    *printed, modules = run_python(SPY, json.dumps(runs)).split("\0")
+    assert len(printed) == len(runs)
+    assert "typer" in modules.split()
+    return printed, set(modules.split())
+
+
+def test_help_imports_neither_torch_nor_transformers() -> None:
+    printed, modules = spy([(arguments, {}) for arguments in HELP])
+    assert all(stdout.strip() for stdout in printed)
     heavy = {"torch", "transformers", "numpy", "huggingface_hub", "pypdf", "prompt_toolkit"}
-    assert modules.isdisjoint(heavy)
+    assert modules & heavy == set()
+
+
+def test_completion_imports_neither_torch_nor_transformers() -> None:
+    variables = [
+        {
+            "_FASTKV_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        for words in COMPLETED
+    ]
+    printed, modules = spy([([], each) for each in variables])
+    for stdout, expected in zip(printed, COMPLETED.values(), strict=True):
+        assert expected in stdout.split()
+    assert modules & {"torch", "transformers", "huggingface_hub"} == set()
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("modules", "heavy"),
     [
-        ("fastkv summarize --model smo", "smollm2-135m"),
-        ("fastkv summarize --method f", "full"),
-        ("fastkv su", "summarize"),
+        ("fastkv_cli config", "torch transformers rich pypdf typer"),
+        ("documents", "torch transformers rich pypdf"),
+        ("stats output.render.answer_tables output.console tasks", "torch transformers rich"),
+        ("documents.pdf models cli.run cli.completions", "torch transformers"),
+        ("prompts.prompt", "torch transformers jinja2"),
+        ("prompts.template_worker", "torch transformers numpy rich"),
+        ("store", "torch transformers numpy rich safetensors"),
+        ("cli.chat.chat_loop", "torch transformers prompt_toolkit"),
+        ("evaluation.speed.speed_run", "torch transformers rich matplotlib"),
+        ("output.render.quality_tables", "torch transformers numpy rich"),
+        ("output.render.speed_plot", "torch transformers rich matplotlib"),
     ],
 )
-def test_completion_imports_neither_torch_nor_transformers(
-    tmp_path: Path, words: str, expected: str
-) -> None:
-    modules, stdout = modules_of(
-        tmp_path / "modules",
-        [],
-        _FASTKV_COMPLETE="complete_bash",
-        COMP_WORDS=words,
-        COMP_CWORD=len(words.split()) - 1,
-    )
-    assert expected in stdout.split()
-    assert modules.isdisjoint({"torch", "transformers", "huggingface_hub"})
-
-
-@pytest.mark.parametrize(
-    ("module", "heavy"),
-    [
-        ("fastkv_cli", {"torch", "transformers", "rich", "pypdf", "typer"}),
-        ("fastkv_cli.config", {"torch", "transformers", "rich", "pypdf", "typer"}),
-        ("fastkv_cli.documents", {"torch", "transformers", "rich", "pypdf"}),
-        ("fastkv_cli.documents.pdf", {"torch", "transformers"}),
-        ("fastkv_cli.stats", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.output.render.answer_tables", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.output.console", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.tasks", {"torch", "transformers", "rich"}),
-        ("fastkv_cli.prompts.prompt", {"torch", "transformers", "jinja2"}),
-        ("fastkv_cli.prompts.template_worker", {"torch", "transformers", "numpy", "rich"}),
-        ("fastkv_cli.models", {"torch", "transformers"}),
-        ("fastkv_cli.cli.run", {"torch", "transformers"}),
-        ("fastkv_cli.store", {"torch", "transformers", "numpy", "rich", "safetensors"}),
-        ("fastkv_cli.cli.chat.chat_loop", {"torch", "transformers", "prompt_toolkit"}),
-        ("fastkv_cli.cli.completions", {"torch", "transformers"}),
-        ("fastkv_cli.evaluation.speed.speed_run", {"torch", "transformers", "rich", "matplotlib"}),
-        ("fastkv_cli.output.render.quality_tables", {"torch", "transformers", "numpy", "rich"}),
-        ("fastkv_cli.output.render.speed_plot", {"torch", "transformers", "rich", "matplotlib"}),
-    ],
-)
-def test_modules_stay_light(module: str, heavy: set[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ,
-    )
-    assert heavy.isdisjoint(done.stdout.split())
+def test_modules_stay_light(modules: str, heavy: str) -> None:
+    names = [f"fastkv_cli.{name}".removesuffix(".fastkv_cli") for name in modules.split()]
+    imported = run_python(f"import sys, {', '.join(names)}; print(*sys.modules)")
+    assert set(imported.split()) & set(heavy.split()) == set()
 
 
 @pytest.mark.parametrize("name", fastkv_cli.__all__)

@@ -19,8 +19,6 @@ LONGEST = 320  # lines
 # Modules that were longer when the limit came, and their lines: these may only shrink.
 LONGER = {
     "config.py": 420,
-    "engine/generate.py": 349,
-    "engine/model/decoder.py": 404,
     "stats.py": 397,
 }
 

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment
+from conftest import BENCHMARKS, RunBenchmark
 
 from fastkv_cli.documents import load_document
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
-from long_pdf import FACTS, make_pages, spread, write_pdf  # noqa: E402
+from long_pdf import FACTS, make_pages, spread, write_pdf
 
+pytestmark = pytest.mark.begin
 TEXT = "".join(
     f"Entry {at:04}: the committee (all of it) met and wrote it down.\n" for at in range(400)
 )
 
 
-def run_benchmark(folder: Path, model: Path, *options: str) -> dict[str, Any]:
-    (folder / "a.txt").write_text(TEXT)
-    command = [sys.executable, str(BENCHMARKS / "long_document.py"), "--texts", "a.txt"]
-    done = subprocess.run(
-        [*command, "--model", str(model), *options],
-        cwd=folder,
-        env=environment(FASTKV_HOME=folder / "home"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert json.loads((folder / "out.json").read_text("utf-8")) == report
-    return report
+@pytest.fixture
+def report_of(
+    tmp_path: Path,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    run_benchmark: RunBenchmark,
+) -> Callable[..., dict[str, Any]]:
+    """Runs the benchmark on a text of some parts, and gives what it reports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    Path("a.txt").write_text("".join(TEXT.splitlines(keepends=True)[:150]))
+    own = ("--texts", "a.txt", "--model", str(tiny_models["llama"]), "--output", "out.json")
+
+    def run(*options: str) -> dict[str, Any]:
+        _, report = run_benchmark("long_document.py", *own, *options)
+        assert json.loads(Path("out.json").read_text("utf-8")) == report
+        return report
+
+    return run
 
 
 def test_every_fact_stands_on_the_page_that_is_named(tmp_path: Path) -> None:
@@ -59,11 +62,8 @@ def test_every_fact_stands_on_the_page_that_is_named(tmp_path: Path) -> None:
     assert "“Curly” – and é." in document.text
 
 
-def test_what_is_reported_of_facts_and_summaries(
-    tmp_path: Path, tiny_models: dict[str, Path]
-) -> None:
-    options = ("--pages", "6", "--facts", "3", "--only", "facts,summaries", "--output", "out.json")
-    report = run_benchmark(tmp_path, tiny_models["llama"], *options)
+def test_what_is_reported_of_facts_and_summaries(report_of: Callable[..., dict[str, Any]]) -> None:
+    report = report_of("--pages", "6", "--facts", "3", "--only", "facts,summaries")
     facts = report["facts"]
     assert [row["page"] for row in facts["rows"]] == [2, 4, 6]
     assert facts["facts"] == 3
@@ -77,9 +77,8 @@ def test_what_is_reported_of_facts_and_summaries(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.wait4")
-def test_what_is_reported_of_memory(tmp_path: Path, tiny_models: dict[str, Path]) -> None:
-    options = ("--pages", "2", "--facts", "1", "--only", "memory", "--output", "out.json")
-    report = run_benchmark(tmp_path, tiny_models["llama"], *options)
+def test_what_is_reported_of_memory(report_of: Callable[..., dict[str, Any]]) -> None:
+    report = report_of("--pages", "2", "--facts", "1", "--only", "memory")
     assert [(row["pages"], row["command"]) for row in report["memory"]] == [
         (pages, command) for pages in (1, 2) for command in ("summarize", "ask")
     ]

@@ -34,6 +34,8 @@ ANSWER_FIELDS = {
     "reading.tokens_left_out": "the difference of the two",
     "reading.parts_s": "seconds spent on the parts before the answer's own prompt; null with one "
     "part",
+    "reading.looks": "prompts that were answered from; 2 if no passage said what the first "
+    "answer said",
     "reading.state": "the document states; null if none could be used",
     "reading.state.mode": "`exact`, `int8`, or `off`: held in memory for this run",
     "reading.state.tokens_found": "tokens whose state was found",
@@ -72,9 +74,11 @@ ANSWER_FIELDS = {
     "citations[].snippet": "the text there that supports the answer best",
     "not_in_document": "numbers, names and quotations of the answer that are in no document; "
     "null if not checked",
-    "found": "whether the documents answer the question; null for a summary, or unchecked",
-    "reason": "why they do not",
-    "guess": "the model's answer if they do not",
+    "verdict": "`supported`: the quotes say what the answer says; `unsupported`: they do not; "
+    "`not_found`: nothing in the documents is about the question; null where it was not judged",
+    "found": "whether the documents are about the question; null for a summary, or unchecked",
+    "reason": "why the answer was refused; empty if it was not",
+    "guess": "the model's answer if it was refused",
     "warnings": "one line each",
 }
 

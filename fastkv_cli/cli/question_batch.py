@@ -11,6 +11,7 @@ from ..config import DEFAULT_ANSWER_TOKENS
 from ..errors import (
     ClosedPipeError,
     FastKVError,
+    NotSupportedError,
     OutputError,
     PartlyFailedError,
     UsageError,
@@ -133,6 +134,10 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))
+    answers = [each for each in results if isinstance(each, Answer)]
+    refused = [each for each in answers if each.report.evidence.is_refused]
+    if options.strict and refused:
+        raise NotSupportedError(len(refused), len(questions))
 
 
 def _answer_all(

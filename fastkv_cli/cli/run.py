@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import FastKVError, InterruptedRunError, UsageError
+from ..errors import FastKVError, InterruptedRunError, NotSupportedError, UsageError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.output_file import check_writable, write_file
@@ -175,6 +175,8 @@ def answer_once(
     if not options.json:
         run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))
+    if options.strict and report.evidence.is_refused:
+        raise NotSupportedError(1, 1)
 
 
 def _resume_hint(session: Session) -> str:

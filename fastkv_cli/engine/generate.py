@@ -15,7 +15,6 @@ from torch import Tensor
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
 from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
-from ..stats import KVStats, LayerStats
 from .decode import decode
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
@@ -204,7 +203,7 @@ class Engine:
             ),
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
-            kv=self._kv_stats(prefilled, lengths, method, ids.shape[0]),
+            kv=prefilled.kv_stats(self.decoder, method, ids.shape[0], lengths),
             trace=trace_tokens(prefilled, ids.shape[0]) if traces_tokens else None,
         )
 
@@ -307,27 +306,6 @@ class Engine:
                 f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
             )
         return torch.tensor(ids, device=self.decoder.device)
-
-    def _kv_stats(
-        self, prefilled: PrefillResult, lengths: list[list[int]], method: Method, num_tokens: int
-    ) -> KVStats:
-        """Statistics of the kept cache; `lengths`, per layer and head, are from before decoding."""
-        tsp = prefilled.plan.tsp
-        return KVStats(
-            method=method.name,
-            budget=method.budget,
-            tsp_layer=None if tsp is None else tsp.layer,
-            tsp_rate=None if tsp is None else tsp.rate,
-            full_bytes=self.decoder.kv_bytes(num_tokens),
-            kept_bytes=prefilled.kept_bytes,
-            full_flops=self.decoder.prefill_flops(num_tokens),
-            prefill_flops=prefilled.flops,
-            layers=tuple(
-                LayerStats(seen, round(sum(heads) / len(heads)))
-                for seen, heads in zip(prefilled.tokens_seen, lengths, strict=True)
-            ),
-            note=prefilled.plan.note,
-        )
 
 
 def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .kernels.attention import GRAIN, Causality, Kernel, attend, round_up
-from .model.decoder import Decoder, DecoderLayer, take_rows
+from .model.decoder import Decoder
+from .model.decoder_layer import DecoderLayer, take_rows
 from .model.rope import RopeTable
 
 # Rows that pass through a layer at once. This bounds the MLP's activations, however long the prompt

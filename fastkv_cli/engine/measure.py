@@ -73,11 +73,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def explained_out_of_memory(num_tokens: int) -> Iterator[None]:
-    """Raise an `OutOfMemoryError` for every kind of out-of-memory error.
-
-    Args:
-        num_tokens: of the prompt, for the message.
-    """
+    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..stats import KVStats, LayerStats
 from .cache import CompressedCache
 from .layers import ActiveTokens, LayerInputs, LayerRunner
 from .methods import Method, Observation, Plan
-from .model.decoder import Decoder, DecoderLayer
+from .model.decoder import Decoder
+from .model.decoder_layer import DecoderLayer
 from .trace import PrefillTrace, Progress
 
 
@@ -48,6 +50,34 @@ class PrefillResult:
     tokens_seen: tuple[int, ...]
     kept_bytes: int
     flops: int
+
+    def kv_stats(
+        self, decoder: Decoder, method: Method, num_tokens: int, lengths: list[list[int]]
+    ) -> KVStats:
+        """Statistics of the kept cache.
+
+        Args:
+            decoder: the model.
+            method: the method of this prefill.
+            num_tokens: n.
+            lengths: cache entries per layer and head, from before decoding.
+        """
+        tsp = self.plan.tsp
+        return KVStats(
+            method=method.name,
+            budget=method.budget,
+            tsp_layer=None if tsp is None else tsp.layer,
+            tsp_rate=None if tsp is None else tsp.rate,
+            full_bytes=decoder.kv_bytes(num_tokens),
+            kept_bytes=self.kept_bytes,
+            full_flops=decoder.prefill_flops(num_tokens),
+            prefill_flops=self.flops,
+            layers=tuple(
+                LayerStats(seen, round(sum(heads) / len(heads)))
+                for seen, heads in zip(self.tokens_seen, lengths, strict=True)
+            ),
+            note=self.plan.note,
+        )
 
 
 @torch.inference_mode()

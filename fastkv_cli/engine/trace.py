@@ -13,7 +13,7 @@ from torch import Tensor
 from .generation import TokenTrace
 from .layers import ActiveTokens
 from .methods import Plan
-from .model.decoder import DecoderLayer
+from .model.decoder_layer import DecoderLayer
 
 if TYPE_CHECKING:
     from .prefill import PrefillResult

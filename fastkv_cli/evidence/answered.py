@@ -61,7 +61,7 @@ def why_not_found(question: str, index: SegmentIndex) -> str:
     """
     weights, places = _weigh_terms(question, index)
     total = sum(weights.values())
-    if not total:  # "What is it about?" has no terms to look for
+    if not total:
         return ""
     most = _most_in_one_place(weights, places, index)
     single = log(len(index.index.blocks) + 1)
@@ -73,10 +73,11 @@ def why_not_found(question: str, index: SegmentIndex) -> str:
 def is_judged(question: str, index: Index) -> bool:
     """Whether an answer can be judged by its words.
 
-    Not so for instructions ("Translate it to Welsh."), and for questions in a language other than
-    the documents'.
+    Not so for instructions ("Translate it to Welsh."), for questions that name nothing ("What is it
+    about?"), and for questions in a language other than the documents'.
     """
-    return _is_question(question) and not _is_foreign(question, index)
+    names_something = not set(keys_of(question)) <= COMMON
+    return names_something and _is_question(question) and not _is_foreign(question, index)
 
 
 def support(said: str, question: str, passages: Sequence[str], index: Index) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FastKVError, UsageError
-from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport
+from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport, Verdict
 from ..tasks.reading_map import ReadingMap
 from ..version import library_versions
 
@@ -45,6 +45,11 @@ class Answer:
     def quotes(self) -> tuple[Quote, ...]:
         """What in the documents is likely to answer the question, best first."""
         return self.report.evidence.quotes
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the documents say what it says; None where that was not judged."""
+        return self.report.evidence.verdict
 
     @property
     def found(self) -> bool | None:

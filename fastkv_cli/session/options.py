@@ -237,6 +237,12 @@ class AnswerOptions:
         "that they cannot contain.",
         "--check/--no-check",
     )
+    extractive: bool = option(
+        False,
+        Group.OUTPUT,
+        "Answer with the best quote from the document, word for word; the model only ranks.",
+        "--extractive",
+    )
     strict: bool = option(
         False,
         Group.OUTPUT,

@@ -17,7 +17,7 @@ from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, ask, summarize
+from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
 from ..tasks.reading_map import MapRecorder
 from .answer import Answer
 from .loading import load_engine
@@ -78,8 +78,7 @@ class Session:
         options.check_all()
         self.options, self.observer = options, observer
         self._command, self.resumes, self._asks_again = command, resume, asks_again
-        self._maps = maps
-        self._lock = threading.Lock()
+        self._maps, self._lock = maps, threading.Lock()
         self._parts: PartStore | None = None
         self._work_by_preset: dict[Preset, Work] = {}
         self._warnings: list[str] = []
@@ -114,7 +113,8 @@ class Session:
 
     def stream(self, question: str) -> Iterator[str]:
         """Stream the answer to a question; `last` is the answer once complete. Raises as `ask`."""
-        task = partial(ask, question=check_question(question))
+        answer = extract if self.options.extractive else ask
+        task = partial(answer, question=check_question(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:

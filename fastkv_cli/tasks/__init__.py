@@ -5,6 +5,7 @@ No imports of torch: the engine is passed in.
 
 from .answer_question import ask
 from .attended import gather_evidence
+from .extractive import extract
 from .parts import NOTHING_TO_RESUME, PartStore
 from .reading_forecast import forecast_ask, forecast_summary
 from .summary import summarize
@@ -16,6 +17,7 @@ __all__ = [
     "PartStore",
     "Work",
     "ask",
+    "extract",
     "forecast_ask",
     "forecast_summary",
     "gather_evidence",

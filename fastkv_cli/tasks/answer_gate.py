@@ -123,11 +123,10 @@ class AnswerGate:
     @property
     def _refusal(self) -> str:
         """The text shown instead of the answer; it claims no more than was found out."""
-        what = f"in the document{'s' if len(self._corpus.documents) > 1 else ''}."
         if self._reason:
-            return f"No answer found {what}"
+            return refusal(self._corpus)
         if self._strict and self._verdict is not Verdict.SUPPORTED and self._is_judged:
-            return f"No supported answer found {what}"
+            return refusal(self._corpus, "supported answer")
         return ""
 
     def _judge(self, *, is_whole: bool = False) -> str:
@@ -165,3 +164,8 @@ class AnswerGate:
 
     def _fail(self, error: Exception) -> None:
         self._failure, self._reason = error, ""
+
+
+def refusal(corpus: Corpus, what: str = "answer") -> str:
+    """What stands in the place of an answer that the documents do not hold."""
+    return f"No {what} found in the document{'s' if len(corpus.documents) > 1 else ''}."

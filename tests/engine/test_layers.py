@@ -23,7 +23,7 @@ from fastkv_cli import H2O, AdaKV, Engine, FastKV, Full, GemFilter, HeadKV
 from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.layers import LayerRunner, RecordingRunner
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.model.decoder import DecoderLayer
+from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 from fastkv_cli.engine.prefill import PrefillResult
 
 LENGTH = 150

@@ -18,7 +18,7 @@ from fastkv_cli.engine.kernels import fused, packed, packed_matrix
 from fastkv_cli.engine.kernels.packed import PackedDecoder, choose_decoding_model
 from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.engine.model.decoder import DecoderLayer
+from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 from fastkv_cli.errors import UsageError
 from fastkv_cli.output.render.report_json import describe_weights
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from fastkv_cli import Engine, FastKV
 from fastkv_cli.engine.kernels.attention import GRAIN, Causality, Kernel, attend, round_up
 from fastkv_cli.engine.layers import LayerRunner
-from fastkv_cli.engine.model.decoder import DecoderLayer
+from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,15 @@ import pytest
 from pages import make_document, make_text
 
 from fastkv_cli.config import Length
-from fastkv_cli.evidence import cite, index_documents, not_in_document, why_not_found
+from fastkv_cli.evidence import (
+    cite,
+    index_documents,
+    index_segments,
+    is_judged,
+    not_in_document,
+    support,
+    why_not_found,
+)
 from fastkv_cli.evidence.citations import SNIPPET_CHARACTERS
 from fastkv_cli.evidence.words import find_words, is_number, key_of, keys_of, spellings
 from fastkv_cli.tasks.digest import choose, find_candidates, is_faithful, write
@@ -102,7 +110,10 @@ def draw_text(rng: random.Random, most: int) -> str:
 
 def check_evidence(answer: str, question: str, texts: list[str]) -> None:
     index = index_documents([make_document(texts), make_text("\n".join(texts), "b.txt")])
-    why_not_found(answer, question, index)
+    segments = index_segments(index)
+    why_not_found(question, segments)
+    is_judged(question, index)
+    assert 0 <= support(answer, question, texts, index) <= 1
     missing = not_in_document(answer, question, index)
     assert len(missing) == len(set(missing))
     for item in missing:

@@ -71,7 +71,7 @@ def outcome(engine: Engine) -> Outcome:
 def gather(outcome: Outcome, corpus: Corpus, answer: str, **changes: Any) -> Evidence:
     generation = replace(outcome.generation, text=answer)
     check = changes.pop("check", True)
-    changed = replace(outcome, generation=generation, index=None, attended=(), **changes)
+    changed = replace(outcome, generation=generation, attention=None, attended=(), **changes)
     return gather_evidence(changed, corpus, check=check)
 
 
@@ -88,4 +88,6 @@ def test_an_answer_is_traced(outcome: Outcome, corpus: Corpus) -> None:
 
 def test_where_nothing_was_found_nothing_is_cited(outcome: Outcome, corpus: Corpus) -> None:
     refused = gather(outcome, corpus, "No.", found=False, reason="why", guess="Filby, in 1987.")
-    assert refused == Evidence((), (), found=False, reason="why", guess="Filby, in 1987.")
+    assert refused == Evidence(
+        not_in_document=(), found=False, reason="why", guess="Filby, in 1987."
+    )

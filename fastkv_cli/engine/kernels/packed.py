@@ -21,7 +21,8 @@ from ...stats import DecodingWeights
 from ...system.free_memory import available_memory_bytes
 from ..cache import CompressedCache
 from ..decode import DecodingModel
-from ..model.decoder import Decoder, DecoderLayer, RMSNorm
+from ..model.decoder import Decoder
+from ..model.decoder_layer import DecoderLayer, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
 from .packed_matrix import GROUP, PackedMatrix, can_pack, pack

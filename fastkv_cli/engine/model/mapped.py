@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ...models.local import weight_files
-from .decoder import DecoderLayer
+from .decoder_layer import DecoderLayer
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _LAYER = re.compile(r"\blayers\.(\d+)\.")

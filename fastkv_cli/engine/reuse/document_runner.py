@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..layers import ActiveTokens, LayerInputs, LayerRunner
 from ..measure import now
-from ..model.decoder import Decoder, DecoderLayer
+from ..model.decoder import Decoder
+from ..model.decoder_layer import DecoderLayer
 from .state import DocumentState, Recorder, key_of, value_of
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...evidence.places import name_places
-from ...stats import Evidence
+from ...stats import Evidence, Verdict
+
+_NO_PASSAGE = "no passage says what the answer says"
 
 
 def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -21,7 +23,8 @@ def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple
             for citation in evidence.citations
         )
         yield "Sources", "; ".join(shares)
-    if evidence.not_in_document:
-        yield "Unsupported", f"not in the document: {', '.join(evidence.not_in_document)}"
-    if evidence.found is False:
+    missing = ", ".join(evidence.not_in_document or ())
+    if evidence.verdict is Verdict.NOT_FOUND or evidence.found is False:
         yield "Not found", evidence.reason
+    elif evidence.verdict is Verdict.UNSUPPORTED or missing:
+        yield "Unsupported", f"not in the document: {missing}" if missing else _NO_PASSAGE

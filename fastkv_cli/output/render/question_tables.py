@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import FastKVError
 from ...evidence.places import name_places
 from ...output.stats_level import StatsLevel
-from ...stats import RunReport
+from ...stats import RunReport, Verdict
 from .answer_tables import (
     UNKNOWN,
     describe_document,
@@ -23,7 +23,12 @@ from .report_json import describe_weights
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_FOUND = {True: "yes", False: "no", None: UNKNOWN}
+_VERDICTS = {
+    Verdict.SUPPORTED: "yes",
+    Verdict.UNSUPPORTED: "no",
+    Verdict.NOT_FOUND: "not found",
+    None: UNKNOWN,
+}
 
 
 def render_tables(
@@ -48,7 +53,7 @@ def render_tables(
     table.add_column("Question", no_wrap=True, overflow="ellipsis", ratio=1)
     for name in ("TTFT", "Tokens", "Tokens/s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Found", no_wrap=True)
+    table.add_column("Supported", no_wrap=True)
     table.add_column("Sources", overflow="ellipsis", no_wrap=True, max_width=16)
     for number, (question, result) in enumerate(zip(questions, results, strict=True), start=1):
         table.add_row(str(number), *map(Text, (printable(question), *_cells(result))))
@@ -97,5 +102,5 @@ def _cells(result: RunReport | FastKVError) -> Iterator[str]:
     yield format_seconds(result.ttft_s)
     yield f"{result.generation.output_tokens:,}"
     yield UNKNOWN if speed is None else f"{speed:.1f}"
-    yield _FOUND[result.evidence.found]
+    yield _VERDICTS[result.evidence.verdict]
     yield printable(name_places(result.evidence.citations, paths=result.paths))

@@ -67,6 +67,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "tokens_used": reading.tokens_used,
             "tokens_left_out": reading.tokens_left_out,
             "parts_s": _rounded(reading.parts_s),
+            "looks": reading.looks,
             "state": None if reading.state is None else _state_fields(reading.state),
         },
         "stats": {
@@ -130,6 +131,7 @@ def evidence_fields(evidence: Evidence) -> dict[str, Any]:
         ],
         "quotes": [{**asdict(quote), "score": round(quote.score, 4)} for quote in evidence.quotes],
         "not_in_document": None if missing is None else list(missing),
+        "verdict": evidence.verdict,
         "found": evidence.found,
         "reason": evidence.reason,
         "guess": evidence.guess,

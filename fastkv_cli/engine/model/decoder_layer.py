@@ -1,0 +1,246 @@
+"""One transformer layer, split into the steps between which FastKV selects.
+
+A `DecoderLayer` wraps the model's own module: it owns nothing and patches nothing. Only this
+module, `decoder` and `families` know how families differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..methods import Observation
+from .families import Family
+from .rope import RopeTable
+
+_SILU = {"SiLU", "SiLUActivation"}  # the class names in torch and transformers
+
+
+class Matrix(NamedTuple):
+    """Weight (N, K) and bias (N,) of a linear layer."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, *modules: nn.Linear) -> Matrix:
+        """Concatenate linear layers of the same input into one."""
+        if len(modules) == 1:
+            return cls(modules[0].weight, modules[0].bias)
+        weights: list[Tensor] = [module.weight for module in modules]
+        biases: list[Tensor] = [module.bias for module in modules if module.bias is not None]
+        return cls(torch.cat(weights), torch.cat(biases) if biases else None)
+
+
+class LayerMatrices(NamedTuple):
+    """All matrices of a layer."""
+
+    qkv: Matrix
+    output: Matrix
+    gate_up: Matrix
+    down: Matrix
+
+
+class RMSNorm(NamedTuple):
+    """Root mean square norm (arXiv 1910.07467): x · gain / √(mean(x²) + ε).
+
+    Attributes:
+        gain: (hidden,), multiplies the normalized rows.
+        epsilon: ε.
+    """
+
+    gain: Tensor
+    epsilon: float
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module)."""
+        return functional.rms_norm(hidden, self.gain.shape, self.gain, self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLayer:
+    """One transformer layer, split into the steps between which FastKV selects.
+
+    Attributes:
+        index: 0-based.
+        module: the model's own layer module.
+        family: how the layer departs from Llama.
+        num_heads: H.
+        num_kv_heads: H_kv.
+        head_dim: D.
+        scaling: factor applied to q·k.
+        sliding_window: tokens that a query attends to, including itself; None means all.
+        input_norm: the norm before the attention.
+        mlp_norm: the norm before the MLP.
+        rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
+    """
+
+    index: int
+    module: Any
+    family: Family
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    scaling: float
+    sliding_window: int | None
+    input_norm: RMSNorm
+    mlp_norm: RMSNorm
+    rope_kind: str = ""
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of a token's hidden state."""
+        return self.input_norm.gain.shape[0]
+
+    @property
+    def intermediate_size(self) -> int:
+        """Size of a token's activations inside the MLP."""
+        return int(self.module.mlp.down_proj.weight.shape[1])
+
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """Hidden states → the attention's input, (1, T, hidden)."""
+        return self.input_norm(hidden)
+
+    def queries(self, normalized: Tensor, ropes: RopeTable) -> Tensor:
+        """Compute rotated queries, (1, H, T, D)."""
+        attention, rope = self.module.self_attn, ropes[self.rope_kind]
+        heads = self._heads(self._project(normalized, "q", self.num_heads, before=0))
+        if self.family.normalized_heads:
+            heads = attention.q_norm(heads)
+        rotated = rope.rotate(heads.transpose(1, 2))
+        return rotated if rope.query_scale is None else rotated * rope.query_scale
+
+    def keys_values(self, normalized: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor]:
+        """Compute rotated keys, and values, (1, H_kv, T, D) each."""
+        rope = ropes[self.rope_kind]
+        before = self.num_heads
+        keys = self._heads(self._project(normalized, "k", self.num_kv_heads, before))
+        before += self.num_kv_heads
+        values = self._heads(self._project(normalized, "v", self.num_kv_heads, before))
+        if self.family.normalized_heads:
+            keys = self.module.self_attn.k_norm(keys)
+        return rope.rotate(keys.transpose(1, 2)), values.transpose(1, 2)
+
+    def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
+        """The layer's input (1, T, hidden) → queries, keys and values."""
+        normalized = self.normalize(hidden)
+        return self.queries(normalized, ropes), *self.keys_values(normalized, ropes)
+
+    def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Apply output projection, MLP and both residuals.
+
+        Args:
+            hidden: (1, T, hidden), the layer's input.
+            attended: (1, H, T, D), the attention's output.
+
+        Returns:
+            (1, T, hidden), the layer's output.
+        """
+        mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
+        hidden = hidden + self.module.self_attn.o_proj(mixed)
+        after: Tensor = hidden + self.module.mlp(self.mlp_norm(hidden))
+        return after
+
+    def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: object) -> None:
+        """Not fused: decoding falls back to the step-by-step path."""
+
+    def split_heads(self, projected: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
+        """Output of the QKV matrix, (T, (H + 2·H_kv)·D) → queries, keys and values."""
+        rope = ropes[self.rope_kind]
+        heads = projected.view(1, projected.shape[0], -1, self.head_dim).transpose(1, 2)
+        first_key, first_value = self.num_heads, self.num_heads + self.num_kv_heads
+        query_key, value = heads[:, :first_value], heads[:, first_value:]
+        if self.family.normalized_heads:
+            attention = self.module.self_attn
+            query, key = query_key[:, :first_key], query_key[:, first_key:]
+            query_key = torch.cat((attention.q_norm(query), attention.k_norm(key)), dim=1)
+        query_key = rope.rotate(query_key)
+        query, key = query_key[:, :first_key], query_key[:, first_key:]
+        if rope.query_scale is not None:
+            query = query * rope.query_scale
+        return query, key, value
+
+    @property
+    def is_llama_like(self) -> bool:
+        """Whether heads are rotated right after projection, and the MLP's activation is SiLU."""
+        family = self.family
+        return self.activation is functional.silu and not (
+            family.normalized_heads or family.scaled_queries
+        )
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The MLP's activation function."""
+        mlp = self.module.mlp
+        module: nn.Module = mlp.activation_fn if self.family.fused_projections else mlp.act_fn
+        return functional.silu if type(module).__name__ in _SILU else module
+
+    def matrices(self) -> LayerMatrices:
+        """All matrices of the layer, with those of the same input concatenated."""
+        attention, mlp = self.module.self_attn, self.module.mlp
+        if self.family.fused_projections:
+            qkv, gate_up = Matrix.of(attention.qkv_proj), Matrix.of(mlp.gate_up_proj)
+        else:
+            qkv = Matrix.of(attention.q_proj, attention.k_proj, attention.v_proj)
+            gate_up = Matrix.of(mlp.gate_proj, mlp.up_proj)
+        return LayerMatrices(qkv, Matrix.of(attention.o_proj), gate_up, Matrix.of(mlp.down_proj))
+
+    def observe(
+        self, normalized: Tensor, ropes: RopeTable, positions: Tensor, key: Tensor, first: int = 0
+    ) -> Observation:
+        """The observation that a method scores; queries are computed on demand.
+
+        Args:
+            normalized: (1, T − first, hidden), the input of the attention.
+            ropes: for all T positions.
+            positions: (T,), positions of the tokens in the text.
+            key: (1, H_kv, T, D), rotated; padding may follow the T rows.
+            first: the row at which `normalized` begins.
+        """
+
+        def queries(rows: slice) -> Tensor:
+            normalized_rows = slice(rows.start - first, rows.stop - first)
+            return self.queries(take_rows(normalized, normalized_rows), ropes.at(rows))
+
+        return Observation(key, queries, self.scaling, positions, self.sliding_window)
+
+    def flops(self, num_tokens: int, selected_rows: Tensor | None, first: int = 0) -> int:
+        """Floating-point operations: K and V of all tokens, the rest for the selected rows.
+
+        Two for each multiply-add of a matrix product; the attention is causal, and counted without
+        a sliding window. Rows before `first` are not counted: their results exist already.
+        """
+        matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
+        kv = 2 * self.hidden_size * self.num_kv_heads * self.head_dim
+        rows = num_tokens - first
+        pairs = (num_tokens * (num_tokens + 1) - first * (first + 1)) // 2
+        if selected_rows is not None:
+            rows, pairs = selected_rows.shape[0], int((selected_rows + 1).sum())
+        attention = 2 * self.num_heads * self.head_dim * pairs
+        return 2 * (kv * (num_tokens - first) + (matrices - kv) * rows + attention)
+
+    def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
+        """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""
+        attention = self.module.self_attn
+        if not self.family.fused_projections:
+            projected: Tensor = getattr(attention, f"{name}_proj")(normalized)
+            return projected
+        rows = slice(before * self.head_dim, (before + heads) * self.head_dim)
+        return functional.linear(normalized, attention.qkv_proj.weight[rows])
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        return projected.view(1, projected.shape[1], -1, self.head_dim)
+
+
+def take_rows(hidden: Tensor, rows: slice | Tensor) -> Tensor:
+    """Take rows of (1, T, hidden) as a batch of their own, (1, len(rows), hidden).
+
+    Slicing the batch would keep the strides of the larger batch, for which torch takes another
+    matrix product, which rounds differently. Results must not depend on a row's neighbours.
+    """
+    return hidden[0, rows].unsqueeze(0)
