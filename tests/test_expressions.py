@@ -145,6 +145,8 @@ WORST: dict[str, list[Input]] = {
         ("", "x1.1", ""),
     ],
     "models._HUB_ID": [("", "x", ""), ("", "x/", ""), ("x/x@", "x", "!"), ("", ".", "")],
+    "output.render.page_template._BIDI": [("", "x", ""), ("", "\u202e", "")],
+    "output.render.page_template._FORBIDDEN": [("", "x", ""), ("", "\0", "")],
     "prompts.templates._SENTINEL": [("", "\u241eTEXT1", ""), ("\u241eTEXT", "1", "")],
     "prompts.prompt._SURROGATE": [("", "x", "")],
     "sizes._AGE": [("1", " ", "x"), ("", "1", "x"), ("", " ", "x"), ("1m", " ", "x")],

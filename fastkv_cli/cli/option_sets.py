@@ -38,7 +38,23 @@ class FileOptions:
         metavar="FILE",
         shown_default=False,
     )
-    force: bool = option(False, Group.OUTPUT, "Allow -o to replace an existing file.", "--force")
+    force: bool = option(
+        False, Group.OUTPUT, "Allow -o and --report to replace an existing file.", "--force"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Options of the report page."""
+
+    report: Path | None = option(
+        None,
+        Group.OUTPUT,
+        "Also write an HTML page to FILE: the answer, its sources, and what was read and kept.",
+        "--report",
+        metavar="FILE",
+        shown_default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +93,7 @@ class AnswerOutput(MessageOptions, FileOptions, StatsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(AnswerOutput, SessionOptions):
+class RunOptions(AnswerOutput, ReportOptions, SessionOptions):
     """All options of `ask` and `summarize`."""
 
     resume: bool = option(

@@ -20,12 +20,12 @@ from ..errors import (
 from ..output.console_observer import ConsoleObserver
 from ..output.render.question_tables import render_tables
 from ..output.render.report_json import render_failure, render_json
+from ..session.answer import Answer
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 from .run import Run
 
 if TYPE_CHECKING:
-    from ..stats import RunReport
     from .option_sets import RunOptions
 
 STDIN = "-"
@@ -100,19 +100,27 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
         PartlyFailedError: when some questions failed; raised after all others are answered.
         FastKVError: on any other failure, with its exit code.
     """
-    results: list[RunReport | FastKVError] = []
+    results: list[Answer | FastKVError] = []
     with Run(
         quiet=options.quiet,
         debug=options.debug,
         output=options.output,
         force=options.force,
         max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
+        report=options.report,
     ) as running:
         answered = f"of {len(questions)} questions are answered"
         running.what_is_left = lambda: "; ".join(
             filter(None, (f"{len(results)} {answered}", running.unwritten))
         )
-        session = Session(sources, options, running.observer, command="ask", resume=options.resume)
+        session = Session(
+            sources,
+            options,
+            running.observer,
+            command="ask",
+            resume=options.resume,
+            maps=options.report is not None,
+        )
         with session:
             for result, line in _answer_all(session, questions, running.observer):
                 running.bars.close()
@@ -120,25 +128,28 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
                 running.writer.write(f"{line}\n")
                 session.drop_parts()
             running.writer.finish()
-    running.messages.show(render_tables(questions, results, options.stats_level))
+            running.write_report(list(zip(questions, results, strict=True)))
+    reports = [result.report if isinstance(result, Answer) else result for result in results]
+    running.messages.show(render_tables(questions, reports, options.stats_level))
     failed = [result for result in results if isinstance(result, FastKVError)]
     if failed:
         raise PartlyFailedError(failed, len(questions))
-    refused = [each for each in results if isinstance(each, RunReport) and each.evidence.is_refused]
+    answers = [each for each in results if isinstance(each, Answer)]
+    refused = [each for each in answers if each.report.evidence.is_refused]
     if options.strict and refused:
         raise NotSupportedError(len(refused), len(questions))
 
 
 def _answer_all(
     session: Session, questions: Sequence[str], observer: ConsoleObserver
-) -> Iterator[tuple[RunReport | FastKVError, str]]:
-    """Yield for each question its report or error, and its line of JSON."""
+) -> Iterator[tuple[Answer | FastKVError, str]]:
+    """Yield for each question its answer or error, and its line of JSON."""
     needs_resuming = session.resumes
     for number, question in enumerate(questions, start=1):
         observer.begin(f"{number}/{len(questions)} ")
         try:
-            report = session.ask(question).report
-            line = render_json(report, indent=None)
+            answer = session.ask(question)
+            line = render_json(answer.report, indent=None)
         except (ClosedPipeError, OutputError):
             raise
         except Exception as error:  # noqa: BLE001 (the other questions are still answered)
@@ -146,7 +157,7 @@ def _answer_all(
             observer.failure(error, f"question {number}: {failure}")
             yield failure, render_failure("ask", question, failure)
         else:
-            yield report, line
+            yield answer, line
         needs_resuming &= not session.read_in_parts
     if needs_resuming:
         observer.note(NOTHING_TO_RESUME)

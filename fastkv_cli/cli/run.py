@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import InterruptedRunError, NotSupportedError
+from ..errors import FastKVError, InterruptedRunError, NotSupportedError, UsageError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
+from ..output.output_file import check_writable, write_file
 from ..output.progress import ProgressBars
 from ..output.render.quotes_table import render_quotes
 from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
+from ..session.answer import Answer, render_answer_page
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 
@@ -46,6 +49,7 @@ class Run:
         streams: bool = False,
         max_tokens: int = 0,
         writer: AnswerWriter | None = None,
+        report: Path | None = None,
     ) -> None:
         """Check that the output can be written, before any work is done.
 
@@ -57,9 +61,11 @@ class Run:
             streams: whether the answer is written piece by piece.
             max_tokens: the maximum length of the answer, for the progress bar.
             writer: writes the answer, instead of one for `output`.
+            report: a file for the report page; None writes none.
 
         Raises:
-            OutputError: when the output cannot be written.
+            OutputError: when the output or the report cannot be written.
+            UsageError: when both are the same file.
         """
         console = stderr_console()
         self.messages = Messages(console, quiet=quiet)
@@ -73,13 +79,29 @@ class Run:
             max_tokens=max_tokens,
             debug=debug,
         )
-        self._output = output
+        self._output, self._report = output, report
+        if report is not None:
+            if output is not None and os.path.realpath(output) == os.path.realpath(report):
+                raise UsageError(f"-o and --report both name {report}", "give two files")
+            check_writable(report, force=force)
         self.what_is_left: Callable[[], str] = lambda: self.unwritten
 
     @property
     def unwritten(self) -> str:
         """`FILE was not written`; empty if the output is stdout."""
         return f"{self._output} was not written" if self._output else ""
+
+    def write_report(self, results: Sequence[tuple[str, Answer | FastKVError]]) -> None:
+        """Write the report page, if one is wanted.
+
+        Args:
+            results: questions, each with its answer or its error.
+
+        Raises:
+            OutputError: when it cannot be written.
+        """
+        if self._report is not None:
+            write_file(self._report, render_answer_page(results).encode("utf-8"))
 
     def __enter__(self) -> Self:
         return self
@@ -125,22 +147,31 @@ def answer_once(
         force=options.force,
         streams=not options.json,
         max_tokens=max_tokens,
+        report=options.report,
     ) as run:
         session = Session(
-            sources, options, run.observer, command=command, resume=options.resume, asks_again=False
+            sources,
+            options,
+            run.observer,
+            command=command,
+            resume=options.resume,
+            asks_again=False,
+            maps=options.report is not None,
         )
         run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _resume_hint(session))))
         with session:
             for _ in stream(session):  # the observer prints the pieces
                 pass
-            assert session.last is not None
-            report = session.last.report
+            answer = session.last
+            assert answer is not None
+            report = answer.report
             if options.resume and not session.read_in_parts:
                 run.observer.note(NOTHING_TO_RESUME)
             run.bars.close()
             if options.json:
                 run.writer.write(render_json(report))
             run.writer.finish()
+            run.write_report([(report.question, answer)])
     if not options.json:
         run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))

@@ -192,6 +192,10 @@ class CompressedCache:
         return sum(lengths) / len(lengths)
 
     @property
+    def num_layers(self) -> int:
+        return len(self._layers)
+
+    @property
     def lengths(self) -> list[list[int]]:
         """Entries kept, per layer and head."""
         return [

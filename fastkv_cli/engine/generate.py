@@ -34,7 +34,7 @@ from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 from .sampling import LoopGuard, Sampler
 from .text_stream import TextStream
-from .trace import Progress
+from .trace import Progress, trace_tokens
 from .tuning import Tuning, load_tuning
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -144,6 +144,7 @@ class Engine:
         until: Callable[[], bool] | None = None,
         shared: int = 0,
         reuse: Reuse | None = None,
+        traces_tokens: bool = False,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -165,6 +166,7 @@ class Engine:
                 results are identical to the last bit, whether computed now or reused.
             reuse: finds and keeps the prefix state of those tokens; None for texts that are not
                 used again.
+            traces_tokens: whether to find out, after the answer, what prefill made of each token.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -203,6 +205,7 @@ class Engine:
             finish_reason=answer.finish_reason,
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
             kv=prefilled.kv_stats(self.decoder, method, ids.shape[0], lengths),
+            trace=trace_tokens(prefilled, ids.shape[0]) if traces_tokens else None,
         )
 
     def _decode(

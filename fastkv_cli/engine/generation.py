@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,21 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenTrace:
+    """What prefill made of each token of a prompt, in shares from 0 to 1.
+
+    Attributes:
+        propagated: (n,) 1 where the token was propagated behind the TSP layer, else 0; all 1
+            without a TSP layer.
+        kept: (n,) the share of the token's KV entries, over all layers and heads, that the cache
+            kept.
+    """
+
+    propagated: array[float]
+    kept: array[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """A finished answer and its statistics.
 
@@ -33,6 +49,7 @@ class Generation:
             repeat itself.
         stats: times and memory.
         kv: statistics of the KV cache.
+        trace: what prefill made of each token; None unless it was asked for.
     """
 
     token_ids: list[int]
@@ -43,6 +60,7 @@ class Generation:
     finish_reason: str
     stats: GenerationStats
     kv: KVStats
+    trace: TokenTrace | None = None
 
 
 def as_generation(text: str, seconds: float, kv: KVStats) -> Generation:

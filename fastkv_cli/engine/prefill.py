@@ -34,6 +34,8 @@ class PrefillResult:
         plan: the budgets that the method set for this prompt.
         token_scores: (n − W,) float32, the TSP layer's scores summed over heads; None without a
             TSP layer.
+        propagated: (length,) int64, the ascending positions of the tokens that were propagated
+            behind the TSP layer; None if all were.
         tokens_seen: per layer, the number of tokens that it processed.
         kept_bytes: bytes of the cache right after prefill.
         flops: floating-point operations of the layers, without scoring.
@@ -44,6 +46,7 @@ class PrefillResult:
     logits: Tensor
     plan: Plan
     token_scores: Tensor | None
+    propagated: Tensor | None
     tokens_seen: tuple[int, ...]
     kept_bytes: int
     flops: int
@@ -100,10 +103,10 @@ def prefill(
         on_progress: called with the share of the work that is done, 0 to 1.
     """
     trace = PrefillTrace(plan, on_progress)
-    tsp, token_scores = plan.tsp, None
+    tsp, token_scores, propagated = plan.tsp, None, None
     if tsp is not None and tsp.restart:
-        prompt_ids, token_scores = _filter_prompt(decoder, prompt_ids, method, runner, plan, trace)
-        tsp = None
+        propagated, token_scores = _filter_prompt(decoder, prompt_ids, method, runner, plan, trace)
+        prompt_ids, tsp = prompt_ids[propagated], None
 
     cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
     scored: list[Tensor] = []
@@ -122,7 +125,8 @@ def prefill(
                 scored.append(scores)
             if tsp is not None and tsp.layer == layer.index:
                 token_scores = scores[0].sum(dim=0)
-                selected_rows = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
+                propagated = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
+                selected_rows = propagated
         cache.store(inputs.key, inputs.value, tokens.positions, kept)
         if layer.index == decoder.num_layers - 1:  # only the last token reaches the LM head
             selected_rows = torch.tensor([tokens.num_tokens - 1], device=decoder.device)
@@ -138,6 +142,7 @@ def prefill(
         logits=decoder.logits(hidden)[-1],
         plan=plan,
         token_scores=token_scores,
+        propagated=propagated,
         tokens_seen=trace.tokens_seen(decoder.num_layers),
         kept_bytes=cache.nbytes,
         flops=trace.flops,
@@ -203,12 +208,12 @@ def _filter_prompt(
     """Select tokens in a separate pass; only those are then prefilled, by all layers (GemFilter).
 
     Returns:
-        The selected ids, (length,), and the scores that selected them, (n − W,) float32.
+        The selected rows, (length,), and the scores that selected them, (n − W,) float32.
     """
     assert plan.tsp is not None
     scores = _score_at(decoder, prompt_ids, method, runner, plan, trace)
     rows = method.propagate(method.combine([scores]), plan.tsp.length, plan)
-    return prompt_ids[rows], scores[0].sum(dim=0)
+    return rows, scores[0].sum(dim=0)
 
 
 def _score_at(

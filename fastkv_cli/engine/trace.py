@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from .generation import TokenTrace
 from .layers import ActiveTokens
 from .methods import Plan
 from .model.decoder_layer import DecoderLayer
+
+if TYPE_CHECKING:
+    from .prefill import PrefillResult
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
@@ -58,3 +65,26 @@ class PrefillTrace:
             all_layers += tsp.layer + 1
         total = tsp.layer + tsp.rate * (all_layers - tsp.layer)
         return (min(done, tsp.layer) + tsp.rate * max(done - tsp.layer, 0)) / total
+
+
+def trace_tokens(prefilled: PrefillResult, num_tokens: int) -> TokenTrace:
+    """Find out what a prefill made of each of the prompt's n tokens.
+
+    Reads the positions that the cache holds anyway; entries appended by decoding do not count.
+    """
+    cache, propagated = prefilled.cache, prefilled.propagated
+    num_entries, num_heads = torch.zeros(num_tokens), 0
+    for layer in range(cache.num_layers):
+        for group in cache.groups(layer):
+            positions = group.kept_positions.flatten().cpu()
+            num_entries += positions.bincount(minlength=num_tokens)
+            num_heads += group.num_heads
+    kept = num_entries / num_heads
+    passed = torch.ones(num_tokens)
+    if propagated is not None:
+        rows = propagated.cpu()
+        passed = torch.zeros(num_tokens).index_fill_(0, rows, 1.0)
+        if prefilled.plan.tsp is not None and prefilled.plan.tsp.restart:
+            # the cache holds positions among the propagated tokens, which started again at 0
+            kept = torch.zeros(num_tokens).index_copy_(0, rows, kept[: len(rows)])
+    return TokenTrace(array("f", passed.tolist()), array("f", kept.tolist()))

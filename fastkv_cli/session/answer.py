@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import FastKVError, UsageError
 from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport, Verdict
+from ..tasks.reading_map import ReadingMap
+from ..version import library_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +19,12 @@ class Answer:
     Attributes:
         report: the answer and all measurements.
         mark: the citation at the end of the answer, as ` [p. 12]`; empty without `cite`.
+        reading: what became of each sentence of the documents; None unless the session makes maps.
     """
 
     report: RunReport
     mark: str = ""
+    reading: ReadingMap | None = None
 
     @property
     def text(self) -> str:
@@ -71,5 +77,32 @@ class Answer:
 
         return report_fields(self.report)
 
+    def to_html(self) -> str:
+        """The page that the command line writes with --report, as one HTML file.
+
+        Raises:
+            UsageError: when the session was opened without `maps=True`.
+        """
+        if self.reading is None:
+            raise UsageError("no reading map was recorded", "open the session with maps=True")
+        return render_answer_page([(self.report.question, self)])
+
     def __str__(self) -> str:
         return self.text
+
+
+def render_answer_page(results: Sequence[tuple[str, Answer | FastKVError]]) -> str:
+    """Render answers about the same documents as one HTML file.
+
+    Args:
+        results: questions, each with its answer or its error.
+    """
+    from ..output.render.answer_page import PageItem, render_answers
+
+    items = [
+        PageItem(question, result.report, result.reading)
+        if isinstance(result, Answer)
+        else PageItem(question, None, None, str(result))
+        for question, result in results
+    ]
+    return render_answers(items, library_versions())

@@ -15,6 +15,7 @@ def open(  # noqa: A001 (called as fastkv.open)
     *sources: str | os.PathLike[str],
     observer: Observer = SILENT,
     resume: bool = False,
+    maps: bool = False,
     **options: Any,
 ) -> Session:
     """Open documents and a model in a session.
@@ -23,6 +24,7 @@ def open(  # noqa: A001 (called as fastkv.open)
         sources: files, folders and patterns; "-" is standard input.
         observer: receives progress, warnings and pieces of answers; by default they are dropped.
         resume: continue an interrupted run from its finished parts.
+        maps: record what becomes of each sentence of the documents, for `Answer.to_html`.
         options: the command line's, with the same names and defaults (`SessionOptions`): model,
             method, budget, pages, …
 
@@ -35,4 +37,5 @@ def open(  # noqa: A001 (called as fastkv.open)
     except TypeError as error:
         name = str(error).partition("'")[2].partition("'")[0]
         raise UsageError(f"unknown option {name!r}", "see fastkv ask --help") from None
-    return Session([os.fspath(source) for source in sources], chosen, observer, resume=resume)
+    paths = [os.fspath(source) for source in sources]
+    return Session(paths, chosen, observer, resume=resume, maps=maps)

@@ -323,3 +323,10 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
             )
         if not 0 <= self.quotes <= MAX_QUOTES:
             raise UsageError(f"--quotes {self.quotes} is out of range", f"it is 0 to {MAX_QUOTES}")
+
+
+def check_question(question: str) -> str:
+    """Return the question; raise a UsageError if it is empty."""
+    if not question.strip():
+        raise UsageError("the question is empty", "give a question")
+    return question

@@ -18,10 +18,11 @@ from ..prompts.prompt import Turn
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
 from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
+from ..tasks.reading_map import MapRecorder
 from .answer import Answer
 from .loading import load_engine
 from .observer import SILENT, Observer
-from .options import SessionOptions
+from .options import SessionOptions, check_question
 from .reading import read_documents
 from .reports import SetupStats, answer_warnings, find_evidence, make_report
 
@@ -57,6 +58,7 @@ class Session:
         command: str = "",
         resume: bool = False,
         asks_again: bool = True,
+        maps: bool = False,
     ) -> None:
         """Read the documents, load the model and tokenize the text.
 
@@ -68,6 +70,7 @@ class Session:
             resume: continue an interrupted run from its finished parts.
             asks_again: whether another question may follow, so that without a store the document
                 states have to be held in memory.
+            maps: record what becomes of each sentence, for `Answer.to_html`.
 
         Raises:
             FastKVError: when a document cannot be read, or the model cannot be loaded.
@@ -75,7 +78,7 @@ class Session:
         options.check_all()
         self.options, self.observer = options, observer
         self._command, self.resumes, self._asks_again = command, resume, asks_again
-        self._lock = threading.Lock()
+        self._maps, self._lock = maps, threading.Lock()
         self._parts: PartStore | None = None
         self._work_by_preset: dict[Preset, Work] = {}
         self._warnings: list[str] = []
@@ -110,7 +113,8 @@ class Session:
 
     def stream(self, question: str) -> Iterator[str]:
         """Stream the answer to a question; `last` is the answer once complete. Raises as `ask`."""
-        task = partial(extract if self.options.extractive else ask, question=_checked(question))
+        answer = extract if self.options.extractive else ask
+        task = partial(answer, question=check_question(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
@@ -174,7 +178,7 @@ class Session:
 
     def stream_turn(self, question: str, history: Sequence[Turn]) -> Iterator[str]:
         """Stream the answer to a question of a conversation, with its earlier turns."""
-        task = partial(ask, question=_checked(question), history=history)
+        task = partial(ask, question=check_question(question), history=history)
         return self._stream("chat", task, DEFAULT_ANSWER_TOKENS, saves_parts=False)
 
     def _stream(
@@ -209,13 +213,12 @@ class Session:
         self.drop_parts()
         self.last, self._warnings = None, []
         parts = self._parts = PartStore(
-            enabled=saves_parts,
-            resume=self.resumes,
-            warn=self._warn,
-            note=self.observer.note,
+            enabled=saves_parts, resume=self.resumes, warn=self._warn, note=self.observer.note
         )
         parts.__enter__()
-        work = replace(self._work_for(preset), parts=parts, max_tokens=max_tokens)
+        recorder = MapRecorder(self._corpus) if self._maps else None
+        work = self._work_for(preset)
+        work = replace(work, parts=parts, max_tokens=max_tokens, recorder=recorder)
         if work.reuse is not None:
             work.reuse.start()
         outcome: Outcome | None = None
@@ -246,7 +249,7 @@ class Session:
         report = make_report(
             command, work, outcome, evidence, mark, settings, self._setup, self._warnings
         )
-        self.last = Answer(report, mark)
+        self.last = Answer(report, mark, recorder.build(outcome.attention) if recorder else None)
         # the next answer reads no document and loads no model
         self._setup = replace(self._setup, extract_s=0.0, load_s=0.0)
 
@@ -316,9 +319,3 @@ class Session:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self.observer.warning(text)
-
-
-def _checked(question: str) -> str:
-    if not question.strip():
-        raise UsageError("the question is empty", "give a question")
-    return question

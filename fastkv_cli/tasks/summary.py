@@ -106,6 +106,7 @@ def _take_note(work: Work, part: slice, label: str) -> dict[str, Any]:
         total=work.corpus.num_tokens,
         until=lambda: sentences.is_full,
         recurs=True,
+        sources=range(part.start, part.stop),
     )
     for event in events:
         if isinstance(event, Piece):
@@ -134,6 +135,7 @@ def _write(
         parts_kv,
         until=lambda: sentences.is_full,
         recurs=reading.parts == 1,
+        sources=range(len(token_ids)) if reading.parts == 1 else None,
     )
     shown = ""
     for event in events:
@@ -150,6 +152,7 @@ def _write(
                 event,
                 generation=replace(event.generation, text=shown),
                 warnings=() if ends_whole else event.warnings,
+                attended=(),  # a summary is about the whole text
             )
 
 

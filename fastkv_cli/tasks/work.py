@@ -14,6 +14,7 @@ from ..stats import KVStats, ReadingStats, Verdict, combine_kv
 from .attended import most_attended
 from .corpus import Corpus
 from .parts import PartStore
+from .reading_map import MapRecorder
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -139,6 +140,7 @@ class Work:
         check: whether to judge answers by the text.
         strict: whether to show supported answers only.
         reuse: states of the text from earlier questions; None if there can be none.
+        recorder: records what becomes of each token of the text; None unless that is wanted.
         window: the model's context window, with the prompts built so far for this task.
     """
 
@@ -156,6 +158,7 @@ class Work:
     check: bool = True
     strict: bool = False
     reuse: Reuse | None = None
+    recorder: MapRecorder | None = None
     window: Window = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -201,6 +204,8 @@ class Work:
             recurs: whether other tasks will have the same text, so that its state is worth keeping.
             history: the earlier turns of the conversation.
         """
+        if self.recorder is not None and sources is not None:
+            self.recorder.begin_answer()
         events = self.stream(
             token_ids,
             task,
@@ -209,6 +214,7 @@ class Work:
             until=until,
             recurs=recurs,
             history=history,
+            sources=sources,
         )
         for event in events:
             if isinstance(event, Piece):
@@ -232,12 +238,13 @@ class Work:
         until: Callable[[], bool] | None = None,
         recurs: bool = False,
         history: Sequence[Turn] = (),
+        sources: Sequence[int] | None = None,
     ) -> Iterator[Piece | Generation]:
         """Run the model on a text and a task, after the earlier turns of a conversation.
 
         Progress is reported under `label`, in tokens: `before` of `total` were done with other
         parts. Generation stops when `until`, called after each token, returns true. If the text
-        `recurs`, its state is kept for the next task.
+        `recurs`, its state is kept for the next task. `sources` are as those of `answer`.
         """
         num_tokens = len(token_ids)
 
@@ -247,7 +254,7 @@ class Work:
 
         on_progress(0.0)
         prompt = self.window.frame(task, history).with_document(token_ids)
-        return self.engine.stream(
+        events = self.engine.stream(
             prompt.token_ids,
             self.method,
             max_tokens,
@@ -258,7 +265,11 @@ class Work:
             until=until,
             shared=prompt.document_span.stop,
             reuse=self.reuse if recurs else None,
+            traces_tokens=self.recorder is not None,
         )
+        if self.recorder is None or sources is None:
+            return events
+        return self.recorder.listen(events, prompt.document_span.start, sources)
 
 
 def _end_warnings(generation: Generation, max_tokens: int) -> tuple[str, ...]:
