@@ -61,18 +61,3 @@ class Generation:
     stats: GenerationStats
     kv: KVStats
     trace: TokenTrace | None = None
-
-
-def as_generation(text: str, seconds: float, kv: KVStats) -> Generation:
-    """A text that a model chose, within some seconds, in the form of one that it generated."""
-    import torch
-
-    stats = GenerationStats(
-        prefill_s=seconds,
-        ttft_s=seconds,
-        decode_s=None,
-        prompt_tokens=0,
-        output_tokens=0,
-        peak_memory_bytes=None,
-    )
-    return Generation([], text, [], torch.empty(0), None, "stop", stats, kv)

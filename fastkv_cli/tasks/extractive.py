@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..engine.generation import Piece, as_generation
+from ..engine.generation import Piece
 from ..evidence import is_judged, why_not_found
 from ..evidence.quotes import find_passages
 from ..prompts.prompt import ask_task
@@ -39,7 +39,7 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
     elapsed = time.perf_counter() - started
     yield Piece(text)
     yield Outcome(
-        generation=as_generation(text, elapsed, scored.kv),
+        generation=work.engine.chosen(text, elapsed, scored.kv),
         reading=ReadingStats(
             parts=len(parts),
             tokens_read=corpus.num_tokens,
