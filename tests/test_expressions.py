@@ -117,6 +117,7 @@ WORST: dict[str, list[Input]] = {
         ("\n", "1", ""),
     ],
     "evidence.question_kind._KINDS": [("", "how ", ""), ("", "1", ""), ("", "what ", ""), ("", "(A", "")],
+    "evidence.question_kind._DEFINITION": [("what is ", "a ", "?"), ("what is a", "?", "a"), ("what is a", " ", "?x")],
     "evidence.segments._CELL": [("", "x    ", ""), ("", " ", ""), ("x", " ", ""), ("", "\t", "")],
     "evidence.segments._ITEM": [("", "1.", ""), ("1.", " ", ""), ("A", ".1", ""), ("(", "i", "")],
     "evidence.segments._LAST_WORD": [("", "x", "("), ("", "x ", "")],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _COUNTED = (
@@ -52,6 +54,29 @@ _KINDS = (
 )
 
 
-def shape_of_answer(question: str) -> re.Pattern[str] | None:
-    """An expression that finds what can answer a question; None if that could be anything."""
-    return next((shape for asks, shape in _KINDS if asks.search(question)), None)
+_DEFINITION = re.compile(
+    r"what (?:is|are|was|were) (?:an? |the )?([^?\s][^?]{2,60}+)\?*+\s*+", re.IGNORECASE
+)
+_DEFINES = ("is", "are", "was", "were", "means", "refers")
+
+
+def shape_of_answer(question: str) -> Callable[[str], bool] | None:
+    """A test of what can answer a question; None if that could be anything.
+
+    "What is a widget?" is answered where "a widget is" stands.
+    """
+    for asks, shape in _KINDS:
+        if asks.search(question):
+            return partial(_holds, shape)
+    defined = _DEFINITION.fullmatch(question.strip())
+    return partial(_defines, " ".join(defined[1].casefold().split())) if defined else None
+
+
+def _holds(shape: re.Pattern[str], text: str) -> bool:
+    return shape.search(text) is not None
+
+
+def _defines(subject: str, text: str) -> bool:
+    """Whether a text says what a subject is."""
+    _, *behind = " ".join(text.casefold().split()).split(f"{subject} ")
+    return any(each.startswith(tuple(f"{verb} " for verb in _DEFINES)) for each in behind)

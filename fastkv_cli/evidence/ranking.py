@@ -63,7 +63,7 @@ class Wanted:
         self.asked = set(asked) - COMMON
         self.missing = log(2 * num + 2) * len(self.asked - self.places.keys())
         self.pairs = {pair for pair in pairwise(asked) if not set(pair) <= COMMON}
-        self.kind = shape_of_answer(question)
+        self.can_answer = shape_of_answer(question)
 
     def share(self, first: int, last: int) -> float:
         """How much of the question's terms segments hold, weighted by rarity, 0 to 1."""
@@ -100,7 +100,7 @@ def rank(
     for number in best:
         first, last = _fill(number, index, own)
         score = both[number] + _WINDOW * _worth(wanted, index, first, last)
-        if wanted.kind is not None and wanted.kind.search(index.text_of(first, last)):
+        if wanted.can_answer is not None and wanted.can_answer(index.text_of(first, last)):
             score *= 1 + _KIND
         found.append(Candidate(score, first, last))
     return sorted(found, key=lambda each: -each.score)
