@@ -76,7 +76,7 @@ def test_passages_of_a_long_text(engine: Engine) -> None:
     num_kept = sum((block.kept or 0.0) * block.num_tokens for block in used)
     assert num_kept == pytest.approx(outcome.reading.tokens_used, rel=0.02)
     # passages are kept in full, and of the rest nothing is
-    partly = [block for block in used if (block.kept or 0.0) < 0.99]
+    partly = [block for block in used if (block.kept or 0.0) < 0.9]  # the space behind is not
     assert len(partly) <= 1 < len(used)  # the last passage may be cut to fit
 
 
