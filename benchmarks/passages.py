@@ -53,7 +53,7 @@ def main() -> None:
         work = make_work(engine, corpus, max_tokens=1)
         for layer in layers:
             work = replace(work, scoring_method=method_at(layer))
-            scores = score_segments(work, case["question"], corpus.split(PART_TOKENS))
+            scores = score_segments(work, case["question"], corpus.split(PART_TOKENS)).attention
             rank = sum(score > scores[answer] for score in scores)
             for most in RANKS:
                 found[layer][most] += rank < most

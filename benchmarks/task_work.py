@@ -43,6 +43,7 @@ def make_work(
         scoring_method=lambda window: build_scoring_method(tuning, window),
         excerpt_method=Full(),
         passages=tuning.passages,
+        whole_below=tuning.whole_below_for(settings),
         max_tokens=max_tokens,
         sampling=GREEDY,
         on_progress=lambda *_: None,

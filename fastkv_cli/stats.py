@@ -98,16 +98,12 @@ class KVStats:
     @property
     def kept_ratio(self) -> float:
         """Kept bytes as a share of the full cache."""
-        return self.kept_bytes / self.full_bytes if self.full_bytes else 1.0
+        return self.kept_bytes / self.full_bytes
 
     @property
     def compute_ratio(self) -> float:
         """Prefill compute as a share of full prefill."""
-        return self.prefill_flops / self.full_flops if self.full_flops else 1.0
-
-
-# Of an answer that no prompt was prefilled for.
-NO_PROMPT = KVStats("extractive", "none", None, None, 0, 0, 0, 0, ())
+        return self.prefill_flops / self.full_flops
 
 
 def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
@@ -128,7 +124,7 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
             )
             for layers in zip(*(kv.layers for kv in prompts), strict=True)
         ),
-        note=f"budget {compressed.budget}, over {len(prompts)} prompts",
+        note=compressed.note or f"budget {compressed.budget}, over {len(prompts)} prompts",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from processes import quick_options
 from test_extraction import NOTES, REPORT
-from test_render import make_report
+from test_render import make_report, with_quotes
 
 from fastkv_cli.cli.app import run
 from fastkv_cli.cli.json_fields import (
@@ -56,7 +56,7 @@ def test_every_variable_of_ours_is_named() -> None:
 
 
 def test_fields_of_an_answer() -> None:
-    report = make_report()
+    report = with_quotes(make_report())
     with_state = replace(report, reading=replace(report.reading, state=StateStats()))
     found = {name for each in (report, with_state) for name in names_of(report_fields(each))}
     assert found == set(ANSWER_FIELDS)

@@ -15,6 +15,7 @@ import pytest
 from conftest import environment
 
 from fastkv_cli.cli.app import run
+from fastkv_cli.output.render.quotes_table import render_quotes
 from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
 from fastkv_cli.output.stats_level import StatsLevel
@@ -27,6 +28,7 @@ from fastkv_cli.stats import (
     KVStats,
     LayerStats,
     ModelStats,
+    Quote,
     ReadingStats,
     RunReport,
     StateStats,
@@ -81,8 +83,37 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
     )
 
 
+def with_quotes(report: RunReport) -> RunReport:
+    text = "It met 14 [times] at\nthe \x1bmill."
+    quotes = (
+        Quote(report.paths[0], 3, "iii", None, 40, 40 + len(text), text, 0.51234),
+        Quote("-", None, None, 212, 7, 20, "It met again.", 0.3),
+    )
+    return replace(report, evidence=replace(report.evidence, quotes=quotes))
+
+
+def test_quotes_are_shown_with_their_places_and_marks() -> None:
+    from rich.console import Console
+
+    report = replace(with_quotes(make_report()), question="How many times did it meet?")
+    file = io.StringIO()
+    console = Console(width=80, file=file, force_terminal=True, color_system="standard")
+    for renderable in render_quotes(report):
+        console.print(renderable, markup=False)
+    shown = file.getvalue()
+    assert "\x1b[1mtimes\x1b[0m" in shown
+    assert "\x1bm" not in shown
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert [" ".join(line.split()) for line in plain.split("\n") if line.strip()] == [
+        "Sources",
+        "a.pdf, p. iii (page 3) It met 14 [times] at the \N{REPLACEMENT CHARACTER}mill.",
+        "stdin, line 212 It met again.",
+    ]
+    assert list(render_quotes(make_report())) == []
+
+
 def test_json_of_a_report() -> None:
-    assert json.loads(render_json(make_report())) == {
+    assert json.loads(render_json(with_quotes(make_report()))) == {
         "schema": "fastkv/1",
         "command": "summarize",
         "question": None,
@@ -168,6 +199,28 @@ def test_json_of_a_report() -> None:
                 "line": 212,
                 "score": 0.2,
                 "snippet": "It met again.",
+            },
+        ],
+        "quotes": [
+            {
+                "document": "a.pdf",
+                "page": 3,
+                "page_label": "iii",
+                "line": None,
+                "start": 40,
+                "end": 71,
+                "text": "It met 14 [times] at\nthe \x1bmill.",
+                "score": 0.5123,
+            },
+            {
+                "document": "-",
+                "page": None,
+                "page_label": None,
+                "line": 212,
+                "start": 7,
+                "end": 20,
+                "text": "It met again.",
+                "score": 0.3,
             },
         ],
         "not_in_document": ["1987", "Dennis Ritchie"],
@@ -262,6 +315,7 @@ def test_json_of_a_real_run(
             "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
         },
         "citations": [],
+        "quotes": [],
         "not_in_document": [],
         "found": "NoneType",
         "reason": "str",
@@ -279,6 +333,7 @@ def test_json_of_a_real_run(
         "stats",
         "kv",
         "citations",
+        "quotes",
         "not_in_document",
         "found",
         "reason",

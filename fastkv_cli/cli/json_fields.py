@@ -72,6 +72,15 @@ ANSWER_FIELDS = {
     "citations[].line": "its line, from 1; null if there are pages",
     "citations[].score": "how much of the answer it supports, 0 to 1",
     "citations[].snippet": "the text there that supports the answer best",
+    "quotes[].document": "path of a document that is likely to answer the question, best first",
+    "quotes[].page": "its page, from 1; null where the format has none",
+    "quotes[].page_label": "what is printed on that page, as `iv`; null where that is its number",
+    "quotes[].line": "its first line, from 1; null where there are pages",
+    "quotes[].start": "where it begins in what `fastkv extract` prints of that document, in "
+    "characters from 0",
+    "quotes[].end": "where it ends there",
+    "quotes[].text": "whole sentences, table rows or list items, verbatim; at most 400 characters",
+    "quotes[].score": "how much of what the question names it holds, weighted by rarity, 0 to 1",
     "not_in_document": "numbers, names and quotations of the answer that are in no document; "
     "null if not checked",
     "verdict": "`supported`: the quotes say what the answer says; `unsupported`: they do not; "

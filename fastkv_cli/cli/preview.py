@@ -114,7 +114,9 @@ def forecast(
         tuning = load_tuning(loaded.name, loaded.revision)
         method = build_method(settings, tuning)
         corpus = join_documents(documents, loaded.tokenizer, options.extract_timeout)
-        reading = forecast(corpus, Window(loaded.tokenizer, decoder.max_context, max_tokens))
+        whole_below = tuning.whole_below_for(settings)
+        window = Window(loaded.tokenizer, decoder.max_context, max_tokens, whole_below)
+        reading = forecast(corpus, window)
         prompt = min(reading.longest_prompt, decoder.max_context)
         plan = method.plan(decoder.shape(prompt - max_tokens))
         predicted = dry_run.DryRun(

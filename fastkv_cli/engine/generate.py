@@ -15,9 +15,10 @@ from torch import Tensor
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
 from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
+from ..stats import KVStats
 from .decode import decode
 from .generation import Generation, Piece
-from .growing_answer import GrowingAnswer
+from .growing_answer import GrowingAnswer, as_generation
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
@@ -27,7 +28,7 @@ from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
-from .prefill import PrefillResult, prefill, score_tokens
+from .prefill import PrefillResult, prefill, score_tokens, scoring_kv
 from .question import last_question
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
@@ -191,8 +192,8 @@ class Engine:
             answer.prefilled_at = now(self.decoder.device)
             self._check_not_nan(prefilled.logits)
             lengths = prefilled.cache.lengths
-            end_ids = frozenset[int]() if ignore_eos else self.loaded.eos_ids
-            yield from self._decode(prefilled, sampler, limit, answer, end_ids, until)
+            ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
+            yield from self._decode(prefilled, sampler, limit, answer, ends, until)
         yield Generation(
             token_ids=answer.token_ids,
             text=answer.text.text,
@@ -233,11 +234,9 @@ class Engine:
     def _check_not_nan(self, logits: Tensor) -> None:
         """Raise a ModelError if any of the first logits, (vocabulary,), is NaN."""
         if logits.isnan().any():
-            raise ModelError(
-                f"{self.loaded.name} gives no numbers (its logits are NaN): its weights are "
-                f"damaged, or too large for {self.loaded.dtype_name}",
-                "fetch the model again, or try --dtype float32",
-            )
+            what = f"its weights are damaged, or too large for {self.loaded.dtype_name}"
+            message = f"{self.loaded.name} gives no numbers (its logits are NaN): {what}"
+            raise ModelError(message, "fetch the model again, or try --dtype float32")
 
     def reset_peak_memory(self) -> None:
         """Measure peak memory from here on, where the system supports it."""
@@ -291,10 +290,14 @@ class Engine:
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
         return scores
 
+    chosen = staticmethod(as_generation)
+
+    def scoring_kv(self, method: Method, num_tokens: int) -> KVStats:
+        """Predicted statistics of `score` for a prompt of `num_tokens`."""
+        return scoring_kv(self.decoder, method, num_tokens)
+
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
-        ids: Sequence[int] = (
-            self.tokenizer(prompt_ids)["input_ids"] if isinstance(prompt_ids, str) else prompt_ids
-        )
+        ids = self.tokenizer(prompt_ids)["input_ids"] if isinstance(prompt_ids, str) else prompt_ids
         if not ids:
             raise UsageError("the prompt is empty", "give at least one token")
         size = self.loaded.model.config.vocab_size

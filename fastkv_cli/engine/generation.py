@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..stats import NO_PROMPT, GenerationStats, KVStats
+from ..stats import GenerationStats, KVStats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,18 +61,3 @@ class Generation:
     stats: GenerationStats
     kv: KVStats
     trace: TokenTrace | None = None
-
-
-def as_generation(text: str, seconds: float) -> Generation:
-    """A text that no model generated, chosen within some seconds, in the form of a generation."""
-    import torch
-
-    stats = GenerationStats(
-        prefill_s=seconds,
-        ttft_s=seconds,
-        decode_s=None,
-        prompt_tokens=0,
-        output_tokens=0,
-        peak_memory_bytes=None,
-    )
-    return Generation([], text, [], torch.empty(0), None, "stop", stats, NO_PROMPT)

@@ -18,7 +18,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import LOCAL_REVISION, Budget, MethodName, MethodSettings, Preset, cache_dir
+from ..config import (
+    DEFAULT_METHOD,
+    LOCAL_REVISION,
+    Budget,
+    MethodName,
+    MethodSettings,
+    Preset,
+    cache_dir,
+)
 from ..errors import FastKVError, UsageError
 from ..system.trust import check_trusted
 
@@ -76,6 +84,8 @@ class Tuning:
         head_scores: retrieval score of each query head, (L, H); None until they are measured.
         is_calibrated: whether the presets were measured.
         passages: how many a question on a long text is answered from, and how many in a second try.
+        whole_below: the most tokens of a text that questions are answered from as a whole; None if
+            whatever fits the window is.
         full_below: prompts of fewer tokens are not compressed: there is little to gain.
     """
 
@@ -85,7 +95,13 @@ class Tuning:
     head_scores: tuple[tuple[float, ...], ...] | None = None
     is_calibrated: bool = False
     passages: tuple[int, int] = (6, 3)
+    whole_below: int | None = None
     full_below: int = 512
+
+    def whole_below_for(self, settings: MethodSettings) -> int | None:
+        """`whole_below`; None where the user chose a method: it compresses whatever fits."""
+        chosen = settings.name is not DEFAULT_METHOD or not settings.is_default
+        return None if chosen else self.whole_below
 
     def describe(self, settings: MethodSettings) -> str:
         """Describe where a run's settings come from, for the statistics."""
@@ -177,15 +193,16 @@ def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
         "scoring_layer": int(measured["scoring_layer"]),
-        **({"passages": _passages(measured["passages"])} if "passages" in measured else {}),
+        **(_answering(measured["answering"]) if "answering" in measured else {}),
     }
 
 
-def _passages(measured: Any) -> tuple[int, int]:
-    first, second = (int(number) for number in measured)
-    if min(first, second) < 1:
-        raise ValueError("a number of passages is below 1")
-    return first, second
+def _answering(measured: Mapping[str, Any]) -> dict[str, Any]:
+    first, second = (int(number) for number in measured["passages"])
+    whole_below = int(measured["whole_below"])
+    if min(first, second, whole_below) < 1:
+        raise ValueError("a number of passages or tokens is below 1")
+    return {"passages": (first, second), "whole_below": whole_below}
 
 
 def _preset(chosen: Mapping[str, Any]) -> PresetSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +9,27 @@ from heapq import nlargest
 from itertools import pairwise
 from math import log
 
+from .question_kind import shape_of_answer
 from .segment_index import SegmentIndex, terms_of
 from .segments import MAX_SEGMENT, Kind
 from .words import COMMON, keys_of
 
 _SATURATION, _LENGTH_SHARE = 1.2, 0.75  # of Okapi BM25 (Robertson and Zaragoza, 2009): k1 and b
-_RARITY = 1.0  # exponent of a term's rarity
 _ALIKE = 0.6  # weight of a word that is only spelled alike
 _ANSWER = 0.3  # weight of terms that only the answer has
 _PAGE = 0.5  # of the score of its page
 _WINDOW = 1.0  # weight of the terms of a quote, beside those of the segment that it is made around
 _WINDOW_SATURATION = 1.0
-_HEADING, _PAIR, _KIND = 0.3, 0.3, 0.15
+_HEADING = 0.3  # weight of a term that only the heading above has
+_PAIR = 0.3  # weight of two words side by side as in the question
+_KIND = 0.3  # what a date, number or name adds to a score where one is asked for
 # Attention's part, as a share of the best segment's BM25: with the sums over a segment's tokens,
 # the first three quotes of 150 questions held the answer 145 times, 142 without.
 _ATTENTION = 0.5
 _MOST_ATTENDED = 20  # segments that are ranked though they share no word with the question
 _CANDIDATES = 60  # segments around which a quote is made
-_WORTH = {Kind.CONTENTS: 0.5}
+# A heading names a subject, and seldom says anything of it.
+_WORTH = {Kind.CONTENTS: 0.4, Kind.HEADING: 0.6}
 
 Scores = Mapping[int, float]
 
@@ -56,12 +58,12 @@ class Wanted:
             if not places:
                 continue
             self.places[term] = {n: v if v >= 1 else _ALIKE * v for n, v in places.items()}
-            rarity = log(1 + (num - len(places) + 0.5) / (len(places) + 0.5)) ** _RARITY
+            rarity = log(1 + (num - len(places) + 0.5) / (len(places) + 0.5))
             self.weights[term] = rarity * (1.0 if term in asked else _ANSWER)
         self.asked = set(asked) - COMMON
-        self.missing = log(2 * num + 2) ** _RARITY * len(self.asked - self.places.keys())
+        self.missing = log(2 * num + 2) * len(self.asked - self.places.keys())
         self.pairs = {pair for pair in pairwise(asked) if not set(pair) <= COMMON}
-        self.kind = next((shape for asks, shape in _KINDS if asks.search(question)), None)
+        self.can_answer = shape_of_answer(question)
 
     def share(self, first: int, last: int) -> float:
         """How much of the question's terms segments hold, weighted by rarity, 0 to 1."""
@@ -71,29 +73,6 @@ class Wanted:
             total += weight
             held += weight * min(1.0, max(places.get(n, 0.0) for n in range(first, last + 1)))
         return held / ((total + self.missing) or 1.0)
-
-
-_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-# What a question asks for by its first words, and what answers it.
-_KINDS = (
-    (
-        re.compile(r"\b(?:when|(?:what|which) (?:year|date|month|day))\b", re.IGNORECASE),
-        re.compile(rf"\b(?:1\d|20)\d\d\b|\b\d+(?:st|nd|rd|th)\b|\b(?:{_MONTHS})\b|\d[:.]\d\d"),
-    ),
-    (
-        re.compile(
-            r"\b(?:how (?:many|much|long|often|far|large|big|old|tall|high|wide|deep|fast)"
-            r"|what (?:number|percentage|percent|size|length|port)|at (?:most|least))\b",
-            re.IGNORECASE,
-        ),
-        re.compile(
-            r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty"
-            r"|forty|fifty|sixty|hundred|thousand|million|half|once|twice|dozen)\b",
-            re.IGNORECASE,
-        ),
-    ),
-    (re.compile(r"\b(?:who|whom|whose)\b", re.IGNORECASE), re.compile(r"[a-z,;] [A-Z][a-z]")),
-)
 
 
 def rank(
@@ -121,7 +100,7 @@ def rank(
     for number in best:
         first, last = _fill(number, index, own)
         score = both[number] + _WINDOW * _worth(wanted, index, first, last)
-        if wanted.kind is not None and wanted.kind.search(index.text_of(first, last)):
+        if wanted.can_answer is not None and wanted.can_answer(index.text_of(first, last)):
             score *= 1 + _KIND
         found.append(Candidate(score, first, last))
     return sorted(found, key=lambda each: -each.score)
@@ -144,8 +123,8 @@ def _score_segments(wanted: Wanted, index: SegmentIndex) -> dict[int, float]:
 def _score_blocks(wanted: Wanted, index: SegmentIndex) -> dict[int, float]:
     """BM25 of every block with a term."""
     lengths: dict[int, float] = defaultdict(float)
-    for block, num_words in zip(index.blocks, index.lengths, strict=True):
-        lengths[block] += num_words
+    for block, num_terms in zip(index.blocks, index.lengths, strict=True):
+        lengths[block] += num_terms
     mean = sum(lengths.values()) / max(len(lengths), 1)
     scores: dict[int, float] = defaultdict(float)
     for places in wanted.places.values():

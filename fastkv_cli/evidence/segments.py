@@ -24,13 +24,20 @@ _ABBREVIATIONS = frozenset(
 )
 MAX_SEGMENT = 400  # characters of a sentence, a row or an item that stays whole
 _MAX_PIECE = 200  # of one that does not
+_LISTS = frozenset(
+    (
+        "references", "bibliography", "literature cited", "works cited", "further reading", "index",
+        "contents", "table of contents", "inhalt", "inhaltsverzeichnis", "literatur",
+        "literaturverzeichnis", "stichwortverzeichnis", "目次", "目录", "参考文献", "索引",
+    )
+)  # fmt: skip
 _NARROW = 0.62  # of the usual width: a line that ends earlier was not broken to fit
 _MAX_PAGE = 9999
 _MAX_HEADING = 100  # characters
 
 
 class Kind(IntEnum):
-    """What a segment is."""
+    """What a segment is; contents are lists of what stands elsewhere, as of titles and pages."""
 
     SENTENCE, ITEM, ROW, HEADING, CONTENTS = range(5)
 
@@ -54,11 +61,14 @@ def find_segments(text: str, start: int, end: int) -> list[Segment]:
         start: of the stretch, as of a page.
         end: of the stretch; no segment reaches beyond it.
     """
-    return [
-        segment
-        for first, last, kind in _find_blocks(text, start, end)
-        for segment in _cut_block(text, first, last, kind)
-    ]
+    segments: list[Segment] = []
+    is_list = False  # of other works: until the next heading
+    for first, last, kind in _find_blocks(text, start, end):
+        if kind is Kind.HEADING:
+            is_list = text[first:last].strip("# 0123456789.:").casefold() in _LISTS
+        own = _cut_block(text, first, last, kind)
+        segments += (each._replace(kind=Kind.CONTENTS) for each in own) if is_list else own
+    return segments
 
 
 class _Line(NamedTuple):

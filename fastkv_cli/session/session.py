@@ -20,18 +20,18 @@ from ..system.trust import cache_warning
 from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
 from ..tasks.reading_map import MapRecorder
 from .answer import Answer
+from .answer_options import check_question
 from .loading import load_engine
 from .observer import SILENT, Observer
-from .options import SessionOptions, check_question
+from .options import SessionOptions
+from .prepare_work import build_preset, prepare_work
 from .reading import read_documents
 from .reports import SetupStats, answer_warnings, find_evidence, make_report
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
-    from ..engine.methods import Method
     from .conversation import Chat
 
-_SCORING_WINDOW = 8  # tokens; the layer that scores parts, wanted here, does not depend on it
 Task = Callable[[Work], Iterator[Piece | Outcome]]
 
 
@@ -92,7 +92,7 @@ class Session:
         engine = load_engine(options.model, options, observer)
         self._engine: Engine | None = engine
         self._tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-        method = self._method(Preset.BALANCED)
+        method = build_preset(options, Preset.BALANCED, self._tuning)
         method.plan(engine.decoder.shape(1))  # fails if the model has no such TSP layer
         engine.reset_peak_memory()
         observer.progress("tokenizing")
@@ -271,11 +271,6 @@ class Session:
         self._parts.__exit__(None, None, None)
         self._parts = None
 
-    def _method(self, preset: Preset) -> Method:
-        from ..engine.methods import build_method
-
-        return build_method(self.options.method_settings(preset), self._tuning)
-
     def _work_for(self, preset: Preset) -> Work:
         """The inputs of all tasks with a preset; built once.
 
@@ -286,32 +281,14 @@ class Session:
             raise UsageError("the session is closed", "open a new one")
         if preset in self._work_by_preset:
             return self._work_by_preset[preset]
-        from ..engine.methods import Full, build_scoring_method
-        from ..engine.reuse.states import make_reuse
-
-        engine, method = self._engine, self._method(preset)
-        scoring_method = partial(build_scoring_method, self._tuning)
-        longest = engine.decoder.shape(engine.decoder.max_context)
-        readers = (method, scoring_method(_SCORING_WINDOW))
-        work = self._work_by_preset[preset] = Work(
-            engine=engine,
-            corpus=self._corpus,
-            method=method,
-            scoring_method=scoring_method,
-            excerpt_method=Full("passages are kept in full"),
-            passages=self._tuning.passages,
-            max_tokens=DEFAULT_ANSWER_TOKENS,
-            sampling=self.options.sampling,
-            on_progress=self.observer.progress,
-            check=self.options.check or self.options.strict,
-            strict=self.options.strict,
-            reuse=make_reuse(
-                self.options.store_mode,
-                self.observer.warning,
-                [reader.plan(longest) for reader in readers],
-                tuple(self.paths),
-                asks_again=self._asks_again,
-            ),
+        work = self._work_by_preset[preset] = prepare_work(
+            self._engine,
+            self._corpus,
+            self.options,
+            preset,
+            self._tuning,
+            self.observer,
+            asks_again=self._asks_again,
         )
         return work
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from ..engine.generation import Piece
 from ..prompts.prompt import Prompt, Turn, ask_task, build_scoring_prompt
-from ..stats import KVStats, ReadingStats
+from ..stats import KVStats, ReadingStats, combine_kv
 from .answer_gate import AnswerGate
 from .corpus import Corpus
 from .excerpt import choose_excerpt, sum_by_segment
@@ -47,8 +47,9 @@ class Look:
 def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Piece | Outcome]:
     """Answer a question; the last event is the outcome.
 
-    A text longer than the window is prefilled in parts up to the TSP layer, and answered from the
-    passages with the most attention from the question and its words. If `work.check` is set, the
+    A text longer than the window, or than the model can answer from well, is prefilled in parts up
+    to the TSP layer, and answered from the passages with the most attention from the question and
+    the most of its words: the deeper layers read those alone. If `work.check` is set, the
     answer is held back until its first sentence is complete. If no passage says that, the question
     is put once more, to other passages; if nothing in the documents is about the question, a
     refusal stands in the answer's place. Passages are chosen by the question alone, without the
@@ -70,16 +71,21 @@ def ask(work: Work, question: str, history: Sequence[Turn] = ()) -> Iterator[Pie
 
 
 def _look_first(work: Work, question: str, room: int) -> Look:
-    """The whole text if it fits, else an excerpt."""
+    """The whole text if it is short enough, else an excerpt."""
     corpus = work.corpus
-    if corpus.num_tokens > room:
+    if corpus.num_tokens > work.window.whole(room):
         started = time.perf_counter()
         parts = split_to_score(corpus, room)
-        attention = score_segments(work, question, parts)
+        scored = score_segments(work, question, parts)
         reading = ReadingStats(len(parts), corpus.num_tokens, 0, 0.0, work.parts.num_resumed)
-        look = _look_at_excerpt(work, question, room, attention, reading, work.passages[0])
+        look = _look_at_excerpt(work, question, room, scored.attention, reading, work.passages[0])
         elapsed = time.perf_counter() - started
-        return replace(look, reading=replace(look.reading, parts_s=elapsed))
+        share = look.reading.tokens_used / corpus.num_tokens
+        return replace(
+            look,
+            reading=replace(look.reading, parts_s=elapsed),
+            kv=(replace(scored.kv, tsp_rate=share),),
+        )
     reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
     sources = range(corpus.num_tokens)
     return Look(corpus.token_ids, sources, "reading", reading, is_excerpt=False)
@@ -159,12 +165,21 @@ def split_to_score(corpus: Corpus, room: int) -> list[slice]:
     return corpus.split(min(PART_TOKENS, room))
 
 
-def score_segments(work: Work, question: str, parts: Sequence[slice]) -> list[float]:
-    """Prefill parts up to the TSP layer, with the question as the observation window.
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a question attends to.
 
-    Returns:
-        For each segment of the corpus, the sum of the question's attention to its tokens.
+    Attributes:
+        attention: for each segment of the corpus, the sum over its tokens.
+        kv: KV cache statistics of the prompts that measured it.
     """
+
+    attention: list[float]
+    kv: KVStats
+
+
+def score_segments(work: Work, question: str, parts: Sequence[slice]) -> Scored:
+    """Prefill parts up to the TSP layer, with the question as the observation window."""
     frame, window = build_scoring_prompt(work.tokenizer, [], question)
     method = work.scoring_method(window)
     keys = open_parts(work, "attention to segments", parts, method, frame.token_ids)
@@ -174,7 +189,9 @@ def score_segments(work: Work, question: str, parts: Sequence[slice]) -> list[fl
         scored = work.parts.once(key, partial(_score_part, work, frame, window, part, label))
         for at, score in enumerate(scored["scores"], start=scored["first"]):
             total[at] += score
-    return total
+    lengths = (len(frame.token_ids) + part.stop - part.start for part in parts)
+    kv = combine_kv([work.engine.scoring_kv(method, length) for length in lengths])
+    return Scored(total, replace(kv, note="the best passages are kept in full"))
 
 
 def _score_part(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ..engine.generation import Piece, as_generation
+from ..engine.generation import Piece
 from ..evidence import is_judged, why_not_found
 from ..evidence.quotes import find_passages
 from ..prompts.prompt import ask_task
-from ..stats import NO_PROMPT, ReadingStats, Verdict
+from ..stats import ReadingStats, Verdict
 from .answer_gate import refusal
 from .answer_question import score_segments, split_to_score
 from .work import Outcome, Work
@@ -25,11 +26,11 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
     """
     corpus, started = work.corpus, time.perf_counter()
     parts = split_to_score(corpus, work.room(ask_task(question)))
-    attention = score_segments(work, question, parts)
+    scored = score_segments(work, question, parts)
     index = corpus.segment_index
     is_checked = work.check and is_judged(question, corpus.index)
     reason = why_not_found(question, index) if is_checked else ""
-    passages = find_passages(question, index, 1, attention=attention)
+    passages = find_passages(question, index, 1, attention=scored.attention)
     if not passages:
         reason = "no passage in it is about the question"
     text = refusal(corpus)
@@ -38,7 +39,7 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
     elapsed = time.perf_counter() - started
     yield Piece(text)
     yield Outcome(
-        generation=as_generation(text, elapsed),
+        generation=work.engine.chosen(text, elapsed, scored.kv),
         reading=ReadingStats(
             parts=len(parts),
             tokens_read=corpus.num_tokens,
@@ -46,10 +47,10 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
             parts_resumed=work.parts.num_resumed,
             state=None if work.reuse is None else work.reuse.stats,
         ),
-        kv=NO_PROMPT,
+        kv=replace(scored.kv, note="the best passage is quoted"),
         question=question,
         verdict=Verdict.NOT_FOUND if reason else Verdict.SUPPORTED,
         found=not reason if work.check else None,
         reason=reason,
-        attention=attention,
+        attention=scored.attention,
     )

@@ -20,7 +20,7 @@ def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> Re
         ContextError: when it leaves none.
     """
     room = min(window.room(ask_task(question), corpus.num_tokens) for question in questions)
-    if corpus.num_tokens <= room:
+    if corpus.num_tokens <= window.whole(room):
         return _in_one_prompt(corpus, window, room)
     parts = split_to_score(corpus, room)
     way = "scored, and answered from the best passages"

@@ -36,12 +36,15 @@ class Window:
         tokenizer: the model's, from transformers.
         size: in tokens.
         max_tokens: the part of it reserved for the answer.
+        whole_below: the most tokens of a text that a question is answered from as a whole, if it
+            fits; None if whatever fits is.
         frames: prompts without a text, by task and history: each is built once.
     """
 
     tokenizer: Any
     size: int
     max_tokens: int
+    whole_below: int | None = None
     frames: dict[tuple[str, tuple[Turn, ...]], Prompt] = field(default_factory=dict, compare=False)
 
     def frame(self, task: str, history: Sequence[Turn] = ()) -> Prompt:
@@ -65,6 +68,10 @@ class Window:
                 "shorten the question or give a smaller --max-tokens",
             )
         return room
+
+    def whole(self, room: int) -> int:
+        """The most tokens of a text that a question is answered from as a whole."""
+        return room if self.whole_below is None else min(room, self.whole_below)
 
     def keep_turns(self, task: str, history: Sequence[Turn], num_tokens: int) -> Sequence[Turn]:
         """The latest turns of a conversation that fit beside a task and `num_tokens` of text."""
@@ -129,6 +136,7 @@ class Work:
         parts: saves the results of the parts of a long text.
         passages: how many to answer from if the text does not fit the window, and how many if no
             passage says what the first answer says.
+        whole_below: as in `Window`.
         check: whether to judge answers by the text.
         strict: whether to show supported answers only.
         reuse: states of the text from earlier questions; None if there can be none.
@@ -146,6 +154,7 @@ class Work:
     on_progress: TokenProgress
     parts: PartStore = field(default_factory=lambda: PartStore(enabled=False))
     passages: tuple[int, int] = (6, 3)
+    whole_below: int | None = None
     check: bool = True
     strict: bool = False
     reuse: Reuse | None = None
@@ -153,7 +162,8 @@ class Work:
     window: Window = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        window = Window(self.tokenizer, self.engine.decoder.max_context, self.max_tokens)
+        size = self.engine.decoder.max_context
+        window = Window(self.tokenizer, size, self.max_tokens, self.whole_below)
         object.__setattr__(self, "window", window)
 
     @property

@@ -12,6 +12,7 @@ from pdf_maker import make_pdf
 from fastkv_cli import Document, load_document
 from fastkv_cli.evidence import find_quotes, index_documents, index_segments
 from fastkv_cli.evidence.marks import find_marks
+from fastkv_cli.evidence.question_kind import shape_of_answer
 from fastkv_cli.evidence.segment_index import SegmentIndex, terms_of
 from fastkv_cli.evidence.words import keys_of
 from fastkv_cli.output.render.extraction import extract, render_text
@@ -127,3 +128,13 @@ def test_marks_are_words_of_question_and_answer() -> None:
     text = "The pumps were publicly sold in 1911."
     spans = find_marks(text, "When was the pump published?", "1911")
     assert [text[slice(*span)] for span in spans] == ["pumps", "publicly", "1911"]
+
+
+def test_a_definition_is_quoted_where_one_is_asked_for() -> None:
+    text = (
+        "A widget can be bought, and a widget can be sold, and a widget can be lent. "
+        "Then a widget is a round thing made of tin. Nobody has seen a widget for years."
+    )
+    assert shape_of_answer("What is a widget?")(text)  # type: ignore[misc]
+    assert not shape_of_answer("What is the gadget?")(text)  # type: ignore[misc]
+    assert shape_of_answer("Why do widgets sink?") is None

@@ -41,7 +41,7 @@ def render_tables(report: RunReport, level: StatsLevel) -> Iterator[RenderableTy
     label_width = max(len(label) for label in (*dict(rows), *LABELS))
     yield ""
     yield facts_table(rows, label_width)
-    if report.kv.layers and (is_full or _is_compressed(report)):
+    if is_full or _is_compressed(report):
         yield BudgetPicture(report.kv, label_width)
 
 
@@ -63,8 +63,6 @@ def brief_rows(report: RunReport) -> Iterator[Row]:
     ttft = f"TTFT {format_seconds(report.ttft_s)}{cached}"
     yield "Speed", f"{ttft}, {_speed(report)} tokens/s{slow}"
     yield "Peak memory", format_bytes(stats.peak_memory_bytes)
-    if not report.kv.layers:  # extractive: nothing was generated
-        return
     yield "KV cache", _kv_cache(report)
     settings = report.settings if _is_compressed(report) else ""  # else nothing followed them
     yield "Method", ", ".join(filter(None, (_method(report), settings)))
@@ -98,8 +96,6 @@ def full_rows(report: RunReport) -> Iterator[Row]:
     speed = UNKNOWN if stats.decode_tokens_per_s is None else f"{_speed(report)} tokens/s"
     yield "Decode", f"{format_count(stats.output_tokens, 'token')}, {speed}"
     yield "Peak memory", format_bytes(stats.peak_memory_bytes)
-    if not kv.layers:  # extractive: nothing was generated
-        return
     yield "KV cache", _kv_cache(report)
     yield "Method", _method(report)
     if report.settings:
