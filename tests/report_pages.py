@@ -8,7 +8,7 @@ from test_render import make_report
 
 from fastkv_cli.documents.document import Document, Page
 from fastkv_cli.output.render.answer_page import PageItem
-from fastkv_cli.stats import Citation, Evidence
+from fastkv_cli.stats import Evidence, Quote, Verdict
 from fastkv_cli.tasks.reading_map import Block, DocumentMap, ReadingMap
 
 HOSTILE = (
@@ -57,8 +57,8 @@ def make_item(
         f"On page {page}, line {line} says what {page * line} is."
         for page, line in ((3, 4), (2, 7))
     ]
-    citations = tuple(
-        Citation(document.path, page, None, 0.5, text)
+    quotes = tuple(
+        Quote(document.path, page, None, None, 0, len(text), text, 0.5)
         for page, text in zip((3, 2), quoted, strict=True)
     )
     report = replace(
@@ -66,7 +66,7 @@ def make_item(
         command="ask",
         question=question,
         answer=said,
-        evidence=Evidence(citations, (), found=True),
+        evidence=Evidence(not_in_document=(), verdict=Verdict.SUPPORTED, found=True, quotes=quotes),
         warnings=("something was left out",),
     )
     return PageItem(question, report, make_map(document))

@@ -58,7 +58,7 @@ def test_page_holds_answer_text_and_measurements() -> None:
     for words in (
         "What is 42?",
         "42 is said.",
-        "Found in the document",
+        "Supported by the document",
         "On page 5, line 9 says what 45 is.",
         "Page 5",
         "something was left out",

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...stats import Evidence, RunReport
-from .answer_tables import format_bytes, format_count, format_seconds
+from ...stats import Evidence, RunReport, Verdict
+from .answer_tables import UNKNOWN, format_bytes, format_count, format_seconds
 from .cost_charts import HEIGHT, LayerChart, TimeSpan, draw_layers, draw_times
 from .document_overview import OVERVIEW_HEIGHT, draw_overview, show_documents
 from .document_text import STRIP_HEIGHT, find_places, merge_blocks
@@ -19,6 +19,11 @@ from .stats_table import full_rows
 if TYPE_CHECKING:
     from ...tasks.reading_map import ReadingMap
 
+_VERDICTS = {
+    Verdict.SUPPORTED: "Supported by the document",
+    Verdict.UNSUPPORTED: "Not supported by the document",
+    Verdict.NOT_FOUND: "Not found in the document",
+}
 _DRAWN = {"TTFT", "Sources", "Unsupported", "Not found"}  # rows that the page shows elsewhere
 
 
@@ -108,19 +113,17 @@ def _view(item: PageItem, number: int, sources: Sequence[Source]) -> AnswerView:
         sources=tuple(sources),
         figures=() if report is None else tuple(_figures(report)),
         facts=() if report is None else tuple(_facts(report)),
-        layers=None if report is None else draw_layers(report.kv),
+        layers=draw_layers(report.kv) if report is not None and report.kv.layers else None,
         times=() if report is None else draw_times(report),
     )
 
 
 def _verdict(evidence: Evidence) -> tuple[str, str]:
-    """Whether the documents say it: a class of the style sheet and words; empty if not checked."""
-    if evidence.found is False:
-        return "absent", "Not found in the document"
+    """What the documents say of the answer: a class of the style sheet and words, or neither."""
+    if evidence.verdict is not None:
+        return evidence.verdict.value, _VERDICTS[evidence.verdict]
     if evidence.not_in_document:
-        return "unsupported", "Partly unsupported"
-    if evidence.found:
-        return "supported", "Found in the document"
+        return Verdict.UNSUPPORTED.value, "Partly unsupported"
     return "", ""
 
 
@@ -130,11 +133,12 @@ def _figures(report: RunReport) -> Iterator[tuple[str, str, str]]:
     tokens = format_count(sum(document.tokens for document in report.documents), "token")
     parts = f"{tokens} in {reading.parts} parts" if reading.parts > 1 else tokens
     yield "Time to first token", format_seconds(report.ttft_s), f"for {parts}"
-    kept, full = format_bytes(kv.kept_bytes), format_bytes(kv.full_bytes)
-    yield "KV cache kept", f"{kv.kept_ratio:.0%}", f"{kept} of {full}"
-    speed = stats.decode_tokens_per_s
-    words = "–" if speed is None else f"{speed:.1f} tokens/s"
-    yield "Decode", words, format_count(stats.output_tokens, "token")
+    if kv.layers:  # an extractive answer generates nothing
+        kept, full = format_bytes(kv.kept_bytes), format_bytes(kv.full_bytes)
+        yield "KV cache kept", f"{kv.kept_ratio:.0%}", f"{kept} of {full}"
+        speed = stats.decode_tokens_per_s
+        words = UNKNOWN if speed is None else f"{speed:.1f} tokens/s"
+        yield "Decode", words, format_count(stats.output_tokens, "token")
     yield "Peak memory", format_bytes(stats.peak_memory_bytes), report.model.device
 
 

@@ -12,6 +12,7 @@ from .reading_strip import Lane, Shares, draw_lanes, find_shares, level_of
 
 if TYPE_CHECKING:
     from ...documents import Document
+    from ...documents.document import Page
     from ...tasks.reading_map import Block
     from .source_marks import Mark
 
@@ -65,22 +66,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a section is in its document, and its name; `page` is None without pages."""
+    """Where a section is in its document, and its name; it has a page, or a first line."""
 
     anchor: str
     label: str
     start: int
     end: int
     page: int | None = None
+    line: int | None = None
 
 
 def find_places(document: Document, number: int) -> list[Place]:
     """The pages of a document, or its lines in groups; `number` tells documents apart."""
     if document.pages:
         return [
-            Place(
-                f"d{number}p{page.number}", f"Page {page.number}", page.start, page.end, page.number
-            )
+            Place(f"d{number}p{page.number}", _name_page(page), page.start, page.end, page.number)
             for page in document.pages
         ]
     places, line, counted = [], 1, 0
@@ -90,8 +90,14 @@ def find_places(document: Document, number: int) -> list[Place]:
         last = line + document.text.count("\n", start, max(end - 1, start))
         first, last = (at + document.gaps.more_at(start) for at in (line, last))
         label = f"Line {first:,}" if first == last else f"Lines {first:,}–{last:,}"
-        places.append(Place(f"d{number}s{index}", label, start, end))
+        places.append(Place(f"d{number}s{index}", label, start, end, line=first))
     return places
+
+
+def _name_page(page: Page) -> str:
+    """`Page 4`, or `Page 4 (p. iv)` if that is printed on it."""
+    printed = f" (p. {page.label})" if page.label and page.label != str(page.number) else ""
+    return f"Page {page.number}{printed}"
 
 
 def _cut_lines(text: str) -> Iterator[int]:
