@@ -34,7 +34,10 @@ def make_work(
     max_tokens: int = 8,
     told: Any = None,
     parts: PartStore | None = None,
+    *,
+    check: bool = False,
 ) -> Work:
+    """The work of a task; unchecked, as whatever a tiny model says is unsupported."""
     document = Document(path="a.txt", text=text, num_pages=None, pages=(), warnings=())
     return Work(
         engine=engine,
@@ -46,4 +49,5 @@ def make_work(
         sampling=GREEDY,
         on_progress=told or (lambda label, done, total: None),
         parts=parts or PartStore(enabled=False),
+        check=check,
     )
