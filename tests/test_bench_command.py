@@ -62,6 +62,7 @@ def quick(tiny_models: dict[str, Path]) -> list[str]:
         (["--plot", "there.png"], ExitCode.OUTPUT, "there.png exists already: give --force"),
         (["-o", "there.png", "no.txt"], ExitCode.OUTPUT, "there.png exists already: give --force"),
         (["-o", "no/a.txt"], ExitCode.OUTPUT, "make the folder no first"),
+        (["--report", "there.png"], ExitCode.OUTPUT, "there.png exists already: give --force"),
         ([], ExitCode.MODEL, "unknown model 'nowhere'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -95,7 +96,8 @@ class TestBench:
     """What comes of it."""
 
     def test_a_table(self, quick: list[str], capfd: Capture) -> None:
-        assert run(quick) == 0
+        assert run([*quick, "--report", "b.html"]) == 0
+        assert "Prompt of 300 tokens" in Path("b.html").read_text(encoding="utf-8")
         stdout, stderr = capfd.readouterr()
         lines = stdout.splitlines()
         at = lines.index("prompt of 300 tokens")

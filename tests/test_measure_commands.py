@@ -45,12 +45,12 @@ class TestHelp:
             (
                 "eval",
                 "--suite --methods --budgets --lengths --samples --seed --texts --qa --heatmap "
-                "--csv --model -m",
+                "--csv --report --model -m",
             ),
             (
                 "bench",
                 "--prompt-tokens --methods --budget --repetitions --max-tokens --csv --md --plot "
-                "--model -m",
+                "--report --model -m",
             ),
             ("calibrate", "--texts --tolerance --samples --seed"),
             ("profile-heads", "--texts --samples --seed"),
@@ -187,7 +187,8 @@ class TestEval:
     """What comes of it."""
 
     def test_a_table(self, quick: list[str], capfd: Capture, home: Path) -> None:
-        assert run(quick) == 0
+        assert run([*quick, "--report", "e.html"]) == 0
+        assert "needle, 2 questions" in Path("e.html").read_text(encoding="utf-8")
         stdout, stderr = capfd.readouterr()
         lines = stdout.splitlines()
         assert lines[0].strip() == "4 questions"

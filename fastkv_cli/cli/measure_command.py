@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,12 +24,14 @@ class Measurement:
     Attributes:
         observer: shows the measurement on the console.
         result: the text for stdout or the output file.
+        render_page: gives the report page, if there is one.
     """
 
     def __init__(self, options: MeasureOptions, observer: Observer) -> None:
         """Load no model yet."""
         self.observer = observer
         self.result = ""
+        self.render_page: Callable[[], str] = str
         self._options = options
         self._context: MeasureContext | None = None
 
@@ -77,25 +79,33 @@ class Measurement:
 
 
 @contextmanager
-def measuring(options: MeasureOptions, hint: str = "") -> Iterator[Measurement]:
+def measuring(
+    options: MeasureOptions, hint: str = "", report: Path | None = None
+) -> Iterator[Measurement]:
     """Set up console, bars and output file; write the result when the block ends without an error.
 
     Args:
         options: of the command.
         hint: for the error at Ctrl-C: what becomes of the results so far.
+        report: a file for the report page; None writes none.
 
     Raises:
         OutputError: when the result cannot be written; the results so far are kept.
         InterruptedRunError: at Ctrl-C.
     """
     with Run(
-        quiet=options.quiet, debug=options.debug, output=options.output, force=options.force
+        quiet=options.quiet,
+        debug=options.debug,
+        output=options.output,
+        force=options.force,
+        report=report,
     ) as run:
         run.what_is_left = lambda: hint
         measurement = Measurement(options, run.observer)
         yield measurement
     run.writer.write(measurement.result)
     run.writer.finish()
+    run.write_report(measurement.render_page)
     measurement.finish()
 
 

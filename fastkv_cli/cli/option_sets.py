@@ -50,7 +50,8 @@ class ReportOptions:
     report: Path | None = option(
         None,
         Group.OUTPUT,
-        "Also write an HTML page to FILE: the answer, its sources, and what was read and kept.",
+        "Also write the result to FILE as an HTML page: with figures drawn, and what was read and "
+        "kept of the documents.",
         "--report",
         metavar="FILE",
         shown_default=False,
@@ -163,7 +164,7 @@ class MeasureOptions(MessageOptions, FileOptions, DeviceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(MeasureOptions, ModelOptions, EvalOptions):
+class EvaluateOptions(MeasureOptions, ReportOptions, ModelOptions, EvalOptions):
     """All options of `eval`."""
 
     heatmap: Path | None = option(
@@ -173,7 +174,7 @@ class EvaluateOptions(MeasureOptions, ModelOptions, EvalOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(MeasureOptions, ModelOptions, SpeedOptions):
+class BenchOptions(MeasureOptions, ReportOptions, ModelOptions, SpeedOptions):
     """All options of `bench`."""
 
     csv: bool = option(False, Group.MEASUREMENT, "Comma-separated figures.", "--csv")

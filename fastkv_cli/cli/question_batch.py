@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ..errors import (
 from ..output.console_observer import ConsoleObserver
 from ..output.render.question_tables import render_tables
 from ..output.render.report_json import render_failure, render_json
-from ..session.answer import Answer
+from ..session.answer import Answer, render_answer_page
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 from .run import Run
@@ -128,7 +129,8 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
                 running.writer.write(f"{line}\n")
                 session.drop_parts()
             running.writer.finish()
-            running.write_report(list(zip(questions, results, strict=True)))
+            asked = list(zip(questions, results, strict=True))
+            running.write_report(partial(render_answer_page, asked))
     reports = [result.report if isinstance(result, Answer) else result for result in results]
     running.messages.show(render_tables(questions, reports, options.stats_level))
     failed = [result for result in results if isinstance(result, FastKVError)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import FastKVError, InterruptedRunError, NotSupportedError, UsageError
+from ..errors import InterruptedRunError, NotSupportedError, UsageError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.output_file import check_writable, write_file
@@ -16,7 +16,6 @@ from ..output.progress import ProgressBars
 from ..output.render.quotes_table import render_quotes
 from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
-from ..session.answer import Answer, render_answer_page
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
 
@@ -91,17 +90,17 @@ class Run:
         """`FILE was not written`; empty if the output is stdout."""
         return f"{self._output} was not written" if self._output else ""
 
-    def write_report(self, results: Sequence[tuple[str, Answer | FastKVError]]) -> None:
+    def write_report(self, render: Callable[[], str]) -> None:
         """Write the report page, if one is wanted.
 
         Args:
-            results: questions, each with its answer or its error.
+            render: gives the page.
 
         Raises:
             OutputError: when it cannot be written.
         """
         if self._report is not None:
-            write_file(self._report, render_answer_page(results).encode("utf-8"))
+            write_file(self._report, render().encode("utf-8"))
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +170,7 @@ def answer_once(
             if options.json:
                 run.writer.write(render_json(report))
             run.writer.finish()
-            run.write_report([(report.question, answer)])
+            run.write_report(answer.to_html)
     if not options.json:
         run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))

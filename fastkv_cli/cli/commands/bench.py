@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,14 +32,16 @@ def bench(document: DocArg = None, *, options: BenchOptions) -> None:
     check_picture(options.plot, options)
     from ...evaluation.speed.speed_run import measure_speed, read_document
     from ...output.output_file import write_file
+    from ...output.render.measurement_page import render_speed
 
-    with measuring(options, hint="nothing was written") as measurement:
+    with measuring(options, "nothing was written", options.report) as measurement:
         text = read_document(test, measurement.observer)
         report = measure_speed(measurement.load(options.model), test, text)
         if options.plot is not None:
             from ...output.render.speed_plot import speed_png
 
             write_file(options.plot, speed_png(report))
+        measurement.render_page = partial(render_speed, report)
         measurement.result = _render(report, options)
 
 

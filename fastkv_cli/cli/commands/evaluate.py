@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...config import Suite
 from ...errors import UsageError
 from ..measure_command import check_picture, measuring
@@ -17,15 +19,18 @@ def evaluate(*, options: EvaluateOptions) -> None:
     check_picture(options.heatmap, options)
     from ...evaluation.quality.measure_quality import measure_quality
     from ...output.output_file import write_file
+    from ...output.render.measurement_page import render_evaluation
     from ...output.render.quality_tables import as_csv, as_json, as_tables
     from ...output.render.table_text import render_text
 
-    with measuring(options, hint="run the same command again to continue") as measurement:
+    hint = "run the same command again to continue"
+    with measuring(options, hint, options.report) as measurement:
         report = measure_quality(measurement.load(options.model), options)
         if options.heatmap is not None:
             from ...output.render.heatmap import heatmap_png
 
             write_file(options.heatmap, heatmap_png(report.needles))
+        measurement.render_page = partial(render_evaluation, report)
         if options.json:
             measurement.result = as_json(report)
         else:

@@ -61,8 +61,8 @@ def as_markdown(report: SpeedReport) -> str:
         *((f"{row.prompt_tokens:,}", row.name, row.budget, *cells(row)) for row in report.rows),
     ]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    below = [_title(report), *_footnotes(report)]
-    return "\n\n".join([table, *(paragraph.replace("\n", " ") for paragraph in below)]) + "\n"
+    below = (paragraph.replace("\n", " ") for paragraph in describe(report))
+    return "\n\n".join([table, *below]) + "\n"
 
 
 def as_tables(report: SpeedReport) -> Iterator[Table | str]:
@@ -93,6 +93,11 @@ def cells(row: SpeedRow) -> tuple[str, ...]:
         f"{row.kept_ratio:.0%}",
         f"{row.compute_ratio:.0%}",
     )
+
+
+def describe(report: SpeedReport) -> list[str]:
+    """What was run; then what the columns mean, notes on rows, and the machine."""
+    return [_title(report), *_footnotes(report)]
 
 
 def _title(report: SpeedReport) -> str:
