@@ -14,12 +14,16 @@ class ReadingForecast:
         parts: number of parts it would be split into; 1 if it fits the window.
         longest_prompt: tokens of the longest prompt.
         strategy: what would be done with the parts; empty if there is one.
+        note: why the method would not compress the prompt that is answered from; empty if it would.
+        fits_window: whether the whole text fits the window.
     """
 
     tokens: int
     parts: int
     longest_prompt: int
     strategy: str = ""
+    note: str = ""
+    fits_window: bool = True
 
 
 @dataclass(frozen=True, slots=True)

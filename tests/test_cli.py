@@ -133,7 +133,7 @@ def test_passwords(
         (["--temperature", "nan"], "temperature nan is out of range"),
         (["--seed", "-1"], "seed -1 is out of range: give a value between 0 and"),
         (["--seed", "x"], "--seed.*see fastkv summarize --help"),
-        (["--max-tokens", "0"], "--max-tokens 0 is out of range: it is 1 or more"),
+        (["--max-tokens", "0"], "--max-tokens 0 is out of range: give a number from 1"),
         (["--pages", "0"], "the first page is 1"),
         (["--pages", "5-2"], "runs backwards: write 2-5"),
         (["--pages", "1"], "is not a PDF and has no pages"),

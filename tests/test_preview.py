@@ -72,7 +72,9 @@ def dry_run(arguments: list[str], capfd: Capture) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("command", [["ask", "long.txt", "Who met?"], ["summarize", "long.txt"]])
+@pytest.mark.parametrize(
+    "command", [["ask", "long.txt", "Who met?", "--no-check"], ["summarize", "long.txt"]]
+)
 @pytest.mark.parametrize("repetitions", [20, 200])
 def test_what_is_told_is_what_happens(
     options: list[str], capfd: Capture, command: list[str], repetitions: int

@@ -157,6 +157,7 @@ def test_json_of_a_report() -> None:
             "tokens_used": 900,
             "tokens_left_out": 112,
             "parts_s": 1.25,
+            "looks": 1,
             "state": None,
         },
         "stats": {
@@ -224,6 +225,7 @@ def test_json_of_a_report() -> None:
             },
         ],
         "not_in_document": ["1987", "Dennis Ritchie"],
+        "verdict": None,
         "found": None,
         "reason": "",
         "guess": "",
@@ -279,6 +281,7 @@ def test_json_of_a_real_run(
             "tokens_used": "int",
             "tokens_left_out": "int",
             "parts_s": "NoneType",
+            "looks": "int",
             "state": {
                 "mode": "str",
                 "tokens_found": "int",
@@ -317,6 +320,7 @@ def test_json_of_a_real_run(
         "citations": [],
         "quotes": [],
         "not_in_document": [],
+        "verdict": "NoneType",
         "found": "NoneType",
         "reason": "str",
         "guess": "str",

@@ -130,7 +130,7 @@ DRY_RUN_FIELDS = {
     "reading.parts": "parts that the text would be split into",
     "reading.longest_prompt": "tokens of the longest prompt",
     "reading.way": "what would be done with the parts; empty if there is one",
-    "reading.fits_window": "whether there is one part",
+    "reading.fits_window": "whether the whole text fits the window",
     "method": "compression method",
     "budget": "its KV budget",
     "settings": "the source of its settings",

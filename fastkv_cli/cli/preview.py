@@ -104,7 +104,7 @@ def forecast(
             offline=options.offline,
         )
         from ..engine.memory_forecast import forecast_memory
-        from ..engine.methods import build_method
+        from ..engine.methods import build_method, build_scoring_method
         from ..engine.model.decoder import open_decoder
         from ..tasks.corpus import join_documents
         from ..tasks.work import Window
@@ -119,6 +119,7 @@ def forecast(
         reading = forecast(corpus, window)
         prompt = min(reading.longest_prompt, decoder.max_context)
         plan = method.plan(decoder.shape(prompt - max_tokens))
+        told = build_scoring_method(tuning, 1) if reading.note else method
         predicted = dry_run.DryRun(
             command=command,
             model=loaded.name,
@@ -127,10 +128,10 @@ def forecast(
             max_context=decoder.max_context,
             documents=corpus.stats,
             reading=reading,
-            method=method.name,
-            budget=method.budget,
+            method=told.name,
+            budget="100%" if reading.note else method.budget,
             settings=tuning.describe(settings),
-            note=plan.note,
+            note=reading.note or plan.note,
             memory=forecast_memory(loaded, decoder, plan, prompt, options.decode_weights),
             extract_s=extract_s,
             warnings=tuple(warnings),

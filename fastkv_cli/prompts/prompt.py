@@ -35,6 +35,7 @@ SUMMARY_TASKS: dict[Length, str] = {
 PART_TASK = "Summarize the text above in two or three sentences."
 _QUESTION, _ANSWER = "Question: ", "Answer: "
 _ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
+_COPY = f"Copy the words of the document above that answer the question.\n\n{_QUESTION}"
 _OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 
@@ -121,7 +122,7 @@ def build_prompt(
     """
     before, *between, after = _render(tokenizer, len(history))
     earlier = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
-    frame = _ASK if task.startswith(_ASK) else ""
+    frame = next((each for each in (_ASK, _COPY) if task.startswith(each)), "")
     asked = task.removeprefix(frame)
     if len(between) < len(earlier):  # the template has no place for earlier turns
         frame = _transcribe(tokenizer, history)
@@ -146,6 +147,11 @@ def build_prompt(
 def ask_task(question: str) -> str:
     """The instruction to answer a question."""
     return _ASK + question
+
+
+def copy_task(question: str) -> str:
+    """The instruction to answer a question in the text's own words."""
+    return _COPY + question
 
 
 def build_scoring_prompt(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..config import Length
 from ..forecasts import ReadingForecast
 from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, ask_task
-from .answer_question import split_to_score
+from .answer_question import EXCERPT_NOTE, split_to_score
 from .corpus import Corpus
 from .summary import split_to_note
 from .work import Window
@@ -24,7 +25,8 @@ def forecast_ask(corpus: Corpus, window: Window, questions: Sequence[str]) -> Re
         return _in_one_prompt(corpus, window, room)
     parts = split_to_score(corpus, room)
     way = "scored, and answered from the best passages"
-    return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
+    forecast = _in_parts(corpus, parts, window.size - room + _longest(parts), way)
+    return replace(forecast, note=EXCERPT_NOTE, fits_window=corpus.num_tokens <= room)
 
 
 def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingForecast:
@@ -47,7 +49,7 @@ def _in_one_prompt(corpus: Corpus, window: Window, room: int) -> ReadingForecast
 
 
 def _in_parts(corpus: Corpus, parts: list[slice], longest: int, way: str) -> ReadingForecast:
-    return ReadingForecast(corpus.num_tokens, len(parts), longest, way)
+    return ReadingForecast(corpus.num_tokens, len(parts), longest, way, fits_window=False)
 
 
 def _longest(parts: list[slice]) -> int:

@@ -61,7 +61,7 @@ def test_a_conversation(options: list[str], home: Path) -> None:
     assert "there is no answer yet" in chat.say("/stats")
     chat.say("How often did it meet?")
     assert re.search(r"TTFT .*= prefill", chat.say("/stats"))
-    assert re.search(r"line 1 \(\d+%\)|Nothing in the documents", chat.say("/sources"))
+    assert re.search(r"line 1 \(\d+%\)|no sources in the documents", chat.say("/sources"))
     assert "1 answer written to talk.md" in chat.say("/save talk.md")
     code, stdout, _ = chat.leave()
     assert code == 0
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_the_answer_and_not_the_chat(endless: list[str], home: Path)
     chat.type(CTRL_C)
     assert "Ctrl-D or /exit leaves\r\n" in chat.wait()
     chat.type("/unfinished" + CTRL_C)  # empties the line
-    assert "Leave." in chat.say("/help")
+    assert "Leave the chat." in chat.say("/help")
     code, stdout, rest = chat.leave()
     assert code == 0
     assert "fastkv:" not in rest
@@ -135,7 +135,7 @@ def test_a_home_that_cannot_be_used_costs_the_history_alone(options: list[str], 
     assert "chat-history (Is a directory): the chat history is not saved" in chat.shown.replace(
         "\r\n", ""
     )
-    assert "Leave." in chat.say("/help")
+    assert "Leave the chat." in chat.say("/help")
     assert chat.leave()[0] == 0
 
 

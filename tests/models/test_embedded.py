@@ -109,7 +109,7 @@ def test_an_installed_package_is_found_without_importing_it(
     assert "pretend_smollm2" not in sys.modules
     # Another file under its name is not taken.
     (package / embedded.GGUF_NAME).write_bytes(GGUF[:-1] + b"?")
-    assert "not on this machine yet" in refuse(offline=True)
+    assert "is not on this machine" in refuse(offline=True)
 
 
 def test_offline_says_what_to_do(wheels: Path) -> None:

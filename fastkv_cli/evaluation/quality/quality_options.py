@@ -142,7 +142,7 @@ def _check_exists(name: str, path: Path | None) -> None:
             return
     except OSError as error:  # a name that is too long for one, or a folder without rights
         raise UsageError(f"{name} {path} cannot be read ({error.strerror})", "check it") from None
-    raise UsageError(f"{name} {path} is not there", "check the path")
+    raise UsageError(f"{name} {path} does not exist", "check the path")
 
 
 def _check_samples(samples: int) -> None:

@@ -77,7 +77,7 @@ class Questionnaire:
             if (folder / name).is_file():
                 return folder / name
         raise DocumentError(
-            f"{self.qa} asks about {name}, which is not there",
+            f"{self.qa} asks about {name}, which does not exist",
             "give the folder that holds it with --texts",
         )
 

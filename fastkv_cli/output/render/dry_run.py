@@ -62,7 +62,7 @@ def render_json(run: DryRun) -> str:
         "parts": run.reading.parts,
         "longest_prompt": run.reading.longest_prompt,
         "way": run.reading.strategy,
-        "fits_window": run.reading.parts == 1,
+        "fits_window": run.reading.fits_window,
     }
     envelope = asdict(run) | {"memory": memory, "reading": reading}
     return to_json({"schema": SCHEMA, "dry_run": True, **envelope})
@@ -79,12 +79,13 @@ def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
     for document in run.documents:
         yield "Document", describe_document(document)
     reading, memory = run.reading, run.memory
-    if reading.parts == 1:
+    if not reading.strategy:
         fits = f"yes: {reading.longest_prompt:,} tokens, including the longest answer,"
         yield "Fits", f"{fits} of a window of {run.max_context:,}"
     else:
-        fits = f"not at once: {reading.tokens:,} tokens, and the window holds {run.max_context:,}"
-        yield "Fits", fits
+        fits = "yes" if reading.fits_window else "not at once"
+        window = f"and the window holds {run.max_context:,}"
+        yield "Fits", f"{fits}: {reading.tokens:,} tokens, {window}"
         yield "Parts", f"{reading.parts}: {reading.strategy}"
     yield "Model", f"{run.model}, {run.dtype} on {run.device}"
     copies = f" + {format_bytes(memory.copies_bytes)} of copies" if memory.copies_bytes else ""
