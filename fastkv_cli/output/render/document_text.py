@@ -88,7 +88,8 @@ def find_places(document: Document, number: int) -> list[Place]:
         line += document.text.count("\n", counted, start)
         counted = start
         last = line + document.text.count("\n", start, max(end - 1, start))
-        first, last = (at + document.gaps.more_at(start) for at in (line, last))
+        first = line + document.gaps.more_at(start)
+        last += document.gaps.more_at(max(end - 1, start))
         label = f"Line {first:,}" if first == last else f"Lines {first:,}–{last:,}"
         places.append(Place(f"d{number}s{index}", label, start, end, line=first))
     return places
