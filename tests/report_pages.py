@@ -42,7 +42,7 @@ def make_map(*documents: Document) -> ReadingMap:
             level = number * 37 % 100 / 100
             end = start + len(line)
             blocks.append(
-                Block(start, end, max(len(line) // 4, 1), level**3, level > 0.5, level / 2)
+                Block(start, end, max(len(line) // 4, 1), level**3, float(number % 2), level / 2)
             )
             start = end
         maps.append(DocumentMap(document, tuple(blocks)))

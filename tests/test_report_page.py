@@ -16,7 +16,7 @@ from report_pages import HOSTILE, make_document, make_item, make_map
 
 import fastkv_cli as fastkv
 from fastkv_cli.cli.app import run
-from fastkv_cli.documents.document import Document
+from fastkv_cli.documents.document import Document, LineGaps
 from fastkv_cli.errors import ContextError, ExitCode, UsageError
 from fastkv_cli.output.render.answer_page import PageItem, render_answers
 from fastkv_cli.output.render.document_overview import MAX_CHARACTERS
@@ -159,6 +159,14 @@ def test_sections_of_a_text_without_pages_cover_it(text: str) -> None:
     for place in places:
         first = text.count("\n", 0, place.start) + 1
         assert place.label.startswith((f"Line {first:,}", f"Lines {first:,}–"))
+
+
+def test_sections_count_the_lines_of_the_file() -> None:
+    gaps = LineGaps()
+    gaps.add(0, 2)  # two empty lines at the head of the file were dropped
+    gaps.add(3500, 10)
+    document = Document("a.txt", "x" * 99 + "\n" + ("y" * 99 + "\n") * 59, None, (), (), gaps=gaps)
+    assert [place.label for place in find_places(document, 1)] == ["Lines 3–33", "Lines 34–70"]
 
 
 def test_shares_of_a_range() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
-from .reading_strip import Lane, Shares, draw_lanes, find_shares, level_of
+from .reading_strip import Lane, Shares, draw_lanes, find_shares
 
 if TYPE_CHECKING:
     from ...documents import Document
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECTION_CHARACTERS = 3000  # of a document without pages
 _LANE_HEIGHT = 5
 STRIP_HEIGHT = 3 * (_LANE_HEIGHT + 1) - 1
-_MIN_MARKED = 2  # the lowest level of a score that is marked in the text
+_MARKED = (0.15, 0.35, 0.65)  # scores from which a sentence is marked in the text, more and more
 _PASSED = 0.05  # below this share of tokens let through, a sentence counts as left out
 
 
@@ -88,7 +88,8 @@ def find_places(document: Document, number: int) -> list[Place]:
         line += document.text.count("\n", counted, start)
         counted = start
         last = line + document.text.count("\n", start, max(end - 1, start))
-        first, last = (at + document.gaps.more_at(start) for at in (line, last))
+        first = line + document.gaps.more_at(start)
+        last += document.gaps.more_at(max(end - 1, start))
         label = f"Line {first:,}" if first == last else f"Lines {first:,}–{last:,}"
         places.append(Place(f"d{number}s{index}", label, start, end, line=first))
     return places
@@ -216,9 +217,9 @@ def _segments(text: str, start: int, end: int, blocks: Sequence[Block]) -> Itera
 
 def _look(block: Block) -> tuple[int, bool, str]:
     """The level that is marked, whether the block was left out, and the title of a marked one."""
-    level = level_of(block.score)
+    level = sum((block.score or 0.0) >= least for least in _MARKED)
     is_left_out = block.propagated is not None and block.propagated < _PASSED
-    if level < _MIN_MARKED:
+    if not level:
         return 0, is_left_out, ""
     parts = [f"attention {block.score:.2f} of the highest"]
     if block.propagated is not None:
