@@ -70,13 +70,15 @@ long-document: $(READY)
 		--output $(RESULTS)/long_document.json > /dev/null
 
 # Are the cited pages right, do the quotes hold the answer, and is it said when a document has none?
-# 50 minutes on 2 cores, of which the quotes take one.
-# DOCUMENTS=DIR adds the documents of a folder and the questions of its qa.jsonl.
+# An hour on 2 cores, of which the quotes take one minute.
+# DOCUMENTS=DIR adds the documents of a folder and the questions of its qa.jsonl; benchmarks/questions
+# names six documents for which there are questions.
 FOLDER = $(if $(DOCUMENTS),--documents $(DOCUMENTS))
 
 evidence: $(READY)
 	$(call measure,citations.py $(FOLDER),citations)
 	$(call measure,not_found.py $(FOLDER),not_found)
+	$(call measure,answers.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),answers)
 	$(call measure,quotes_found.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),quotes)
 
 # 2,000 broken documents, 1,000 model folders, 1,000 GGUF headers: half an hour on one core.

@@ -51,7 +51,7 @@ def ask_all(file: Path, rows: Sequence[Row], model: str, journal: Journal) -> It
                 if session is not None:
                     session.close()
                 opened, path = row["doc"], str(file.parent / row["doc"])
-                session = fastkv.open(path, model=model, max_tokens=MAX_TOKENS, no_store=True)
+                session = fastkv.open(path, model=model, max_tokens=MAX_TOKENS)
             journal.add(key, judge(session, row, texts, file.parent / opened))
             print(f"{row['doc']}: {row['question']} {journal.results[key]}", flush=True)
         yield journal.results[key]

@@ -339,6 +339,7 @@ def test_json_of_a_real_run(
         "citations",
         "quotes",
         "not_in_document",
+        "verdict",
         "found",
         "reason",
         "guess",

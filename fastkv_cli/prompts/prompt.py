@@ -36,6 +36,8 @@ PART_TASK = "Summarize the text above in two or three sentences."
 _QUESTION, _ANSWER = "Question: ", "Answer: "
 _ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
 _COPY = f"Copy the words of the document above that answer the question.\n\n{_QUESTION}"
+# What only the frame around a text and its question holds; a question begins a line.
+FRAME_MARKS = (f"<{FENCE_NAME}>", f"</{FENCE_NAME}>", f"\n{_QUESTION.strip()}")
 _OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 

@@ -13,6 +13,7 @@ from ..stats import KVStats, ReadingStats, combine_kv
 from .answer_gate import AnswerGate
 from .corpus import Corpus
 from .excerpt import choose_excerpt, sum_by_segment
+from .frame_cut import FrameCut
 from .parts import open_parts
 from .work import Outcome, Work
 
@@ -135,6 +136,7 @@ def _answer(
     work: Work, history: Sequence[Turn], look: Look, gate: AnswerGate
 ) -> Generator[Piece, None, Outcome]:
     """Answer from a look's text, as far as the gate shows it."""
+    cut = FrameCut()
     kept = work.window.keep_turns(look.task, history, len(look.token_ids))
     events = (replace(work, method=work.excerpt_method) if look.is_excerpt else work).answer(
         look.token_ids,
@@ -142,15 +144,17 @@ def _answer(
         look.label,
         look.reading,
         look.kv,
-        until=lambda: gate.is_closed,
+        until=lambda: cut.is_cut or gate.is_closed,
         sources=look.sources,
         recurs=not look.is_excerpt,
         history=kept,
     )
     for event in events:
-        if isinstance(event, Outcome):
-            outcome = event
-        shown = gate.push(event.text) if isinstance(event, Piece) else gate.end()
+        if isinstance(event, Piece):
+            shown = gate.push(cut.push(event.text))
+        else:
+            shown = gate.push(cut.end()) + gate.end()
+            outcome = replace(event, generation=replace(event.generation, text=cut.text))
         if shown:
             yield Piece(shown)
     return _warn_of_left_out(outcome, len(history) - len(kept))
