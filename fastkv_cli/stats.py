@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+MAX_QUOTES = 3  # of an answer
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationStats:
@@ -163,70 +165,6 @@ class StateStats:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingForecast:
-    """How a text would be processed.
-
-    Attributes:
-        tokens: of the text.
-        parts: number of parts it would be split into; 1 if it fits the window.
-        longest_prompt: tokens of the longest prompt.
-        way: what would be done with the parts; empty if there is one.
-    """
-
-    tokens: int
-    parts: int
-    longest_prompt: int
-    way: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryForecast:
-    """The predicted memory of the longest prompt of a run, in bytes.
-
-    Attributes:
-        weights_bytes: all weights of the model.
-        resident_weights_bytes: the weights that are in memory at once.
-        copies_bytes: estimate for the packed copies for decoding; 0 if there are none.
-        full_kv_bytes: the full KV cache.
-        kept_kv_bytes: the KV cache as compressed by the method.
-        working_bytes: further memory during prefill.
-        program_bytes: the program and its libraries; None if the system does not report it.
-        available_bytes: free memory of the machine; None if the system does not report it.
-    """
-
-    weights_bytes: int
-    resident_weights_bytes: int
-    copies_bytes: int
-    full_kv_bytes: int
-    kept_kv_bytes: int
-    working_bytes: int
-    program_bytes: int | None
-    available_bytes: int | None
-
-    @property
-    def peak_bytes(self) -> int:
-        """The predicted peak."""
-        return self._beside_cache + self.kept_kv_bytes
-
-    @property
-    def full_peak_bytes(self) -> int:
-        """The predicted peak with the method `full`."""
-        return self._beside_cache + self.full_kv_bytes
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether the free memory is enough; None if it is unknown."""
-        if self.available_bytes is None:
-            return None
-        return self.peak_bytes - (self.program_bytes or 0) <= self.available_bytes
-
-    @property
-    def _beside_cache(self) -> int:
-        weights = self.resident_weights_bytes + self.copies_bytes
-        return (self.program_bytes or 0) + weights + self.working_bytes
-
-
-@dataclass(frozen=True, slots=True)
 class DecodingWeights:
     """The weights that decoding reads: packed copies, or the model's own.
 
@@ -331,6 +269,30 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """A verbatim extract of a document that is likely to answer a question.
+
+    Attributes:
+        document: its path.
+        page: 1-based; None if the document has no pages.
+        page_label: what is printed on the page, as "iv", where that is not its number; else None.
+        line: of its first character, as `Document.line_at` counts; None if there are pages.
+        start, end: its span, in characters, in what `fastkv extract` prints of the document alone.
+        text: whole sentences, table rows or list items; 400 characters at most.
+        score: how much of what the question names it holds, weighted by rarity, 0 to 1.
+    """
+
+    document: str
+    page: int | None
+    page_label: str | None
+    line: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The result of checking an answer against the documents.
 
@@ -340,6 +302,7 @@ class Evidence:
         found: whether the documents answer the question; None for a summary, and if not checked.
         reason: why they do not.
         guess: the model's answer if they do not.
+        quotes: what in the documents is likely to answer the question, best first.
     """
 
     citations: tuple[Citation, ...] = ()
@@ -347,6 +310,7 @@ class Evidence:
     found: bool | None = None
     reason: str = ""
     guess: str = ""
+    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

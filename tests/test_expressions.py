@@ -24,6 +24,7 @@ from fastkv_cli.documents.css import hidden_by_style
 from fastkv_cli.documents.html import decode_html
 from fastkv_cli.documents.invisible import strip_invisible
 from fastkv_cli.documents.markdown import drop_comments
+from fastkv_cli.evidence import find_quotes, index_segments
 from fastkv_cli.evidence.unsupported import not_in_document
 from fastkv_cli.evidence.words import keys_of
 from fastkv_cli.prompts.disarm import disarm, disarm_headings
@@ -115,6 +116,13 @@ WORST: dict[str, list[Input]] = {
         ("", "\n1", ""),
         ("\n", "1", ""),
     ],
+    "evidence.ranking._KINDS": [("", "how ", ""), ("", "1", ""), ("", "Ma", "")],
+    "evidence.segments._CELL": [("", "x    ", ""), ("", " ", ""), ("x", " ", ""), ("", "\t", "")],
+    "evidence.segments._ITEM": [("", "1.", ""), ("1.", " ", ""), ("A", ".1", ""), ("(", "i", "")],
+    "evidence.segments._LAST_WORD": [("", "x", "("), ("", "x ", "")],
+    "evidence.segments._LEADER": [("", ".", "x"), ("...", "1", "x"), ("", ". ", "x"), ("...", " ", "x")],
+    "evidence.segments._LINE": [("", "\n", ""), ("", "x", "")],
+    "evidence.segments._SENTENCE_END": [("", ".", "x"), (".", ")", "x"), ("", "。”", "x")],
     "evidence.unsupported._BEGINS": [("", "x", "")],
     "evidence.unsupported._ELLIPSIS": [("", ".", ""), ("", "..x", "")],
     "evidence.unsupported._LETTERS": [("", "x", ""), ("", "x1", "")],
@@ -175,6 +183,7 @@ NEVER_FOREIGN = {
 MOST_BYTES = {
     "documents.html._DECLARED": 16 * 1024,  # the head of a page
     "documents.clean._LINE_END_WORD": 1000,  # of a longer line no word is joined
+    "evidence.segments._LAST_WORD": 12,
     "tasks.sentences._LAST_WORD": 64,
 }
 WORST["tasks.sentences._LAST_WORD"] = [("", "x", "<"), ("", "x ", "")]
@@ -354,6 +363,10 @@ FUNCTIONS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "hidden_by_style": (hidden_by_style, ("opacity:0", "0", "/*", ";color:red")),
     "decode_html": (lambda text: decode_html(text.encode(), "a", None), ("<meta charset= ", "<meta ")),
     "keys_of": (keys_of, ("a", "1,", "111,", "a.", "1st", "'s")),
+    "find_quotes": (
+        lambda text: find_quotes("How many pumps?", index_segments(index_of(text)), answer="Pumps"),
+        ("pump ", "pump. ", "pumps\n", ".", "...", "1. ", "x|x|\n", "。", "pump\n\n", "a b ", "\n "),
+    ),
     "not_in_document": (
         lambda text: not_in_document(f"A\n{text}", "", index_of("nothing")),
         ("Ab ", "a ", "1. ", "“a” ", "“a”", "\n1. a"),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..config import Preset
 from ..engine.tuning import load_tuning
+from ..forecasts import ReadingForecast
 from ..output.render import dry_run, extraction
 from ..output.stats_level import StatsLevel
 from ..prompts.prompt import tokenize_text
 from ..session.loading import load_outline
 from ..session.reading import read_documents
-from ..stats import ReadingForecast
 from ..tasks.text_limits import TextLimits
 from .run import Run
 

@@ -11,6 +11,7 @@ from ..errors import InterruptedRunError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.progress import ProgressBars
+from ..output.render.quotes_table import render_quotes
 from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
 from ..session.session import Session
@@ -139,6 +140,8 @@ def answer_once(
             if options.json:
                 run.writer.write(render_json(report))
             run.writer.finish()
+    if not options.json:
+        run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))
 
 

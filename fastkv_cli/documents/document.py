@@ -12,11 +12,18 @@ MAX_PAGES = 50_000  # of one PDF
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page with text: characters `start` to `end` (exclusive) of `Document.text`."""
+    """A page with text: characters `start` to `end` (exclusive) of `Document.text`.
+
+    Attributes:
+        number: 1-based, in the file.
+        start, end: its span.
+        label: what is printed on it, as "iv", where the file says so and it is not the number.
+    """
 
     number: int
     start: int
     end: int
+    label: str = ""
 
 
 @dataclass(slots=True)
@@ -85,10 +92,15 @@ class Document:
         The empty line between two pages counts as the end of the first. None if there are no pages,
         or if the position is outside the text.
         """
+        page = self.page_of(character)
+        return None if page is None else page.number
+
+    def page_of(self, character: int) -> Page | None:
+        """The page that contains a character, as for `page_at`."""
         if not 0 <= character < len(self.text):
             return None
         index = bisect_right(self.pages, character, key=lambda page: page.start) - 1
-        return self.pages[index].number if index >= 0 else None
+        return self.pages[index] if index >= 0 else None
 
     def line_at(self, character: int) -> int:
         """The 1-based number of the line that contains a character of the text.

@@ -48,6 +48,7 @@ class PageRead:
         visible, named, odd: Counts in the raw text: visible characters, those that spell glyph
             names, and those not found in any text.
         hidden: How many invisible characters of each kind were removed.
+        label: What is printed on it, where that is not its number.
     """
 
     number: int
@@ -57,6 +58,7 @@ class PageRead:
     named: int = 0
     odd: int = 0
     hidden: dict[str, int] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

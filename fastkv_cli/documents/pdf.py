@@ -71,7 +71,7 @@ def read_pdf(
     texts = {number: page.text for number, page in raw.pages.items() if page.text}
     if not texts:
         raise _no_text(name, raw)
-    text, pages = _join(join_pages(texts))
+    text, pages = _join(join_pages(texts), raw.pages)
     return Document(
         path=source,
         text=text,
@@ -145,12 +145,12 @@ def _stop_before(number: int, raw: _Extraction) -> None:
         )
 
 
-def _join(texts: dict[int, str]) -> tuple[str, tuple[Page, ...]]:
+def _join(texts: dict[int, str], read: dict[int, PageRead]) -> tuple[str, tuple[Page, ...]]:
     """Join the pages to one text, and return the span of each in it."""
     pages: list[Page] = []
     start = 0
     for number, text in texts.items():
-        pages.append(Page(number, start, start + len(text)))
+        pages.append(Page(number, start, start + len(text), read[number].label))
         start += len(text) + len(_PAGE_BREAK)
     return _PAGE_BREAK.join(texts.values()), tuple(pages)
 

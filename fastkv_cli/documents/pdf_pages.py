@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from .document import MAX_CHARACTERS, MAX_PAGES
 from .glyphs import drop_slashes, scale_widths
 from .invisible import strip_invisible
 from .messages import Job, Message, Opened, PageFailed, PageRead, Stopped
+from .page_labels import PageLabels
 from .reading_order import extract_text
 
 if TYPE_CHECKING:
@@ -45,8 +47,11 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
     chosen: Sequence[int] = range(1, num_pages + 1)
     if job.pages is not None:
         chosen = PageRange(tuple((first, last) for first, last in job.pages)).select(num_pages)
+    labels = PageLabels(reader)
     for done, number in enumerate(chosen[:MAX_PAGES], start=1):
         message = _try_page(reader, number)
+        if isinstance(message, PageRead) and message.text:
+            message = replace(message, label=labels.of(number))
         yield message
         # The reader caches every object: gigabytes for a long file, or whatever broke a page.
         if isinstance(message, PageFailed) or done % _PAGES_BETWEEN_CLEARING == 0:

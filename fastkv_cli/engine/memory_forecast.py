@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..config import DecodeWeights
-from ..stats import MemoryForecast
+from ..forecasts import MemoryForecast
 from ..system.free_memory import available_memory_bytes
 from .kernels.attention import rows_per_block
 from .kernels.packed_matrix import can_pack

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from ..documents.source import STDIN, label
-from ..stats import Citation
+from ..stats import Citation, Quote
 
 
 def cite_mark(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
@@ -25,6 +25,17 @@ def name_places(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:
     documents = dict.fromkeys(citation.document for citation in citations)
     groups = [[each for each in citations if each.document == name] for name in documents]
     return "; ".join(_places(group, paths=paths) for group in groups)
+
+
+def name_quote(quote: Quote, *, paths: Sequence[str]) -> str:
+    """`p. 12`, `p. iv (page 4)` where that is printed on it, `line 40` or `report.pdf, p. 12`."""
+    if quote.page is None:
+        place = f"line {quote.line}"
+    elif quote.page_label is None:
+        place = f"p. {quote.page}"
+    else:
+        place = f"p. {label(quote.page_label)} (page {quote.page})"
+    return f"{_short_name(quote.document, paths)}, {place}" if len(paths) > 1 else place
 
 
 def _places(citations: Sequence[Citation], *, paths: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..stats import Citation, GenerationStats, KVStats, RunReport
+from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Answer:
     def citations(self) -> tuple[Citation, ...]:
         """The places that carried it, best first."""
         return self.report.evidence.citations
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """What in the documents is likely to answer the question, best first."""
+        return self.report.evidence.quotes
 
     @property
     def found(self) -> bool | None:

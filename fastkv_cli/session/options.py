@@ -28,6 +28,7 @@ from ..config import (
     store_mode,
 )
 from ..errors import UsageError
+from ..stats import MAX_QUOTES
 from .option import Group, option
 
 
@@ -222,6 +223,13 @@ class AnswerOptions:
         "Name the page that carried the answer behind it, as \\[p. 12]; of a summary all.",
         "--cite",
     )
+    quotes: int = option(
+        MAX_QUOTES,
+        Group.OUTPUT,
+        "Quote up to N passages of the documents that are likely to answer the question, 0 to "
+        f"{MAX_QUOTES}.",
+        metavar="N",
+    )
     check: bool = option(
         True,
         Group.OUTPUT,
@@ -301,3 +309,5 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
                 f"--max-tokens {self.max_tokens} is out of range",
                 f"it is 1 or more, at most {MAX_TOKENS:,}",
             )
+        if not 0 <= self.quotes <= MAX_QUOTES:
+            raise UsageError(f"--quotes {self.quotes} is out of range", f"it is 0 to {MAX_QUOTES}")

@@ -27,7 +27,7 @@ class Opening:
 
 
 def find_evidence(
-    outcome: Outcome, work: Work, observer: Observer, warnings: list[str]
+    outcome: Outcome, work: Work, num_quotes: int, observer: Observer, warnings: list[str]
 ) -> Evidence:
     """What the documents say of an answer; a fault in looking it up is a warning.
 
@@ -36,7 +36,7 @@ def find_evidence(
     try:
         if outcome.check_failure is not None:
             raise outcome.check_failure
-        return gather_evidence(outcome, work.corpus, check=work.check)
+        return gather_evidence(outcome, work.corpus, check=work.check, num_quotes=num_quotes)
     except Exception as error:  # noqa: BLE001 (whatever it is, the answer stays)
         text = f"the answer was not looked up in the documents: {as_failure(error)}"
         warnings.append(text)

@@ -234,7 +234,7 @@ class Session:
             self.read_in_parts = parts.is_open
         if outcome is None:
             raise FastKVError("the task ended without an outcome")
-        evidence = find_evidence(outcome, work, self.observer, self._warnings)
+        evidence = find_evidence(outcome, work, self.options.quotes, self.observer, self._warnings)
         cited = evidence.citations if command == "summarize" else evidence.citations[:1]
         mark = cite_mark(cited, paths=self.paths) if self.options.cite else ""
         if mark:

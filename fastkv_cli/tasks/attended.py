@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from ..evidence import Index, cite, index_documents, not_in_document
+from ..evidence import Index, cite, find_quotes, not_in_document
 from ..stats import Evidence
 from .corpus import Corpus
 
@@ -28,14 +28,32 @@ def most_attended(scores: Sequence[float], sources: Sequence[int]) -> tuple[tupl
     return tuple((source, score) for score, source in best)
 
 
-def gather_evidence(outcome: Outcome, corpus: Corpus, *, check: bool) -> Evidence:
-    """Collect the citations of an answer and, if `check` is set, its unsupported claims."""
-    index = outcome.index or index_documents(corpus.documents)
+def gather_evidence(
+    outcome: Outcome, corpus: Corpus, *, check: bool, num_quotes: int = 0
+) -> Evidence:
+    """Collect the citations of an answer, quotes, and, if `check` is set, unsupported claims.
+
+    Args:
+        outcome: the answer.
+        corpus: that it was answered from.
+        check: whether to look for unsupported claims.
+        num_quotes: the most quotes for its question; a summary has none.
+    """
+    index = corpus.index
     attention = share_attention(outcome.attended, corpus, index) if outcome.attended else None
     answer, question = outcome.generation.text, outcome.question
-    if outcome.found is False:
-        return Evidence((), (), found=False, reason=outcome.reason, guess=outcome.guess)
+    is_refused = outcome.found is False
+    quotes = find_quotes(
+        question,
+        corpus.segment_index,
+        answer="" if is_refused else answer,
+        attention=attention,
+        max_quotes=num_quotes if question else 0,
+    )
+    if is_refused:
+        return Evidence((), (), False, outcome.reason, outcome.guess, quotes)
     return Evidence(
+        quotes=quotes,
         citations=cite(answer, question, index, attention),
         not_in_document=tuple(not_in_document(answer, question, index)) if check else None,
         found=outcome.found,

@@ -7,12 +7,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import Any
 
 from ..documents import Document
 from ..documents.source import label
+from ..evidence import Index, SegmentIndex, index_documents, index_segments
 from ..prompts.disarm import disarm_headings
 from ..prompts.prompt import tokenize_document
 from ..stats import DocumentStats
@@ -27,7 +28,7 @@ _WORD = re.compile(r"\s")
 _GAPS_AT_ONCE = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the indexes are cached
 class Corpus:
     """The documents of a run, joined.
 
@@ -46,6 +47,16 @@ class Corpus:
     starts: array[int]
     spans: tuple[slice, ...]
     cuts: tuple[array[int], ...]
+
+    @cached_property
+    def index(self) -> Index:
+        """The documents by pages, for citations; made when it is first used."""
+        return index_documents(self.documents)
+
+    @cached_property
+    def segment_index(self) -> SegmentIndex:
+        """The documents by sentences, for quotes; made when it is first used."""
+        return index_segments(self.index)
 
     @property
     def num_tokens(self) -> int:

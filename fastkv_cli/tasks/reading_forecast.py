@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config import Length
+from ..forecasts import ReadingForecast
 from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, ask_task
-from ..stats import ReadingForecast
 from .answer_question import answer_tokens, split_to_score
 from .corpus import Corpus
 from .summary import split_to_note

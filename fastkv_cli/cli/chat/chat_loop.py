@@ -23,6 +23,7 @@ from ...output.console import (
     print_traceback,
 )
 from ...output.render.answer_tables import describe_document, printable
+from ...output.render.quotes_table import render_quotes
 from ...output.render.report_json import render_failure, render_json
 from ...output.render.stats_table import render_tables
 from ...output.stats_level import StatsLevel
@@ -198,6 +199,8 @@ class _Chat:
             self._running.bars.close()
         if line:
             self._writer.write(f"{line}\n")
+        if self._at_terminal and not self._options.json:
+            self._messages.show(render_quotes(report))
         level = StatsLevel.OFF if self._options.no_stats else self._options.stats
         self._messages.show(render_tables(report, level))
 

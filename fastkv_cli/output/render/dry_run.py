@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from ...documents.source import label
-from ...stats import DocumentStats, MemoryForecast, ReadingForecast
+from ...forecasts import MemoryForecast, ReadingForecast
+from ...stats import DocumentStats
 from .answer_tables import UNKNOWN, describe_document, format_bytes
 from .report_json import SCHEMA
 from .to_json import to_json

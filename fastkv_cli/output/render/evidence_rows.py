@@ -15,7 +15,7 @@ def evidence_rows(evidence: Evidence, *, paths: Sequence[str]) -> Iterator[tuple
         evidence: the evidence of one answer.
         paths: paths of all documents; with several, each source names its own.
     """
-    if evidence.citations:
+    if evidence.citations and not evidence.quotes:  # which stand above the table
         shares = (
             f"{name_places([citation], paths=paths)} ({citation.score:.0%})"
             for citation in evidence.citations

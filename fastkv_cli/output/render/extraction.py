@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...documents import Document
+from ...documents.printed import (
+    BREAK,
+    EMPTY,
+    FAILED,
+    LEFT_OUT,
+    READ,
+    find_runs,
+    name_pages,
+    name_span,
+)
 from ...documents.source import label
 from .answer_tables import UNKNOWN, format_count
 from .report_json import SCHEMA
@@ -16,8 +25,6 @@ from .to_json import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-READ, EMPTY, FAILED, LEFT_OUT = "read", "no text", "could not be read", "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def extract(document: Document, token_starts: Sequence[int] | None = None) -> Ex
 
 def render_text(extracts: Sequence[Extract]) -> str:
     """The texts, with a heading before each page and, with several documents, before each one."""
-    return "\n\n".join(
+    return BREAK.join(
         part for one in extracts for part in _marked(one, is_alone=len(extracts) == 1)
     )
 
@@ -99,24 +106,9 @@ def _marked(extract: Extract, *, is_alone: bool) -> Iterator[str]:
         yield f"=== {label(extract.path)} ==="
     if extract.num_pages is None:
         yield extract.text
-    for run in _runs(extract.pages):
-        pages = f"--- {'page' if len(run) == 1 else 'pages'} {_span(run)} of {extract.num_pages}"
-        text = run[0].text
-        yield f"{pages} ---\n\n{text}" if text else f"{pages}: {run[0].status} ---"
-
-
-def _runs(pages: Iterable[PageExtract]) -> Iterator[list[PageExtract]]:
-    """Pages with text one by one; neighbours without text and with the same status together."""
-    for is_read, group in groupby(pages, key=lambda page: page.status == READ):
-        if is_read:
-            yield from ([page] for page in group)
-        else:
-            yield from (list(run) for _, run in groupby(group, key=lambda page: page.status))
-
-
-def _span(run: Sequence[PageExtract]) -> str:
-    first, last = run[0].number, run[-1].number
-    return f"{first}" if first == last else f"{first}–{last}"
+    for run in find_runs(extract.pages):
+        heading, text = name_pages(run, extract.num_pages or 0), run[0].text
+        yield f"{heading}{BREAK}{text}" if text else heading
 
 
 def render_json(extracts: Sequence[Extract]) -> str:
@@ -144,10 +136,10 @@ def render_tables(extract: Extract) -> Iterator[RenderableType]:
     table.add_column("Characters", justify="right")
     table.add_column("Tokens", justify="right")
     table.add_column("")
-    for run in _runs(extract.pages):
+    for run in find_runs(extract.pages):
         page = run[0]
         table.add_row(
-            _span(run),
+            name_span(run),
             f"{page.characters:,}",
             _number(page.tokens),
             "" if page.status == READ else Text(page.status, style="yellow"),

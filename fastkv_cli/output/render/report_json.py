@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ...errors import FastKVError
@@ -127,6 +128,7 @@ def evidence_fields(evidence: Evidence) -> dict[str, Any]:
             }
             for citation in evidence.citations
         ],
+        "quotes": [{**asdict(quote), "score": round(quote.score, 4)} for quote in evidence.quotes],
         "not_in_document": None if missing is None else list(missing),
         "found": evidence.found,
         "reason": evidence.reason,
