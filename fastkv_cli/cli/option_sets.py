@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..output.stats_level import StatsLevel
 from ..session.option import Group, Option, option
 from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
+from ..session.summary_options import SummaryOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,11 @@ class RunOptions(AnswerOutput, SessionOptions):
         "Tell pages, tokens, parts and memory; load no weights and answer nothing.",
         "--dry-run",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarizeOptions(RunOptions, SummaryOptions):
+    """All options of `summarize`."""
 
 
 @dataclass(frozen=True, kw_only=True)

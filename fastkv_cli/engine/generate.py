@@ -13,17 +13,18 @@ import torch
 from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
-from ..errors import ContextError, ModelError, OutOfMemoryError, UsageError
+from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats, LayerStats
 from .decode import decode
+from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
 from .layers import LayerRunner, default_chunk_rows
-from .measure import is_out_of_memory, now, peak_memory_bytes, reset_peak_memory
+from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
@@ -180,7 +181,7 @@ class Engine:
             method = build_method(MethodSettings(), self.tuning)
             question = question or last_question(self.tokenizer, ids.tolist())
         sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
-        with _explained_out_of_memory(ids.shape[0]):
+        with explained_out_of_memory(ids.shape[0]):
             answer = GrowingAnswer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
             with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
@@ -283,11 +284,19 @@ class Engine:
         ids = self._tensor(prompt_ids)
         plan = method.plan(self.decoder.shape(ids.shape[0]))
         with (
-            _explained_out_of_memory(ids.shape[0]),
+            explained_out_of_memory(ids.shape[0]),
             self._runner(ids, plan, shared, reuse) as runner,
         ):
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
         return scores
+
+    def scoring_stats(self, method: Method, prompt_tokens: Sequence[int]) -> KVStats:
+        """The KV statistics of prompts that were only scored; takes their lengths."""
+        return scoring_stats(self.decoder, method, prompt_tokens)
+
+    def quote(self, text: str, seconds: float, num_tokens: int, kv: KVStats) -> Generation:
+        """An answer that is quoted from a text that was scored; see `quoted_generation`."""
+        return quoted_generation(self.decoder, text, seconds, num_tokens, kv)
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
         ids: Sequence[int] = (
@@ -333,17 +342,3 @@ def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
     except ValueError:
         names = ", ".join(kind)
         raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None
-
-
-@contextmanager
-def _explained_out_of_memory(num_tokens: int) -> Iterator[None]:
-    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemoryError(
-            f"memory ran out on a prompt of {num_tokens:,} tokens",
-            "try a smaller --budget or --tsp-rate, fewer --pages, or a smaller --model",
-        ) from error

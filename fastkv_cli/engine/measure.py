@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from ..errors import is_memory_error
+from ..errors import OutOfMemoryError, is_memory_error
 from ..system.free_memory import read_kibibytes
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -67,3 +69,17 @@ def _peak_by_getrusage() -> int | None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on the CPU or a GPU."""
     return isinstance(error, torch.OutOfMemoryError) or is_memory_error(error)
+
+
+@contextmanager
+def explained_out_of_memory(num_tokens: int) -> Iterator[None]:
+    """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"memory ran out on a prompt of {num_tokens:,} tokens",
+            "try a smaller --budget or --tsp-rate, fewer --pages, or a smaller --model",
+        ) from error

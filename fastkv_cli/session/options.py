@@ -29,7 +29,7 @@ from ..config import (
 )
 from ..errors import UsageError
 from ..stats import MAX_QUOTES
-from .option import Group, option
+from .option import Group, option, parse_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,16 +286,7 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
     """All options of a session; choices may be given as words, as on the command line."""
 
     def __post_init__(self) -> None:
-        for name, kind in _CHOICES.items():
-            value = getattr(self, name)
-            if value is None or isinstance(value, kind):
-                continue
-            try:
-                object.__setattr__(self, name, kind(value))
-            except ValueError:
-                raise UsageError(
-                    f"{name} {value!r} is unknown", f"it is one of {', '.join(kind)}"
-                ) from None
+        parse_choices(self, _CHOICES)
 
     def check_all(self) -> None:
         """Check every option, before anything is read or loaded.

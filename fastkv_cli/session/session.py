@@ -24,6 +24,7 @@ from .observer import SILENT, Observer
 from .options import SessionOptions
 from .reading import read_documents
 from .reports import Opening, end_warnings, find_evidence, make_report
+from .summary_options import SummaryOptions
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -115,27 +116,26 @@ class Session:
         """
         return self._do("ask", partial(ask, question=_checked(question)), DEFAULT_ANSWER_TOKENS)
 
-    def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
+    def summarize(self, length: Length | str = Length.MEDIUM, **others: str | None) -> Answer:
         """Summarize the documents, whatever their length.
 
         Args:
             length: "short", "medium" or "long".
+            others: `style` and `language`, as in `SummaryOptions`.
 
         Raises:
-            UsageError: when there is no such length, or another thread is at work here.
+            UsageError: when a value is unknown, or another thread is at work here.
             FastKVError: whatever else went wrong.
         """
-        return self._finish(self.stream_summary(length))
+        return self._finish(self.stream_summary(length, **others))
 
-    def stream_summary(self, length: Length | str = Length.MEDIUM) -> Iterator[str]:
-        """Summarize piece by piece; raises as `summarize`."""
-        try:
-            length = Length(length)
-        except ValueError:
-            lengths = ", ".join(Length)
-            raise UsageError(f"length {length!r} is unknown", f"it is one of {lengths}") from None
-        task = partial(summarize, length=length)
-        return self._do("summarize", task, DEFAULT_MAX_TOKENS[length], Preset.QUALITY)
+    def stream_summary(
+        self, length: Length | str = Length.MEDIUM, **others: str | None
+    ) -> Iterator[str]:
+        """Summarize piece by piece; takes and raises the same as `summarize`."""
+        options = SummaryOptions.of(length, **others)
+        task = partial(summarize, **options.settings)
+        return self._do("summarize", task, DEFAULT_MAX_TOKENS[options.length], Preset.QUALITY)
 
     def chat(self) -> Chat:
         """Begin a conversation: each question knows the turns before it."""
