@@ -1,7 +1,6 @@
 """Do summaries say what the text says? Facts found, unsupported sentences, repetitions.
 
-    python benchmarks/summaries.py [--styles prose,bullets] [--length medium] [--model MODEL]
-        [--texts FILE…]
+    python benchmarks/summaries.py [--style STYLE] [--length medium] [--model MODEL] [--texts FILE…]
 
 Summarizes the bundled texts and the examples, or the given texts, with the embedded model or MODEL,
 and checks each summary:
@@ -12,7 +11,7 @@ and checks each summary:
 - repeated: sentences that say the same as an earlier one; looped words: words in runs of six that
   occurred before.
 
-About six minutes for each style on 2 cores. Resumable. The last line is JSON.
+Some minutes on 2 cores. Resumable. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -39,9 +38,11 @@ from fastkv_cli.evaluation.quality.summaries import check_summary
 from fastkv_cli.evidence import index_documents
 from fastkv_cli.evidence.support import MIN_SUPPORT, share_supported
 from fastkv_cli.store.journal import Journal
+from fastkv_cli.summary_style import Style
 from fastkv_cli.tasks import Outcome, summarize
 from fastkv_cli.tasks.corpus import join_documents
 from fastkv_cli.tasks.sentences import find_sentences
+from fastkv_cli.tasks.summary import default_style
 from fastkv_cli.version import __version__
 
 HERE = Path(__file__).resolve().parent
@@ -69,13 +70,15 @@ def find_facts(doc: str, summary: str) -> dict[str, bool]:
     }
 
 
-def write_summary(engine: Engine, document: Document, length: Length) -> dict[str, Any]:
+def write_summary(
+    engine: Engine, document: Document, length: Length, style: Style | None
+) -> dict[str, Any]:
     """Summarize a text; the summary, and the seconds it took."""
     corpus = join_documents([document], engine.tokenizer)
     settings = MethodSettings(usual_preset=Preset.QUALITY)
     work = make_work(engine, corpus, DEFAULT_MAX_TOKENS[length], settings)
     started = time.perf_counter()
-    *_, outcome = summarize(work, length)
+    *_, outcome = summarize(work, length, style)
     assert isinstance(outcome, Outcome)
     return {
         "seconds": round(time.perf_counter() - started, 1),
@@ -131,19 +134,24 @@ def add_up(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--length", type=Length, choices=list(Length), default=Length.MEDIUM)
+    parser.add_argument("--style", type=Style, choices=list(Style), help="else the default")
     parser.add_argument("--texts", type=Path, nargs="+")
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
     length = arguments.length
     engine = Engine.load(arguments.model)
-    report: dict[str, Any] = {"model": engine.loaded.name, "length": str(length)}
+    report: dict[str, Any] = {
+        "model": engine.loaded.name,
+        "length": str(length),
+        "style": str(arguments.style or default_style(engine.loaded.name)),
+    }
     rows = []
     settings = {**report, "fastkv": __version__, "revision": engine.loaded.revision}
     with Journal("summaries", settings) as journal:
         for path in arguments.texts or shipped_texts():
             document = load_document(str(path))
             if path.name not in journal.results:
-                journal.add(path.name, write_summary(engine, document, length))
+                journal.add(path.name, write_summary(engine, document, length, arguments.style))
             row = check(engine, document, length, journal.results[path.name])
             rows.append({"text": path.name, **row})
             tell(f"{path.name}: {row['summary']}")

@@ -32,8 +32,8 @@ ANSWER_FIELDS = {
     "reading.tokens_read": "tokens of the text that at least the early layers read",
     "reading.tokens_used": "tokens of the text that the answer was made from",
     "reading.tokens_left_out": "the difference of the two",
-    "reading.parts_s": "seconds spent on the parts before the answer's own prompt; null with one "
-    "part",
+    "reading.parts_s": "seconds spent on the text before the answer's own prompt; null if there "
+    "was nothing before it",
     "reading.state": "the document state; null where none could be used",
     "reading.state.mode": "`exact`, `int8`, or `off`: held in memory for this run",
     "reading.state.tokens_found": "tokens whose state was known already",

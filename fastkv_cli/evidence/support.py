@@ -7,7 +7,7 @@ from .index import Index
 from .unsupported import not_in_document
 from .words import COMMON, keys_of
 
-MIN_SUPPORT = 0.7  # of a sentence's content words, weighted by rarity, in one place of the text
+MIN_SUPPORT = 0.6  # of a sentence's content words, weighted by rarity, in one place of the text
 
 
 def share_supported(sentence: str, index: Index) -> float:

@@ -18,7 +18,7 @@ TEXT = f"Grant besieged Vicksburg with 70,000 men in June. {FILLER} Caves were d
         ("Grant besieged Vicksburg with 70,000 men in June.", True),
         ("In June, Grant besieged Vicksburg.", True),
         ("Families dug caves.", True),
-        ("Lincoln besieged Vicksburg in June.", False),
+        ("Lincoln bombarded Vicksburg in June.", False),
         ("In June, General Lee besieged Vicksburg.", False),
         ("Grant besieged Vicksburg with 80,000 men in June.", False),
         ("Families suffered under the bombardment of their homes.", False),
