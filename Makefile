@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test check format completions reference accuracy peers reuse evidence long-document fuzz clean
+.PHONY: demo test check format completions reference accuracy peers reuse evidence summaries long-document fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -80,6 +80,10 @@ evidence: $(READY)
 	$(call measure,not_found.py $(FOLDER),not_found)
 	$(call measure,answers.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),answers)
 	$(call measure,quotes_found.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),quotes)
+
+# Do summaries state facts of the text, and nothing else? Some minutes on 2 cores.
+summaries: $(READY)
+	$(call measure,summaries.py,summaries)
 
 # 2,000 broken documents, 1,000 model folders, 1,000 GGUF headers: half an hour on one core.
 fuzz: $(READY)

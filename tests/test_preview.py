@@ -92,7 +92,7 @@ def test_what_is_told_is_what_happens(
     assert reading["tokens"] == happened["reading"]["tokens_read"]
     assert reading["fits_window"] is (repetitions == 20)
     assert (told["method"], told["settings"]) == (kv["method"], kv["settings"])
-    if repetitions == 20:
+    if repetitions == 20 and command[0] == "ask":  # a summary's text is scored, and not kept
         memory = told["memory"]
         assert isinstance(memory, dict)
         assert reading["longest_prompt"] == happened["stats"]["prompt_tokens"] + 12

@@ -10,15 +10,17 @@ import pytest
 from checks import Checks
 from conftest import SPECIAL_TOKENS
 
+from fastkv_cli.config import Length
 from fastkv_cli.errors import ModelError
 from fastkv_cli.prompts.prompt import (
-    PART_TASK,
+    LIST_TASKS,
     SUMMARY_TASKS,
     SYSTEM,
     Turn,
     ask_task,
     build_prompt,
     build_scoring_prompt,
+    summary_task,
     tokenize_text,
 )
 
@@ -178,7 +180,11 @@ QUESTIONS = [
     ": or ; in the text?",
     "?",
 ]
-INSTRUCTIONS = [*SUMMARY_TASKS.values(), PART_TASK]
+INSTRUCTIONS = [
+    *SUMMARY_TASKS.values(),
+    *LIST_TASKS.values(),
+    summary_task(Length.SHORT, language="German"),
+]
 
 
 @pytest.fixture(params=["tiny", "tiny without a template", "embedded"])

@@ -32,8 +32,8 @@ ANSWER_FIELDS = {
     "reading.tokens_read": "tokens of the text that passed at least the early layers",
     "reading.tokens_used": "tokens of the text that the answer was generated from",
     "reading.tokens_left_out": "the difference of the two",
-    "reading.parts_s": "seconds spent on the parts before the answer's own prompt; null with one "
-    "part",
+    "reading.parts_s": "seconds spent on the text before the answer's own prompt; null if there "
+    "was nothing before it",
     "reading.looks": "prompts that were answered from; 2 if no passage said what the first "
     "answer said",
     "reading.state": "the document states; null if none could be used",

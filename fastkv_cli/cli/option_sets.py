@@ -15,6 +15,7 @@ from ..evaluation.speed.speed_options import SpeedOptions
 from ..output.stats_level import StatsLevel
 from ..session.option import Group, Option, option
 from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
+from ..session.summary_options import SummaryOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,11 @@ class RunOptions(AnswerOutput, ReportOptions, SessionOptions):
         "Print the expected pages, tokens, parts and memory; load no weights and answer nothing.",
         "--dry-run",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarizeOptions(RunOptions, SummaryOptions):
+    """All options of `summarize`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from ..errors import ContextError, ModelError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
 from .decode import decode
+from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
-from .growing_answer import GrowingAnswer, as_generation
+from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
@@ -28,7 +29,7 @@ from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
-from .prefill import PrefillResult, prefill, score_tokens, scoring_kv
+from .prefill import PrefillResult, prefill, score_tokens
 from .question import last_question
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
@@ -290,11 +291,13 @@ class Engine:
             scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
         return scores
 
-    chosen = staticmethod(as_generation)
+    def scoring_stats(self, method: Method, prompt_tokens: Sequence[int]) -> KVStats:
+        """The KV statistics of prompts that were only scored; takes their lengths."""
+        return scoring_stats(self.decoder, method, prompt_tokens)
 
-    def scoring_kv(self, method: Method, num_tokens: int) -> KVStats:
-        """Predicted statistics of `score` for a prompt of `num_tokens`."""
-        return scoring_kv(self.decoder, method, num_tokens)
+    def quote(self, text: str, seconds: float, num_tokens: int, kv: KVStats) -> Generation:
+        """An answer that is quoted from a text that was scored; see `quoted_generation`."""
+        return quoted_generation(self.decoder, text, seconds, num_tokens, kv)
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
         ids = self.tokenizer(prompt_ids)["input_ids"] if isinstance(prompt_ids, str) else prompt_ids

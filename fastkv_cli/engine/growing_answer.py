@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
-from ..stats import GenerationStats, KVStats
-from .generation import Generation
+from ..stats import GenerationStats
 from .text_stream import TextStream
 
 
@@ -39,16 +36,3 @@ class GrowingAnswer:
             output_tokens=len(self.token_ids),
             peak_memory_bytes=peak_memory_bytes,
         )
-
-
-def as_generation(text: str, seconds: float, kv: KVStats) -> Generation:
-    """A text that a model chose, within some seconds, in the form of one that it generated."""
-    stats = GenerationStats(
-        prefill_s=seconds,
-        ttft_s=seconds,
-        decode_s=None,
-        prompt_tokens=0,
-        output_tokens=0,
-        peak_memory_bytes=None,
-    )
-    return Generation([], text, [], torch.empty(0), None, "stop", stats, kv)

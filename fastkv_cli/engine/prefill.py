@@ -171,32 +171,6 @@ def score_tokens(
     return scores[0].sum(dim=0)
 
 
-def scoring_kv(decoder: Decoder, method: Method, num_tokens: int) -> KVStats:
-    """Predicted statistics of `score_tokens`: the early layers see all, and nothing is kept.
-
-    Args:
-        decoder: the model.
-        method: a method with a TSP layer.
-        num_tokens: of the prompt.
-    """
-    tsp = method.plan(decoder.shape(num_tokens)).tsp
-    if tsp is None:
-        raise ValueError("the method has no TSP layer for this prompt")
-    early = decoder.layers[: tsp.layer + 1]
-    seen = [num_tokens] * len(early) + [0] * (len(decoder.layers) - len(early))
-    return KVStats(
-        method=method.name,
-        budget=method.budget,
-        tsp_layer=tsp.layer,
-        tsp_rate=tsp.rate,
-        full_bytes=decoder.kv_bytes(num_tokens),
-        kept_bytes=0,
-        full_flops=decoder.prefill_flops(num_tokens),
-        prefill_flops=sum(layer.flops(num_tokens, None) for layer in early),
-        layers=tuple(LayerStats(tokens, 0) for tokens in seen),
-    )
-
-
 def _filter_prompt(
     decoder: Decoder,
     prompt_ids: Tensor,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import Length
+from ..summary_style import Style
 from .disarm import FENCE_NAME, disarm, turn_words
 from .templates import split_template
 from .tokenizing import (
@@ -32,7 +33,11 @@ SUMMARY_TASKS: dict[Length, str] = {
     Length.MEDIUM: "Summarize the document above in one paragraph, with its main points.",
     Length.LONG: "Summarize the document above in detail, in several paragraphs.",
 }
-PART_TASK = "Summarize the text above in two or three sentences."
+LIST_TASKS: dict[Length, str] = {
+    Length.SHORT: "List the two or three main points of the document above, a sentence each.",
+    Length.MEDIUM: "List the main points of the document above, a sentence each.",
+    Length.LONG: "List all points of the document above, a sentence each.",
+}
 _QUESTION, _ANSWER = "Question: ", "Answer: "
 _ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
 _COPY = f"Copy the words of the document above that answer the question.\n\n{_QUESTION}"
@@ -154,6 +159,23 @@ def ask_task(question: str) -> str:
 def copy_task(question: str) -> str:
     """The instruction to answer a question in the text's own words."""
     return _COPY + question
+
+
+def summary_task(length: Length, style: Style = Style.PROSE, language: str = "") -> str:
+    """The instruction to summarize, in a language if one is given."""
+    task = LIST_TASKS[length] if style is Style.BULLETS else SUMMARY_TASKS[length]
+    return f"{task} Write in {language}." if language else task
+
+
+def build_summary_scoring_prompt(
+    tokenizer: Any, document_ids: Sequence[int], length: Length
+) -> tuple[Prompt, int]:
+    """Build a prompt that ends with the instruction to summarize; also returns its tokens.
+
+    As in `build_scoring_prompt`, the instruction's own tokens are the observation window.
+    """
+    prompt = build_prompt(tokenizer, document_ids, SUMMARY_TASKS[length])
+    return replace(prompt, tail_ids=[]), prompt.num_asked
 
 
 def build_scoring_prompt(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from ..errors import UsageError
 
 
 class Group(StrEnum):
@@ -43,3 +46,21 @@ class Option:
 def option(default: Any, group: Group, text: str, *flags: str, **others: Any) -> Any:
     """A dataclass field with this default, and an `Option` as its metadata."""
     return field(default=default, metadata={"option": Option(group, text, flags, **others)})
+
+
+def parse_choices(options: object, choices: Mapping[str, type[StrEnum]]) -> None:
+    """Replace the words among the fields of a frozen dataclass by their choices.
+
+    Raises:
+        UsageError: when there is no such choice.
+    """
+    for name, kind in choices.items():
+        value = getattr(options, name)
+        if value is None or isinstance(value, kind):
+            continue
+        try:
+            object.__setattr__(options, name, kind(value))
+        except ValueError:
+            raise UsageError(
+                f"{name} {value!r} is unknown", f"it is one of {', '.join(kind)}"
+            ) from None

@@ -25,9 +25,8 @@ from ..config import (
     ReadOptions,
     StoreMode,
 )
-from ..errors import UsageError
 from .answer_options import AnswerOptions
-from .option import Group, option
+from .option import Group, option, parse_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,16 +208,7 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
     """All options of a session; enums may be given as strings, as on the command line."""
 
     def __post_init__(self) -> None:
-        for name, kind in _CHOICES.items():
-            value = getattr(self, name)
-            if value is None or isinstance(value, kind):
-                continue
-            try:
-                object.__setattr__(self, name, kind(value))
-            except ValueError:
-                raise UsageError(
-                    f"{name} {value!r} is unknown", f"choose one of {', '.join(kind)}"
-                ) from None
+        parse_choices(self, _CHOICES)
 
     def check_all(self) -> None:
         """Check every option, before anything is read or loaded.

@@ -27,6 +27,7 @@ from .options import SessionOptions
 from .prepare_work import build_preset, prepare_work
 from .reading import read_documents
 from .reports import SetupStats, answer_warnings, find_evidence, make_report
+from .summary_options import SummaryOptions
 
 if TYPE_CHECKING:
     from ..engine.generate import Engine
@@ -117,27 +118,26 @@ class Session:
         task = partial(answer, question=check_question(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
 
-    def summarize(self, length: Length | str = Length.MEDIUM) -> Answer:
+    def summarize(self, length: Length | str = Length.MEDIUM, **others: str | None) -> Answer:
         """Summarize the documents, whatever their length.
 
         Args:
             length: "short", "medium" or "long".
+            others: `style` and `language`, as in `SummaryOptions`.
 
         Raises:
-            UsageError: when the length is unknown, or another thread is using the session.
+            UsageError: when a value is unknown, or another thread is using the session.
             FastKVError: on any other failure.
         """
-        return self._last_after(self.stream_summary(length))
+        return self._last_after(self.stream_summary(length, **others))
 
-    def stream_summary(self, length: Length | str = Length.MEDIUM) -> Iterator[str]:
-        """Stream a summary; raises as `summarize`."""
-        try:
-            length = Length(length)
-        except ValueError:
-            lengths = ", ".join(Length)
-            raise UsageError(f"length {length!r} is unknown", f"choose one of {lengths}") from None
-        task = partial(summarize, length=length)
-        return self._stream("summarize", task, DEFAULT_MAX_TOKENS[length], Preset.QUALITY)
+    def stream_summary(
+        self, length: Length | str = Length.MEDIUM, **others: str | None
+    ) -> Iterator[str]:
+        """Stream a summary; takes and raises the same as `summarize`."""
+        options = SummaryOptions.of(length, **others)
+        task = partial(summarize, **options.settings)
+        return self._stream("summarize", task, DEFAULT_MAX_TOKENS[options.length], Preset.QUALITY)
 
     def chat(self) -> Chat:
         """Start a conversation, in which each prompt holds the earlier turns."""

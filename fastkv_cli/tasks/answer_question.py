@@ -9,7 +9,7 @@ from functools import partial
 
 from ..engine.generation import Piece
 from ..prompts.prompt import Prompt, Turn, ask_task, build_scoring_prompt, copy_task
-from ..stats import KVStats, ReadingStats, combine_kv
+from ..stats import KVStats, ReadingStats
 from .answer_gate import AnswerGate
 from .corpus import Corpus
 from .excerpt import choose_excerpt, sum_by_segment
@@ -181,10 +181,12 @@ class Scored:
 
     Attributes:
         attention: for each segment of the corpus, the sum over its tokens.
-        kv: KV cache statistics of the prompts that measured it.
+        prompt_tokens: of the prompts that measured it.
+        kv: their KV cache statistics.
     """
 
     attention: list[float]
+    prompt_tokens: int
     kv: KVStats
 
 
@@ -199,9 +201,9 @@ def score_segments(work: Work, question: str, parts: Sequence[slice]) -> Scored:
         scored = work.parts.once(key, partial(_score_part, work, frame, window, part, label))
         for at, score in enumerate(scored["scores"], start=scored["first"]):
             total[at] += score
-    lengths = (len(frame.token_ids) + part.stop - part.start for part in parts)
-    kv = combine_kv([work.engine.scoring_kv(method, length) for length in lengths])
-    return Scored(total, replace(kv, budget="100%", note=EXCERPT_NOTE))
+    lengths = [len(frame.token_ids) + part.stop - part.start for part in parts]
+    kv = work.engine.scoring_stats(method, lengths)
+    return Scored(total, sum(lengths), replace(kv, budget="100%", note=EXCERPT_NOTE))
 
 
 def _score_part(

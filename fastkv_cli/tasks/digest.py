@@ -1,7 +1,8 @@
-"""Build a summary from notes on the parts of a text: select sentences, and keep their order.
+"""Join a summary from key sentences and what a model made of them: a check against invention.
 
-A small model takes good notes on a page or two, but fails on forty notes: it repeats their labels,
-invents, or gives up. So the notes' own sentences are selected by criteria that can be checked.
+A small model asked to rewrite ten sentences drops half of the facts and adds some. So each of its
+sentences is compared with the key sentences that it covers, and takes their place only if it says
+nothing else and loses no name and no number.
 """
 
 from __future__ import annotations
@@ -9,117 +10,109 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..config import SUMMARY_SENTENCES, Length
-from ..evidence.words import is_number, keys_of
-from .sentences import Sentence, find_sentences, join_sentences
+from ..evidence.words import COMMON, is_number
+from .sentences import Sentence, gap_between
 
-_MIN_SUPPORT = 0.6  # of a sentence's words, in the part it is about
-_MIN_CONTENT, _MAX_CONTENT = 3, 15  # content words: minimum, and maximum that adds to a score
-_MAX_WORDS = 60
-_TOO_CLOSE = 0.6  # of the content words of the shorter of two sentences
-_PARAGRAPHS = 5  # of a long summary
+MIN_SUPPORT = 0.7  # of a sentence's content words, in the key sentences that it covers
+_MIN_COVERED = 0.5  # of a key sentence's content words, in a sentence that covers it
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A sentence of a note.
+class Point:
+    """A key sentence as it stands in the summary, and the keys of its names and numbers."""
+
+    sentence: Sentence
+    names: frozenset[str]
+
+
+class Digest:
+    """A summary that grows from the first key sentence to the last.
 
     Attributes:
-        place: the number of the part, and of the sentence in its note.
-        sentence: the sentence.
-        score: supported share of its content words, times their number (at most 15).
+        num_rewritten: the key sentences whose place a sentence of the model has taken.
     """
 
-    place: tuple[int, int]
-    sentence: Sentence
-    score: float
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = points
+        self._next = 0  # the first point that is not in the summary yet
+        self._before: Sentence | None = None
+        self.num_rewritten = 0
 
-    def is_close_to(self, other: Candidate) -> bool:
-        """Whether both are about the same thing."""
-        mine, theirs = self.sentence.content, other.sentence.content
-        return len(mine & theirs) > _TOO_CLOSE * min(len(mine), len(theirs))
+    def add(self, said: Sentence, *, translated: bool = False) -> str:
+        """Put a model's sentence in its place, if it holds; returns the new text of the summary.
+
+        Args:
+            said: the sentence.
+            translated: whether it is in another language, so that only numbers can be compared.
+        """
+        said = Sentence(_unmarked(said.text), said.is_whole, said.begins_paragraph)
+        if translated:
+            numbers = {key for point in self._points for key in point.names if is_number(key)}
+            holds = said.is_whole and set(filter(is_number, said.keys)) <= numbers
+            return self._show(said) if holds else ""
+        covered = self._covered_by(said)
+        if not covered or covered[0] < self._next or not self._holds(said, covered):
+            return ""
+        before = "".join(
+            self._show(point.sentence) for point in self._points[self._next : covered[0]]
+        )
+        self._next = covered[-1] + 1
+        self.num_rewritten += len(covered)
+        theirs = self._points[covered[0]].sentence
+        text = f"- {said.text}" if theirs.is_item else said.text
+        return before + self._show(Sentence(text, True, theirs.begins_paragraph))
+
+    def finish(self, *, leaves_out: bool = False) -> str:
+        """The rest of the summary: the key sentences that no sentence took the place of.
+
+        Args:
+            leaves_out: leave them out, unless there would be no summary.
+        """
+        if leaves_out and self._before is not None:
+            return ""
+        rest, self._next = self._points[self._next :], len(self._points)
+        return "".join(self._show(point.sentence) for point in rest)
+
+    def _covered_by(self, said: Sentence) -> list[int]:
+        """The adjacent points whose content is in a sentence for the most part."""
+        covered = [
+            at
+            for at, point in enumerate(self._points)
+            if len(point.sentence.content & said.content)
+            >= _MIN_COVERED * max(len(point.sentence.content), 1)
+        ]
+        is_run = covered and covered[-1] - covered[0] + 1 == len(covered)
+        return covered if is_run else []
+
+    def _holds(self, said: Sentence, covered: Sequence[int]) -> bool:
+        """Whether a sentence says what the covered points say, nothing else, and not longer."""
+        sources = [self._points[at] for at in covered]
+        known = {key for source in sources for key in source.sentence.keys}
+        names = {key for source in sources for key in source.names}
+        content = set(said.keys) - COMMON
+        missing = content - known
+        length = sum(len(source.sentence.text) for source in sources)
+        return (
+            said.is_whole
+            and len(said.text) <= length
+            and names <= set(said.keys)
+            and not any(map(is_number, missing))
+            and not _has_new_name(said, missing)
+            and len(missing) <= (1 - MIN_SUPPORT) * len(content)
+        )
+
+    def _show(self, sentence: Sentence) -> str:
+        text = gap_between(self._before, sentence) + sentence.text
+        self._before = sentence
+        return text
 
 
-def find_candidates(notes: Sequence[str], parts: Sequence[str]) -> list[Candidate]:
-    """The sentences of the notes that have content, supported by their part.
-
-    Rejected are list items, truncated sentences, sentences about the document instead of its
-    content, and those with a number, or too many words, not found in the part.
-
-    Args:
-        notes: on the parts, in order.
-        parts: the texts of the parts.
-    """
-    found = []
-    for number, (note, part) in enumerate(zip(notes, parts, strict=True)):
-        known = set(keys_of(part))
-        for at, sentence in enumerate(find_sentences(note)):
-            support = support_of(sentence, known)
-            is_fit = sentence.is_whole and not sentence.is_item and len(sentence.keys) <= _MAX_WORDS
-            if is_fit and support >= _MIN_SUPPORT and len(sentence.content) >= _MIN_CONTENT:
-                score = support * min(len(sentence.content), _MAX_CONTENT)
-                found.append(Candidate((number, at), sentence, score))
-    return found
+def _has_new_name(said: Sentence, missing: set[str]) -> bool:
+    """Whether a sentence has a word with a capital, not its first, that no source has."""
+    words = said.text.split()[1:]
+    return any(word[:1].isupper() and set(Sentence(word, True).keys) & missing for word in words)
 
 
-def support_of(sentence: Sentence, known: set[str]) -> float:
-    """The share of a sentence's content words that are known, 0 to 1; 0 if a number is not."""
-    content = sentence.content
-    missing = content - known
-    if not content or any(map(is_number, missing)):
-        return 0.0
-    return 1 - len(missing) / len(content)
-
-
-def choose(candidates: Sequence[Candidate], num_parts: int, most: int) -> list[Candidate]:
-    """Up to `most` different sentences, spread evenly over the parts, in text order.
-
-    The parts form as many groups as there are sentences wanted. Each group contributes its best
-    sentence; if some have none, others contribute their second.
-    """
-    num_groups = max(min(most, num_parts), 1)
-    best_first = sorted(candidates, key=lambda candidate: -candidate.score)
-    chosen: list[Candidate] = []
-    taken = [0] * num_groups
-    for turn in range(most):
-        for candidate in best_first:
-            group = candidate.place[0] * num_groups // num_parts
-            if len(chosen) == most:
-                break
-            if taken[group] > turn or any(map(candidate.is_close_to, chosen)):
-                continue
-            chosen.append(candidate)
-            taken[group] += 1
-    return sorted(chosen, key=lambda candidate: candidate.place)
-
-
-def write(chosen: Sequence[Candidate], num_parts: int, length: Length) -> str:
-    """Join the sentences to one paragraph; for a long summary, one per group of adjacent parts."""
-    num_paragraphs = min(_PARAGRAPHS, num_parts) if length is Length.LONG else 1
-    sentences: list[Sentence] = []
-    last = 0
-    for candidate in chosen:
-        paragraph = candidate.place[0] * num_paragraphs // num_parts
-        sentences.append(Sentence(candidate.sentence.text, True, paragraph > last))
-        last = paragraph
-    return join_sentences(sentences)
-
-
-def is_faithful(summary: Sequence[Sentence], chosen: Sequence[Candidate], length: Length) -> bool:
-    """Whether a model's summary of the chosen sentences can be trusted.
-
-    It must have the length asked for, in whole sentences that are supported by the chosen ones and
-    keep their order.
-    """
-    least, most = SUMMARY_SENTENCES[length]
-    if not least <= len(summary) <= most:
-        return False
-    known = {key for candidate in chosen for key in candidate.sentence.keys}
-    sources = []
-    for sentence in summary:
-        is_fit = sentence.is_whole and not sentence.is_item
-        if not is_fit or support_of(sentence, known) < _MIN_SUPPORT:
-            return False
-        shared = [len(sentence.content & candidate.sentence.content) for candidate in chosen]
-        sources.append(shared.index(max(shared)))
-    return sources == sorted(sources)
+def _unmarked(text: str) -> str:
+    """A list item without its mark."""
+    return text.split(maxsplit=1)[1] if Sentence(text, True).is_item else text

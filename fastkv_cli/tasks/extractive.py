@@ -37,9 +37,10 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
     if not reason:
         text = " ".join(index.text_of(passages[0].first, passages[0].last).split())
     elapsed = time.perf_counter() - started
+    kv = replace(scored.kv, note="the best passage is quoted")
     yield Piece(text)
     yield Outcome(
-        generation=work.engine.chosen(text, elapsed, scored.kv),
+        generation=work.engine.quote(text, elapsed, scored.prompt_tokens, kv),
         reading=ReadingStats(
             parts=len(parts),
             tokens_read=corpus.num_tokens,
@@ -47,7 +48,7 @@ def extract(work: Work, question: str) -> Iterator[Piece | Outcome]:
             parts_resumed=work.parts.num_resumed,
             state=None if work.reuse is None else work.reuse.stats,
         ),
-        kv=replace(scored.kv, note="the best passage is quoted"),
+        kv=kv,
         question=question,
         verdict=Verdict.NOT_FOUND if reason else Verdict.SUPPORTED,
         found=not reason if work.check else None,

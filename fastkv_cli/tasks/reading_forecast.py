@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from ..config import Length
 from ..forecasts import ReadingForecast
-from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, ask_task
+from ..prompts.prompt import ask_task, summary_task
 from .answer_question import EXCERPT_NOTE, split_to_score
 from .corpus import Corpus
-from .summary import split_to_note
+from .key_points import split_to_read
 from .work import Window
 
 
@@ -35,12 +35,11 @@ def forecast_summary(corpus: Corpus, window: Window, length: Length) -> ReadingF
     Raises:
         ContextError: when the window leaves no room for text.
     """
-    room = window.room(SUMMARY_TASKS[length], corpus.num_tokens)
+    room = window.room(summary_task(length), corpus.num_tokens)
     if corpus.num_tokens <= room:
         return _in_one_prompt(corpus, window, room)
-    room = window.room(PART_TASK, corpus.num_tokens)
-    parts = split_to_note(corpus, room)
-    way = "a note taken on each, and the summary made of those"
+    parts = split_to_read(corpus, room)
+    way = "scored, and the summary made of the key sentences"
     return _in_parts(corpus, parts, window.size - room + _longest(parts), way)
 
 

@@ -86,7 +86,7 @@ def find_sentences(text: str) -> list[Sentence]:
 def join_sentences(sentences: Sequence[Sentence]) -> str:
     """Join sentences to one text."""
     pairs = zip([None, *sentences], sentences, strict=False)
-    return "".join(_gap(before, sentence) + sentence.text for before, sentence in pairs)
+    return "".join(gap_between(before, sentence) + sentence.text for before, sentence in pairs)
 
 
 class SentenceFilter:
@@ -128,7 +128,7 @@ class SentenceFilter:
             return ""
         before = self.kept[-1] if self.kept else None
         self.kept.append(sentence)
-        return _gap(before, sentence) + sentence.text
+        return gap_between(before, sentence) + sentence.text
 
 
 class _SentenceSplitter:
@@ -207,7 +207,7 @@ def _is_end(start: int, mark: re.Match[str]) -> bool:
     return not (mark[0].startswith(".") and (is_initial or last.lower() in _ABBREVIATIONS))
 
 
-def _gap(before: Sentence | None, sentence: Sentence) -> str:
+def gap_between(before: Sentence | None, sentence: Sentence) -> str:
     """The separator between two sentences."""
     if before is None:
         return ""

@@ -1,185 +1,136 @@
-"""Summarize: in one prompt if the text fits the window, else via notes on its parts."""
+"""Summarize: choose the key sentences of a text, and let the model join and shorten them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any, Self
+from dataclasses import replace
 
-from ..config import SUMMARY_SENTENCES, Length
+from ..config import EMBEDDED_MODEL, SUMMARY_SENTENCES, Length
 from ..engine.generation import Piece
-from ..prompts.prompt import PART_TASK, SUMMARY_TASKS, build_prompt, tokenize_text
-from ..stats import KVStats, ReadingStats
-from .corpus import Corpus
-from .digest import Candidate, choose, find_candidates, is_faithful, write
-from .parts import open_parts
-from .sentences import SentenceFilter, find_sentences, join_sentences
+from ..prompts.prompt import summary_task, tokenize_text
+from ..summary_style import Style
+from .digest import Digest, Point
+from .key_points import KeyPoints, find_key_points
+from .sentences import Sentence, SentenceFilter, join_sentences
 from .work import Outcome, Work
 
-# A small model says more, and more of it is correct, about a page or two than about ten.
-PART_TOKENS = 2048
-NOTE_TOKENS = 128
-NOTE_SENTENCES = 4
 # Greedy summaries of a small model loop over the same words; this penalty prevents that. Answers
 # to questions go without it, because the digits of a number are repeated tokens.
 REPETITION_PENALTY = 1.1
-# The number of the notes' sentences that the model summarizes, and the number that are used as the
-# summary themselves if the model's is not faithful to them.
-_SOURCES: dict[Length, int] = {Length.SHORT: 6, Length.MEDIUM: 12, Length.LONG: 16}
-_SENTENCES: dict[Length, int] = {Length.SHORT: 3, Length.MEDIUM: 6, Length.LONG: 16}
+_PARAGRAPHS = 5  # of a long summary
+# Model types whose makers name several languages; the others are taken to know English.
+_MULTILINGUAL = frozenset({"gemma2", "gemma3", "gemma3_text", "mistral", "qwen2", "qwen3"})
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """The model's note on a part, and the KV cache statistics of the part's prompt."""
+def default_style(model: str) -> Style:
+    """The style for a model where the user names none.
 
-    text: str
-    kv: KVStats
-
-    @classmethod
-    def of(cls, kept: dict[str, Any]) -> Self:
-        """Restore a note from the dict of `asdict`."""
-        return cls(kept["text"], KVStats.of(kept["kv"]))
+    The embedded model invents when it rewrites: verbatim sentences hold more facts.
+    """
+    return Style.EXTRACTIVE if model == EMBEDDED_MODEL else Style.PROSE
 
 
-def summarize(work: Work, length: Length) -> Iterator[Piece | Outcome]:
+def summarize(
+    work: Work, length: Length, style: Style | None = None, language: str = ""
+) -> Iterator[Piece | Outcome]:
     """Summarize the corpus; the last event is the outcome.
 
-    A text longer than the window is split at page and paragraph boundaries, the model takes a note
-    on each part, and the summary is built from sentences of the notes. In either case, repeated
-    sentences are left out, and so is a last sentence truncated by the token limit.
+    The text's key sentences are chosen first. An extractive summary is those sentences; for the
+    others, the model rewrites them, and each of its sentences stands only if they support it and
+    nothing of theirs is lost. Else the key sentence itself stands in its place.
+
+    Args:
+        work: the model and the text.
+        length: short, medium or long.
+        style: None for the model's default; with a language, prose.
+        language: to write in, in English; empty for the text's own.
 
     Raises:
         ContextError: when the window leaves no room for text.
     """
-    sampling = replace(work.sampling, repetition_penalty=REPETITION_PENALTY)
-    work = replace(work, sampling=sampling)
-    corpus, task = work.corpus, SUMMARY_TASKS[length]
-    room = work.room(task)
-    if corpus.num_tokens <= room:
-        reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
-        yield from _write(work, corpus.token_ids, length, "reading", reading)
+    if style is None:
+        style = Style.PROSE if language else default_style(work.engine.loaded.name)
+    found = find_key_points(work, length)
+    digest = Digest(_points(found, style, length))
+    if style is Style.EXTRACTIVE or not found.sentences:
+        yield from _quote(work, found, digest)
         return
-    started = time.perf_counter()
-    parts = split_to_note(corpus, work.room(PART_TASK))
-    notes = _take_notes(work, parts)
-    texts = [work.tokenizer.decode(corpus.token_ids[part]) for part in parts]
-    candidates = find_candidates([note.text for note in notes], texts)
-    reading = ReadingStats(
-        parts=len(parts),
-        tokens_read=corpus.num_tokens,
-        tokens_used=corpus.num_tokens,
-        parts_s=time.perf_counter() - started,
-        parts_resumed=work.parts.num_resumed,
-    )
-    yield from _write_from_notes(work, notes, candidates, length, reading)
+    sampling = replace(work.sampling, repetition_penalty=REPETITION_PENALTY)
+    yield from _rewrite(replace(work, sampling=sampling), found, digest, length, style, language)
 
 
-def split_to_note(corpus: Corpus, room: int) -> list[slice]:
-    """The parts of a text to summarize one by one, if `room` tokens fit the window."""
-    return corpus.split(max(min(PART_TOKENS, room // 2), 1))
+def _points(found: KeyPoints, style: Style, length: Length) -> list[Point]:
+    """The key sentences as they stand in the summary, with paragraphs if it is long."""
+    points = []
+    last = 0
+    for at, sentence in enumerate(found.sentences):
+        paragraph = at * _PARAGRAPHS // len(found.sentences) if length is Length.LONG else 0
+        text = f"- {sentence.text}" if style is Style.BULLETS else sentence.text
+        begins = style is not Style.BULLETS and paragraph > last
+        points.append(Point(Sentence(text, True, begins), sentence.names))
+        last = paragraph
+    return points
 
 
-def _take_notes(work: Work, parts: Sequence[slice]) -> list[Note]:
-    """Summarize each part, or take its note from an earlier run."""
-    frame = build_prompt(work.tokenizer, [], PART_TASK).token_ids
-    task = f"notes of {NOTE_SENTENCES} sentences, {NOTE_TOKENS} tokens"
-    keys = open_parts(work, task, parts, work.method, frame)
-    notes = []
-    for number, (key, part) in enumerate(zip(keys, parts, strict=True), start=1):
-        make = partial(_take_note, work, part, f"part {number} of {len(parts)}")
-        notes.append(Note.of(work.parts.once(key, make)))
-    return notes
+def _quote(work: Work, found: KeyPoints, digest: Digest) -> Iterator[Piece | Outcome]:
+    """The key sentences as they are."""
+    text = digest.finish()
+    if text:
+        yield Piece(text)
+    generation = work.engine.quote(text, found.seconds, found.prompt_tokens, found.kv)
+    reading = replace(found.reading, parts_s=None)  # it is the answer's own time
+    yield Outcome(generation, reading, found.kv)
 
 
-def _take_note(work: Work, part: slice, label: str) -> dict[str, Any]:
-    """Summarize a part; returns a `Note` as JSON values."""
-    sentences = SentenceFilter(NOTE_SENTENCES)
-    events = work.stream(
-        work.corpus.token_ids[part],
-        PART_TASK,
-        NOTE_TOKENS,
-        label,
-        before=part.start,
-        total=work.corpus.num_tokens,
+def _rewrite(
+    work: Work, found: KeyPoints, digest: Digest, length: Length, style: Style, language: str
+) -> Iterator[Piece | Outcome]:
+    """Let the model rewrite the key sentences, and show what holds as soon as that is known."""
+    task = summary_task(length, style, language)
+    source = join_sentences([Sentence(each.text, True) for each in found.sentences])
+    token_ids = tokenize_text(work.tokenizer, source).token_ids[: work.room(task)]
+    sentences = SentenceFilter(SUMMARY_SENTENCES[length][1])
+    reading = replace(found.reading, parts_s=found.seconds)
+    events = work.answer(
+        token_ids,
+        task,
+        "writing",
+        reading,
+        [found.kv],
         until=lambda: sentences.is_full,
-        recurs=True,
-        sources=range(part.start, part.stop),
     )
+    shown = ""
+    num_said = 0
     for event in events:
         if isinstance(event, Piece):
             sentences.push(event.text)
-            continue
-        sentences.end(was_cut=event.finish_reason != "stop")
-        return asdict(Note(join_sentences(sentences.kept), event.kv))
-    raise TypeError("a stream ends with its generation")
-
-
-def _write(
-    work: Work,
-    token_ids: Sequence[int],
-    length: Length,
-    label: str,
-    reading: ReadingStats,
-    parts_kv: Sequence[KVStats] = (),
-) -> Iterator[Piece | Outcome]:
-    """Let the model summarize a text that fits the window, sentence by sentence."""
-    sentences = SentenceFilter(SUMMARY_SENTENCES[length][1])
-    events = work.answer(
-        token_ids,
-        SUMMARY_TASKS[length],
-        label,
-        reading,
-        parts_kv,
-        until=lambda: sentences.is_full,
-        recurs=reading.parts == 1,
-        sources=range(len(token_ids)) if reading.parts == 1 else None,
-    )
-    shown = ""
-    for event in events:
-        if isinstance(event, Piece):
-            new = sentences.push(event.text)
         else:
-            new = sentences.end(was_cut=event.generation.finish_reason != "stop")
+            sentences.end(was_cut=event.generation.finish_reason != "stop")
+        new = _say(digest, sentences.kept[num_said:], language)
+        num_said = len(sentences.kept)
+        if isinstance(event, Outcome):
+            new += digest.finish(leaves_out=bool(language))
         shown += new
         if new:
             yield Piece(new)
         if isinstance(event, Outcome):
-            ends_whole = sentences.kept and sentences.kept[-1].is_whole
+            warnings = (*_language_warnings(work, language), *_end_warnings(event, sentences))
             yield replace(
-                event,
-                generation=replace(event.generation, text=shown),
-                warnings=() if ends_whole else event.warnings,
-                attended=(),  # a summary is about the whole text
+                event, generation=replace(event.generation, text=shown), warnings=warnings
             )
 
 
-def _write_from_notes(
-    work: Work,
-    notes: Sequence[Note],
-    candidates: Sequence[Candidate],
-    length: Length,
-    reading: ReadingStats,
-) -> Iterator[Piece | Outcome]:
-    """Let the model summarize the notes' best sentences, and check the result.
+def _say(digest: Digest, sentences: Sequence[Sentence], language: str) -> str:
+    """The text that is certain once the model has said these sentences."""
+    return "".join(digest.add(sentence, translated=bool(language)) for sentence in sentences)
 
-    If it is not faithful to them, the best sentences themselves become the summary.
-    """
-    sources = choose(candidates, len(notes), _SOURCES[length])
-    text = write(sources, len(notes), length) or "\n\n".join(note.text for note in notes)
-    token_ids = tokenize_text(work.tokenizer, text).token_ids[: work.room(SUMMARY_TASKS[length])]
-    kv = [note.kv for note in notes]
-    *_, outcome = _write(work, token_ids, length, "reading the notes", reading, kv)
-    if not isinstance(outcome, Outcome):
-        raise TypeError("a task ends with its outcome")
-    summary = outcome.generation.text
-    if candidates and not is_faithful(find_sentences(summary), sources, length):
-        best = choose(candidates, len(notes), _SENTENCES[length])
-        summary = write(best, len(notes), length)
-        outcome = replace(
-            outcome, generation=replace(outcome.generation, text=summary), warnings=()
-        )
-    yield Piece(summary)
-    yield outcome
+
+def _end_warnings(event: Outcome, sentences: SentenceFilter) -> tuple[str, ...]:
+    """The warnings of generation, unless the last sentence is whole all the same."""
+    return () if sentences.kept and sentences.kept[-1].is_whole else event.warnings
+
+
+def _language_warnings(work: Work, language: str) -> Iterator[str]:
+    kind = work.engine.loaded.model.config.model_type
+    if language and kind not in _MULTILINGUAL and language.casefold() != "english":
+        yield f"{work.engine.loaded.name} is not known to write {language}: check the summary"

@@ -17,7 +17,6 @@ from itertools import pairwise
 import pytest
 from pages import make_document, make_text
 
-from fastkv_cli.config import Length
 from fastkv_cli.evidence import (
     cite,
     index_documents,
@@ -28,10 +27,12 @@ from fastkv_cli.evidence import (
     why_not_found,
 )
 from fastkv_cli.evidence.citations import SNIPPET_CHARACTERS
+from fastkv_cli.evidence.key_sentences import TermWeights, choose_sentences, find_key_sentences
+from fastkv_cli.evidence.support import share_supported
 from fastkv_cli.evidence.words import find_words, is_number, key_of, keys_of, spellings
-from fastkv_cli.tasks.digest import choose, find_candidates, is_faithful, write
+from fastkv_cli.tasks.digest import Digest, Point
 from fastkv_cli.tasks.overlap import word_overlap
-from fastkv_cli.tasks.sentences import SentenceFilter, find_sentences
+from fastkv_cli.tasks.sentences import Sentence, SentenceFilter, find_sentences
 
 LONG = "7" * (sys.get_int_max_str_digits() + 1)
 DIGITS = ["²", "⁴", "①", "½", "Ⅷ", "٣", "३", "０", "፩", "𝟘", "零", "〡", "𐄇"]
@@ -145,10 +146,14 @@ def check_sentences(text: str, parts: list[str]) -> None:
     shown = SentenceFilter(len(sentences) + 1)
     said = "".join(map(shown.push, re.findall("(?s).{1,50}", text))) + shown.end(was_cut=True)
     assert "".join(said.split()) in "".join(text.split()) or shown.num_dropped or "<" in text
-    candidates = find_candidates([text] * len(parts), parts)
-    chosen = choose(candidates, len(parts), 4)
-    write(chosen, len(parts), Length.LONG)
-    is_faithful(sentences, chosen, Length.SHORT) if chosen else None
+    document = make_text("\n".join(parts), "b.txt")
+    index, weights = index_documents([document]), TermWeights([document])
+    found = find_key_sentences([document], weights)
+    chosen = choose_sentences(found, weights, [1] * len(found), 4, 100)
+    assert bool(chosen) is bool(found)
+    digest = Digest([Point(Sentence(each.text, True), each.names) for each in chosen])
+    assert "".join(map(digest.add, sentences)) + digest.finish() or not chosen
+    assert all(0 <= share_supported(each.text, index) <= 1 for each in sentences[:3])
     assert all(score >= 0 for score in word_overlap(text, parts))
 
 

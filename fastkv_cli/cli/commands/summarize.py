@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
-import typer
-
-from ...config import DEFAULT_MAX_TOKENS, Length, Preset
-from ..option_sets import RunOptions
+from ...config import DEFAULT_MAX_TOKENS, Preset
+from ..option_sets import SummarizeOptions
 from .sources import PathsArg, check_any
 
-LengthOpt = Annotated[Length, typer.Option("--length", "-l", help="Set the length of the summary.")]
 
-
-def summarize(
-    paths: PathsArg = None, length: LengthOpt = Length.MEDIUM, *, options: RunOptions
-) -> None:
+def summarize(paths: PathsArg = None, *, options: SummarizeOptions) -> None:
     """Summarize documents of any length."""
     check_any(paths, "name a file, as in: fastkv summarize report.pdf")
     options.check_all()
+    options.check_summary()
+    length = options.length
     max_tokens = options.max_tokens or DEFAULT_MAX_TOKENS[length]
     sources = paths or ["-"]
     if options.dry_run:
@@ -32,5 +27,11 @@ def summarize(
     from ..run import answer_once
 
     answer_once(
-        "summarize", sources, options, max_tokens, lambda session: session.stream_summary(length)
+        "summarize",
+        sources,
+        options,
+        max_tokens,
+        lambda session: session.stream_summary(
+            length, style=options.style, language=options.language
+        ),
     )
