@@ -280,7 +280,7 @@ def test_json_of_a_real_run(
             "tokens_read": "int",
             "tokens_used": "int",
             "tokens_left_out": "int",
-            "parts_s": "NoneType",
+            "parts_s": "float",
             "looks": "int",
             "state": {
                 "mode": "str",
@@ -317,7 +317,15 @@ def test_json_of_a_real_run(
             "note": "str",
             "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
         },
-        "citations": [],
+        "citations": [
+            {
+                "document": "str",
+                "page": "NoneType",
+                "line": "int",
+                "score": "float",
+                "snippet": "str",
+            }
+        ],
         "quotes": [],
         "not_in_document": [],
         "verdict": "NoneType",

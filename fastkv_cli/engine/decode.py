@@ -8,8 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
 from .cache import CompressedCache, HeadGroup
 from .kernels.lookup import attend_cached
+from .model.loader import LoadedModel
 from .model.rope import RopeTable
 
 Step = Callable[[int], Tensor]
@@ -74,6 +76,14 @@ class TokenChooser(Protocol):
     def choose(self, logits: Tensor) -> int:
         """The next token id."""
         ...
+
+
+def check_not_nan(logits: Tensor, loaded: LoadedModel) -> None:
+    """Raise a ModelError if any of a model's first logits, (vocabulary,), is NaN."""
+    if logits.isnan().any():
+        what = f"its weights are damaged, or too large for {loaded.dtype_name}"
+        message = f"{loaded.name} gives no numbers (its logits are NaN): {what}"
+        raise ModelError(message, "fetch the model again, or try --dtype float32")
 
 
 def decode(step: Step, first_logits: Tensor, sampler: TokenChooser) -> Iterator[int]:

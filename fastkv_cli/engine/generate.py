@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
-from ..errors import ContextError, ModelError, UsageError
+from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
-from .decode import decode
+from .decode import check_not_nan, decode
 from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
@@ -191,7 +191,7 @@ class Engine:
                     self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
                 )
             answer.prefilled_at = now(self.decoder.device)
-            self._check_not_nan(prefilled.logits)
+            check_not_nan(prefilled.logits, self.loaded)
             lengths = prefilled.cache.lengths
             ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
             yield from self._decode(prefilled, sampler, limit, answer, ends, until)
@@ -231,13 +231,6 @@ class Engine:
                 break
         if piece := answer.text.flush():
             yield Piece(piece)
-
-    def _check_not_nan(self, logits: Tensor) -> None:
-        """Raise a ModelError if any of the first logits, (vocabulary,), is NaN."""
-        if logits.isnan().any():
-            what = f"its weights are damaged, or too large for {self.loaded.dtype_name}"
-            message = f"{self.loaded.name} gives no numbers (its logits are NaN): {what}"
-            raise ModelError(message, "fetch the model again, or try --dtype float32")
 
     def reset_peak_memory(self) -> None:
         """Measure peak memory from here on, where the system supports it."""

@@ -62,5 +62,5 @@ def parse_choices(options: object, choices: Mapping[str, type[StrEnum]]) -> None
             object.__setattr__(options, name, kind(value))
         except ValueError:
             raise UsageError(
-                f"{name} {value!r} is unknown", f"it is one of {', '.join(kind)}"
+                f"{name} {value!r} is unknown", f"choose one of {', '.join(kind)}"
             ) from None

@@ -20,6 +20,7 @@ from ..evidence.key_sentences import (
 from ..prompts.prompt import build_summary_scoring_prompt, summary_task
 from ..stats import KVStats, ReadingStats
 from .corpus import Corpus
+from .excerpt import sum_by_segment
 from .parts import open_parts
 from .work import Work
 
@@ -39,6 +40,7 @@ class KeyPoints:
         kv: of the prompts that were scored.
         seconds: that it took.
         prompt_tokens: of all prompts.
+        attention: the instruction's to each segment of the corpus.
     """
 
     sentences: tuple[KeySentence, ...]
@@ -46,6 +48,7 @@ class KeyPoints:
     kv: KVStats
     seconds: float
     prompt_tokens: int
+    attention: list[float]
 
 
 def split_to_read(corpus: Corpus, room: int) -> list[slice]:
@@ -91,7 +94,8 @@ def find_key_points(work: Work, length: Length) -> KeyPoints:
     )
     kv = work.engine.scoring_stats(work.scoring_method(window), prompt_tokens)
     kv = replace(kv, method=work.method.name, budget=work.method.budget)
-    return KeyPoints(tuple(chosen), reading, kv, seconds, sum(prompt_tokens))
+    attention = sum_by_segment(corpus, range(corpus.num_tokens), scores)
+    return KeyPoints(tuple(chosen), reading, kv, seconds, sum(prompt_tokens), attention)
 
 
 def _score(

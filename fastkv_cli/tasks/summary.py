@@ -79,7 +79,7 @@ def _quote(work: Work, found: KeyPoints, digest: Digest) -> Iterator[Piece | Out
         yield Piece(text)
     generation = work.engine.quote(text, found.seconds, found.prompt_tokens, found.kv)
     reading = replace(found.reading, parts_s=None)  # it is the answer's own time
-    yield Outcome(generation, reading, found.kv)
+    yield Outcome(generation, reading, found.kv, attention=found.attention)
 
 
 def _rewrite(
@@ -116,7 +116,10 @@ def _rewrite(
         if isinstance(event, Outcome):
             warnings = (*_language_warnings(work, language), *_end_warnings(event, sentences))
             yield replace(
-                event, generation=replace(event.generation, text=shown), warnings=warnings
+                event,
+                generation=replace(event.generation, text=shown),
+                warnings=warnings,
+                attention=found.attention,
             )
 
 

@@ -88,7 +88,7 @@ def test_summaries_read_every_part(engine: Engine, num_sentences: int) -> None:
     assert isinstance(plain, Outcome)
     assert outcome.attended == plain.attended == ()
     check_order(made.documents[0])
-    assert all(block.kept is not None for block in made.documents[0].blocks)
+    assert all(block.score is not None for block in made.documents[0].blocks)
     assert len(made.documents[0].blocks) >= num_sentences
 
 
