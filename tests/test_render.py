@@ -250,13 +250,13 @@ def test_json_of_a_real_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.txt").write_text("The committee met 14 times in 1999. " * 40)
-    arguments = ["summarize", "a.txt", "-m", str(tiny_models["llama"]), "--max-tokens", "4"]
+    arguments = ["ask", "a.txt", "Who met?", "--no-check", "-m", str(tiny_models["llama"]), "--max-tokens", "4"]
     assert run([*arguments, "--budget", "20%", "--dtype", "float32", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
     assert shape(report) == {
         "schema": "str",
         "command": "str",
-        "question": "NoneType",
+        "question": "str",
         "answer": "str",
         "model": dict.fromkeys(
             ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
@@ -280,7 +280,7 @@ def test_json_of_a_real_run(
             "tokens_read": "int",
             "tokens_used": "int",
             "tokens_left_out": "int",
-            "parts_s": "float",
+            "parts_s": "NoneType",
             "looks": "int",
             "state": {
                 "mode": "str",
@@ -326,8 +326,19 @@ def test_json_of_a_real_run(
                 "snippet": "str",
             }
         ],
-        "quotes": [],
-        "not_in_document": [],
+        "quotes": [
+            {
+                "document": "str",
+                "page": "NoneType",
+                "page_label": "NoneType",
+                "line": "int",
+                "start": "int",
+                "end": "int",
+                "text": "str",
+                "score": "float",
+            }
+        ],
+        "not_in_document": "NoneType",
         "verdict": "NoneType",
         "found": "NoneType",
         "reason": "str",
