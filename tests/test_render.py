@@ -250,7 +250,16 @@ def test_json_of_a_real_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.txt").write_text("The committee met 14 times in 1999. " * 40)
-    arguments = ["ask", "a.txt", "Who met?", "--no-check", "-m", str(tiny_models["llama"]), "--max-tokens", "4"]
+    arguments = [
+        "ask",
+        "a.txt",
+        "Who met?",
+        "--no-check",
+        "-m",
+        str(tiny_models["llama"]),
+        "--max-tokens",
+        "4",
+    ]
     assert run([*arguments, "--budget", "20%", "--dtype", "float32", "--json"]) == 0
     report = json.loads(capfd.readouterr().out)
     assert shape(report) == {

@@ -96,7 +96,7 @@ class TestOwnPairs:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"doc": "no.txt"}, r"no\.txt.* not there.*--texts"),
+            ({"doc": "no.txt"}, r"no\.txt.* does not exist.*--texts"),
             ({"answer": "Eve"}, r"a\.txt does not hold 'Eve'.*Who was the chair"),
             ({"evidence": "The chair was Eve."}, r"a\.txt does not hold 'The chair was Eve\.'"),
             ({"answer": 14}, r"own\.jsonl, line 2"),

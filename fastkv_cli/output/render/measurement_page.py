@@ -104,7 +104,8 @@ def render_speed(report: SpeedReport) -> str:
 
 
 def _quality_table(title: str, rows: Sequence[Row]) -> Table:
-    scale = _WIDTH / max(1.0, *(row.of_full.high for row in rows if not isnan(row.of_full.high)))
+    highs = [row.of_full.high for row in rows if not isnan(row.of_full.high)]
+    scale = _WIDTH / max([1.0, *highs])
     lines = [
         Line(
             row.name,
