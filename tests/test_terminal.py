@@ -68,11 +68,12 @@ class TestInterrupt:
 
     def test_while_decoding_for_a_file(self, endless: list[str]) -> None:
         before = set(Path().iterdir())
-        # an answer that no limit of sentences ends, and that is shown whatever it says
-        asked = ["ask", "a.txt", "Who met?", "--no-check"]
+        # an answer that no limit of sentences ends, and that is shown whatever it says; unpacked
+        # weights make it take longer, so that it is not over when the signal comes
+        asked = ["ask", "a.txt", "Who met?", "--no-check", "--decode-weights", "full"]
         child, terminal = start_in_terminal([*asked, *endless, "-o", "out.txt"])
         terminal.read_until("answering")
-        time.sleep(0.3)
+        time.sleep(0.05)
         child.send_signal(signal.SIGINT)
         shown = terminal.read_until()
         code, stdout = finish(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -126,7 +127,9 @@ def _fail(message: str, code: ExitCode, debug: bool) -> ExitCode:
 def main() -> None:
     """Run the `fastkv` command."""
     clean_up_at_signals()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is written: Ctrl-C ends nothing any more
+    sys.exit(code)
 
 
 if __name__ == "__main__":
