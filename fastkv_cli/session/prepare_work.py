@@ -59,7 +59,7 @@ def prepare_work(
         corpus=corpus,
         method=method,
         scoring_method=scoring_method,
-        excerpt_method=Full("passages are kept in full"),
+        excerpt_method=Full(),
         passages=tuning.passages,
         whole_below=tuning.whole_below_for(options.method_settings(preset)),
         max_tokens=DEFAULT_ANSWER_TOKENS,

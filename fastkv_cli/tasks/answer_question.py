@@ -11,6 +11,7 @@ from ..engine.generation import Piece
 from ..prompts.prompt import Prompt, Turn, ask_task, build_scoring_prompt, copy_task
 from ..stats import KVStats, ReadingStats
 from .answer_gate import AnswerGate
+from .attended import attention_of
 from .corpus import Corpus
 from .excerpt import choose_excerpt, sum_by_segment
 from .frame_cut import FrameCut
@@ -104,9 +105,7 @@ def _look_again(work: Work, question: str, room: int, first: Look, outcome: Outc
     attention, number = first.attention, work.passages[1]
     if not first.is_excerpt:
         number = work.passages[0]
-        if outcome.attended:
-            tokens, scores = zip(*outcome.attended, strict=True)
-            attention = sum_by_segment(work.corpus, tokens, scores)
+        attention = attention_of(outcome.attended, work.corpus)
     earlier_s = (first.reading.parts_s or 0.0) + outcome.generation.stats.end_to_end_s
     reading = replace(outcome.reading, parts_s=earlier_s, looks=2)
     look = _look_at_excerpt(work, question, room, attention, reading, number)

@@ -48,7 +48,7 @@ def gather_evidence(
         question,
         corpus.segment_index,
         answer="" if is_refused else answer,
-        attention=outcome.attention or _attention_of(outcome.attended, corpus),
+        attention=outcome.attention or attention_of(outcome.attended, corpus),
         max_quotes=num_quotes if question else 0,
     )
     evidence = Evidence(verdict=outcome.verdict, found=outcome.found, quotes=quotes)
@@ -62,7 +62,7 @@ def gather_evidence(
     )
 
 
-def _attention_of(attended: Sequence[tuple[int, float]], corpus: Corpus) -> Sequence[float] | None:
+def attention_of(attended: Sequence[tuple[int, float]], corpus: Corpus) -> Sequence[float] | None:
     """The attention to each segment, from that to the most attended tokens."""
     if not attended:
         return None

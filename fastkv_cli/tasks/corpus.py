@@ -101,6 +101,12 @@ class Corpus:
         """The index of a token's document, and the character of its text."""
         return bisect_right(self.spans, token, key=lambda span: span.start) - 1, self.starts[token]
 
+    def tokens_of(self, document: int, start: int, end: int) -> slice:
+        """The tokens that begin among some characters of a document's text."""
+        span = self.spans[document]
+        first = bisect_left(self.starts, start, span.start, span.stop)
+        return slice(first, bisect_left(self.starts, end, first, span.stop))
+
     def split(self, max_tokens: int, span: slice | None = None) -> list[slice]:
         """Split into parts of at most `max_tokens`, about equally long, at the best positions.
 

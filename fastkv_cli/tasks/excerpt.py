@@ -93,12 +93,8 @@ def _tokens_of(corpus: Corpus, passage: Candidate) -> slice:
     """The tokens of a passage."""
     index = corpus.segment_index
     document = index.index.blocks[index.blocks[passage.first]].document
-    span = corpus.spans[document]
     start, end = index.segments[passage.first].start, index.segments[passage.last].end
-    return slice(
-        bisect_left(corpus.starts, start, span.start, span.stop),
-        bisect_left(corpus.starts, end, span.start, span.stop),
-    )
+    return corpus.tokens_of(document, start, end)
 
 
 def _heading_length(corpus: Corpus, span: slice) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import SUMMARY_SENTENCES, Length
 from ..evidence.key_sentences import (
@@ -17,15 +16,17 @@ from ..evidence.key_sentences import (
     choose_sentences,
     find_key_sentences,
 )
-from ..prompts.prompt import build_summary_scoring_prompt, summary_task
+from ..prompts.prompt import Prompt, build_summary_scoring_prompt, summary_task
 from ..stats import KVStats, ReadingStats
+from .answer_question import split_to_score
 from .corpus import Corpus
 from .excerpt import sum_by_segment
 from .parts import open_parts
 from .work import Work
 
-# Parts as those of `ask`, so that each finds the states that the other left.
-PART_TOKENS = 2048
+if TYPE_CHECKING:
+    from ..engine.methods import Method
+
 # What the most attended sentence is worth more than the least attended one.
 _ATTENTION = 0.5
 
@@ -55,7 +56,7 @@ def split_to_read(corpus: Corpus, room: int) -> list[slice]:
     """The parts of a text to score one by one, if `room` tokens fit the window."""
     if corpus.num_tokens <= room:
         return [slice(0, corpus.num_tokens)]
-    return corpus.split(min(PART_TOKENS, room))
+    return split_to_score(corpus, room)
 
 
 def find_key_points(work: Work, length: Length) -> KeyPoints:
@@ -110,20 +111,21 @@ def _score(
     scores: list[float] = []
     for number, (key, part) in enumerate(zip(keys, parts, strict=True), start=1):
         label = f"part {number} of {len(parts)}" if len(parts) > 1 else "reading"
-        make = partial(_score_part, work, length, part, label)
+        make = partial(_score_part, work, frame, method, part, label)
         scores += work.parts.once(key, make)["scores"]
     work.on_progress(label, work.corpus.num_tokens, work.corpus.num_tokens)
     frame_tokens = len(frame.token_ids)
     return scores, [frame_tokens + part.stop - part.start for part in parts], window
 
 
-def _score_part(work: Work, length: Length, part: slice, label: str) -> dict[str, Any]:
+def _score_part(
+    work: Work, frame: Prompt, method: Method, part: slice, label: str
+) -> dict[str, Any]:
     work.on_progress(label, part.start, work.corpus.num_tokens)
-    ids = work.corpus.token_ids[part]
-    prompt, window = build_summary_scoring_prompt(work.tokenizer, ids, length)
+    prompt = frame.with_document(work.corpus.token_ids[part])
     scores = work.engine.score(
         prompt.token_ids,
-        work.scoring_method(window),
+        method,
         shared=prompt.document_span.stop,
         reuse=work.reuse,
     )
@@ -132,11 +134,9 @@ def _score_part(work: Work, length: Length, part: slice, label: str) -> dict[str
 
 def _tokens_of(sentence: KeySentence, corpus: Corpus) -> slice:
     """The tokens of a sentence, at least one."""
-    span = corpus.spans[sentence.document]
-    first = bisect_left(corpus.starts, sentence.start, span.start, span.stop)
-    last = bisect_left(corpus.starts, sentence.end, first, span.stop)
-    first = min(first, span.stop - 1)
-    return slice(first, max(last, first + 1))
+    found = corpus.tokens_of(sentence.document, sentence.start, sentence.end)
+    first = min(found.start, corpus.spans[sentence.document].stop - 1)
+    return slice(first, max(found.stop, first + 1))
 
 
 def _mean_scores(spans: Sequence[slice], scores: Sequence[float]) -> list[float]:

@@ -13,15 +13,9 @@ from .base import Method, Plan, PromptShape
 
 @dataclass(frozen=True, slots=True)
 class Full(Method):
-    """No compression; generates the tokens that the model itself generates.
-
-    Attributes:
-        note: the reason for it, for the statistics.
-    """
+    """No compression; generates the tokens that the model itself generates."""
 
     name: ClassVar[str] = "full"
-
-    note: str = ""
 
     @classmethod
     def from_settings(
@@ -48,4 +42,4 @@ class Full(Method):
 
     def plan(self, prompt: PromptShape) -> Plan:
         """Keep all tokens in all layers, so that no layer is scored."""
-        return Plan.keep_all(prompt, self.note)
+        return Plan.keep_all(prompt)
