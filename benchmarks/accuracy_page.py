@@ -32,9 +32,7 @@ def main() -> None:
     accuracy = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
     rivals = json.loads((RESULTS / "rivals.json").read_text(encoding="utf-8"))
     selection = json.loads((RESULTS / "selection.json").read_text(encoding="utf-8"))
-    calibration = load_measured(
-        "calibration", accuracy["settings"]["model"], accuracy["settings"]["revision"]
-    )
+    calibration = load_measured("calibration", accuracy["settings"]["revision"])
     if calibration is None:
         raise SystemExit("the embedded model was not calibrated: fastkv calibrate")
     draw_frontier(rivals["methods"], DOCS / "frontier.png")

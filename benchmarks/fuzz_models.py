@@ -127,11 +127,11 @@ def ask(model: str) -> None:
     """Answer a question on a line of text with a few tokens."""
     from fastkv_cli.engine.generate import Engine
     from fastkv_cli.engine.methods import build_method
-    from fastkv_cli.engine.tuning import load_tuning
+    from fastkv_cli.engine.tuning import tuning_of
     from fastkv_cli.prompts.prompt import ask_task, build_prompt, tokenize_text
 
     engine = Engine.load(model, device="cpu", offline=True)
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    tuning = tuning_of(engine.loaded)
     tokens = tokenize_text(engine.tokenizer, TEXT).token_ids
     prompt = build_prompt(engine.tokenizer, tokens, ask_task(QUESTION))
     method = build_method(MethodSettings(), tuning)

@@ -13,7 +13,7 @@ import argparse
 from peer_worker import Figures, serve
 
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
-from fastkv_cli.engine.tuning import load_tuning
+from fastkv_cli.engine.tuning import tuning_of
 from fastkv_cli.session.loading import load_engine
 from fastkv_cli.session.observer import SILENT
 from fastkv_cli.session.options import DeviceOptions
@@ -34,7 +34,7 @@ def main() -> None:
     engine = load_engine(arguments.model, DeviceOptions(dtype=arguments.dtype), SILENT)
     from fastkv_cli.engine.methods import build_method
 
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    tuning = tuning_of(engine.loaded)
     method = build_method(SETTINGS[arguments.setting], tuning)
 
     def answer(prompt_ids: list[int], new_tokens: int, question: slice) -> Figures:

@@ -22,7 +22,7 @@ from fastkv_cli import Engine, FastKVProbe
 from fastkv_cli.config import EMBEDDED_MODEL, Preset, Suite
 from fastkv_cli.engine.methods import Capacity, Kept, Observation, Plan, PromptShape
 from fastkv_cli.engine.selection import pool_scores, shared_counts, top_positions_per_head
-from fastkv_cli.engine.tuning import load_tuning
+from fastkv_cli.engine.tuning import tuning_of
 from fastkv_cli.evaluation.arms import Arm
 from fastkv_cli.evaluation.quality.quality_report import summarise
 from fastkv_cli.evaluation.quality.quality_run import ask_all
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     arguments = parser.parse_args()
     engine = Engine.load(arguments.model)
-    tuned = load_tuning(engine.loaded.name, engine.loaded.revision).presets[Preset.BALANCED]
+    tuned = tuning_of(engine.loaded).presets[Preset.BALANCED]
     fixed = {
         "tsp_layer": tuned.tsp_layer,
         "tsp_rate": tuned.tsp_rate,

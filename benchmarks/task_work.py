@@ -11,7 +11,7 @@ import sys
 from fastkv_cli import Engine
 from fastkv_cli.config import GREEDY, MethodSettings
 from fastkv_cli.engine.methods import Full, build_method, build_scoring_method
-from fastkv_cli.engine.tuning import load_tuning
+from fastkv_cli.engine.tuning import tuning_of
 from fastkv_cli.tasks import Work
 from fastkv_cli.tasks.corpus import Corpus
 
@@ -35,7 +35,7 @@ def make_work(
         settings: the method settings.
         check: whether answers that the text cannot contain are refused.
     """
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+    tuning = tuning_of(engine.loaded)
     return Work(
         engine=engine,
         corpus=corpus,

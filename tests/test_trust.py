@@ -89,7 +89,7 @@ def test_states_are_neither_taken_nor_kept(
 def test_journals_and_tuned_files(home: Path, spoil: tuple[Callable[[Path], None], str]) -> None:
     with Journal("kind", {}) as journal:
         journal.add("one", {"score": 1})
-    path = tuning_path("heads", "org/name", "abc")
+    path = tuning_path("heads", "abc")
     path.parent.mkdir()
     path.write_text(tuning_json("org/name", "abc", {"scores": [[0.5]]}), encoding="utf-8")
     assert load_tuning("org/name", "abc").head_scores == ((0.5,),)

@@ -39,19 +39,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def save(kind: str, model: str, revision: str, measured: dict[str, Any]) -> Path:
-    path = tuning_path(kind, model, revision)
+def save(kind: str, content: str, measured: dict[str, Any]) -> Path:
+    path = tuning_path(kind, content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(tuning_json(model, revision, measured), encoding="utf-8")
+    path.write_text(tuning_json("org/name", content, measured), encoding="utf-8")
     return path
 
 
 class TestFiles:
-    """One a model, revision and kind."""
+    """One a kind and a model, by the content of its weights."""
 
     def test_round_trip(self) -> None:
-        save("calibration", "org/name", "abc", CALIBRATION)
-        save("heads", "org/name", "abc", HEADS)
+        save("calibration", "abc", CALIBRATION)
+        save("heads", "abc", HEADS)
         found = load_tuning("org/name", "abc")
         assert found.is_calibrated
         assert found.model == "org/name"
@@ -63,77 +63,31 @@ class TestFiles:
         } == {"fast": (1, 0.1, 0.1), "balanced": (2, 0.3, 0.25), "quality": (3, 0.5, 0.5)}
 
     def test_each_kind_comes_alone(self) -> None:
-        save("heads", "org/name", "abc", HEADS)
+        save("heads", "abc", HEADS)
         found = load_tuning("org/name", "abc")
         assert (found.is_calibrated, found.scoring_layer) == (False, None)
         assert found.head_scores is not None
-        save("calibration", "org/other", "abc", CALIBRATION)
-        found = load_tuning("org/other", "abc")
+        save("calibration", "abd", CALIBRATION)
+        found = load_tuning("org/name", "abd")
         assert found.is_calibrated
         assert found.head_scores is None
 
     def test_the_file_says_what_it_is_of(self) -> None:
-        saved = json.loads(save("heads", "org/name", "abc", HEADS).read_text())
+        saved = json.loads(save("heads", "abc", HEADS).read_text())
         assert saved == {
             "schema": "fastkv-tuning/1",
             "model": "org/name",
-            "revision": "abc",
+            "content": "abc",
             "scores": HEADS["scores"],
         }
 
-    def test_another_revision_is_another_model(self) -> None:
-        save("calibration", "org/name", "abc", CALIBRATION)
-        save("heads", "org/name", "abc", HEADS)
-        for name, revision in (("org/name", "abd"), ("org/name2", "abc")):
-            found = load_tuning(name, revision)
-            assert not found.is_calibrated
-            assert found.head_scores is None
-
-    def test_folders_of_the_same_name_are_different_models(self) -> None:
-        """The revision of every local folder is `local`."""
-        save("calibration", "runs/1/final", "local", CALIBRATION)
-        save("heads", "runs/1/final", "local", HEADS)
-        found = load_tuning("runs/2/final", "local")
-        assert not found.is_calibrated
-        assert found.head_scores is None
-
-    def test_a_folder_may_be_named_in_several_ways(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "models" / "final").mkdir(parents=True)
-        monkeypatch.chdir(tmp_path)
-        save("calibration", str(tmp_path / "models" / "final"), "local", CALIBRATION)
-        for name in ("models/final", "./models/final", "models/final/"):
-            assert load_tuning(name, "local").is_calibrated, name
-
-    @pytest.mark.parametrize(
-        "model",
-        [
-            "smollm2-135m",
-            "org/name",
-            "org/name@refs/pr/1",
-            "org/Name.v1-2_3",
-            "../../etc/passwd",
-            "..",
-            "/",
-            "./models/a model",
-            "C:\\models\\x",
-            "~/größe",
-            "x.gguf",
-            "a\nb",
-        ],
-    )
-    def test_names_make_safe_file_names(self, home: Path, model: str) -> None:
-        path = tuning_path("heads", model, "main/x")
+    @pytest.mark.parametrize("content", ["../../etc/passwd", "..", "/", "C:\\x", "a\nb", "größe"])
+    def test_any_content_makes_a_safe_file_name(self, home: Path, content: str) -> None:
+        path = tuning_path("heads", content)
         assert path.parent == home / "tuning"
         assert re.fullmatch(r"[A-Za-z0-9.-]+\.heads\.json", path.name)
-        save("heads", model, "main/x", HEADS)
-        assert load_tuning(model, "main/x").head_scores is not None
-
-    def test_a_revision_in_the_name_is_not_the_one_that_counts(self) -> None:
-        """The hub's names may carry a branch; the revision is the commit behind it."""
-        save("heads", "org/name@main", "abc", HEADS)
-        assert load_tuning("org/name", "abc").head_scores is not None
+        save("heads", content, HEADS)
+        assert load_tuning("org/name", content).head_scores is not None
 
     def test_the_user_s_file_wins_over_the_one_that_ships(self) -> None:
         folder = Path(fastkv_cli.__file__).parent / "tuned"
@@ -141,19 +95,19 @@ class TestFiles:
         assert kinds  # something ships
         for path in folder.glob("*.json"):
             shipped = json.loads(path.read_text(encoding="utf-8"))
-            kind, model, revision = path.name.split(".")[-2], shipped["model"], shipped["revision"]
-            assert load_measured(kind, model, revision) == shipped
-            own = save(kind, model, revision, shipped | {"seed": 12345})
-            found = load_measured(kind, model, revision)
+            kind, content = path.name.split(".")[-2], shipped["content"]
+            assert load_measured(kind, content) == shipped
+            own = save(kind, content, shipped | {"seed": 12345})
+            found = load_measured(kind, content)
             assert found is not None
             assert found["seed"] == 12345
             own.unlink()
-            assert load_measured(kind, model, revision) == shipped
+            assert load_measured(kind, content) == shipped
 
     def test_what_ships_fits_the_embedded_model(self) -> None:
         for path in (Path(fastkv_cli.__file__).parent / "tuned").glob("*.json"):
             shipped = json.loads(path.read_text(encoding="utf-8"))
-            found = load_tuning(shipped["model"], shipped["revision"])
+            found = load_tuning(shipped["model"], shipped["content"])
             for preset in Preset:
                 method = build_method(MethodSettings(preset=preset), found)
                 method.plan(PromptShape(4000, 30, 9, 3))
@@ -185,7 +139,7 @@ class TestBrokenFiles:
         ids=lambda value: str(value) if isinstance(value, bytes) else "",
     )
     def test_it_is_named(self, kind: str, content: bytes) -> None:
-        path = save(kind, "org/name", "abc", {})
+        path = save(kind, "abc", {})
         path.write_bytes(content)
         with pytest.raises(FastKVError) as caught:
             load_tuning("org/name", "abc")
@@ -211,7 +165,7 @@ class TestBrokenFiles:
     )
     def test_numbers_that_no_model_has(self, name: str, value: str) -> None:
         kind = "heads" if name == "scores" else "calibration"
-        path = save(kind, "org/name", "abc", HEADS if name == "scores" else CALIBRATION)
+        path = save(kind, "abc", HEADS if name == "scores" else CALIBRATION)
         text = path.read_text(encoding="utf-8")
         old = r"\[.*\]" if name == "scores" else r"[\d.]+"
         changed = re.sub(rf'("{name}": ){old}', lambda match: match[1] + value, text, flags=re.S)
@@ -223,18 +177,18 @@ class TestBrokenFiles:
         assert len(str(caught.value)) < 1000
 
     def test_a_folder_in_its_place(self) -> None:
-        tuning_path("heads", "org/name", "abc").mkdir(parents=True)
+        tuning_path("heads", "abc").mkdir(parents=True)
         assert load_tuning("org/name", "abc").head_scores is None
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_file_that_may_not_be_read(self) -> None:
-        path = save("heads", "org/name", "abc", HEADS)
+        path = save("heads", "abc", HEADS)
         path.chmod(0)
         with pytest.raises(FastKVError, match=r"cannot read .*delete it"):
             load_tuning("org/name", "abc")
 
     def test_a_schema_to_come_is_left_alone(self) -> None:
-        path = save("heads", "org/name", "abc", HEADS)
+        path = save("heads", "abc", HEADS)
         path.write_text(path.read_text().replace("tuning/1", "tuning/2"))
         assert load_tuning("org/name", "abc").head_scores is None
 
@@ -257,7 +211,7 @@ class TestUse:
             assert plan.capacities[0] == int(4000 * budget)
 
     def test_presets_are_what_was_measured(self) -> None:
-        save("calibration", "org/name", "abc", CALIBRATION)
+        save("calibration", "abc", CALIBRATION)
         found = load_tuning("org/name", "abc")
         for preset, layer, rate, budget in (
             (Preset.FAST, 1, 0.1, 0.1),
@@ -270,7 +224,7 @@ class TestUse:
             assert settings == (layer, rate, budget)
 
     def test_headkv_has_the_scores(self) -> None:
-        save("heads", "org/name", "abc", HEADS)
+        save("heads", "abc", HEADS)
         method = build_method(MethodSettings(MethodName.HEADKV), load_tuning("org/name", "abc"))
         assert isinstance(method, HeadKV)
         assert method.head_scores == ((0.25, 0.05), (0.1, 0.6))
@@ -302,5 +256,7 @@ class TestUse:
     ) -> None:
         measured = Tuning("tiny", is_calibrated=True).describe(settings)
         assert measured == words.format("calibrated")
+        coarse = Tuning("tiny", is_calibrated=True, is_coarse=True).describe(settings)
+        assert coarse == words.format("calibrated coarsely")
         unmeasured = Tuning("tiny").describe(settings)
         assert unmeasured == words.format("not calibrated: the paper's settings")

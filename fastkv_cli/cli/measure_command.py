@@ -56,12 +56,13 @@ class Measurement:
         Raises:
             OutputError: when the file cannot be written.
         """
-        from ..engine.tuning import tuning_json, tuning_path
+        from ..engine.tuning import loaded_content, tuning_json, tuning_path
 
         assert self._context is not None
         loaded = self._context.engine.loaded
-        path = tuning_path(kind, loaded.name, loaded.revision)
-        text = tuning_json(loaded.name, loaded.revision, measured)
+        content = loaded_content(loaded)
+        path = tuning_path(kind, content)
+        text = tuning_json(loaded.name, content, measured)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

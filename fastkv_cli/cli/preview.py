@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Preset
-from ..engine.tuning import load_tuning
+from ..engine.tuning import tuning_of
 from ..forecasts import ReadingForecast
 from ..output.render import dry_run, extraction
 from ..output.stats_level import StatsLevel
@@ -111,7 +111,7 @@ def forecast(
 
         observer.progress("tokenizing")
         decoder = open_decoder(loaded.model)
-        tuning = load_tuning(loaded.name, loaded.revision)
+        tuning = tuning_of(loaded)
         method = build_method(settings, tuning)
         corpus = join_documents(documents, loaded.tokenizer, options.extract_timeout)
         whole_below = tuning.whole_below_for(settings)

@@ -36,7 +36,7 @@ from .reuse.states import Reuse
 from .sampling import LoopGuard, Sampler
 from .text_stream import TextStream
 from .trace import Progress, trace_tokens
-from .tuning import Tuning, load_tuning
+from .tuning import Tuning, tuning_of
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -111,7 +111,7 @@ class Engine:
     @cached_property
     def tuning(self) -> Tuning:
         """What was measured of the model: its presets and head scores."""
-        return load_tuning(self.loaded.name, self.loaded.revision)
+        return tuning_of(self.loaded)
 
     def generate(
         self,

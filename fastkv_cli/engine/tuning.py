@@ -1,12 +1,12 @@
 """Measured settings of a checkpoint: its calibrated presets, and the scores of its heads.
 
-One JSON file of each kind per model and revision in the user's cache, written by `fastkv calibrate`
-and `fastkv profile-heads`; those of the embedded model ship with the package.
+One JSON file of each kind in the user's cache, written by `fastkv calibrate` and `fastkv
+profile-heads`; those of the embedded model ship with the package. A file is named after the content
+of the weights, so that it belongs to the model under any name and path, and to no other model.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,11 +16,10 @@ from importlib.resources.abc import Traversable
 from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import (
     DEFAULT_METHOD,
-    LOCAL_REVISION,
     Budget,
     MethodName,
     MethodSettings,
@@ -28,7 +27,11 @@ from ..config import (
     cache_dir,
 )
 from ..errors import FastKVError, UsageError
+from ..models.content import content_id
 from ..system.trust import check_trusted
+
+if TYPE_CHECKING:
+    from .model.loader import LoadedModel
 
 _SCHEMA = "fastkv-tuning/1"
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")  # characters to replace in a file name
@@ -83,6 +86,7 @@ class Tuning:
         scoring_layer: the layer whose scores find a question's passages best; None is L/2 − 1.
         head_scores: retrieval score of each query head, (L, H); None until they are measured.
         is_calibrated: whether the presets were measured.
+        is_coarse: whether that ended at its time limit, before every setting was tried.
         passages: how many a question on a long text is answered from, and how many in a second try.
         whole_below: the most tokens of a text that questions are answered from as a whole; None if
             whatever fits the window is.
@@ -94,6 +98,7 @@ class Tuning:
     scoring_layer: int | None = None
     head_scores: tuple[tuple[float, ...], ...] | None = None
     is_calibrated: bool = False
+    is_coarse: bool = False
     passages: tuple[int, int] = (6, 3)
     whole_below: int | None = None
     full_below: int = 512
@@ -107,7 +112,9 @@ class Tuning:
         """Describe where a run's settings come from, for the statistics."""
         if settings.name is MethodName.FULL:
             return ""
-        measured = "calibrated" if self.is_calibrated else "not calibrated: the paper's settings"
+        measured = "not calibrated: the paper's settings"
+        if self.is_calibrated:
+            measured = "calibrated coarsely" if self.is_coarse else "calibrated"
         given = {
             "--budget": settings.budget,
             "--tsp-layer": settings.tsp_layer,
@@ -118,52 +125,61 @@ class Tuning:
         return f"preset {settings.chosen_preset}, {measured}{by_hand}"
 
 
-def load_tuning(model: str, revision: str) -> Tuning:
+def tuning_of(loaded: LoadedModel) -> Tuning:
+    """Load the tuning of a loaded model; raises as `load_tuning`."""
+    return load_tuning(loaded.name, loaded_content(loaded))
+
+
+def loaded_content(loaded: LoadedModel) -> str:
+    """The `content_id` of a loaded model."""
+    return content_id(loaded.name, loaded.folder, loaded.revision)
+
+
+def load_tuning(model: str, content: str) -> Tuning:
     """Load a model's tuning: the user's own files first, then those that ship.
+
+    Args:
+        model: the model's name, for messages.
+        content: the `content_id` of its weights.
 
     Raises:
         FastKVError: when a file cannot be read.
     """
     tuning = Tuning(model=model)
-    calibration = _load("calibration", model, revision, _calibration)
+    calibration = _load("calibration", content, _calibration)
     if calibration is not None:
         tuning = replace(tuning, is_calibrated=True, **calibration)
-    scores = _load("heads", model, revision, _head_scores)
+    scores = _load("heads", content, _head_scores)
     return tuning if scores is None else replace(tuning, head_scores=scores)
 
 
-def tuning_json(model: str, revision: str, measured: Mapping[str, Any]) -> str:
-    """The JSON that `load_tuning` reads, with the schema, model and revision."""
-    stamped = {"schema": _SCHEMA, "model": model, "revision": revision, **measured}
+def tuning_json(model: str, content: str, measured: Mapping[str, Any]) -> str:
+    """The JSON that `load_tuning` reads, with the schema, the model and its content."""
+    stamped = {"schema": _SCHEMA, "model": model, "content": content, **measured}
     return json.dumps(stamped, ensure_ascii=False, indent=1) + "\n"
 
 
-def tuning_path(kind: str, model: str, revision: str) -> Path:
+def tuning_path(kind: str, content: str) -> Path:
     """Path of the user's file of a kind."""
-    return cache_dir() / "tuning" / _file_name(kind, model, revision)
+    return cache_dir() / "tuning" / _file_name(kind, content)
 
 
-def _file_name(kind: str, model: str, revision: str) -> str:
-    if revision == LOCAL_REVISION:  # only the path tells folders of the same name apart
-        revision = hashlib.sha256(str(Path(model).resolve()).encode()).hexdigest()[:12]
-    name = _UNSAFE.sub("--", f"{Path(model.partition('@')[0]).name}-{revision}")
-    return f"{name}.{kind}.json"
+def _file_name(kind: str, content: str) -> str:
+    return f"{_UNSAFE.sub('--', content)}.{kind}.json"
 
 
-def load_measured(kind: str, model: str, revision: str) -> dict[str, Any] | None:
+def load_measured(kind: str, content: str) -> dict[str, Any] | None:
     """Load the user's file of a kind, else the one that ships; None if there is neither.
 
     Raises:
         FastKVError: when it cannot be read.
     """
-    return _load(kind, model, revision, lambda measured: measured)
+    return _load(kind, content, lambda measured: measured)
 
 
-def _load(
-    kind: str, model: str, revision: str, parse: Callable[[dict[str, Any]], _Parsed]
-) -> _Parsed | None:
-    shipped = files("fastkv_cli") / "tuned" / _file_name(kind, model, revision)
-    own = tuning_path(kind, model, revision)
+def _load(kind: str, content: str, parse: Callable[[dict[str, Any]], _Parsed]) -> _Parsed | None:
+    shipped = files("fastkv_cli") / "tuned" / _file_name(kind, content)
+    own = tuning_path(kind, content)
     for file in (own, shipped):
         if not _is_file(file):
             continue
@@ -193,6 +209,7 @@ def _calibration(measured: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "presets": {preset: _preset(measured["presets"][preset]) for preset in Preset},
         "scoring_layer": int(measured["scoring_layer"]),
+        "is_coarse": bool(measured.get("coarse")),
         **(_answering(measured["answering"]) if "answering" in measured else {}),
     }
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ..engine.tuning import Tuning, load_tuning
+from ..engine.tuning import Tuning, tuning_of
 from ..output.render.report_json import describe_weights
 from ..session.loading import load_engine
 from ..session.observer import SILENT, Observer
@@ -116,5 +116,4 @@ def load_context(
     if warning := cache_warning():
         observer.warning(warning)
     engine = load_engine(model, options or DeviceOptions(), observer)
-    tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
-    return MeasureContext(engine, tuning, observer)
+    return MeasureContext(engine, tuning_of(engine.loaded), observer)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset
 from ..engine.generation import Piece
-from ..engine.tuning import load_tuning
+from ..engine.tuning import tuning_of
 from ..errors import FastKVError, UsageError
 from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn
@@ -92,7 +92,7 @@ class Session:
             self._warn(warning)
         engine = load_engine(options.model, options, observer)
         self._engine: Engine | None = engine
-        self._tuning = load_tuning(engine.loaded.name, engine.loaded.revision)
+        self._tuning = tuning_of(engine.loaded)
         method = build_preset(options, Preset.BALANCED, self._tuning)
         method.plan(engine.decoder.shape(1))  # fails if the model has no such TSP layer
         engine.reset_peak_memory()

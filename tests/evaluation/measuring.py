@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fastkv_cli import Engine
+from fastkv_cli.config import LOCAL_REVISION
 from fastkv_cli.documents import Document
 from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.evaluation.measure_context import MeasureContext
+from fastkv_cli.models.content import content_id
 from fastkv_cli.prompts.prompt import ask_task, build_prompt
 from fastkv_cli.tasks.corpus import Corpus, join_documents
 
@@ -30,6 +32,11 @@ def make_haystack(tokenizer: Any, text: str = " ".join(SENTENCES)) -> Corpus:
 
 def make_context(engine: Engine, tuning: Tuning | None = None) -> MeasureContext:
     return MeasureContext(engine, tuning or Tuning("tiny"))
+
+
+def content_of(folder: Path | str) -> str:
+    """What the tuning files of a model in a folder are named after."""
+    return content_id(str(folder), Path(folder), LOCAL_REVISION)
 
 
 def find_ids(ids: list[int], wanted: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measuring import content_of
 from processes import start
 
 from fastkv_cli.cli.app import run
@@ -186,7 +187,7 @@ class TestCommand:
 
         assert run(["calibrate", model, "--samples", "1", "--dtype", "float32"]) == 0
         stdout, stderr = capfd.readouterr()
-        path = tuning_path("calibration", model, "local")
+        path = tuning_path("calibration", content_of(model))
         assert stderr.splitlines()[-1] == f"saved for {model} in {path}"
         lines = stdout.splitlines()
         assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
@@ -203,7 +204,7 @@ class TestCommand:
         assert max(written["lengths"]) <= 2048
         assert list(home.glob("evaluations/*.jsonl")) == []  # nothing to go on with
 
-        found = load_tuning(model, "local")
+        found = load_tuning(model, content_of(model))
         assert found.is_calibrated
         for preset in Preset:
             method = build_method(MethodSettings(preset=preset), found)
@@ -232,7 +233,7 @@ class TestCommand:
         stdout, stderr = capfd.readouterr()
         assert stderr == ""
         assert json.loads(stdout)["tolerance"] == 0.05
-        path = tuning_path("calibration", model, "local")
+        path = tuning_path("calibration", content_of(model))
         assert stdout == path.read_text(encoding="utf-8")
 
     def test_interrupted_it_keeps_nothing_but_its_journal(
@@ -266,3 +267,26 @@ class TestCommand:
             ExitCode.CONTEXT,
         }
         assert "unexpected" not in capfd.readouterr().err
+
+
+def test_an_uncalibrated_model_says_so_wherever_statistics_are_shown(
+    tiny_models: dict[str, Path],
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("The committee met 14 times in 1999. " * 60)
+    options = ["-m", str(tiny_models["llama"]), "--max-tokens", "2"]
+    words = "preset balanced, not calibrated: the paper's settings"
+    for level in ("brief", "full"):
+        assert run(["ask", "a.txt", "When?", *options, "--stats", level]) == 0
+        assert words in capfd.readouterr().err, level
+    assert run(["ask", "a.txt", "When?", *options, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["kv"]["settings"] == words
+    assert run(["ask", "a.txt", "When?", *options, "--dry-run"]) == 0
+    assert words in capfd.readouterr().out
+    assert run(["summarize", "a.txt", *options, "--style", "extractive"]) == 0
+    assert words.replace("balanced", "quality") in capfd.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from measuring import find_ids, load_tokenizer, make_context, make_haystack, save_parrot
+from measuring import content_of, find_ids, load_tokenizer, make_context, make_haystack, save_parrot
 
 from fastkv_cli import Engine
 from fastkv_cli.cli.app import run
@@ -160,7 +160,7 @@ class TestProfile:
         arguments = ["profile-heads", str(parrot), "--samples", "1", "--seed", str(seed)]
         assert run([*arguments, "--dtype", "float32"]) == 0
         stdout, stderr = capfd.readouterr()
-        path = tuning_path("heads", str(parrot), "local")
+        path = tuning_path("heads", content_of(parrot))
         assert stderr.splitlines()[-1] == f"saved for {parrot} in {path}"
         assert "1 of 1 prompts answered correctly" in stdout
         assert len(stdout.splitlines()) == 2 + 10
@@ -168,10 +168,10 @@ class TestProfile:
         written = json.loads(path.read_text(encoding="utf-8"))
         assert written["schema"] == "fastkv-tuning/1"
         assert (written["model"], written["dtype"]) == (str(parrot), "float32")
-        scores = load_tuning(str(parrot), "local").head_scores
+        scores = load_tuning(str(parrot), content_of(parrot)).head_scores
         assert scores == tuple(map(tuple, written["scores"]))
         assert [len(row) for row in scores] == [4] * 4
-        tuning = load_tuning(str(parrot), "local")
+        tuning = load_tuning(str(parrot), content_of(parrot))
         assert isinstance(build_method(MethodSettings(MethodName.HEADKV), tuning), HeadKV)
         assert run(asked) == 0
         assert json.loads(capfd.readouterr().out)["kv"]["method"] == "headkv"
@@ -183,7 +183,7 @@ class TestProfile:
         assert run([*arguments, "--json", "-q"]) == 0
         stdout, stderr = capfd.readouterr()
         assert stderr == ""
-        assert stdout == tuning_path("heads", str(parrot), "local").read_text(encoding="utf-8")
+        assert stdout == tuning_path("heads", content_of(parrot)).read_text(encoding="utf-8")
 
     def test_a_model_that_answers_nothing_rightly(
         self,
