@@ -46,7 +46,8 @@ from speed import (
 from torch import Tensor
 
 from fastkv_cli.config import Attention
-from fastkv_cli.engine.layers import LayerRunner, default_chunk_rows
+from fastkv_cli.engine.kernels.row_blocks import default_chunk_rows
+from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.measure import is_out_of_memory
 from fastkv_cli.engine.methods import (
     FastKV,
@@ -347,7 +348,7 @@ def main() -> None:
             output.write_text(json.dumps(report()) + "\n", encoding="utf-8")
 
     deadline = started + 60 * arguments.max_minutes
-    runner = LayerRunner(kernel, default_chunk_rows(device))
+    runner = LayerRunner(kernel, default_chunk_rows(device.type))
     measure_all(cells, open_decoder(model), runner, size, repetitions, deadline, save)
     save()
     final = report()

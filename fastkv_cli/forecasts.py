@@ -71,3 +71,32 @@ class MemoryForecast:
     def _beside_cache(self) -> int:
         weights = self.resident_weights_bytes + self.copies_bytes
         return (self.program_bytes or 0) + weights + self.working_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSizes:
+    """The sizes of a model that its memory depends on.
+
+    Attributes:
+        num_weights: all weights.
+        layer_weights: those of all layers.
+        largest_layer: those of the largest layer.
+        matrix_weights: those in the matrices of the layers and the LM head.
+        hidden: size of a token's hidden state.
+        intermediate: size of the MLP's inner states.
+        num_heads: query heads of a layer.
+        num_kv_heads: KV heads of a layer.
+        head_dim: size of a head.
+        kv_per_token: numbers in K and V of a token, over all layers.
+    """
+
+    num_weights: int
+    layer_weights: int
+    largest_layer: int
+    matrix_weights: int
+    hidden: int
+    intermediate: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    kv_per_token: int

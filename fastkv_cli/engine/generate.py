@@ -23,7 +23,8 @@ from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
-from .layers import LayerRunner, default_chunk_rows
+from .kernels.row_blocks import default_chunk_rows
+from .layers import LayerRunner
 from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, Plan, build_method
 from .model.decoder import Decoder, open_decoder
@@ -248,7 +249,7 @@ class Engine:
     ) -> Iterator[LayerRunner]:
         """Make the layer runner; with `reuse`, one that uses the shared tokens' prefix state."""
         if chunk_rows is None:
-            chunk_rows = default_chunk_rows(self.decoder.device)
+            chunk_rows = default_chunk_rows(self.decoder.device.type)
         settings = self.kernel, chunk_rows, self._on_done, shared
         num_tokens = ids.shape[0]
         if reuse is None or not reuse.applies(plan, shared, num_tokens):

@@ -10,20 +10,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .kernels.attention import GRAIN, Causality, Kernel, attend, round_up
+from .kernels.attention import Causality, Kernel, attend
+from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, round_up
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer, take_rows
 from .model.rope import RopeTable
-
-# Rows that pass through a layer at once. This bounds the MLP's activations, however long the prompt
-# is; a GPU is fastest with many rows.
-_CHUNK_ROWS = {"cuda": 16_384}
-_DEFAULT_CHUNK_ROWS = 1024
-
-
-def default_chunk_rows(device: torch.device) -> int:
-    """The default number of rows that pass through a layer at once."""
-    return _CHUNK_ROWS.get(device.type, _DEFAULT_CHUNK_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,7 @@ class LayerRunner:
     """
 
     kernel: Kernel
-    chunk_rows: int = _DEFAULT_CHUNK_ROWS
+    chunk_rows: int = DEFAULT_CHUNK_ROWS
     on_done: Callable[[DecoderLayer], None] | None = None
     boundary: int = 0
 

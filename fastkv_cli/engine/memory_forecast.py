@@ -1,19 +1,23 @@
-"""Memory that a run would take, forecast from a model without weights; nothing is computed."""
+"""Memory that a run would take, forecast from a model's sizes; nothing is computed.
+
+Importing this module imports no torch: the list of models on disk forecasts without loading any.
+"""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from ..config import DecodeWeights
-from ..forecasts import MemoryForecast
+from ..forecasts import MemoryForecast, ModelSizes
 from ..system.free_memory import available_memory_bytes
-from .kernels.attention import rows_per_block
-from .kernels.packed_matrix import can_pack
-from .layers import default_chunk_rows
-from .measure import resident_memory_bytes
-from .methods import Plan
-from .model.decoder import Decoder
-from .model.loader import LoadedModel
+from .kernels.row_blocks import default_chunk_rows, rows_per_block
+
+if TYPE_CHECKING:
+    import torch
+
+    from .methods import Plan
+    from .model.decoder import Decoder
+    from .model.loader import LoadedModel
 
 
 def forecast_memory(
@@ -28,27 +32,85 @@ def forecast_memory(
         num_tokens: tokens of prompt and answer together.
         wanted: the weights to decode from.
     """
-    weights = sum(p.numel() for p in loaded.model.parameters()) * decoder.dtype.itemsize
-    layer = max(sum(p.numel() for p in each.module.parameters()) for each in decoder.layers)
+    import torch
+
+    from .kernels.packed_matrix import can_pack
+    from .measure import resident_memory_bytes
+
     packs = (
         wanted is not DecodeWeights.FULL
         and loaded.device.type == "cpu"
         and decoder.dtype is not torch.float32
         and can_pack()
     )
-    # With packed copies, the layers' own weights are mapped from their files and released layer by
-    # layer, so that those of one layer at most are resident.
-    layers = sum(sum(p.numel() for p in each.module.parameters()) for each in decoder.layers)
-    resident = weights - (layers - layer) * decoder.dtype.itemsize if packs else weights
-    return MemoryForecast(
-        weights_bytes=weights,
-        resident_weights_bytes=resident,
-        copies_bytes=decoder.num_weights if packs else 0,
+    return forecast_from_sizes(
+        model_sizes(loaded, decoder),
+        num_tokens,
+        kept_kv_bytes(decoder, plan),
         full_kv_bytes=decoder.kv_bytes(num_tokens),
-        kept_kv_bytes=kept_kv_bytes(decoder, plan),
-        working_bytes=_working_bytes(decoder, num_tokens, loaded.device),
+        bytes_per_weight=decoder.dtype.itemsize,
+        packs=packs,
+        device_type=loaded.device.type,
         program_bytes=resident_memory_bytes() if loaded.device.type == "cpu" else 0,
         available_bytes=_available_bytes(loaded.device),
+    )
+
+
+def forecast_from_sizes(
+    sizes: ModelSizes,
+    num_tokens: int,
+    kept_kv_bytes: int,
+    *,
+    full_kv_bytes: int,
+    bytes_per_weight: int,
+    packs: bool,
+    device_type: str,
+    program_bytes: int | None,
+    available_bytes: int | None,
+) -> MemoryForecast:
+    """Forecast the bytes that a prompt takes.
+
+    Args:
+        sizes: of the model.
+        num_tokens: tokens of prompt and answer together.
+        kept_kv_bytes: the KV cache as compressed by the method.
+        full_kv_bytes: the full KV cache.
+        bytes_per_weight: of the number format.
+        packs: whether decoding reads packed copies of the weights.
+        device_type: "cpu", "cuda" or "mps".
+        program_bytes: the program and its libraries; None if unknown.
+        available_bytes: free memory of the machine; None if unknown.
+    """
+    # With packed copies, the layers' own weights are mapped from their files and released layer by
+    # layer, so that those of one layer at most are resident.
+    mapped = sizes.layer_weights - sizes.largest_layer if packs else 0
+    return MemoryForecast(
+        weights_bytes=sizes.num_weights * bytes_per_weight,
+        resident_weights_bytes=(sizes.num_weights - mapped) * bytes_per_weight,
+        copies_bytes=sizes.matrix_weights if packs else 0,
+        full_kv_bytes=full_kv_bytes,
+        kept_kv_bytes=kept_kv_bytes,
+        working_bytes=_working_numbers(sizes, num_tokens, device_type) * bytes_per_weight,
+        program_bytes=program_bytes,
+        available_bytes=available_bytes,
+    )
+
+
+def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
+    """The sizes of a loaded model, with or without weights."""
+    layers = [sum(p.numel() for p in each.module.parameters()) for each in decoder.layers]
+    first = decoder.layers[0]
+    return ModelSizes(
+        num_weights=sum(p.numel() for p in loaded.model.parameters()),
+        layer_weights=sum(layers),
+        largest_layer=max(layers),
+        matrix_weights=decoder.num_weights,
+        hidden=decoder.hidden_size,
+        intermediate=first.intermediate_size,
+        num_heads=first.num_heads,
+        num_kv_heads=first.num_kv_heads,
+        head_dim=first.head_dim,
+        kv_per_token=sum(2 * each.num_kv_heads * each.head_dim for each in decoder.layers),
     )
 
 
@@ -61,22 +123,23 @@ def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
     return entries * decoder.dtype.itemsize
 
 
-def _working_bytes(decoder: Decoder, num_tokens: int, device: torch.device) -> int:
-    """Peak bytes of prefill beside weights and cache: one layer's tensors."""
-    layer = decoder.layers[0]
-    hidden, inner = decoder.hidden_size, layer.intermediate_size
-    per_token = 3 * hidden + 2 * layer.num_kv_heads * layer.head_dim  # in, normalized, out, K, V
-    chunk = min(default_chunk_rows(device), num_tokens) * (3 * inner + 3 * hidden)
-    if device.type == "cuda":  # queries and attention outputs of all rows at once
-        attention = 2 * num_tokens * layer.num_heads * layer.head_dim
+def _working_numbers(sizes: ModelSizes, num_tokens: int, device_type: str) -> int:
+    """Numbers held at the peak of prefill beside weights and cache: one layer's tensors."""
+    hidden, inner = sizes.hidden, sizes.intermediate
+    per_token = 3 * hidden + 2 * sizes.num_kv_heads * sizes.head_dim  # in, normalized, out, K, V
+    chunk = min(default_chunk_rows(device_type), num_tokens) * (3 * inner + 3 * hidden)
+    if device_type == "cuda":  # queries and attention outputs of all rows at once
+        attention = 2 * num_tokens * sizes.num_heads * sizes.head_dim
     else:
-        group = layer.num_heads // layer.num_kv_heads
+        group = sizes.num_heads // sizes.num_kv_heads
         attention = rows_per_block(num_tokens, num_tokens, group, "cpu") * group * num_tokens
-    return (num_tokens * per_token + chunk + attention) * decoder.dtype.itemsize
+    return num_tokens * per_token + chunk + attention
 
 
 def _available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         return free
     return available_memory_bytes()

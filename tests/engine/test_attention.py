@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastkv_cli.engine.kernels import attention
+from fastkv_cli.engine.kernels import row_blocks
 from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
 from fastkv_cli.engine.kernels.lookup import attend_allocated, attend_cached
 
@@ -39,7 +39,7 @@ def visible(positions: Tensor, rows: Tensor, sliding_window: int | None) -> Tens
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so short that a small test has several."""
-    monkeypatch.setattr(attention, "_CPU_BLOCK", (16, 2**23))
+    monkeypatch.setattr(row_blocks, "_CPU_BLOCK", (16, 2**23))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -12,7 +12,8 @@ from conftest import tiny_settings
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV
-from fastkv_cli.engine.kernels.attention import GRAIN, Causality, Kernel, attend, round_up
+from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
+from fastkv_cli.engine.kernels.row_blocks import GRAIN, round_up
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .row_blocks import round_up, rows_per_block
+
 
 class Kernel(StrEnum):
     """The implementation of attention.
@@ -33,11 +35,6 @@ class Kernel(StrEnum):
     FLASH = "flash"
 
 
-# Maximum query rows per block, and scores per block and KV head. On a CPU the scores then fit its
-# cache and one buffer (measured: docs/decisions.md); elsewhere only memory limits them.
-_CPU_BLOCK = (256, 2**23)
-_BLOCK = (1024, 2**27)
-GRAIN = 64
 # From this length on, prefill of a whole text is worth cuDNN's planning: on Hopper its kernel is
 # twice as fast as torch's.
 _CUDNN_FROM = 16_384
@@ -64,11 +61,6 @@ class Causality:
         if self.rows is not None and int(self.rows[0]) != len(self.positions) - len(self.rows):
             return False
         return window is None or int(self.positions[-1] - self.positions[0]) < window
-
-
-def round_up(count: int) -> int:
-    """The next multiple of GRAIN."""
-    return -(-count // GRAIN) * GRAIN
 
 
 def attend(
@@ -170,13 +162,6 @@ def _attend_in_blocks(
             scaling,
         )
     return attended
-
-
-def rows_per_block(num_queries: int, num_keys: int, group: int, device_type: str) -> int:
-    """Query rows whose scores are in memory at once; `group` query heads share a KV head."""
-    most_rows, most_scores = _CPU_BLOCK if device_type == "cpu" else _BLOCK
-    fitting = min(most_rows, most_scores // (group * num_keys))
-    return max(1, min(num_queries, fitting // GRAIN * GRAIN or fitting))
 
 
 def _first_visible(row: int, causality: Causality) -> int:

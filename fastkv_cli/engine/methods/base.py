@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...config import MethodSettings
 from ...errors import UsageError
-from ..kernels.attention import round_up
+from ..kernels.row_blocks import round_up
 from ..selection import attention_weights, top_positions
 from ..tuning import Tuning
 
