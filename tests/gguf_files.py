@@ -37,7 +37,7 @@ def write_gguf(path: Path, folder: Path, *, rope_freqs: Any = None) -> Path:
     head_dim = config.hidden_size // config.num_attention_heads
     partial = config.rope_parameters.get("partial_rotary_factor", 1.0)
     writer.add_rope_dimension_count(int(head_dim * partial))
-    _add_tokenizer(writer, folder)
+    add_tokenizer(writer, folder)
     names = gguf.get_tensor_name_map(
         {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[architecture],
         config.num_hidden_layers,
@@ -60,7 +60,8 @@ def write_gguf(path: Path, folder: Path, *, rope_freqs: Any = None) -> Path:
     return path
 
 
-def _add_tokenizer(writer: Any, folder: Path) -> None:
+def add_tokenizer(writer: Any, folder: Path) -> None:
+    """Add the tokenizer of a folder, one like SmolLM's."""
     document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     vocab = document["model"]["vocab"]
     tokens = sorted(vocab, key=vocab.__getitem__)

@@ -1,7 +1,8 @@
 """Reads the header of a GGUF file in one pass of bounded time and memory, whatever the file holds.
 
 The reader of the package `gguf` trusts counts, lengths and offsets. Here each is checked against
-the file's size and a limit first, and lists are not kept: only the type and number of their items.
+the file's size and a limit first. Of lists, only the type and number of their items are kept, the
+items themselves if they are few numbers or asked for.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,13 +40,39 @@ _MAX_NAME, _MAX_STRING = 2**16, 2**24
 _MAX_DIMENSIONS = 4
 _MAX_ALIGNMENT = 2**20
 _MAX_TRAILING = 2**20  # unused bytes after the last tensor
+_MAX_KEPT = 4096  # numbers of a list: models state settings of their layers so
 
 
 class Items(NamedTuple):
-    """Stands for a list: the type of its items (`str`, `int` or `float`), and their number."""
+    """Stands for a list.
+
+    Attributes:
+        kind: the type of its items: `str`, `int`, `float` or `bool`.
+        size: their number.
+        values: the items; empty if there are many, and nobody asked for them.
+    """
 
     kind: type
     size: int
+    values: tuple[Any, ...] = ()
+
+
+class TensorInfo(NamedTuple):
+    """Where a tensor's values are, and how they are stored.
+
+    Attributes:
+        shape: its shape, with the contiguous dimension first.
+        kind: ggml's name of the number format or block, as `F32` or `Q4_K`.
+        file: the file.
+        start: the place of its first byte in the file.
+        num_bytes: their number.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    file: Path
+    start: int
+    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +81,30 @@ class GGUFHeader:
 
     Attributes:
         facts: the metadata entries by key; lists as `Items`.
-        shapes: the tensors' shapes by name, with the contiguous dimension first.
+        tensors: the tensors by name.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tensors: dict[str, TensorInfo] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The tensors' shapes by name, with the contiguous dimension first."""
+        return {name: tensor.shape for name, tensor in self.tensors.items()}
 
     @property
     def num_weights(self) -> int:
         """Number of weights in all tensors."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
-def read_header(gguf: Path, name: str) -> GGUFHeader:
-    """Read and check a header.
+def read_header(gguf: Path, name: str, lists: Collection[str] = ()) -> GGUFHeader:
+    """Read and check the header of one file; `gguf_parts.read_model` knows split models.
 
     Args:
         gguf: the file.
         name: the user's name for the model, for messages.
+        lists: keys of long lists whose items are wanted.
 
     Raises:
         ModelError: when the file is not GGUF, or its header describes more than it holds.
@@ -79,7 +112,7 @@ def read_header(gguf: Path, name: str) -> GGUFHeader:
     check_file(gguf, name)
     try:
         with gguf.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Parser(data).header()
+            return _Parser(data, gguf, lists).header()
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
     except (ValueError, struct.error) as error:
@@ -93,8 +126,10 @@ def read_header(gguf: Path, name: str) -> GGUFHeader:
 class _Parser:
     """Parses values one after another; raises ValueError or struct.error for invalid ones."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap, file: Path, lists: Collection[str]) -> None:
         self._data = data
+        self._file = file
+        self._lists = lists
         self._at = 0
         self._items = 0
 
@@ -111,17 +146,18 @@ class _Parser:
         header = GGUFHeader()
         for _ in range(num_entries):
             key = self._string(_MAX_NAME)
-            self._set_new(header.facts, key, self._value)
-        spans = [self._tensor(header) for _ in range(num_tensors)]
-        self._check_spans(spans, header.facts.get("general.alignment", 32))
+            _check_new(key, header.facts)
+            header.facts[key] = self._value(key in self._lists)
+        found = header.tensors
+        for _ in range(num_tensors):
+            name = self._string(_MAX_NAME)
+            _check_new(name, found)
+            found[name] = self._tensor(name)
+        begin = self._begin(header.facts.get("general.alignment", 32), found)
+        found.update({n: t._replace(start=begin + t.start) for n, t in found.items()})
         return header
 
-    def _set_new(self, entries: dict[str, Any], key: str, read: Callable[[], Any]) -> None:
-        if key in entries:
-            raise ValueError(f"it holds {key[:60]!r} twice")
-        entries[key] = read()
-
-    def _value(self) -> Any:
+    def _value(self, is_wanted: bool) -> Any:
         kind = self._number("<I")
         if kind == _STRING:
             return self._string(_MAX_STRING)
@@ -132,17 +168,24 @@ class _Parser:
         if self._items > _MAX_ITEMS:
             raise ValueError(f"its lists have {self._items:,} items")
         if kind == _STRING:
-            for _ in range(count):
-                self._skip(self._number("<Q"))
-            return Items(str, count)
-        self._skip(struct.calcsize(_form(kind)) * count)
-        return Items(float if kind in _FLOATS else int, count)
+            return Items(str, count, self._texts(count, is_wanted))
+        form, start = _form(kind), self._at
+        self._skip(struct.calcsize(form) * count)
+        is_kept = is_wanted or count <= _MAX_KEPT
+        numbers = struct.unpack_from(f"<{count}{form[1:]}", self._data, start) if is_kept else ()
+        return Items(float if kind in _FLOATS else bool if kind == _BOOL else int, count, numbers)
 
-    def _tensor(self, header: GGUFHeader) -> tuple[int, int]:
-        """Offset and size in bytes of a tensor's values; adds its shape to the header."""
+    def _texts(self, count: int, is_wanted: bool) -> tuple[str, ...]:
+        if is_wanted:
+            return tuple([self._string(_MAX_STRING) for _ in range(count)])
+        for _ in range(count):
+            self._skip(self._number("<Q"))
+        return ()
+
+    def _tensor(self, name: str) -> TensorInfo:
+        """Read a tensor's entry behind its name; `start` is still counted from the first tensor."""
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-        name = self._string(_MAX_NAME)
         num_dimensions = self._number("<I")
         if not 1 <= num_dimensions <= _MAX_DIMENSIONS:
             raise ValueError(f"{name[:60]!r} has {num_dimensions:,} dimensions")
@@ -150,26 +193,30 @@ class _Parser:
         kind, offset = self._number("<I"), self._number("<Q")
         if kind not in set(GGMLQuantizationType):
             raise ValueError(f"{name[:60]!r} is of type {kind}, which is unknown")
-        block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+        known = GGMLQuantizationType(kind)
+        block, size = GGML_QUANT_SIZES[known]
         if not all(shape) or shape[0] % block:
             raise ValueError(f"{name[:60]!r} is of shape {shape}")
-        self._set_new(header.shapes, name, lambda: shape)
-        return offset, math.prod(shape) // block * size
+        num_bytes = math.prod(shape) // block * size
+        return TensorInfo(shape, known.name, self._file, offset, num_bytes)
 
-    def _check_spans(self, spans: list[tuple[int, int]], alignment: Any) -> None:
-        """Raise a ValueError unless the tensors are aligned, do not overlap and fill the file.
+    def _begin(self, alignment: Any, tensors: dict[str, TensorInfo]) -> int:
+        """The place of the first tensor's first byte.
 
-        At most 1 MiB may follow the last one.
+        Raises:
+            ValueError: unless the tensors are aligned, do not overlap and fill the file. At most
+                1 MiB may follow the last one.
         """
         is_power = isinstance(alignment, int) and alignment > 0 and not alignment & (alignment - 1)
         if not is_power or alignment > _MAX_ALIGNMENT:
             raise ValueError(f"its alignment is {alignment}")
-        begin, end = self._at + -self._at % alignment, 0
-        for offset, size in sorted(spans):
+        begin: int = self._at + -self._at % alignment
+        end = 0
+        for _, _, _, offset, num_bytes in sorted(tensors.values(), key=lambda each: each.start):
             if offset % alignment or offset < end:
                 raise ValueError("its tensors overlap, or are not aligned")
-            end = offset + size
-        if spans and begin + end > len(self._data):
+            end = offset + num_bytes
+        if tensors and begin + end > len(self._data):
             raise ValueError(
                 f"it is cut off: its tensors take {end:,} bytes, and "
                 f"{max(len(self._data) - begin, 0):,} are there"
@@ -177,6 +224,7 @@ class _Parser:
         if len(self._data) - begin - end > _MAX_TRAILING:
             trailing = len(self._data) - begin - end
             raise ValueError(f"{trailing:,} bytes after its tensors belong to none of them")
+        return begin
 
     def _string(self, limit: int) -> str:
         length = self._number("<Q")
@@ -196,6 +244,11 @@ class _Parser:
         if size > len(self._data) - self._at:
             raise ValueError("it is cut off")
         self._at += size
+
+
+def _check_new(key: str, entries: Collection[str]) -> None:
+    if key in entries:
+        raise ValueError(f"it holds {key[:60]!r} twice")
 
 
 def _form(kind: int) -> str:

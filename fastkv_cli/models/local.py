@@ -11,7 +11,7 @@ from ..config import LOCAL_REVISION, cache_dir
 from ..errors import ModelError
 from .checked import check_files, check_sizes, read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
-from .gguf_header import read_header
+from .gguf_parts import part_files, read_model
 from .gguf_sizes import check_header
 from .supported import check_model_type
 
@@ -73,22 +73,34 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> ModelFiles:
-    """Resolve a GGUF file to its conversion, or to itself where there is none yet.
+    """Resolve a GGUF file, or any part of a split one, to its conversion.
+
+    Where there is none yet, the result is the file itself, or the first part.
 
     Raises:
-        ModelError: when the file is not GGUF, damaged, or its architecture is not supported.
+        ModelError: when the file is not GGUF, damaged, incomplete, or its architecture is not
+            supported.
     """
-    gguf = gguf.resolve()
+    parts = part_files(gguf)
+    # The parts are found by their names, which files behind links, as in the hub's cache, lack.
+    parts = [part.absolute() for part in parts] if len(parts) > 1 else [gguf.resolve()]
 
-    def files(sha256: str) -> ModelFiles:
-        return converted_or(gguf, name=name, stem=gguf.stem, sha256=sha256, kind=ModelKind.GGUF)
+    def files(sha256s: list[str]) -> ModelFiles:
+        digest = sha256s[0]
+        if len(sha256s) > 1:
+            digest = hashlib.sha256("".join(sha256s).encode()).hexdigest()
+        first = parts[0]
+        return converted_or(first, name=name, stem=first.stem, sha256=digest, kind=ModelKind.GGUF)
 
     try:
-        known = _noted_sha256(gguf)
-        if known is not None and not (converted := files(known)).needs_conversion:
+        noted = [sha256 for part in parts if (sha256 := _noted_sha256(part)) is not None]
+        is_known = len(noted) == len(parts)
+        if is_known and not (converted := files(noted)).needs_conversion:
             return converted
-        check_header(read_header(gguf, name), name)  # before hashing 8 GB
-        return files(known or _note_sha256(gguf, on_progress))
+        check_header(read_model(parts[0], name), name)  # before hashing 8 GB
+        if is_known:
+            return files(noted)
+        return files([_noted_sha256(part) or _note_sha256(part, on_progress) for part in parts])
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
 
@@ -115,8 +127,8 @@ def _note_of(gguf: Path) -> tuple[Path, dict[str, object]]:
 
 def _noted_sha256(gguf: Path) -> str | None:
     """The sha256 as computed earlier, valid while the file's size and time are unchanged."""
-    note, stamp = _note_of(gguf)
     try:
+        note, stamp = _note_of(gguf)
         noted = json.loads(note.read_text(encoding="utf-8"))
         if noted == stamp | {"sha256": noted["sha256"]}:
             return str(noted["sha256"])

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from ...errors import FastKVError, ModelError, OutOfMemoryError
 from ...models import Progress, ProgressCallback, check_model_type
 from ...models.files import silent
-from ...models.gguf_header import read_header
+from ...models.gguf_parts import read_model
 from ...models.gguf_sizes import check_header
 from .gguf_metadata import complete
 from .guarded import explained_panics
@@ -122,7 +122,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
-    header = read_header(gguf, gguf.name)
+    header = read_model(gguf, gguf.name)
     check_header(header, gguf.name)
     check_room(header.num_weights * _STORED_DTYPE.itemsize, torch.device("cpu"), gguf.name)
     model, tokenizer = _read(gguf, folder, report)
