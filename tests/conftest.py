@@ -117,7 +117,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     Hidden size 64, 4 layers, 4 query heads, 2 KV heads, float32. The weights are spread widely
     (initializer_range 0.2), so that greedy tokens differ from place to place. Each is made when it
-    is first asked for: all 12 take 4 s, and most test files need one.
+    is first asked for: all take a few seconds, and most test files need one.
     """
     return TinyModels(tmp_path_factory.mktemp("tiny-models"))
 
@@ -181,6 +181,13 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
             "model_type": "phi3",
             "rope_parameters": longrope,
             "original_max_position_embeddings": 100,
+        },
+        "granite": {
+            "model_type": "granite",
+            "embedding_multiplier": 6.0,
+            "attention_multiplier": 0.11,  # a Llama's is 0.25
+            "residual_multiplier": 0.4,
+            "logits_scaling": 7.0,
         },
         "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
     }

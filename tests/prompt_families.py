@@ -96,6 +96,12 @@ _DEEPSEEK = (
     "{{ '<｜Assistant｜>' + m['content'] + eos_token }}{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
 )
+_GRANITE = (
+    "{% for m in messages %}"
+    "{{ '<|start_of_role|>' + m['role'] + '<|end_of_role|>' + m['content'] + '<|end_of_text|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
+)
 
 FAMILIES = {
     "llama-2": Family("llama", ("<s>", "</s>"), _LLAMA2, ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")),
@@ -145,6 +151,12 @@ FAMILIES = {
         _PHI3,
         ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
         ("</s>",),
+    ),
+    "granite": Family(
+        "granite",
+        ("<|unk|>", "<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>"),
+        _GRANITE,
+        ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>"),
     ),
 }  # fmt: skip
 

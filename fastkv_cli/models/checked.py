@@ -67,6 +67,14 @@ _SIZES = (
     "original_max_position_embeddings",
     "sliding_window",
 )
+_POSITIVE = (
+    "rms_norm_eps",
+    "rope_theta",
+    "embedding_multiplier",
+    "attention_multiplier",
+    "residual_multiplier",
+    "logits_scaling",
+)
 _MAX_SIZE = 2**31 - 1
 _MAX_LABELS = 2**16
 
@@ -156,7 +164,7 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
         value = config.get(key)
         if value is not None and not _is_int(value, 1, _MAX_SIZE):
             raise _invalid(key, value, name)
-    for key in ("rms_norm_eps", "rope_theta"):
+    for key in _POSITIVE:
         value = config.get(key)
         if value is not None and not _is_positive(value):
             raise _invalid(key, value, name)

@@ -39,7 +39,9 @@ from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.methods import Method
 
 LENGTH = 120  # beyond the sliding window of 48
-FAMILIES = ["llama", "mistral-sliding", "ministral", "ministral3", "qwen3", "phi3-partial"]
+FAMILIES = [
+    *("llama", "mistral-sliding", "ministral", "ministral3", "qwen3", "phi3-partial", "granite"),
+]
 # Methods that let every token through every layer, so that K and V are those of Full.
 METHODS: list[Method] = [
     *headwise_methods(retention_rate=0.3),

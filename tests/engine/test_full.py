@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import make_prompt
+from cases import load_tiny, make_prompt
+from checks import Checks
 from conftest import tiny_settings
 
 from fastkv_cli import Engine, Full
@@ -29,15 +30,22 @@ def reference_tokens(engine: Engine, prompt_ids: list[int], count: int) -> list[
     return tokens
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("family", tiny_settings())
 def test_full_gives_the_tokens_of_transformers(family: str, tiny_models: dict[str, Path]) -> None:
-    engine = Engine.load(str(tiny_models[family]), dtype="float32", device="cpu")
-    prompt_ids = engine.tokenizer(PROMPT)["input_ids"]
-    assert len(prompt_ids) > 100  # beyond the sliding window of 48
-    ours = engine.generate(prompt_ids, method=Full(), max_new_tokens=24)
-    expected = reference_tokens(engine, prompt_ids, 24)
-    assert len(set(expected)) > 4, "a model that says one thing proves nothing"
-    assert ours.token_ids == expected
+    engine, said = load_tiny(tiny_models[family]), set[int]()
+    with Checks() as check:
+        for length in (1, 7, 79, 700):  # within the sliding window of 48, and beyond
+            prompt_ids = make_prompt(length)
+            ours = engine.generate(prompt_ids, Full(), 16)
+            said.update(ours.token_ids)
+            with check(f"{length} tokens: the answer"):
+                assert ours.token_ids == reference_tokens(engine, prompt_ids, 16)
+            with check(f"{length} tokens: logits"):
+                theirs = engine.loaded.model(torch.tensor([prompt_ids]), use_cache=False).logits
+                torch.testing.assert_close(ours.first_logits, theirs[0, -1], atol=1e-4, rtol=1e-5)
+        with check("the answers differ"):  # a model that says one thing proves nothing
+            assert len(said) > 8
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral-sliding", "phi3"])

@@ -181,6 +181,10 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
         "embed_tokens.* is of shape 384×64, not",
     ),
     "epsilon": (set_keys("config.json", rms_norm_eps="small"), "rms_norm_eps"),
+    "a scalar of Granite": (
+        set_keys("config.json", model_type="granite", logits_scaling=0.0),
+        "logits_scaling",
+    ),
     "tied": (set_keys("config.json", tie_word_embeddings="yes"), "tie_word_embeddings"),
     "rope a list": (set_keys("config.json", rope_parameters=[1]), "rope_parameters"),
     "rope theta": (

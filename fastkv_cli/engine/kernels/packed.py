@@ -22,7 +22,7 @@ from ...system.free_memory import available_memory_bytes
 from ..cache import CompressedCache
 from ..decode import DecodingModel
 from ..model.decoder import Decoder
-from ..model.decoder_layer import DecoderLayer, RMSNorm
+from ..model.decoder_layer import DecoderLayer, Residual, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
 from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
@@ -43,7 +43,8 @@ class PackedNorm:
         return cls(norm.gain.float() * math.sqrt(size), torch.tensor(floor))
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(T, hidden) → (T, hidden)."""
+        """(T, hidden) → (T, hidden), float32."""
+        hidden = hidden.float()
         length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
         return (hidden * self.gain).div_(torch.hypot(length, self.floor))
 
@@ -58,8 +59,18 @@ class PackedLayer:
     gate_up: PackedMatrix
     down: PackedMatrix
     norms: tuple[PackedNorm, PackedNorm]
+    residuals: tuple[Residual, Residual]
     activation: Callable[[Tensor], Tensor]
     fused: FusedLayer | None
+
+    @classmethod
+    def of(cls, layer: DecoderLayer) -> PackedLayer:
+        """Pack copies of a layer's matrices."""
+        qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
+        norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
+        residuals = _residual(layer.after_attention), _residual(layer.after_mlp)
+        fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
+        return cls(layer, qkv, output, gate_up, down, norms, residuals, layer.activation, fused)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
@@ -110,10 +121,17 @@ class PackedLayer:
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
         mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
-        hidden = hidden + self.output(mixed)
-        gate_up = self.gate_up(self.norms[1](hidden[0]))
+        hidden = self.residuals[0].add(hidden[0], self.output(mixed))
+        gate_up = self.gate_up(self.norms[1](hidden))
         size = gate_up.shape[1] // 2
-        return hidden.add_(self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:]))
+        change = self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:])
+        return self.residuals[1].add(hidden, change).unsqueeze(0)
+
+
+def _residual(residual: Residual) -> Residual:
+    """A residual connection of float32 rows."""
+    norm = residual.norm
+    return residual._replace(norm=PackedNorm.of(norm) if isinstance(norm, RMSNorm) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +154,7 @@ class PackedDecoder:
         """
         layers = []
         for layer in decoder.layers:
-            qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
-            norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
-            fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
-            layers.append(
-                PackedLayer(layer, qkv, output, gate_up, down, norms, layer.activation, fused)
-            )
+            layers.append(PackedLayer.of(layer))
             if on_done is not None:
                 on_done(layer)
         return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)
@@ -176,7 +189,7 @@ class PackedDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Normalized (1, T, hidden) → (T, vocabulary), float32."""
-        return self.head(hidden[0]).float()
+        return self.decoder.scale_logits(self.head(hidden[0]))
 
 
 def choose_decoding_model(

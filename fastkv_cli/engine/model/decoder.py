@@ -15,20 +15,32 @@ from torch import Tensor, nn
 
 from ...models import check_model_type
 from ..methods import PromptShape
-from .decoder_layer import DecoderLayer, Matrix, RMSNorm
+from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm
 from .families import FAMILIES, Family
 from .rope import Rope, RopeTable
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A causal language model as layers that can be run one by one."""
+    """A causal language model as layers that can be run one by one.
+
+    Attributes:
+        layers: all layers, in order.
+        dtype: number format of weights and hidden states.
+        device: of the weights.
+        max_context: the window in tokens.
+        norm: the final norm, before the LM head.
+        embedding_multiplier: factor of the embeddings.
+        logits_divisor: divides the LM head's output.
+    """
 
     layers: tuple[DecoderLayer, ...]
     dtype: torch.dtype
     device: torch.device
     max_context: int
-    norm: RMSNorm  # the final norm, before the LM head
+    norm: RMSNorm
+    embedding_multiplier: float
+    logits_divisor: float
     _model: Any
     _family: Family
 
@@ -40,7 +52,7 @@ class Decoder:
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token ids (T,) → (1, T, hidden)."""
         embedded: Tensor = self._model.model.embed_tokens(token_ids.unsqueeze(0))
-        return embedded
+        return embedded if self.embedding_multiplier == 1 else embedded * self.embedding_multiplier
 
     def ropes(self, positions: Tensor, length: int = 0) -> RopeTable:
         """Rotary embeddings for positions (T,) in a text of up to `length` tokens.
@@ -74,8 +86,12 @@ class Decoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """LM head: normalized (1, T, hidden) → (T, vocabulary), float32."""
-        logits: Tensor = self._model.lm_head(hidden)
-        return logits[0].float()
+        return self.scale_logits(self._model.lm_head(hidden)[0])
+
+    def scale_logits(self, logits: Tensor) -> Tensor:
+        """Output of the LM head → logits in float32, both (T, vocabulary)."""
+        logits = logits.float()
+        return logits if self.logits_divisor == 1 else logits / self.logits_divisor
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """Final norm: the last layer's output → the LM head's input, (1, T, hidden)."""
@@ -135,30 +151,44 @@ def open_decoder(model: nn.Module) -> Decoder:
     check_model_type(config.model_type, type(model).__name__)
     family = FAMILIES[config.model_type]
     modules: Any = model.model
-    layers = tuple(
-        DecoderLayer(
-            index=index,
-            module=module,
-            family=family,
-            num_heads=config.num_attention_heads,
-            num_kv_heads=config.num_key_value_heads,
-            head_dim=module.self_attn.head_dim,
-            scaling=module.self_attn.scaling,
-            sliding_window=_sliding_window(config, index),
-            input_norm=_norm(module.input_layernorm),
-            mlp_norm=_norm(module.post_attention_layernorm),
-        )
-        for index, module in enumerate(modules.layers)
-    )
     weight = modules.embed_tokens.weight
     return Decoder(
-        layers=layers,
+        layers=tuple(
+            _open_layer(index, module, family, config)
+            for index, module in enumerate(modules.layers)
+        ),
         dtype=weight.dtype,
         device=weight.device,
         max_context=config.max_position_embeddings,
         norm=_norm(modules.norm),
+        embedding_multiplier=config.embedding_multiplier if family.multipliers else 1.0,
+        logits_divisor=config.logits_scaling if family.multipliers else 1.0,
         _model=model,
         _family=family,
+    )
+
+
+def _open_layer(index: int, module: Any, family: Family, config: Any) -> DecoderLayer:
+    """View a layer's module as a `DecoderLayer`."""
+    names = family.norms
+    multiplier = config.residual_multiplier if family.multipliers else 1.0
+    after_attention, after_mlp = (
+        Residual(None if name is None else _norm(getattr(module, name)), multiplier)
+        for name in (names.after_attention, names.after_mlp)
+    )
+    return DecoderLayer(
+        index=index,
+        module=module,
+        family=family,
+        num_heads=config.num_attention_heads,
+        num_kv_heads=config.num_key_value_heads,
+        head_dim=module.self_attn.head_dim,
+        scaling=module.self_attn.scaling,
+        sliding_window=_sliding_window(config, index),
+        input_norm=_norm(getattr(module, names.before_attention)),
+        mlp_norm=_norm(getattr(module, names.before_mlp)),
+        after_attention=after_attention,
+        after_mlp=after_mlp,
     )
 
 

@@ -46,7 +46,8 @@ class LayerMatrices(NamedTuple):
     down: Matrix
 
 
-class RMSNorm(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RMSNorm:
     """Root mean square norm (arXiv 1910.07467): x · gain / √(mean(x²) + ε).
 
     Attributes:
@@ -60,6 +61,29 @@ class RMSNorm(NamedTuple):
     def __call__(self, hidden: Tensor) -> Tensor:
         """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module)."""
         return functional.rms_norm(hidden, self.gain.shape, self.gain, self.epsilon)
+
+
+class Residual(NamedTuple):
+    """A residual connection around attention or MLP: hidden + multiplier · norm(change).
+
+    Attributes:
+        norm: None where the family has no norm behind this block.
+        multiplier: of the change.
+    """
+
+    norm: Callable[[Tensor], Tensor] | None = None
+    multiplier: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the change is added as it is."""
+        return self.norm is None and self.multiplier == 1
+
+    def add(self, hidden: Tensor, change: Tensor) -> Tensor:
+        """Two tensors (…, hidden) → (…, hidden)."""
+        if self.norm is not None:
+            change = self.norm(change)
+        return hidden + (change if self.multiplier == 1 else change * self.multiplier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,8 @@ class DecoderLayer:
         sliding_window: tokens that a query attends to, including itself; None means all.
         input_norm: the norm before the attention.
         mlp_norm: the norm before the MLP.
+        after_attention: adds the attention's output.
+        after_mlp: adds the MLP's output.
         rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
     """
 
@@ -90,6 +116,8 @@ class DecoderLayer:
     sliding_window: int | None
     input_norm: RMSNorm
     mlp_norm: RMSNorm
+    after_attention: Residual
+    after_mlp: Residual
     rope_kind: str = ""
 
     @property
@@ -142,9 +170,8 @@ class DecoderLayer:
             (1, T, hidden), the layer's output.
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
-        hidden = hidden + self.module.self_attn.o_proj(mixed)
-        after: Tensor = hidden + self.module.mlp(self.mlp_norm(hidden))
-        return after
+        hidden = self.after_attention.add(hidden, self.module.self_attn.o_proj(mixed))
+        return self.after_mlp.add(hidden, self.module.mlp(self.mlp_norm(hidden)))
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: object) -> None:
         """Not fused: decoding falls back to the step-by-step path."""
@@ -167,10 +194,13 @@ class DecoderLayer:
 
     @property
     def is_llama_like(self) -> bool:
-        """Whether heads are rotated right after projection, and the MLP's activation is SiLU."""
+        """Whether the layer computes as Llama's does: what the fused step assumes."""
         family = self.family
-        return self.activation is functional.silu and not (
-            family.normalized_heads or family.scaled_queries
+        is_plain = self.after_attention.is_plain and self.after_mlp.is_plain
+        return (
+            is_plain
+            and self.activation is functional.silu
+            and not (family.normalized_heads or family.scaled_queries)
         )
 
     @property

@@ -7,6 +7,19 @@ Torch is not imported here, so that a command can refuse a model before it loads
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class NormNames(NamedTuple):
+    """Names of the norms in a layer's module; None where a family has no such norm."""
+
+    before_attention: str = "input_layernorm"
+    after_attention: str | None = None
+    before_mlp: str = "post_attention_layernorm"
+    after_mlp: str | None = None
+
+
+_LLAMA_NORMS = NormNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +32,8 @@ class Family:
         fused_projections: one matrix computes Q, K and V, and one gate and up (Phi-3).
         normalized_heads: an RMSNorm on every head of Q and K before RoPE (Qwen3).
         scaled_queries: queries are scaled by the logarithm of their position (Ministral 3).
+        multipliers: the config has scalars for embeddings, residuals and logits (Granite).
+        norms: names of the norms in a layer's module.
     """
 
     label: str
@@ -26,6 +41,8 @@ class Family:
     fused_projections: bool = False
     normalized_heads: bool = False
     scaled_queries: bool = False
+    multipliers: bool = False
+    norms: NormNames = _LLAMA_NORMS
 
 
 FAMILIES: dict[str, Family] = {
@@ -36,4 +53,5 @@ FAMILIES: dict[str, Family] = {
     "qwen2": Family("Qwen2", gguf="qwen2"),
     "qwen3": Family("Qwen3", gguf="qwen3", normalized_heads=True),
     "phi3": Family("Phi-3", gguf="phi3", fused_projections=True),
+    "granite": Family("Granite", multipliers=True),
 }

@@ -135,9 +135,8 @@ def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     head_dim = getattr(config, "head_dim", None) or hidden // heads
     size, kv_size = heads * head_dim, kv_heads * head_dim
     family = FAMILIES[config.model_type]
-    layer = {
-        "input_layernorm": (hidden,),
-        "post_attention_layernorm": (hidden,),
+    layer: dict[str, tuple[int, ...]] = {
+        **{norm: (hidden,) for norm in family.norms if norm is not None},
         "self_attn.o_proj": (hidden, size),
         "mlp.down_proj": (hidden, inner),
     }
