@@ -1,8 +1,41 @@
-"""What a run would take, foreseen without running it: parts, prompts and memory."""
+"""What a run would take, foreseen without running it: parts, prompts, memory and time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PromptUse(StrEnum):
+    """What becomes of a prompt: scored up to the TSP layer, or answered.
+
+    An excerpt is answered without compression.
+    """
+
+    SCORED = "scored"
+    EXCERPT = "excerpt"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForecast:
+    """A prompt of a run.
+
+    Attributes:
+        use: what becomes of it.
+        num_tokens: of the prompt.
+        window: tokens of the observation window of a prompt that is scored.
+        question: rows of the question in a prompt that is answered; None where unknown.
+        shared_ids: its leading tokens, of which a prefix state may be stored; empty if none is
+            looked for.
+    """
+
+    use: PromptUse
+    num_tokens: int
+    window: int = 0
+    question: slice | None = None
+    shared_ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +49,7 @@ class ReadingForecast:
         strategy: what would be done with the parts; empty if there is one.
         note: why the method would not compress the prompt that is answered from; empty if it would.
         fits_window: whether the whole text fits the window.
+        prompts: in order; the last one is answered, unless all are only scored.
     """
 
     tokens: int
@@ -24,6 +58,24 @@ class ReadingForecast:
     strategy: str = ""
     note: str = ""
     fits_window: bool = True
+    prompts: Sequence[PromptForecast] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForecast:
+    """The predicted seconds of a run, without loading the model.
+
+    Attributes:
+        first_token_s: until the first token is there; None where the machine's speed is not known.
+        answer_s: until the longest answer is complete.
+        output_tokens: of the longest answer; 0 if the answer is quoted.
+        tokens_found: of the text, whose prefix states are stored.
+    """
+
+    first_token_s: float | None
+    answer_s: float | None
+    output_tokens: int
+    tokens_found: int
 
 
 @dataclass(frozen=True, slots=True)

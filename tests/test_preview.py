@@ -99,6 +99,55 @@ def test_what_is_told_is_what_happens(
         assert memory["kept_kv_bytes"] == kv["kept_bytes"]
         per_token = kv["full_bytes"] // happened["stats"]["prompt_tokens"]
         assert memory["full_kv_bytes"] == per_token * reading["longest_prompt"]
+    if command[0] == "summarize" and repetitions == 20:
+        assert reading["longest_prompt"] < 2048
+    seconds = told["time"]
+    assert isinstance(seconds, dict)
+    assert 0 < seconds["first_token_s"] < seconds["answer_s"]
+    assert seconds["output_tokens"] == 12
+
+
+def test_a_summary_keeps_nothing_of_its_text(options: list[str], capfd: Capture) -> None:
+    """Its text is scored; its answer is written from the key sentences, or quoted."""
+    Path("long.txt").write_text(Path("a.txt").read_text() * 60)
+    prose = dry_run(["summarize", "long.txt", *options, "--budget", "100%"], capfd)
+    quoted = dry_run(["summarize", "long.txt", *options, "--style", "extractive"], capfd)
+    for told in (prose, quoted):
+        memory, reading = told["memory"], told["reading"]
+        assert isinstance(memory, dict)
+        assert isinstance(reading, dict)
+        # the text's full cache is what reading it would keep
+        assert memory["kept_kv_bytes"] < 0.2 * memory["full_kv_bytes"]
+        assert reading["longest_prompt"] > reading["tokens"]
+    seconds = [told["time"] for told in (prose, quoted)]
+    assert isinstance(seconds[0], dict)
+    assert isinstance(seconds[1], dict)
+    assert (seconds[0]["output_tokens"], seconds[1]["output_tokens"]) == (12, 0)
+    assert seconds[1]["answer_s"] == seconds[1]["first_token_s"] < seconds[0]["first_token_s"]
+
+
+@pytest.mark.parametrize("repetitions", [60, 300])
+def test_stored_prefix_states_are_found(
+    options: list[str], capfd: Capture, monkeypatch: pytest.MonkeyPatch, repetitions: int
+) -> None:
+    """In one prompt and in parts; and not with another number format."""
+    monkeypatch.setenv("FASTKV_HOME", str(Path("home").absolute()))
+    lines = (f"The committee met {n} times in {1000 + n}.\n" for n in range(repetitions))
+    Path("long.txt").write_text("".join(lines))
+    arguments = ["ask", "long.txt", "Who met?", "--no-check", *options]
+    before = dry_run(arguments, capfd)["time"]
+    assert run([*arguments[:2], "When did they meet?", *arguments[3:], "--json"]) == 0
+    kept = json.loads(capfd.readouterr().out)["reading"]["state"]["tokens_kept"]
+    after = dry_run(arguments, capfd)["time"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert (before["tokens_found"], after["tokens_found"]) == (0, kept)
+    assert kept > 0
+    assert after["first_token_s"] < before["first_token_s"]
+    assert dry_run([*arguments, "--attention", "sdpa"], capfd)["time"] == after
+    other = dry_run([*arguments, "--no-store"], capfd)["time"]
+    assert isinstance(other, dict)
+    assert other["tokens_found"] == 0
 
 
 def test_no_weights_are_looked_at(
@@ -121,6 +170,7 @@ def test_the_table_is_on_stdout(options: list[str], capfd: Capture) -> None:
     assert "16 of 19 pages (3 failed)" in stdout
     assert re.search(r"^Parts +\d+: \w", stdout, re.MULTILINE)
     assert re.search(r"^Peak memory +about [\d,.]+ .iB; [\d,.]+ .iB in full$", stdout, re.MULTILINE)
+    assert re.search(r"^Time +about [\d.]+ s to the first token, [\d.]+ s with an", stdout, re.M)
     assert stderr.startswith("warning: ")
 
 

@@ -107,7 +107,7 @@ class RunOptions(AnswerOutput, ReportOptions, SessionOptions):
     dry_run: bool = option(
         False,
         Group.OUTPUT,
-        "Print the expected pages, tokens, parts and memory; load no weights and answer nothing.",
+        "Print the expected tokens, parts, memory and time; load no weights and answer nothing.",
         "--dry-run",
     )
 

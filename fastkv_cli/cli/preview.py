@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ..tasks.work import Window
     from .option_sets import ExtractOptions, RunOptions
 
-# Predicts how a task would process a text.
-Forecast = Callable[["Corpus", "Window"], ReadingForecast]
+# Predicts how a task would process a text, with the number of passages of a long one.
+Forecast = Callable[["Corpus", "Window", int], ReadingForecast]
+_SCORING_WINDOW = 8  # tokens; the layer that scores parts does not depend on it
 
 
 def extract(sources: Sequence[str], options: ExtractOptions) -> None:
@@ -68,7 +69,7 @@ def forecast(
     max_tokens: int,
     usual_preset: Preset = Preset.BALANCED,
 ) -> None:
-    """Print how a run would process the text, and its predicted memory (`--dry-run`).
+    """Print how a run would process the text, and its predicted memory and time (`--dry-run`).
 
     Args:
         command: the command's name.
@@ -101,11 +102,13 @@ def forecast(
             observer,
             dtype=options.dtype,
             device=options.device,
+            attention=options.attention,
             offline=options.offline,
         )
-        from ..engine.memory_forecast import forecast_memory
         from ..engine.methods import build_method, build_scoring_method
         from ..engine.model.decoder import open_decoder
+        from ..engine.reuse.states import make_reuse
+        from ..engine.run_forecast import RunForecast, plan_prompts
         from ..tasks.corpus import join_documents
         from ..tasks.work import Window
 
@@ -116,10 +119,20 @@ def forecast(
         corpus = join_documents(documents, loaded.tokenizer, options.extract_timeout)
         whole_below = tuning.whole_below_for(settings)
         window = Window(loaded.tokenizer, decoder.max_context, max_tokens, whole_below)
-        reading = forecast(corpus, window)
-        prompt = min(reading.longest_prompt, decoder.max_context)
-        plan = method.plan(decoder.shape(prompt - max_tokens))
-        told = build_scoring_method(tuning, 1) if reading.note else method
+        reading = forecast(corpus, window, tuning.passages[0])
+        scoring = build_scoring_method(tuning, _SCORING_WINDOW)
+        longest = decoder.shape(decoder.max_context)
+        reuse = make_reuse(
+            options.store_mode,
+            warn,
+            [method.plan(longest), scoring.plan(longest)],
+            tuple(document.path for document in documents),
+            asks_again=False,
+        )
+        planned = plan_prompts(loaded, decoder, reading.prompts, method, tuning, reuse)
+        run_forecast = RunForecast(loaded, decoder, planned, options.decode_weights)
+        observer.progress("measuring the machine")
+        told = scoring if reading.note else method
         predicted = dry_run.DryRun(
             command=command,
             model=loaded.name,
@@ -131,8 +144,9 @@ def forecast(
             method=told.name,
             budget="100%" if reading.note else method.budget,
             settings=tuning.describe(settings),
-            note=reading.note or plan.note,
-            memory=forecast_memory(loaded, decoder, plan, prompt, options.decode_weights),
+            note=reading.note or run_forecast.last_plan.note,
+            memory=run_forecast.memory(max_tokens),
+            time=run_forecast.time(max_tokens),
             extract_s=extract_s,
             warnings=tuple(warnings),
         )

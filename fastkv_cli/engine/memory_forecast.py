@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def forecast_memory(
-    loaded: LoadedModel, decoder: Decoder, plan: Plan, num_tokens: int, wanted: DecodeWeights
+    loaded: LoadedModel,
+    decoder: Decoder,
+    plan: Plan,
+    num_tokens: int,
+    wanted: DecodeWeights,
+    *,
+    keeps_kv: bool = True,
 ) -> MemoryForecast:
     """Forecast the bytes that a prompt takes with a method's plan.
 
@@ -31,6 +37,7 @@ def forecast_memory(
         plan: the method's plan for the prompt.
         num_tokens: tokens of prompt and answer together.
         wanted: the weights to decode from.
+        keeps_kv: whether the prompt's keys and values are kept; not if it is only scored.
     """
     import torch
 
@@ -46,7 +53,7 @@ def forecast_memory(
     return forecast_from_sizes(
         model_sizes(loaded, decoder),
         num_tokens,
-        kept_kv_bytes(decoder, plan),
+        kept_kv_bytes(decoder, plan) if keeps_kv else 0,
         full_kv_bytes=decoder.kv_bytes(num_tokens),
         bytes_per_weight=decoder.dtype.itemsize,
         packs=packs,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..config import DType
+from ..config import Attention, DType
 from ..system.free_memory import check_memory_to_start
 from ..system.isolated import existing_folder
 from .observer import Observer
@@ -68,6 +68,7 @@ def load_without_weights(
     *,
     dtype: DType = DType.AUTO,
     device: str = "auto",
+    attention: Attention = Attention.AUTO,
     offline: bool = False,
 ) -> LoadedModel:
     """Load a model's tokenizer, and its architecture without weights.
@@ -82,6 +83,7 @@ def load_without_weights(
             model,
             dtype=dtype,
             device=device,
+            attention=attention,
             offline=offline,
             on_progress=lambda step: observer.progress(
                 step.activity, step.done, step.total, step.unit

@@ -110,6 +110,10 @@ class StateStore:
             return None
         return path
 
+    def holds(self, spec: StateSpec) -> bool:
+        """Whether there is a file of a state; it is neither read nor marked as used."""
+        return self.is_trusted() and _is_file(self._path(spec.digest))
+
     def record(self, spec: StateSpec) -> StateWriter | None:
         """Start to write a state; None, with a warning, if it cannot be stored."""
         target = self._path(spec.digest)

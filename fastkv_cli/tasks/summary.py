@@ -30,6 +30,13 @@ def default_style(model: str) -> Style:
     return Style.EXTRACTIVE if model == EMBEDDED_MODEL else Style.PROSE
 
 
+def choose_style(style: Style | None, language: str, model: str) -> Style:
+    """The user's style; else prose with a language, and the model's default without one."""
+    if style is not None:
+        return style
+    return Style.PROSE if language else default_style(model)
+
+
 def summarize(
     work: Work, length: Length, style: Style | None = None, language: str = ""
 ) -> Iterator[Piece | Outcome]:
@@ -48,8 +55,7 @@ def summarize(
     Raises:
         ContextError: when the window leaves no room for text.
     """
-    if style is None:
-        style = Style.PROSE if language else default_style(work.engine.loaded.name)
+    style = choose_style(style, language, work.engine.loaded.name)
     found = find_key_points(work, length)
     digest = Digest(_points(found, style, length))
     if style is Style.EXTRACTIVE or not found.sentences:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +10,11 @@ from ...config import DEFAULT_ANSWER_TOKENS
 from ...errors import UsageError
 from ..option_sets import RunOptions
 from .sources import check_any
+
+if TYPE_CHECKING:
+    from ...forecasts import ReadingForecast
+    from ...tasks.corpus import Corpus
+    from ...tasks.work import Window
 
 ArgumentsArg = Annotated[
     list[str] | None,
@@ -94,6 +98,10 @@ def _forecast(sources: list[str], options: RunOptions, questions: list[str]) -> 
     from ...tasks import forecast_ask
     from .. import preview
 
-    forecast = partial(forecast_ask, questions=questions)
+    def forecast(corpus: Corpus, window: Window, passages: int) -> ReadingForecast:
+        return forecast_ask(
+            corpus, window, questions, passages=passages, extractive=options.extractive
+        )
+
     max_tokens = options.max_tokens or DEFAULT_ANSWER_TOKENS
     preview.forecast("ask", sources, options, forecast, max_tokens)

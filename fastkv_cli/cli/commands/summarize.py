@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import TYPE_CHECKING
 
 from ...config import DEFAULT_MAX_TOKENS, Preset
 from ..option_sets import SummarizeOptions
 from .sources import PathsArg, check_any
+
+if TYPE_CHECKING:
+    from ...forecasts import ReadingForecast
+    from ...tasks.corpus import Corpus
+    from ...tasks.work import Window
 
 
 def summarize(paths: PathsArg = None, *, options: SummarizeOptions) -> None:
@@ -19,9 +24,16 @@ def summarize(paths: PathsArg = None, *, options: SummarizeOptions) -> None:
     sources = paths or ["-"]
     if options.dry_run:
         from ...tasks import forecast_summary
+        from ...tasks.summary import choose_style
         from .. import preview
 
-        forecast = partial(forecast_summary, length=length)
+        language = options.language or ""
+        style = choose_style(options.style, language, options.model)
+
+        def forecast(corpus: Corpus, window: Window, passages: int) -> ReadingForecast:
+            del passages  # a summary is made of sentences
+            return forecast_summary(corpus, window, length, style, language)
+
         preview.forecast("summarize", sources, options, forecast, max_tokens, Preset.QUALITY)
         return
     from ..run import answer_once

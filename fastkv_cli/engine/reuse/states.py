@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,17 +13,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...config import LOCAL_REVISION, StoreMode, store_limit_bytes
+from ...config import StoreMode, store_limit_bytes
 from ...stats import StateStats
 from ...store import StateSpec, StateStore, StateWriter, default_store_dir
-from ...store.fingerprint import fingerprint_tokens
-from ...version import __version__
-from ..layers import LayerRunner
 from ..methods import Plan
 from ..model.decoder import Decoder
 from ..model.loader import LoadedModel
 from .document_runner import DocumentRunner
 from .state import DocumentState, Recorder, StateShape, pack_tensor
+from .state_identity import state_spec
 
 # Without a store, states of up to this size in total are kept in memory while the program runs.
 _MEMORY_BYTES = 2**30
@@ -40,6 +37,9 @@ class States(Protocol):
 
     def find(self, spec: StateSpec, shape: StateShape) -> DocumentState | None:
         """Find a state; None if there is none."""
+
+    def holds(self, spec: StateSpec) -> bool:
+        """Whether there is a state, damaged or not."""
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
         """Start to record a state; None if it cannot be kept."""
@@ -70,6 +70,10 @@ class DiskStates:
             return None
         self._last = spec.digest, state
         return state
+
+    def holds(self, spec: StateSpec) -> bool:
+        """Whether the state has a file."""
+        return self._store.holds(spec)
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
         """Start to write a file."""
@@ -107,6 +111,10 @@ class MemoryStates:
             return None
         self._held.move_to_end(spec.digest)
         return state
+
+    def holds(self, spec: StateSpec) -> bool:
+        """Whether the state is in memory."""
+        return spec.digest in self._held
 
     def record(self, spec: StateSpec, shape: StateShape) -> Recorder | None:
         """Start to record a state, unless it is larger than the limit."""
@@ -181,6 +189,11 @@ class Reuse:
             and _MIN_SHARED <= num_shared <= num_tokens - plan.window
         )
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether states are kept in 8 bits."""
+        return self.states.mode is StoreMode.INT8
+
     @contextmanager
     def attach(
         self,
@@ -199,8 +212,7 @@ class Reuse:
             token_ids: the tokens of the template before the document, and of the document.
             text_length: the most tokens of prompt and answer.
         """
-        int8 = self.states.mode is StoreMode.INT8
-        shape = StateShape.of(decoder, len(token_ids), self.layer, int8=int8)
+        shape = StateShape.of(decoder, len(token_ids), self.layer, int8=self.is_int8)
         started = time.perf_counter()
         rope = decoder.rope_variant(text_length)
         spec = state_spec(loaded, runner, token_ids, shape, self.documents, rope)
@@ -262,52 +274,3 @@ def make_reuse(
     if asks_again:
         return Reuse(MemoryStates(), min(layers), documents, _MEMORY_BYTES)
     return None
-
-
-def state_spec(
-    loaded: LoadedModel,
-    runner: LayerRunner,
-    token_ids: Sequence[int],
-    shape: StateShape,
-    documents: tuple[str, ...],
-    rope: str = "",
-) -> StateSpec:
-    """Everything that a document's state depends on.
-
-    Args:
-        loaded: the model.
-        runner: the runner that computes it.
-        token_ids: the tokens of the template before the document, and of the document: together
-            with the model they identify the text and the template.
-        shape: the state's shape.
-        documents: the documents' names.
-        rope: the tokens' kind of rotary embeddings, in models that have several.
-    """
-    identity: dict[str, str | int] = {
-        "text": fingerprint_tokens(token_ids),
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "dtype": loaded.dtype_name,
-        "device": loaded.device.type,
-        "attention": str(runner.kernel),
-        "chunk_rows": runner.chunk_rows,
-        "layer": shape.layer,
-        "kept as": "int8" if shape.int8 else "exact",
-    }
-    if rope:
-        identity["rope"] = rope
-    return StateSpec(
-        identity=identity,
-        tensors=shape.tensors(),
-        documents=documents,
-        num_tokens=shape.num_tokens,
-        made_with=_made_with(loaded),
-    )
-
-
-def _made_with(loaded: LoadedModel) -> Mapping[str, str]:
-    made_with = {"fastkv": __version__, "torch": torch.__version__}
-    if loaded.revision == LOCAL_REVISION:  # only the files' stamps show that a folder changed
-        stamps = repr(loaded.stamp_files()).encode()
-        made_with["the model"] = hashlib.sha256(stamps).hexdigest()[:16]
-    return made_with

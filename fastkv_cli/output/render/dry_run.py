@@ -1,4 +1,4 @@
-"""Renders `--dry-run`: how a run would process the text, and its predicted memory. Pure."""
+"""Renders `--dry-run`: how a run would process the text, its memory and its time. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from ...documents.source import label
-from ...forecasts import MemoryForecast, ReadingForecast
+from ...forecasts import MemoryForecast, ReadingForecast, TimeForecast
 from ...stats import DocumentStats
-from .answer_tables import UNKNOWN, describe_document, format_bytes
+from .answer_tables import UNKNOWN, describe_document, format_bytes, format_duration
 from .report_json import SCHEMA
 from .to_json import to_json
 
@@ -29,7 +29,8 @@ class DryRun:
         budget: the KV cache to keep, as users write it.
         settings: the source of the method's settings.
         note: why the method would compress less than requested; empty otherwise.
-        memory: of the longest prompt.
+        memory: of the prompt that takes the most.
+        time: of the whole run.
         extract_s: seconds to read the documents.
         warnings: one line each.
     """
@@ -46,12 +47,13 @@ class DryRun:
     settings: str
     note: str
     memory: MemoryForecast
+    time: TimeForecast
     extract_s: float
     warnings: tuple[str, ...]
 
 
 def render_json(run: DryRun) -> str:
-    """One JSON object; all sizes are predictions in bytes."""
+    """One JSON object; all sizes are predictions in bytes, all times in seconds."""
     memory = asdict(run.memory) | {
         "peak_bytes": run.memory.peak_bytes,
         "full_peak_bytes": run.memory.full_peak_bytes,
@@ -90,12 +92,11 @@ def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
     yield "Model", f"{run.model}, {run.dtype} on {run.device}"
     copies = f" + {format_bytes(memory.copies_bytes)} of copies" if memory.copies_bytes else ""
     yield "Weights", f"{format_bytes(memory.weights_bytes)}{copies}"
-    share = memory.kept_kv_bytes / memory.full_kv_bytes
-    yield (
-        "KV cache",
-        f"{format_bytes(memory.full_kv_bytes)} full → {format_bytes(memory.kept_kv_bytes)} kept "
-        f"({share:.1%}), after the longest prompt",
-    )
+    full, kept = format_bytes(memory.full_kv_bytes), "none kept: it is scored"
+    if memory.kept_kv_bytes:
+        share = memory.kept_kv_bytes / memory.full_kv_bytes
+        kept = f"{format_bytes(memory.kept_kv_bytes)} kept ({share:.1%})"
+    yield "KV cache", f"{full} full → {kept}, after the longest prompt"
     yield "Method", f"{run.method}, {run.note or f'budget {run.budget}'}"
     if run.settings:
         yield "Settings", run.settings
@@ -106,3 +107,18 @@ def _rows(run: DryRun) -> Iterator[tuple[str, str]]:
     free = UNKNOWN if memory.available_bytes is None else format_bytes(memory.available_bytes)
     verdict = {True: "enough", False: "not enough", None: "unknown"}[memory.fits]
     yield "Free memory", f"{free}: {verdict}"
+    yield "Time", _time(run.time)
+
+
+def _time(time: TimeForecast) -> str:
+    """When the first token is there, and the longest answer."""
+    if time.first_token_s is None or time.answer_s is None:
+        return UNKNOWN
+    first = f"about {format_duration(time.first_token_s)} to the first token"
+    if not time.output_tokens:
+        first = f"about {format_duration(time.first_token_s)}"
+    found = f" (prefix cache: {time.tokens_found:,} tokens)" if time.tokens_found else ""
+    if not time.output_tokens:
+        return f"{first}{found}, the model loaded"
+    answer = f"{format_duration(time.answer_s)} with an answer of {time.output_tokens:,} tokens"
+    return f"{first}{found}, {answer}, the model loaded"

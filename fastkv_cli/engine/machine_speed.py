@@ -1,0 +1,242 @@
+"""Measures in about a second how fast this machine computes a decoder's layers; cached on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+
+import torch
+
+from ..config import DecodeWeights, cache_dir
+from .cache import CompressedCache
+from .decode import extend
+from .kernels.attention import Causality, Kernel, attend
+from .kernels.packed import choose_decoding_model
+from .layers import LayerRunner
+from .model.decoder import Decoder, open_decoder
+from .model.hardware import describe_hardware
+from .model.plain import PlainLlama
+
+_SCHEMA = "fastkv-speed/1"
+_MAX_AGE_S = 7 * 24 * 3600.0
+_BUDGET_S = 0.12  # of each of the measurements, which are repeated within it
+_MOST_RUNS, _MOST_STEPS = 5, 50
+# Layers of the shapes of a small and a large model: (hidden, intermediate, heads, KV heads).
+_NARROW, _WIDE = (576, 1536, 9, 3), (2048, 5632, 32, 8)
+_HEAD_DIM = 64
+_ROWS = 512  # of a prompt whose matrix products are timed
+_LONG = 2048  # tokens of a prompt whose attention is timed
+_GROWTH = 48  # pairs of the last half of such a prompt, as a multiple of those timed first
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpeed:
+    """Measured rates of one device, number format and kernel.
+
+    Attributes:
+        narrow_flops_per_s: matrix products of prefill in layers with a hidden size of 576.
+        wide_flops_per_s: the same with a hidden size of 2,048.
+        attention_flops_per_s: attention of prefill, counted as causal.
+        decode_bytes_per_s: weights, keys and values that decoding reads.
+        decode_layer_s: seconds of a layer for one token, beside that.
+        decode_token_s: seconds of one token outside the layers.
+    """
+
+    narrow_flops_per_s: float
+    wide_flops_per_s: float
+    attention_flops_per_s: float
+    decode_bytes_per_s: float
+    decode_layer_s: float
+    decode_token_s: float
+
+    def __post_init__(self) -> None:
+        figures = asdict(self)
+        if not all(isinstance(each, float) and 0 <= each < math.inf for each in figures.values()):
+            raise ValueError("a rate is no finite number")
+        if not all(value for name, value in figures.items() if name.endswith("_per_s")):
+            raise ValueError("a rate is zero")
+
+    def matrix_flops_per_s(self, hidden_size: int) -> float:
+        """The rate of matrix products at a hidden size, between the two that were measured."""
+        low, high = math.log(_NARROW[0]), math.log(_WIDE[0])
+        share = min(max((math.log(hidden_size) - low) / (high - low), 0.0), 1.0)
+        low, high = math.log(self.narrow_flops_per_s), math.log(self.wide_flops_per_s)
+        return math.exp(low + share * (high - low))
+
+
+def machine_speed(
+    dtype: torch.dtype, kernel: Kernel, decode_weights: DecodeWeights
+) -> MachineSpeed:
+    """The speed of this machine's CPU: from the cache, else measured.
+
+    Args:
+        dtype: number format of the weights.
+        kernel: of prefill's attention.
+        decode_weights: the weights to decode from.
+    """
+    machine = describe_hardware(torch.device("cpu"))
+    key = {
+        "cpu": machine["cpu"],
+        "threads": machine["threads"],
+        "torch": torch.__version__,
+        "dtype": str(dtype),
+        "kernel": str(kernel),
+        "decode_weights": str(decode_weights),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir() / "speed" / f"{digest}.json"
+    found = _read(path, key)
+    if found is None:
+        found = measure_speed(dtype, kernel, decode_weights)
+        _write(path, key, found)
+    return found
+
+
+@torch.inference_mode()
+def measure_speed(
+    dtype: torch.dtype, kernel: Kernel, decode_weights: DecodeWeights
+) -> MachineSpeed:
+    """Time one layer of a small and of a large model on the CPU; takes the arguments above."""
+    narrow, wide = _synthetic(_NARROW, dtype), _synthetic(_WIDE, dtype)
+    attention_per_s = _attention_rate(narrow, kernel)
+    narrow_per_s, wide_per_s = (
+        _matrix_rate(each, kernel, attention_per_s) for each in (narrow, wide)
+    )
+    rates = _decode_rates(narrow, wide, decode_weights)
+    return MachineSpeed(narrow_per_s, wide_per_s, attention_per_s, *rates)
+
+
+def _decode_rates(
+    narrow: Decoder, wide: Decoder, wanted: DecodeWeights
+) -> tuple[float, float, float]:
+    """Bytes per second, seconds of a layer, and seconds of a token outside the layers.
+
+    A step takes something, each layer takes something, and so does each byte: three models that
+    differ in layers and bytes give the three.
+    """
+    several = replace(narrow, layers=tuple(replace(narrow.layers[0], index=at) for at in range(4)))
+    one_s, few_bytes = _decode_step(narrow, wanted)
+    several_s, _ = _decode_step(several, wanted)
+    wide_s, many_bytes = _decode_step(wide, wanted)
+    layer_s = max((several_s - one_s) / 3, 0.0)
+    per_byte = max(wide_s - one_s, wide_s / 100) / (many_bytes - few_bytes)
+    return 1 / per_byte, max(layer_s - per_byte * few_bytes, 0.0), max(one_s - layer_s, 0.0)
+
+
+def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:
+    """One layer of a Llama, with random weights, as a decoder with a tiny vocabulary."""
+    hidden, intermediate, heads, kv_heads = shape
+    config = SimpleNamespace(
+        model_type="llama",
+        hidden_size=hidden,
+        intermediate_size=intermediate,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        num_hidden_layers=1,
+        head_dim=_HEAD_DIM,
+        max_position_embeddings=2 * _LONG,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=True,
+        vocab_size=64,
+    )
+    model = PlainLlama(config).to(dtype).to_empty(device="cpu").eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        weight.uniform_(-0.05, 0.05, generator=generator)
+    return open_decoder(model)
+
+
+def _prefill_s(decoder: Decoder, kernel: Kernel, num_tokens: int) -> float:
+    """Seconds of the layer for a prompt."""
+    runner, layer = LayerRunner(kernel), decoder.layers[0]
+    tokens = runner.embed(decoder, torch.zeros(num_tokens, dtype=torch.long))
+    return _seconds(lambda: runner.advance(layer, tokens, runner.project(layer, tokens), None))
+
+
+def _attention_rate(decoder: Decoder, kernel: Kernel) -> float:
+    """Causal attention in FLOP/s: the last rows of a prompt, as they pass through a layer."""
+    layer = decoder.layers[0]
+    rows, num_keys = 64, _LONG // 4
+    while True:
+        shape = (1, layer.num_kv_heads, num_keys, layer.head_dim)
+        key = torch.rand(shape, dtype=decoder.dtype)
+        query = torch.rand(1, layer.num_heads, rows, layer.head_dim, dtype=decoder.dtype)
+        causality = Causality(torch.arange(num_keys))
+        seconds = _seconds(partial(attend, query, key, key, causality, layer.scaling, kernel))
+        pairs = rows * (num_keys - (rows - 1) / 2)
+        if num_keys == _LONG or seconds * _GROWTH > _BUDGET_S:  # a machine that is slow in this
+            return 4 * layer.num_heads * layer.head_dim * pairs / seconds
+        rows, num_keys = _LONG // 2, _LONG
+
+
+def _matrix_rate(decoder: Decoder, kernel: Kernel, attention_per_s: float) -> float:
+    """Matrix products of a layer in FLOP/s, with all that is done to each row beside them."""
+    layer = decoder.layers[0]
+    rows, seconds = 64, _prefill_s(decoder, kernel, 64)
+    if seconds * _ROWS / rows < _BUDGET_S * 3:  # not on a machine that is slow in this format
+        rows, seconds = _ROWS, _prefill_s(decoder, kernel, _ROWS)
+    attention = 2 * layer.num_heads * layer.head_dim * rows * (rows + 1)
+    matrices_s = max(seconds - attention / attention_per_s, seconds / 4)
+    return (layer.flops(rows, None) - attention) / matrices_s
+
+
+def _decode_step(decoder: Decoder, wanted: DecodeWeights) -> tuple[float, int]:
+    """Seconds of the layers for one token, and the bytes of the weights that they read."""
+    model, weights = choose_decoding_model(decoder, wanted)
+    nbytes = weights.copies_bytes or decoder.num_weights * decoder.dtype.itemsize
+    cache = CompressedCache(_MOST_STEPS + 1, text_length=_LONG)
+    before = torch.zeros(1, decoder.layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype)
+    for _ in decoder.layers:
+        cache.store(before, before, torch.arange(64), None)
+    cache.next_position = 64
+    return _seconds(lambda: extend(model, cache, [0]), _MOST_STEPS), nbytes
+
+
+def _seconds(run: Callable[[], object], most_runs: int = _MOST_RUNS) -> float:
+    """Median seconds of several runs after a first one, which compiles and allocates."""
+    started = time.perf_counter()
+    run()
+    measured = [time.perf_counter() - started]
+    while len(measured) < most_runs and time.perf_counter() - started < _BUDGET_S:
+        before = time.perf_counter()
+        run()
+        measured.append(time.perf_counter() - before)
+    return median(measured[1:] or measured)
+
+
+def _read(path: Path, key: dict[str, object]) -> MachineSpeed | None:
+    """The cached speed; None if there is none, or it is too old, of another machine, or damaged."""
+    try:
+        cached = json.loads(path.read_text(encoding="utf-8"))
+        age_s = time.time() - float(cached["measured_at"])
+        if cached["schema"] != _SCHEMA or cached["key"] != key or not 0 <= age_s < _MAX_AGE_S:
+            return None
+        return MachineSpeed(**cached["speed"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _write(path: Path, key: dict[str, object], speed: MachineSpeed) -> None:
+    """Cache a speed in one step; a folder that cannot be written costs a second next time."""
+    cached = {
+        "schema": _SCHEMA,
+        "key": key,
+        "measured_at": time.time(),
+        "speed": asdict(speed),
+    }
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(cached, indent=1), encoding="utf-8")
+        fresh.replace(path)

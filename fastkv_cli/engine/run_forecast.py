@@ -1,0 +1,135 @@
+"""Memory and time of a run, forecast from its prompts and a model without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..config import DecodeWeights
+from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
+from .kernels.row_blocks import default_chunk_rows
+from .layers import LayerRunner
+from .machine_speed import machine_speed
+from .memory_forecast import forecast_memory
+from .methods import Full, Method, Plan, build_scoring_method
+from .model.decoder import Decoder
+from .model.loader import LoadedModel
+from .reuse.state import StateShape
+from .reuse.state_identity import state_spec
+from .reuse.states import Reuse
+from .time_forecast import PlannedPrompt, decode_seconds, prefill_seconds
+from .tuning import Tuning
+
+
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """The prompts of a run on a model without weights.
+
+    Attributes:
+        loaded: the model.
+        decoder: a view over it.
+        prompts: of the run, with the plans of their methods.
+        decode_weights: the weights to decode from.
+    """
+
+    loaded: LoadedModel
+    decoder: Decoder
+    prompts: Sequence[PlannedPrompt]
+    decode_weights: DecodeWeights
+
+    @property
+    def last_plan(self) -> Plan:
+        """The plan of the prompt that is answered, or scored last."""
+        return self.prompts[-1].plan
+
+    def memory(self, max_tokens: int) -> MemoryForecast:
+        """The memory of the prompt that takes the most, with an answer of `max_tokens`."""
+        forecasts = [
+            forecast_memory(
+                self.loaded,
+                self.decoder,
+                prompt.plan,
+                prompt.num_tokens if prompt.is_scored else prompt.num_tokens + max_tokens,
+                self.decode_weights,
+                keeps_kv=not prompt.is_scored,
+            )
+            for prompt in _distinct(self.prompts)
+        ]
+        return max(forecasts, key=lambda each: each.peak_bytes)
+
+    def time(self, max_tokens: int) -> TimeForecast:
+        """The seconds of all prompts, and of an answer of `max_tokens`.
+
+        The speed of a CPU is measured, which takes a second, unless it is known already; that of
+        other devices is not.
+        """
+        last = self.prompts[-1]
+        output_tokens = 0 if last.is_scored else max_tokens
+        tokens_found = sum(prompt.num_known for prompt in self.prompts)
+        if self.loaded.device.type != "cpu":
+            return TimeForecast(None, None, output_tokens, tokens_found)
+        speed = machine_speed(self.loaded.dtype, self.loaded.kernel, self.decode_weights)
+        first_s = sum(prefill_seconds(self.decoder, prompt, speed) for prompt in self.prompts)
+        later_tokens = max(output_tokens - 1, 0)
+        weights = self.memory(max_tokens).copies_bytes
+        weights = weights or self.decoder.num_weights * self.decoder.dtype.itemsize
+        token_s = decode_seconds(self.decoder, last, speed, weights)
+        return TimeForecast(first_s, first_s + later_tokens * token_s, output_tokens, tokens_found)
+
+
+def plan_prompts(
+    loaded: LoadedModel,
+    decoder: Decoder,
+    prompts: Sequence[PromptForecast],
+    method: Method,
+    tuning: Tuning,
+    reuse: Reuse | None,
+) -> list[PlannedPrompt]:
+    """Plan the prompts of a run, and look for stored prefix states of their texts.
+
+    Args:
+        loaded: the model.
+        decoder: a view over it.
+        prompts: of the run.
+        method: of prompts that are answered.
+        tuning: the model's.
+        reuse: finds prefix states; None where there can be none.
+    """
+    planned = []
+    for prompt in prompts:
+        methods: dict[PromptUse, Method] = {
+            PromptUse.SCORED: build_scoring_method(tuning, prompt.window or 1),
+            PromptUse.EXCERPT: Full(),
+            PromptUse.ANSWERED: method,
+        }
+        num_tokens, num_shared = prompt.num_tokens, len(prompt.shared_ids)
+        plan = methods[prompt.use].plan(decoder.shape(num_tokens, prompt.question))
+        known = 0
+        if reuse is not None and reuse.applies(plan, num_shared, num_tokens):
+            known = num_shared if _is_stored(loaded, decoder, prompt, reuse) else 0
+        planned.append(
+            PlannedPrompt(
+                num_tokens,
+                plan,
+                is_scored=prompt.use is PromptUse.SCORED,
+                num_known=known,
+                state_layer=0 if reuse is None else reuse.layer,
+            )
+        )
+    return planned
+
+
+def _is_stored(loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse) -> bool:
+    """Whether the prefix state of a prompt's text is stored; it is not read."""
+    runner = LayerRunner(loaded.kernel, default_chunk_rows(loaded.device.type))
+    shape = StateShape.of(decoder, len(prompt.shared_ids), reuse.layer, int8=reuse.is_int8)
+    rope = decoder.rope_variant(prompt.num_tokens)
+    spec = state_spec(loaded, runner, prompt.shared_ids, shape, reuse.documents, rope)
+    return reuse.states.holds(spec)
+
+
+def _distinct(prompts: Sequence[PlannedPrompt]) -> list[PlannedPrompt]:
+    """The longest prompt that is scored, and those that are answered."""
+    scored = [prompt for prompt in prompts if prompt.is_scored]
+    answered = [prompt for prompt in prompts if not prompt.is_scored]
+    return [*answered, *([max(scored, key=lambda each: each.num_tokens)] if scored else [])]

@@ -1,0 +1,139 @@
+"""Seconds that a run would take, forecast from its prompts and the machine's speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .machine_speed import MachineSpeed
+from .memory_forecast import kept_kv_bytes
+from .methods import Plan, Propagation
+from .model.decoder import Decoder
+from .model.decoder_layer import DecoderLayer
+
+# Scores of the observation window are computed in float32, with a softmax, a pool and a sum: what
+# that takes, as a multiple of the same rows' attention.
+_SCORING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPrompt:
+    """A prompt of a run.
+
+    Attributes:
+        num_tokens: n.
+        plan: the method's plan for it.
+        is_scored: whether it ends at the TSP layer, and keeps nothing.
+        num_known: leading tokens whose prefix state is stored.
+        state_layer: the first layer that is not in the state.
+    """
+
+    num_tokens: int
+    plan: Plan
+    is_scored: bool = False
+    num_known: int = 0
+    state_layer: int = 0
+
+
+def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:
+    """Seconds to prefill a prompt, or to score it."""
+    tsp = prompt.plan.tsp
+    if tsp is not None and tsp.restart:
+        filtered = _seconds_to_tsp(decoder, prompt, tsp, speed)
+        again = PlannedPrompt(tsp.length, Plan.keep_all(decoder.shape(tsp.length)))
+        return filtered + prefill_seconds(decoder, again, speed)
+    if prompt.is_scored and tsp is not None:
+        return _seconds_to_tsp(decoder, prompt, tsp, speed)
+    seconds, active = 0.0, prompt.num_tokens
+    for layer in decoder.layers:
+        known = prompt.num_known if layer.index < prompt.state_layer else 0
+        selected = None
+        if tsp is not None and layer.index == tsp.layer:
+            selected = tsp.length
+        elif layer.index == decoder.num_layers - 1:
+            selected = 1
+        seconds += _layer_seconds(layer, active, selected, known, speed)
+        seconds += _scoring_seconds(layer, active, prompt.plan, speed)
+        if tsp is not None and layer.index == tsp.layer:
+            active = tsp.length
+    head = 2 * decoder.head.weight.numel() * decoder.dtype.itemsize / 2
+    return seconds + head / speed.decode_bytes_per_s
+
+
+def decode_seconds(
+    decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed, weights_bytes: int
+) -> float:
+    """Seconds of each decoded token after a prompt.
+
+    Args:
+        decoder: the model.
+        prompt: the prompt that is answered.
+        speed: of the machine.
+        weights_bytes: of the matrices that decoding reads.
+    """
+    read = weights_bytes + kept_kv_bytes(decoder, prompt.plan)
+    layers_s = decoder.num_layers * speed.decode_layer_s
+    return speed.decode_token_s + layers_s + read / speed.decode_bytes_per_s
+
+
+def _seconds_to_tsp(
+    decoder: Decoder, prompt: PlannedPrompt, tsp: Propagation, speed: MachineSpeed
+) -> float:
+    """Seconds of the layers before the TSP layer, and of that layer's K, V and scores."""
+    seconds = 0.0
+    for layer in decoder.layers[: tsp.layer + 1]:
+        known = prompt.num_known if layer.index < prompt.state_layer else 0
+        selected = 0 if layer.index == tsp.layer else None
+        seconds += _layer_seconds(layer, prompt.num_tokens, selected, known, speed)
+    return seconds + _scoring_seconds(layer, prompt.num_tokens, prompt.plan, speed)
+
+
+def _layer_seconds(
+    layer: DecoderLayer, num_tokens: int, selected: int | None, known: int, speed: MachineSpeed
+) -> float:
+    """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
+    token = layer.flops(1, None) - 4 * layer.num_heads * layer.head_dim
+    kv = layer.flops(1, torch.empty(0, dtype=torch.long))
+    new = num_tokens - known
+    rows = new if selected is None else selected
+    matrices = kv * new + (token - kv) * rows
+    pairs = _num_pairs(layer, num_tokens, known if selected is None else None, rows)
+    attention = 4 * layer.num_heads * layer.head_dim * pairs
+    rate = speed.matrix_flops_per_s(layer.hidden_size)
+    return matrices / rate + attention / speed.attention_flops_per_s
+
+
+def _num_pairs(layer: DecoderLayer, num_tokens: int, known: int | None, rows: int) -> float:
+    """Pairs of a query and a key that it attends to.
+
+    Rows that were selected (`known` is None) are taken to be spread evenly; a single one is the
+    last.
+    """
+    window = min(layer.sliding_window or num_tokens, num_tokens)
+    if known is None:
+        return rows * (num_tokens if rows == 1 else min(num_tokens / 2, window))
+    whole = window * (num_tokens - window) + window * (window + 1) / 2
+    before = min(window, known)
+    return whole - (before * (known - before) + before * (before + 1) / 2)
+
+
+def _scoring_seconds(
+    layer: DecoderLayer, num_tokens: int, plan: Plan, speed: MachineSpeed
+) -> float:
+    """Seconds of the window's scores in a layer that compresses or propagates."""
+    capacity = plan.capacities[layer.index]
+    compresses = not isinstance(capacity, int) or capacity < num_tokens
+    if not (compresses or (plan.tsp is not None and plan.tsp.needs_scores(layer.index))):
+        return 0.0
+    rows = plan.num_rows or plan.window
+    scores = _SCORING * 4 * layer.num_heads * layer.head_dim * rows * num_tokens
+    return scores / speed.attention_flops_per_s
+
+
+def total_prefill_seconds(
+    decoder: Decoder, prompts: Sequence[PlannedPrompt], speed: MachineSpeed
+) -> float:
+    """Seconds of several prompts, one after the other."""
+    return sum(prefill_seconds(decoder, prompt, speed) for prompt in prompts)
