@@ -76,6 +76,8 @@ class KVStats:
         prefill_flops: those of this prefill, without the scoring of tokens.
         layers: for each layer, the tokens seen and kept.
         note: why less was compressed than asked for, if so.
+        global_layers: number of layers that attend to all tokens, to which the budget applies; the
+            others hold their sliding window. None if all layers are scored and compressed.
     """
 
     method: str
@@ -88,6 +90,7 @@ class KVStats:
     prefill_flops: int
     layers: tuple[LayerStats, ...]
     note: str = ""
+    global_layers: int | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:

@@ -136,7 +136,7 @@ class TinyModels(dict[str, Path]):
 
 def tiny_settings() -> dict[str, dict[str, Any]]:
     """The settings in which each tiny model differs from the others, by its name."""
-    mixed = ["sliding_attention", "full_attention"] * 2
+    mixed = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
     llama3 = {
         "rope_type": "llama3",
         "rope_theta": 10000.0,

@@ -65,6 +65,8 @@ ANSWER_FIELDS = {
     "kv.compute_ratio": "prefill over full operations",
     "kv.settings": "the source of the method's settings",
     "kv.note": "why less was compressed than requested; empty otherwise",
+    "kv.global_layers": "layers that attend to all tokens, to which the budget applies; null if "
+    "all layers are compressed",
     "kv.layers[].tokens_seen": "tokens that the layer saw",
     "kv.layers[].tokens_kept": "entries kept per head, on average",
     "citations[].document": "path of a document that supports the answer, best source first",

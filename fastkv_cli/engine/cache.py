@@ -3,6 +3,8 @@
 Two lengths that are not derived from each other: the length of a layer counts its entries, and
 `next_position` is the true position of the next token in the text, which RoPE needs.
 
+A layer with a sliding window holds its window, and drops what has left it while decoding goes on.
+
 Memory shrinks with the entries that are dropped: where the heads of a layer keep different numbers
 of entries, each head has its own storage, no larger than it needs.
 """
@@ -15,6 +17,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+# Free slots of a layer with a sliding window: entries that have left the window are dropped once
+# this many have, in one copy.
+_SPARE = 256
+
 
 @dataclass(slots=True)
 class HeadGroup:
@@ -26,6 +32,9 @@ class HeadGroup:
         kept_positions: (heads, kept), positions in the text of the entries kept by prefill.
         length: number of entries, those kept by prefill and those appended since.
         appended_from: position in the text of the first appended entry.
+        window: entries that a query of the layer attends to, including its own; None means all.
+        is_consecutive: whether the kept positions have no gaps.
+        num_dropped: first entries that were dropped, as they had left the window.
     """
 
     key: Tensor
@@ -33,6 +42,9 @@ class HeadGroup:
     kept_positions: Tensor
     length: int
     appended_from: int = 0
+    window: int | None = None
+    is_consecutive: bool = False
+    num_dropped: int = 0
 
     @property
     def keys(self) -> Tensor:
@@ -52,8 +64,14 @@ class HeadGroup:
     def positions_up_to(self, count: int) -> Tensor:
         """(heads, count), the positions of the first `count` entries, appended yet or not."""
         heads, kept = self.kept_positions.shape
-        appended = torch.arange(count - kept, device=self.key.device) + self.appended_from
-        return torch.cat((self.kept_positions, appended.expand(heads, -1)), dim=1)
+        appended = torch.arange(self.num_dropped + count - kept, device=self.key.device)
+        appended += self.appended_from
+        positions = torch.cat((self.kept_positions, appended.expand(heads, -1)), dim=1)
+        return positions[:, self.num_dropped :]
+
+    def first_visible(self, num_rows: int) -> int:
+        """Entries before this one have left the window of each of the last `num_rows` entries."""
+        return 0 if self.window is None else max(self.length - num_rows + 1 - self.window, 0)
 
     @property
     def num_heads(self) -> int:
@@ -67,14 +85,32 @@ class HeadGroup:
         self.value.narrow(2, slot, count).copy_(value)
 
     def claim(self, count: int, position: int) -> int:
-        """Count the next `count` slots as entries, the first at `position`; returns its index."""
-        slot = self.length
-        if slot == self.kept_positions.shape[1]:
+        """Count the next `count` slots as entries, the first at `position`; returns its index.
+
+        Where slots run out, a layer with a sliding window first drops what a single token at
+        `position` and all later ones no longer attend to.
+        """
+        if self.num_dropped + self.length == self.kept_positions.shape[1]:
             self.appended_from = position
-        if slot + count > self.key.shape[2]:
-            self._grow(2 * (slot + count) + 16)
+        needed = self.length + count
+        if needed > self.key.shape[2] and (count > 1 or not self._drop_outside(position)):
+            self._grow(2 * needed + 16 if self.window is None else needed + _SPARE)
+        slot = self.length
         self.length += count
         return slot
+
+    def _drop_outside(self, position: int) -> bool:
+        """Drop the entries that have left the window at `position`, if they are worth a copy."""
+        if self.window is None:
+            return False
+        outside = int((self.positions <= position - self.window).sum(dim=1).min())
+        if outside < min(_SPARE, self.window):
+            return False
+        for tensor in (self.key, self.value):  # cloned, as the rows may overlap
+            tensor[:, :, : self.length - outside] = tensor[:, :, outside : self.length].clone()
+        self.length -= outside
+        self.num_dropped += outside
+        return True
 
     def _grow(self, count: int) -> None:
         more = count - self.key.shape[2]
@@ -97,7 +133,12 @@ class CompressedCache:
     _layers: list[list[HeadGroup]] = field(default_factory=list)
 
     def store(
-        self, key: Tensor, value: Tensor, positions: Tensor, kept: Tensor | list[Tensor] | None
+        self,
+        key: Tensor,
+        value: Tensor,
+        positions: Tensor,
+        kept: Tensor | list[Tensor] | None,
+        window: int | None = None,
     ) -> None:
         """Add the next layer.
 
@@ -106,25 +147,29 @@ class CompressedCache:
             value: as key.
             positions: (T,), positions of the T tokens in the text.
             kept: the rows to keep of each head, (heads, C), or a list with one tensor (C_head,) for
-                each head; None keeps all. With more heads than H_kv, each head gets its own copy of
-                its group's K and V.
+                each head; None keeps all, or the last `window`. With more heads than H_kv, each
+                head gets its own copy of its group's K and V.
+            window: tokens that a query of this layer attends to, including itself; None means all.
         """
         num_kv_heads, num_tokens = key.shape[1], positions.shape[0]
+        is_consecutive = False
         if kept is None:
-            every = torch.arange(num_tokens, device=key.device)
+            first = 0 if window is None else max(num_tokens - window, 0)
+            every = torch.arange(first, num_tokens, device=key.device)
             kept = every.expand(num_kv_heads, -1)
+            if window is not None:
+                is_consecutive = int(positions[-1] - positions[first]) == num_tokens - 1 - first
         copies = len(kept) // num_kv_heads
         sources = [head // copies for head in range(len(kept))]
         if isinstance(kept, Tensor):
-            group = self._group(key, value, positions, kept, sources)
-            self._layers.append([group])
+            groups = [self._group(key, value, positions, kept, sources, window)]
         else:
-            self._layers.append(
-                [
-                    self._group(key, value, positions, rows.unsqueeze(0), [source])
-                    for rows, source in zip(kept, sources, strict=True)
-                ]
-            )
+            groups = [
+                self._group(key, value, positions, rows.unsqueeze(0), [source], window)
+                for rows, source in zip(kept, sources, strict=True)
+            ]
+        groups[0].is_consecutive = is_consecutive
+        self._layers.append(groups)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
         """Append T tokens' K and V, (1, H_kv, T, D); returns the layer's groups."""
@@ -173,7 +218,11 @@ class CompressedCache:
         self.next_position += 1
 
     def drop_last(self, num_tokens: int) -> None:
-        """Remove the last tokens of the text from every layer."""
+        """Remove the last tokens of the text from every layer.
+
+        Only tokens that were appended by one call: after those of several, entries may have left a
+        sliding window that the removed tokens' predecessors attend to.
+        """
         for group in self._all_groups():
             group.length -= num_tokens
         self.next_position -= num_tokens
@@ -217,16 +266,24 @@ class CompressedCache:
             yield from groups
 
     def _group(
-        self, key: Tensor, value: Tensor, positions: Tensor, rows: Tensor, sources: list[int]
+        self,
+        key: Tensor,
+        value: Tensor,
+        positions: Tensor,
+        rows: Tensor,
+        sources: list[int],
+        window: int | None,
     ) -> HeadGroup:
         """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
         heads, count = rows.shape
-        head_dim = key.shape[3]
+        free = self.room if window is None else min(self.room, _SPARE)
+        shape = 1, heads, count + free, key.shape[3]
         stored = HeadGroup(
-            key=key.new_empty(1, heads, count + self.room, head_dim),
-            value=key.new_empty(1, heads, count + self.room, head_dim),
+            key=key.new_empty(shape),
+            value=key.new_empty(shape),
             kept_positions=positions[rows],
             length=count,
+            window=window,
         )
         for head, source in enumerate(sources):
             torch.index_select(key[0, source], 0, rows[head], out=stored.key[0, head, :count])

@@ -29,10 +29,6 @@ class DecodingLayer(Protocol):
     def scaling(self) -> float:
         """Factor applied to q·k."""
 
-    @property
-    def sliding_window(self) -> int | None:
-        """Tokens that a query attends to, including itself; None means all."""
-
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → Q (1, H, T, D), K and V (1, H_kv, T, D)."""
 
@@ -123,8 +119,10 @@ def extend(
     can_fuse = len(token_ids) == 1 and on_layer is None
 
     def attend(query: Tensor, group: HeadGroup) -> Tensor:
-        masked = _outside_window(layer, group, first, query.shape[2])
-        return attend_cached(query, group.keys, group.values, layer.scaling, masked)
+        start = group.first_visible(query.shape[2])
+        masked = _outside_window(group, first, query.shape[2], start)
+        keys, values = group.keys[:, :, start:], group.values[:, :, start:]
+        return attend_cached(query, keys, values, layer.scaling, masked)
 
     for layer in model.layers:
         if can_fuse and (fused := layer.fused_step(hidden, ropes, cache)) is not None:
@@ -151,12 +149,17 @@ def attend_groups(
 
 
 def _outside_window(
-    layer: DecodingLayer, group: HeadGroup, first_position: int, num_rows: int
+    group: HeadGroup, first_position: int, num_rows: int, start: int
 ) -> Tensor | None:
-    """(heads, T, length), True for entries outside a row's sliding window; None if none are."""
-    window = layer.sliding_window
+    """True for entries outside a row's sliding window, (heads, T, length); None if none are.
+
+    Entries before `start` are left out.
+    """
+    window = group.window
     if window is None or first_position + num_rows <= window:
         return None
-    positions = group.positions.unsqueeze(1)
+    if num_rows == 1 and group.is_consecutive:
+        return None
+    positions = group.positions[:, start:].unsqueeze(1)
     rows = torch.arange(first_position, first_position + num_rows, device=positions.device)
     return positions <= rows.unsqueeze(1) - window

@@ -76,4 +76,5 @@ def _prompt_stats(decoder: Decoder, method: Method, num_tokens: int) -> KVStats:
             LayerStats(num_tokens if layer.index <= last else 0, 0) for layer in decoder.layers
         ),
         note=f"scored up to layer {last}, nothing kept",
+        global_layers=decoder.num_global_layers,
     )

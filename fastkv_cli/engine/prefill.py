@@ -77,6 +77,7 @@ class PrefillResult:
                 for seen, heads in zip(self.tokens_seen, lengths, strict=True)
             ),
             note=self.plan.note,
+            global_layers=decoder.num_global_layers,
         )
 
 
@@ -115,7 +116,7 @@ def prefill(
         inputs = runner.project(layer, tokens)
         kept = selected_rows = None
         capacity = plan.capacities[layer.index]
-        compresses = not isinstance(capacity, int) or capacity < tokens.num_tokens
+        compresses = not isinstance(capacity, int) or capacity < layer.entries(tokens.num_tokens)
         propagates = tsp is not None and tsp.needs_scores(layer.index)
         if compresses or propagates:
             scores = method.scores(_observe(layer, tokens, inputs), plan)  # step 1
@@ -127,7 +128,7 @@ def prefill(
                 token_scores = scores[0].sum(dim=0)
                 propagated = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
                 selected_rows = propagated
-        cache.store(inputs.key, inputs.value, tokens.positions, kept)
+        cache.store(inputs.key, inputs.value, tokens.positions, kept, layer.sliding_window)
         if layer.index == decoder.num_layers - 1:  # only the last token reaches the LM head
             selected_rows = torch.tensor([tokens.num_tokens - 1], device=decoder.device)
         trace.layer_done(layer, tokens, selected_rows)

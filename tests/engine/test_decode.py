@@ -34,7 +34,7 @@ from fastkv_cli import (
     SnapKV,
     StreamingLLM,
 )
-from fastkv_cli.engine.cache import CompressedCache
+from fastkv_cli.engine.cache import CompressedCache, HeadGroup
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.methods import Method
 
@@ -52,6 +52,12 @@ METHODS: list[Method] = [
 every_method = pytest.mark.parametrize("method", METHODS, ids=name_of)
 
 
+def with_gaps(group: HeadGroup, entries: Tensor) -> Tensor:
+    """Entries at their positions, 0 where a layer dropped what has left its window."""
+    spread = entries.new_zeros(*entries.shape[:2], LENGTH, entries.shape[3])
+    return spread.index_copy_(2, group.positions[0], entries)
+
+
 def dense_logits(
     engine: Engine, full: CompressedCache, kept: list[list[Tensor]], token_ids: list[int]
 ) -> Tensor:
@@ -63,7 +69,7 @@ def dense_logits(
         normalized = layer.normalize(hidden)
         [group] = full.groups(layer.index)
         key, value = (
-            torch.cat([old, new], dim=2).repeat_interleave(HEADS // KV_HEADS, dim=1)
+            torch.cat([with_gaps(group, old), new], dim=2).repeat_interleave(HEADS // KV_HEADS, 1)
             for old, new in zip(
                 (group.keys, group.values), layer.keys_values(normalized, ropes), strict=True
             )

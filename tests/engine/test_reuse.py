@@ -207,7 +207,7 @@ def test_eight_bits_are_within_a_step_of_each_channels_scale(
     dtype: torch.dtype, num_tokens: int
 ) -> None:
     torch.manual_seed(0)
-    shape = StateShape(num_tokens, 1, 3, 8, 16, dtype, int8=True)
+    shape = StateShape(num_tokens, 1, (None,), 3, 8, 16, dtype, int8=True)
     key = (torch.randn(3, num_tokens, 8) * torch.logspace(-2, 2, 8)).to(dtype)
     key[:, 0] *= 50  # as the first token of a text
     tensors = dict(pack_tensor(shape, "key.0", key)) | dict(pack_tensor(shape, "value.0", key))
@@ -226,7 +226,7 @@ def test_eight_bits_are_within_a_step_of_each_channels_scale(
 
 
 def test_zeros_stay_zeros() -> None:
-    shape = StateShape(70, 1, 2, 8, 16, torch.bfloat16, int8=True)
+    shape = StateShape(70, 1, (None,), 2, 8, 16, torch.bfloat16, int8=True)
     zeros = torch.zeros(70, 16, dtype=torch.bfloat16)
     state = DocumentState(shape, dict(pack_tensor(shape, "hidden", zeros)))
     assert torch.equal(state.hidden, zeros.unsqueeze(0))

@@ -37,7 +37,7 @@ def setting(layer: int, rate: float, of_full: float, compute: float, far: float 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 4, 16, 30, 32, 80])
 def test_candidate_layers_are_inside_the_model(num_layers: int) -> None:
-    layers = candidate_layers(num_layers)
+    layers = candidate_layers(num_layers, range(num_layers))
     assert layers == sorted(set(layers))
     assert layers
     assert min(layers) >= 0
@@ -45,6 +45,11 @@ def test_candidate_layers_are_inside_the_model(num_layers: int) -> None:
     if num_layers >= 4:
         assert max(num_layers // 2 - 1, 1) in layers  # the paper's is among them
         assert min(layers) > 0
+
+
+def test_candidate_layers_attend_to_all_tokens() -> None:
+    assert candidate_layers(34, [5, 11, 17, 23, 29]) == [11, 17, 23]
+    assert candidate_layers(18, [5, 17]) == [5]  # none from 6 to 13: the nearest to the middle
 
 
 class TestChoose:

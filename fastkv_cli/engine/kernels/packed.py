@@ -87,11 +87,6 @@ class PackedLayer:
         """Factor applied to q·k."""
         return self.layer.scaling
 
-    @property
-    def sliding_window(self) -> int | None:
-        """Tokens that a query attends to, including itself; None means all."""
-        return self.layer.sliding_window
-
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → queries, keys and values."""
         projected = self.qkv(self.norms[0](hidden[0]))
@@ -101,10 +96,11 @@ class PackedLayer:
         """Run the whole layer for one token, (1, 1, hidden), in one call; None if not possible.
 
         The fused kernel needs 4-bit matrices and equally many entries for all heads; it rotates
-        whole heads only, and has no sliding window.
+        whole heads only, and masks nothing: a sliding window must hold the last entries.
         """
         groups, rope = cache.groups(self.index), ropes[self.layer.rope_kind]
-        group, window = groups[0], self.sliding_window
+        group = groups[0]
+        window = None if group.is_consecutive else group.window
         if (
             self.fused is None
             or (len(groups), group.num_heads) != (1, self.layer.num_kv_heads)
@@ -113,10 +109,10 @@ class PackedLayer:
         ):
             return None
         slot = group.claim(1, cache.next_position)
-        cos, sin = rope.cos, rope.sin
-        return fused_step(
-            self.fused, hidden, cos, sin, group.key, group.value, slot, self.scaling, GROUP
-        )
+        start = group.first_visible(num_rows=1)
+        keys, values = group.key[:, :, start:], group.value[:, :, start:]
+        cos, sin, slot = rope.cos, rope.sin, slot - start
+        return fused_step(self.fused, hidden, cos, sin, keys, values, slot, self.scaling, GROUP)
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""

@@ -36,6 +36,8 @@ class PromptShape:
         num_heads: H, query heads.
         num_kv_heads: H_kv.
         question: the rows of the user's question in the prompt; None where unknown.
+        windows: per layer, the tokens that a query attends to, including itself; None means all.
+            Empty if all layers attend to all tokens.
     """
 
     num_tokens: int
@@ -43,14 +45,59 @@ class PromptShape:
     num_heads: int = 1
     num_kv_heads: int = 1
     question: slice | None = None
+    windows: tuple[int | None, ...] = ()
 
-    def check_layer(self, layer: int, name: str) -> None:
-        """Raise a UsageError unless the model has that layer."""
+    @property
+    def global_layers(self) -> tuple[int, ...]:
+        """The layers that are scored and compressed: those that attend to all tokens.
+
+        The other layers keep their sliding window. If no layer attends to all tokens (Mistral 7B
+        v0.1), all layers are scored and compressed.
+        """
+        found = tuple(layer for layer, window in enumerate(self.windows) if window is None)
+        return found or tuple(range(self.num_layers))
+
+    def choose_layer(self, layer: int | None, default: int, name: str) -> int:
+        """The layer to score: the one given, else the global layer nearest to a default.
+
+        Of two layers at the same distance the deeper one, which loses fewer answers.
+
+        Raises:
+            UsageError: when the given layer is not in the model, or has a sliding window.
+        """
+        found = self.global_layers
+        if layer is None:
+            return min(found, key=lambda each: (abs(each - default), -each))
         if layer >= self.num_layers:
             raise UsageError(
                 f"{name} {layer} is out of range",
                 f"this model has layers 0 to {self.num_layers - 1}",
             )
+        if layer not in found:
+            raise UsageError(
+                f"{name} {layer} attends to the last {self.windows[layer]:,} tokens only",
+                f"take a layer that attends to all: {', '.join(map(str, found))}",
+            )
+        return layer
+
+    def capacities(self, of_global: Sequence[Capacity]) -> tuple[Capacity, ...]:
+        """Spread the capacities of the global layers; each other layer holds its window."""
+        windows = self.windows or (None,) * self.num_layers
+        most = [self.num_tokens if each is None else min(each, self.num_tokens) for each in windows]
+        spread: list[Capacity] = list(most)
+        for layer, capacity in zip(self.global_layers, of_global, strict=True):
+            spread[layer] = (
+                min(capacity, most[layer])
+                if isinstance(capacity, int)
+                else tuple(min(each, most[layer]) for each in capacity)
+            )
+        return tuple(spread)
+
+    def last_window(self, layer: int) -> int:
+        """The largest window of the window layers behind a layer, at most n; 0 without any."""
+        local = set(range(layer + 1, self.num_layers)) - set(self.global_layers)
+        windows = [self.windows[each] or 0 for each in local]
+        return min(max(windows, default=0), self.num_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +110,9 @@ class Propagation:
         rate: the same as a share of the prompt, as it was set.
         restart: whether the selected tokens start again at the first layer, at positions without
             gaps (GemFilter), instead of continuing at the next one.
-        accumulates: whether the selection uses the scores of all layers up to ℓ*.
+        accumulates: whether the selection uses the scores of all global layers up to ℓ*.
+        last_window: the last tokens that are propagated whatever their scores, because layers
+            behind ℓ* have a sliding window; the observation window is always among them.
     """
 
     layer: int
@@ -71,6 +120,7 @@ class Propagation:
     rate: float
     restart: bool = False
     accumulates: bool = False
+    last_window: int = 0
 
     def needs_scores(self, layer: int) -> bool:
         """Whether the selection uses the scores of this layer."""
@@ -82,7 +132,8 @@ class Plan:
     """A method's budgets for one prompt, in numbers of tokens.
 
     Attributes:
-        capacities: per layer, the entries to keep of each head, including the window.
+        capacities: per layer, the entries to keep of each head, including the window; a layer with
+            a sliding window that is not scored holds that window.
         window: W, the number of last tokens, which are always kept; 0 where nothing is scored.
         num_rows: the first rows of the window whose queries score the other tokens; None means all.
         tsp: the propagation, for methods with a TSP layer.
@@ -98,7 +149,8 @@ class Plan:
     @classmethod
     def keep_all(cls, prompt: PromptShape, note: str = "") -> Plan:
         """Plan to propagate every token and keep every key and value."""
-        return cls((prompt.num_tokens,) * prompt.num_layers, note=note)
+        every = (prompt.num_tokens,) * len(prompt.global_layers)
+        return cls(prompt.capacities(every), note=note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +255,6 @@ class Method(ABC):
             length: number of tokens to propagate.
             plan: the plan for this prompt.
         """
-        return top_positions(token_scores, length, plan.window)
+        last = max(plan.window, 0 if plan.tsp is None else plan.tsp.last_window)
+        num_scored = token_scores.shape[0] + plan.window - last
+        return top_positions(token_scores[:num_scored], length, last)

@@ -79,7 +79,7 @@ class BudgetedMethod(Method):
         capacity = self.even_capacity(prompt.num_tokens)
         if note := self.full_note(prompt.num_tokens, capacity, window):
             return Plan.keep_all(prompt, note)
-        return Plan((capacity,) * prompt.num_layers, window)
+        return Plan(prompt.capacities((capacity,) * len(prompt.global_layers)), window)
 
     def full_note(self, num_tokens: int, capacity: int, window: int) -> str:
         """The reason why a prompt is kept in full; empty if it is compressed."""

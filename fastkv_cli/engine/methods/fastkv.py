@@ -21,9 +21,12 @@ class FastKV(WindowMethod):
     "avg" in versions 1 and 2.
 
     Attributes:
-        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice for its models.
+        tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice for its models, or the nearest
+            layer that attends to all tokens.
         tsp_rate: share of the tokens that are propagated behind ℓ*; at least the retention rate.
-        tsp_length: a number of tokens in place of `tsp_rate`.
+            Where layers behind ℓ* have a sliding window, the last window is propagated whole, and
+            the rate is the share of the tokens before it.
+        tsp_length: a number of tokens in place of `tsp_rate`, the last window not counted in.
     """
 
     name: ClassVar[str] = "fastkv"
@@ -85,27 +88,44 @@ class FastKV(WindowMethod):
     def window_plan(self, prompt: PromptShape, window: int, num_rows: int | None = None) -> Plan:
         """As `plan`, with an observation window of another size, whose first `num_rows` score."""
         num_tokens = prompt.num_tokens
-        layer = max(prompt.num_layers // 2 - 1, 0) if self.tsp_layer is None else self.tsp_layer
-        prompt.check_layer(layer, "TSP layer")
+        half = max(prompt.num_layers // 2 - 1, 0)
+        layer = prompt.choose_layer(self.tsp_layer, half, "TSP layer")
+        last_window = prompt.last_window(layer)
+        length = self._length(num_tokens, last_window)
         capacity = self.even_capacity(num_tokens)
-        length = min(self.tsp_length or int(num_tokens * self.tsp_rate), num_tokens)
-        deep_capacity = self._deep_capacity(capacity, length)
+        deep_capacity = self._deep_capacity(capacity, num_tokens, length)
         if note := self.full_note(num_tokens, min(deep_capacity, length), window):
             return Plan.keep_all(prompt, note)
+        global_layers = prompt.global_layers
         if length == num_tokens:
-            return Plan((capacity,) * prompt.num_layers, window, num_rows)
-        num_deep_layers = prompt.num_layers - layer - 1
+            capacities = prompt.capacities((capacity,) * len(global_layers))
+            return Plan(capacities, window, num_rows)
+        is_share = self.tsp_length is None and not last_window
         return Plan(
-            capacities=(capacity,) * (layer + 1) + (deep_capacity,) * num_deep_layers,
+            capacities=prompt.capacities(
+                [capacity if each <= layer else deep_capacity for each in global_layers]
+            ),
             window=window,
             num_rows=num_rows,
             tsp=Propagation(
-                layer, length, length / num_tokens if self.tsp_length else self.tsp_rate
+                layer,
+                length,
+                self.tsp_rate if is_share else length / num_tokens,
+                last_window=last_window,
             ),
         )
 
-    def _deep_capacity(self, capacity: int, length: int) -> int:
-        """Entries per head in the layers behind ℓ*, to which `length` tokens are propagated."""
+    def _length(self, num_tokens: int, last_window: int) -> int:
+        """Tokens that are propagated behind ℓ*: those selected, and the last window."""
+        before = num_tokens - last_window
+        selected = int(before * self.tsp_rate) if self.tsp_length is None else self.tsp_length
+        return min(selected, before) + last_window
+
+    def _deep_capacity(self, capacity: int, num_tokens: int, length: int) -> int:
+        """Entries per head in the layers behind ℓ*, to which `length` tokens are propagated.
+
+        A last window adds to the tokens that these layers see, not to what they keep.
+        """
         if self.capacity is not None or self.tsp_length is not None:
             return min(capacity, length)
-        return int(length * (self.retention_rate / self.tsp_rate))
+        return int(int(num_tokens * self.tsp_rate) * (self.retention_rate / self.tsp_rate))

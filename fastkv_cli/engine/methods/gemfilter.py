@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from torch import Tensor
@@ -20,7 +20,8 @@ class GemFilter(BudgetedMethod):
     """Selects the tokens to prefill by the products of the last query with one layer's keys.
 
     Attributes:
-        filter_layer: the layer that selects, 0-based; None is 0.4 · L, as 13 of 32 in the paper.
+        filter_layer: the layer that selects, 0-based; None is 0.4 · L, as 13 of 32 in the paper, or
+            the nearest layer that attends to all tokens.
         kernel_size: odd width of the average pool along the text.
     """
 
@@ -50,16 +51,16 @@ class GemFilter(BudgetedMethod):
         Raises:
             UsageError: when the model has no such layer.
         """
-        layer = self.filter_layer
-        layer = round(0.4 * prompt.num_layers) if layer is None else layer
-        prompt.check_layer(layer, "filter layer")
+        default = round(0.4 * prompt.num_layers)
+        layer = prompt.choose_layer(self.filter_layer, default, "filter layer")
         length = self.even_capacity(prompt.num_tokens)
         if note := self.full_note(prompt.num_tokens, length, window=1):
             return Plan.keep_all(prompt, note)
         if length == prompt.num_tokens:
             return Plan.keep_all(prompt)
+        selected = replace(prompt, num_tokens=length)
         return Plan(
-            (length,) * prompt.num_layers,
+            selected.capacities((length,) * len(prompt.global_layers)),
             window=1,  # the last token is always selected: its logits start the answer
             tsp=Propagation(layer, length, length / prompt.num_tokens, restart=True),
         )

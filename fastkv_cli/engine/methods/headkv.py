@@ -74,19 +74,25 @@ class HeadKV(HeadwiseMethod):
             )
             for layer in shares
         )
-        return Plan(capacities, window)
+        return Plan(prompt.capacities(capacities), window)
 
     def _shares(self, prompt: PromptShape) -> HeadScores:
-        """The head scores normalized to sum 1, per query head, or summed over each group."""
+        """Scores of the global layers' heads, normalized to sum 1; per query head or per group."""
         num_heads = prompt.num_heads
         if [len(layer) for layer in self.head_scores] != [num_heads] * prompt.num_layers:
             raise UsageError(
                 "the head scores are of another model",
                 f"this one has {prompt.num_layers} layers of {num_heads} heads",
             )
-        total = sum(map(sum, self.head_scores))
+        scores = [self.head_scores[layer] for layer in prompt.global_layers]
+        total = sum(map(sum, scores))
+        if not total > 0:
+            raise UsageError(
+                "the head scores of the layers that attend to all tokens are 0",
+                "make them with fastkv profile-heads",
+            )
         size = 1 if self.per_query_head else num_heads // prompt.num_kv_heads
         return tuple(
             tuple(sum(layer[at : at + size]) / total for at in range(0, num_heads, size))
-            for layer in self.head_scores
+            for layer in scores
         )

@@ -37,8 +37,10 @@ class PyramidKV(WindowMethod):
         if note := self.full_note(prompt.num_tokens, even, self.window_size):
             return Plan.keep_all(prompt, note)
         b, most = even - self.window_size, prompt.num_tokens - self.window_size
-        first = min(2 * b - b / self.beta, most) if prompt.num_layers > 1 else b
-        line = torch.linspace(first, 2 * b - first, prompt.num_layers, dtype=torch.float64)
+        num_layers = len(prompt.global_layers)
+        first = min(2 * b - b / self.beta, most) if num_layers > 1 else b
+        line = torch.linspace(first, 2 * b - first, num_layers, dtype=torch.float64)
         ends = [0, *line.cumsum(0).round().int().tolist()]  # so that the total is exact
         capacities = [behind - before for before, behind in pairwise(ends)]
-        return Plan(tuple(c + self.window_size for c in capacities), self.window_size)
+        capacities = [capacity + self.window_size for capacity in capacities]
+        return Plan(prompt.capacities(capacities), self.window_size)

@@ -118,8 +118,19 @@ class Decoder:
         """The sizes of a prompt on this model, from which methods plan."""
         layer = self.layers[0]
         return PromptShape(
-            num_tokens, self.num_layers, layer.num_heads, layer.num_kv_heads, question
+            num_tokens,
+            self.num_layers,
+            layer.num_heads,
+            layer.num_kv_heads,
+            question,
+            windows=tuple(each.sliding_window for each in self.layers),
         )
+
+    @property
+    def num_global_layers(self) -> int | None:
+        """Number of layers that attend to all tokens; None if methods compress all layers."""
+        found = len(self.shape(1).global_layers)
+        return None if found == self.num_layers else found
 
     def prefill_flops(self, num_tokens: int) -> int:
         """Floating-point operations of the layers without compression, predicted."""
@@ -128,9 +139,15 @@ class Decoder:
         return early + self.layers[-1].flops(num_tokens, last)
 
     def kv_bytes(self, num_tokens: int) -> int:
-        """Bytes of K and V for this many tokens without compression, predicted."""
-        per_token = sum(2 * layer.num_kv_heads * layer.head_dim for layer in self.layers)
-        return num_tokens * per_token * self.dtype.itemsize
+        """Bytes of K and V for this many tokens without compression, predicted.
+
+        A layer with a sliding window holds no more than its window.
+        """
+        entries = sum(
+            2 * layer.num_kv_heads * layer.head_dim * layer.entries(num_tokens)
+            for layer in self.layers
+        )
+        return entries * self.dtype.itemsize
 
     def _query_scale(self, positions: Tensor) -> Tensor | None:
         if not self._family.scaled_queries:

@@ -239,18 +239,24 @@ class DecoderLayer:
 
         return Observation(key, queries, self.scaling, positions, self.sliding_window)
 
+    def entries(self, num_tokens: int) -> int:
+        """Cache entries of T tokens that later tokens can attend to: all, or the last window."""
+        return num_tokens if self.sliding_window is None else min(self.sliding_window, num_tokens)
+
     def flops(self, num_tokens: int, selected_rows: Tensor | None, first: int = 0) -> int:
         """Floating-point operations: K and V of all tokens, the rest for the selected rows.
 
-        Two for each multiply-add of a matrix product; the attention is causal, and counted without
-        a sliding window. Rows before `first` are not counted: their results exist already.
+        Two for each multiply-add of a matrix product; the attention is causal and limited to the
+        sliding window. Rows before `first` are not counted: their results exist already.
         """
         matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
         kv = 2 * self.hidden_size * self.num_kv_heads * self.head_dim
         rows = num_tokens - first
-        pairs = (num_tokens * (num_tokens + 1) - first * (first + 1)) // 2
+        window = self.entries(num_tokens)
+        pairs = _causal_pairs(num_tokens, window) - _causal_pairs(first, window)
         if selected_rows is not None:
-            rows, pairs = selected_rows.shape[0], int((selected_rows + 1).sum())
+            pairs = int((selected_rows + 1).clamp_(max=window).sum())
+            rows = selected_rows.shape[0]
         attention = 2 * self.num_heads * self.head_dim * pairs
         return 2 * (kv * (num_tokens - first) + (matrices - kv) * rows + attention)
 
@@ -265,6 +271,12 @@ class DecoderLayer:
 
     def _heads(self, projected: Tensor) -> Tensor:
         return projected.view(1, projected.shape[1], -1, self.head_dim)
+
+
+def _causal_pairs(num_tokens: int, window: int) -> int:
+    """Pairs of query and key in causal attention of T tokens to the last `window` tokens."""
+    growing = min(num_tokens, window)
+    return growing * (growing + 1) // 2 + (num_tokens - growing) * window
 
 
 def take_rows(hidden: Tensor, rows: slice | Tensor) -> Tensor:

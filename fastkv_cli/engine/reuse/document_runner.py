@@ -56,8 +56,9 @@ class DocumentRunner(LayerRunner):
         if layer.index < self.layer and self.state is not None:
             self.state.fill(layer.index, key, value)
         elif layer.index < self.layer and self.recorder is not None:
-            self.recorder.add(key_of(layer.index), key[0])
-            self.recorder.add(value_of(layer.index), value[0])
+            first = self.boundary - layer.entries(self.boundary)
+            self.recorder.add(key_of(layer.index), key[0, :, first:])
+            self.recorder.add(value_of(layer.index), value[0, :, first:])
         return inputs
 
     def advance(

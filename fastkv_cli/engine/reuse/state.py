@@ -4,7 +4,7 @@ The layers before the TSP layer are causal, so their results for the document do
 tokens after it. Their K and V, and the hidden states that enter the TSP layer, are all that a
 further question needs: the question's own tokens pass through those layers, tokens are selected
 anew, and the few propagated ones pass through the rest. K and V of the TSP layer itself follow from
-the hidden states.
+the hidden states. In layers with a sliding window, K and V of the last window are enough.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class StateShape:
     Attributes:
         num_tokens: n, tokens of the document and of the template before it.
         layer: ℓ, the first layer that is not in the state.
+        windows: for each layer before ℓ, the tokens that a query attends to; None means all.
         num_kv_heads: H_kv.
         head_dim: D.
         hidden_size: size of a hidden state.
@@ -44,6 +45,7 @@ class StateShape:
 
     num_tokens: int
     layer: int
+    windows: tuple[int | None, ...]
     num_kv_heads: int
     head_dim: int
     hidden_size: int
@@ -57,6 +59,7 @@ class StateShape:
         return cls(
             num_tokens,
             layer,
+            tuple(each.sliding_window for each in decoder.layers[:layer]),
             first.num_kv_heads,
             first.head_dim,
             decoder.hidden_size,
@@ -66,15 +69,23 @@ class StateShape:
 
     def tensors(self) -> dict[str, TensorSpec]:
         """All tensors by name, in the order in which prefill computes them."""
-        kv = (self.num_kv_heads, self.num_tokens, self.head_dim)
         found: dict[str, TensorSpec] = {}
         for layer in range(self.layer):
+            kv = (self.num_kv_heads, self.num_tokens - self.first_token(layer), self.head_dim)
             found |= self._spec(key_of(layer), kv) | self._spec(value_of(layer), kv)
         return found | self._spec("hidden", (self.num_tokens, self.hidden_size))
 
+    def first_token(self, layer: int) -> int:
+        """The first token whose K and V are in the state: tokens behind n attend to no earlier."""
+        window = self.windows[layer]
+        return 0 if window is None else max(self.num_tokens - window, 0)
+
     @property
     def nbytes(self) -> int:
-        """Bytes of n · (2 ℓ · H_kv · D + hidden) values; in 8 bits with a scale for each 64."""
+        """Bytes of n · (2 ℓ · H_kv · D + hidden) values; in 8 bits with a scale for each 64.
+
+        Less where layers have a sliding window.
+        """
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
     def _spec(self, name: str, shape: tuple[int, ...]) -> dict[str, TensorSpec]:
@@ -102,17 +113,20 @@ class DocumentState:
 
     Attributes:
         shape: its sizes.
-        tensors: by name: `key.ℓ` and `value.ℓ` (H_kv, n, D), `hidden` (n, hidden); in 8 bits each
-            with its `.scale`. They may be mapped from a file.
+        tensors: by name: `key.ℓ` and `value.ℓ` (H_kv, n, D), or (H_kv, W, D) in layers with a
+            sliding window, `hidden` (n, hidden); in 8 bits each with its `.scale`. They may be
+            mapped from a file.
     """
 
     shape: StateShape
     tensors: Mapping[str, Tensor]
 
     def fill(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Copy a layer's K and V into tensors (1, H_kv, n, D)."""
+        """Copy a layer's K and V into tensors (1, H_kv, n, D); rows before the window become 0."""
+        first = self.shape.first_token(layer)
         for name, target in ((key_of(layer), key), (value_of(layer), value)):
-            target[0].copy_(self._dequantized(name))
+            target[0, :, :first] = 0
+            target[0, :, first:].copy_(self._dequantized(name))
 
     @property
     def hidden(self) -> Tensor:

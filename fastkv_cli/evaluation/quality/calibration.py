@@ -95,9 +95,14 @@ def calibrate_model(context: MeasureContext, options: CalibrationOptions) -> Cal
     return CalibrationReport(settings, presets, tolerance, measured)
 
 
-def candidate_layers(num_layers: int) -> list[int]:
-    """The layers from a third of the depth, before which nothing is understood, to 3/4."""
-    return list(range(num_layers // 3, num_layers * 3 // 4 + 1))
+def candidate_layers(num_layers: int, global_layers: Sequence[int]) -> list[int]:
+    """The global layers from a third of the depth, before which nothing is understood, to 3/4.
+
+    Where none lies there, the one nearest to the middle.
+    """
+    span = range(num_layers // 3, num_layers * 3 // 4 + 1)
+    inside = [layer for layer in global_layers if layer in span]
+    return inside or [min(global_layers, key=lambda layer: abs(2 * layer - num_layers))]
 
 
 def measure_settings(
@@ -108,9 +113,10 @@ def measure_settings(
     If the full model answers no question correctly, no answer can be lost, and settings differ in
     distance alone.
     """
+    decoder = context.engine.decoder
     methods = {
         (layer, rate): _method(context, layer, rate, budget)
-        for layer in candidate_layers(context.engine.decoder.num_layers)
+        for layer in candidate_layers(decoder.num_layers, decoder.shape(1).global_layers)
         for rate in RATES
     }
     for number, question in enumerate(questions, start=1):

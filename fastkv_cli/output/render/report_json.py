@@ -93,6 +93,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "compute_ratio": round(kv.compute_ratio, 4),
             "settings": report.settings,
             "note": kv.note,
+            "global_layers": kv.global_layers,
             "layers": [
                 {"tokens_seen": layer.tokens_seen, "tokens_kept": layer.tokens_kept}
                 for layer in kv.layers

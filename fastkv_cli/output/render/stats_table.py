@@ -133,8 +133,11 @@ def _speed(report: RunReport) -> str:
 
 
 def _kv_cache(report: RunReport) -> str:
-    full, kept = map(format_bytes, (report.kv.full_bytes, report.kv.kept_bytes))
-    return f"{full} full → {kept} kept ({report.kv.kept_ratio:.1%})"
+    kv = report.kv
+    full, kept = map(format_bytes, (kv.full_bytes, kv.kept_bytes))
+    found = f", {kv.global_layers} of {len(kv.layers)} layers are global"
+    windows = "" if kv.global_layers is None else found
+    return f"{full} full → {kept} kept ({kv.kept_ratio:.1%}){windows}"
 
 
 def _method(report: RunReport) -> str:
