@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
+from model_stores import ollama_model, small_gguf
 
 from fastkv_cli.cli.completions import completion_scripts, write_completions
 from fastkv_cli.config import EMBEDDED_MODEL, MethodName
@@ -77,6 +78,9 @@ def test_models_on_disk_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     snapshot = tmp_path / "models--org--tiny-llama" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text('{"model_type": "llama"}')
+    refs = tmp_path / "models--org--tiny-llama" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert "org/tiny-llama" in complete("bash", "fastkv summarize --model org").split()
 
@@ -94,11 +98,24 @@ def test_bash_completes_for_real(tmp_path: Path) -> None:
     program.chmod(0o755)
     script = f"""
     source "{FOLDER / "fastkv.bash"}"
+    COMP_WORDBREAKS=$' \\t\\n:'
     COMP_WORDS=(fastkv summarize --method fu) COMP_CWORD=3
     _fastkv_completion "{program}"
     echo "${{COMPREPLY[@]}}"
+    COMP_WORDS=(fastkv ask --model ollama : qwen3 : 4 more) COMP_CWORD=7
+    _fastkv_completion "{program}"
+    echo "${{COMPREPLY[@]}}"
     """
+    gguf = small_gguf(tmp_path / "small.gguf")
+    for tag in ("4b", "4b-q8", "8b"):
+        ollama_model(tmp_path / "ollama", f"registry.ollama.ai/library/qwen3/{tag}", gguf)
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60
+        ["bash", "-c", script],
+        env=environment(OLLAMA_MODELS=tmp_path / "ollama"),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
-    assert done.stdout.split() == ["full"]
+    # bash replaces only what stands behind the last colon
+    assert done.stdout.split() == ["full", "4b", "4b-q8"]

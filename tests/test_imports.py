@@ -37,6 +37,8 @@ HELP = [
     ["cache", "path"],
     ["cache", "ls", "--json"],
     ["cache", "verify", "--json"],
+    ["models", "--help"],
+    ["models", "--json"],
 ]
 COMPLETED = {
     "fastkv summarize --model smo": "smollm2-135m",

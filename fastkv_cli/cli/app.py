@@ -21,6 +21,7 @@ from .commands.calibrate import calibrate
 from .commands.chat import chat
 from .commands.evaluate import evaluate
 from .commands.extract import extract
+from .commands.models_command import models
 from .commands.profile_heads import profile_heads
 from .commands.summarize import summarize
 from .option_sets import with_options
@@ -69,10 +70,11 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "profile-heads": profile_heads,
 }
-_CACHE = "cache"  # a group of commands
+_GROUPS = {"models": (models, "fastkv models info NAME"), "cache": (cache, "fastkv cache ls")}
 for name, command in _COMMANDS.items():
     app.command(name)(with_options(command))
-app.add_typer(cache, name=_CACHE)
+for name, (group, _) in _GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -106,11 +108,11 @@ def _call_app(arguments: Sequence[str]) -> int:
 
 def _explain_usage(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The message for a wrong command line, with the help to read."""
-    names = [*_COMMANDS, _CACHE]
+    names = [*_COMMANDS, *_GROUPS]
     name = next((argument for argument in arguments if argument in names), None)
     path = f"fastkv {name}" if name else "fastkv"
     if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed on stdout
-        example = "fastkv cache ls" if name == _CACHE else "fastkv summarize FILE"
+        _, example = _GROUPS.get(name or "", (None, "fastkv summarize FILE"))
         return f"no command given: try {example}"
     message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
     return f"{message} (see {path} --help)"

@@ -20,6 +20,30 @@ else
   {_ZSH_SOURCED}
 fi"""
 
+# bash breaks words at colons, which names of models have (ollama:qwen3:4b): they are joined again,
+# and what stands before the last colon is taken off the replies, as bash does not replace it.
+_BASH = r"""_fastkv_completion() {
+    local IFS=$'\n' words=() cword=-1 word joins=""
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        if [[ $COMP_WORDBREAKS == *:* && $cword -ge 0 && ( $word == :* || $joins ) ]]; then
+            words[cword]+=$word
+        else
+            words[++cword]=$word
+        fi
+        [[ $word == *: ]] && joins=1 || joins=""
+    done
+    COMPREPLY=( $( env COMP_WORDS="${words[*]}" \
+                   COMP_CWORD=$cword \
+                   _FASTKV_COMPLETE=complete_bash $1 ) )
+    word=${words[cword]}
+    if [[ $word == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=( "${COMPREPLY[@]#"${word%"${word##*:}"}"}" )
+    fi
+    return 0
+}
+
+complete -o default -F _fastkv_completion fastkv"""
+
 
 def completion_scripts() -> dict[str, str]:
     """The scripts by file name, as their shells expect it."""
@@ -34,6 +58,8 @@ def write_completions(folder: Path) -> None:
 
 
 def _script(shell: str) -> str:
+    if shell == "bash":
+        return _BASH + "\n"
     script = get_completion_script(
         prog_name=_PROGRAM, complete_var=f"_{_PROGRAM.upper()}_COMPLETE", shell=shell
     ).strip()  # zsh needs #compdef on the first line

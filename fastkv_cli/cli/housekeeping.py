@@ -28,7 +28,7 @@ _MAX_KEYS_SHOWN = 10  # in an error, which is one line
 
 def show_path() -> None:
     """Print the folder of the states."""
-    _write(f"{default_store_dir()}")
+    write_text(f"{default_store_dir()}")
 
 
 def list_states(*, json: bool, quiet: bool) -> None:
@@ -37,9 +37,9 @@ def list_states(*, json: bool, quiet: bool) -> None:
     store = _open_store(messages)
     entries = store.entries()
     if json:
-        _write(store_tables.list_json(entries, store.folder, store.limit_bytes))
+        write_text(store_tables.list_json(entries, store.folder, store.limit_bytes))
     elif entries:
-        _write_tables(*store_tables.list_tables(entries, store.limit_bytes))
+        write_tables(*store_tables.list_tables(entries, store.limit_bytes))
     else:
         messages.note(f"no states are stored in {store.folder}")
 
@@ -54,9 +54,9 @@ def verify_states(*, json: bool, quiet: bool) -> None:
     store = _open_store(messages)
     verdicts = store.verify()
     if json:
-        _write(store_tables.verify_json(verdicts, store.folder))
+        write_text(store_tables.verify_json(verdicts, store.folder))
     elif verdicts:
-        _write_tables(store_tables.verify_table(verdicts))
+        write_tables(store_tables.verify_table(verdicts))
     else:
         messages.note(f"no states are stored in {store.folder}")
     states = [(entry, problem) for entry, problem in verdicts if isinstance(entry, StateEntry)]
@@ -138,18 +138,19 @@ def _messages(quiet: bool) -> Messages:
     return Messages(stderr_console(), quiet=quiet)
 
 
-def _write(text: str) -> None:
+def write_text(text: str) -> None:
+    """Write to stdout, ended by a newline."""
     writer = AnswerWriter(None, force=False)
     writer.write(text)
     writer.finish()
 
 
-def _write_tables(*tables: Table | str) -> None:
+def write_tables(*tables: Table | str) -> None:
     """Print tables in the width of the terminal; in a pipe no line is wrapped."""
     at_terminal = sys.stdout is not None and sys.stdout.isatty()
     columns = shutil.get_terminal_size().columns if at_terminal else _UNLIMITED_COLUMNS
     text = render_text(*tables, columns=columns)
-    _write("\n".join(line.rstrip() for line in text.splitlines()))
+    write_text("\n".join(line.rstrip() for line in text.splitlines()))
 
 
 def _matching(entries: Sequence[StateEntry], name: str) -> list[StateEntry]:

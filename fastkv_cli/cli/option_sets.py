@@ -202,10 +202,15 @@ PlainOptions = MessageOptions  # for commands without a model
 
 
 def complete_models(incomplete: str) -> list[str]:
-    """Complete the names of models that need no download."""
+    """Complete the names of models that need no download; else a part that one name has."""
     from ..models import known_model_names
 
-    return [name for name in known_model_names() if name.startswith(incomplete)]
+    names = known_model_names()
+    begin = [name for name in names if name.startswith(incomplete)]
+    if begin:
+        return begin
+    within = [name for name in names if incomplete.lower() in name.lower()]
+    return within if len(within) == 1 else []
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -57,6 +57,11 @@ ENVIRONMENT = (
         "Folder for models of the Hugging Face hub: the cache that other programs share.",
         "~/.cache/huggingface/hub",
     ),
+    (
+        "OLLAMA_MODELS, LLAMA_CACHE",
+        "Folders of Ollama's and llama.cpp's models, which are only read.",
+        "where these programs keep them",
+    ),
     ("NO_COLOR", "Any value turns colours off.", ""),
     (
         "GOMP_SPINCOUNT",
@@ -251,7 +256,7 @@ def _json() -> str:
             "`methods`, `suites`, `needles`, `questions` and `scores`. `fastkv bench --json` has "
             "`fastkv-bench/1`: `settings`, `machine` and `prompts`, each with every row and run. "
             f"`fastkv cache ls` and `fastkv cache verify` have `{SCHEMA}`: `command`, `folder` "
-            "and `states`.",
+            "and `states`; `fastkv models` has `models` and `stored_by_fastkv`.",
         ]
     )
 

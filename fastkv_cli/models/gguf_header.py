@@ -123,6 +123,21 @@ def read_header(gguf: Path, name: str, lists: Collection[str] = ()) -> GGUFHeade
         ) from error
 
 
+def peek_architecture(gguf: Path) -> str | None:
+    """The architecture that a file names in its first entry, as files do; None if it does not."""
+    try:
+        with gguf.open("rb") as file:
+            start = file.read(256)
+        size, key = struct.unpack_from("<Q", start, 24)[0], b"general.architecture"
+        if start[:4] != b"GGUF" or size != len(key) or start[32 : 32 + size] != key:
+            return None
+        kind, length = struct.unpack_from("<IQ", start, 32 + size)
+        text = start[44 + size : 44 + size + length]
+        return text.decode("utf-8") if kind == _STRING and len(text) == length else None
+    except (OSError, struct.error, ValueError):
+        return None
+
+
 class _Parser:
     """Parses values one after another; raises ValueError or struct.error for invalid ones."""
 

@@ -13,7 +13,7 @@ from ..errors import ModelError
 from .checked import read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
-from .supported import check_model_type, is_supported
+from .supported import check_model_type
 
 # Files to download; other formats of the same weights, and folders with other exports, are not.
 _WANTED = [
@@ -47,7 +47,7 @@ def resolve(
             network is down, or the family is not supported.
     """
     try:
-        _cache()
+        cache_folder()
     except RuntimeError as error:
         raise ModelError(
             f"no home folder is known for the Hugging Face cache, in which {name} would be",
@@ -113,27 +113,7 @@ def _download(name: str, repo: str, revision: str | None, on_progress: ProgressC
     return Path(folder)
 
 
-def cached_names() -> list[str]:
-    """The ids of the cached models whose family is supported; never raises."""
-    names = []
-    try:
-        for folder in sorted(_cache().glob("models--*--*")):
-            configs = folder.glob("snapshots/*/config.json")
-            if any(_has_supported_family(config) for config in configs):
-                names.append(folder.name.removeprefix("models--").replace("--", "/", 1))
-    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
-        return names
-    return names
-
-
-def _has_supported_family(config: Path) -> bool:
-    try:
-        return is_supported(read_object(config, config.name).get("model_type"))
-    except ModelError:
-        return False
-
-
-def _cache() -> Path:
+def cache_folder() -> Path:
     """The cache folder by huggingface_hub's rules; importing it is too slow for TAB completion."""
     environ = os.environ
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):

@@ -81,28 +81,43 @@ def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> Mod
         ModelError: when the file is not GGUF, damaged, incomplete, or its architecture is not
             supported.
     """
-    parts = part_files(gguf)
-    # The parts are found by their names, which files behind links, as in the hub's cache, lack.
-    parts = [part.absolute() for part in parts] if len(parts) > 1 else [gguf.resolve()]
+    parts = _parts(gguf)
 
-    def files(sha256s: list[str]) -> ModelFiles:
-        digest = sha256s[0]
-        if len(sha256s) > 1:
-            digest = hashlib.sha256("".join(sha256s).encode()).hexdigest()
+    def files(sha256: str) -> ModelFiles:
         first = parts[0]
-        return converted_or(first, name=name, stem=first.stem, sha256=digest, kind=ModelKind.GGUF)
+        return converted_or(first, name=name, stem=first.stem, sha256=sha256, kind=ModelKind.GGUF)
 
     try:
-        noted = [sha256 for part in parts if (sha256 := _noted_sha256(part)) is not None]
-        is_known = len(noted) == len(parts)
-        if is_known and not (converted := files(noted)).needs_conversion:
+        known = noted_sha256(gguf)
+        if known is not None and not (converted := files(known)).needs_conversion:
             return converted
         check_header(read_model(parts[0], name), name)  # before hashing 8 GB
-        if is_known:
-            return files(noted)
-        return files([_noted_sha256(part) or _note_sha256(part, on_progress) for part in parts])
+        if known is not None:
+            return files(known)
+        return files(
+            _sha256_of_all([_noted(part) or _note_sha256(part, on_progress) for part in parts])
+        )
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
+
+
+def noted_sha256(gguf: Path) -> str | None:
+    """The sha256 of a GGUF file, or of all parts of it, if each was computed earlier."""
+    parts = _parts(gguf)
+    noted = [sha256 for part in parts if (sha256 := _noted(part)) is not None]
+    return _sha256_of_all(noted) if len(noted) == len(parts) else None
+
+
+def _parts(gguf: Path) -> list[Path]:
+    """The files of a model. Those of several are found by their names, which links may not have."""
+    parts = part_files(gguf)
+    return [part.absolute() for part in parts] if len(parts) > 1 else [gguf.resolve()]
+
+
+def _sha256_of_all(sha256s: list[str]) -> str:
+    return (
+        sha256s[0] if len(sha256s) == 1 else hashlib.sha256("".join(sha256s).encode()).hexdigest()
+    )
 
 
 def sha256_of(path: Path, on_progress: ProgressCallback, activity: str) -> str:
@@ -125,7 +140,7 @@ def _note_of(gguf: Path) -> tuple[Path, dict[str, object]]:
     return cache_dir() / "hashes" / f"{key}.json", stamp
 
 
-def _noted_sha256(gguf: Path) -> str | None:
+def _noted(gguf: Path) -> str | None:
     """The sha256 as computed earlier, valid while the file's size and time are unchanged."""
     try:
         note, stamp = _note_of(gguf)

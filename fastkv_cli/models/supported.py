@@ -26,6 +26,17 @@ def is_supported(model_type: object) -> bool:
     return isinstance(model_type, str) and model_type in FAMILIES
 
 
+def label_of(model_type: str) -> str:
+    """The common name of a supported family."""
+    return FAMILIES[model_type].label
+
+
+def label_of_gguf(architecture: str) -> str:
+    """The common name of the family with this name in GGUF files; the name where there is none."""
+    labels = (family.label for family in FAMILIES.values() if family.gguf == architecture)
+    return next(labels, architecture)
+
+
 def unsupported(name: str, kind: str, supported: Iterable[str]) -> ModelError:
     """The error for a family that is not supported."""
     names = ", ".join(sorted(supported))

@@ -127,7 +127,7 @@ class ModelOptions:
         EMBEDDED_MODEL,
         Group.MODEL,
         f"Use {EMBEDDED_MODEL}, a Hugging Face id (org/name or org/name@revision), a folder, "
-        "or a .gguf file.",
+        "a .gguf file, or a model that fastkv models lists.",
         "--model",
         "-m",
         metavar="NAME",

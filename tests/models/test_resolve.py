@@ -47,7 +47,7 @@ def test_nothing_heavy_is_imported(tiny_models: dict[str, Path]) -> None:
     assert (ended.stdout.strip(), ended.stderr) == ("[]", "")
 
 
-@pytest.mark.parametrize("name", ["smollm", "a/b/c", "", "org/name@", "org/na me", "gpt-4!"])
+@pytest.mark.parametrize("name", ["smallm", "a/b/c", "", "org/name@", "org/na me", "gpt-4!"])
 def test_unknown_names_list_what_is_accepted(name: str) -> None:
     assert "give smollm2-135m, a Hugging Face id as org/name" in refuse(name)
 
@@ -147,6 +147,7 @@ def test_gguf_files_of_other_families(tmp_path: Path) -> None:
 
 def test_known_names_are_those_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert known_model_names() == ["smollm2-135m"]
     for name, config in (
         ("Qwen--Qwen3-4B", '{"model_type": "qwen3"}'),
@@ -157,6 +158,8 @@ def test_known_names_are_those_on_disk(tmp_path: Path, monkeypatch: pytest.Monke
         snapshot = tmp_path / "hub" / f"models--{name}" / "snapshots" / "1"
         snapshot.mkdir(parents=True)
         (snapshot / "config.json").write_text(config)
+        (snapshot.parent.parent / "refs").mkdir()
+        (snapshot.parent.parent / "refs" / "main").write_text("1")
     (tmp_path / "hub" / "models--org--empty").mkdir()
     assert known_model_names() == ["smollm2-135m", "Qwen/Qwen3-4B", "org/a--b"]
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "nowhere"))

@@ -1,0 +1,140 @@
+"""What the headers of a model's files say of it; no weights are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import ModelError
+from ...forecasts import ModelSizes
+from ..checked import read_object
+from ..gguf_parts import read_model
+from ..gguf_sizes import check_header
+from ..local import check_folder, weight_files
+from ..safetensors_header import read_shapes
+from ..supported import label_of, label_of_gguf
+from .found import FoundModel
+
+_LAYER = re.compile(r"(?:blk|(?:\w+\.)*layers)\.(\d{1,6})\.")
+_EMBEDDINGS = ("token_embd.weight", "model.embed_tokens.weight")
+_HEADS = ("output.weight", "lm_head.weight")
+_KV = re.compile(r"attn_[kv]\.weight|self_attn\.[kv]_proj\.weight")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A model as its files describe it.
+
+    Attributes:
+        family: the common name of its family.
+        file_bytes: of its weights on disk.
+        window: of context, in tokens.
+        sizes: for the memory forecast.
+    """
+
+    family: str
+    file_bytes: int
+    window: int
+    sizes: ModelSizes
+
+    @property
+    def bits(self) -> float:
+        """Bits that a weight takes on disk."""
+        return 8 * self.file_bytes / max(self.sizes.num_weights, 1)
+
+
+def read_facts(model: FoundModel) -> ModelFacts:
+    """Read the headers of a model's files.
+
+    Raises:
+        ModelError: when it cannot be used: its family is not supported, or a file is damaged.
+    """
+    if model.problem:
+        raise ModelError(model.problem)
+    try:
+        return _of_gguf(model) if model.parts else _of_folder(model)
+    except OSError as error:
+        raise ModelError(f"cannot read {model.name}", error.strerror or str(error)) from error
+
+
+def _of_gguf(model: FoundModel) -> ModelFacts:
+    header = read_model(model.path, model.name)
+    check_header(header, model.name)
+    facts, architecture = header.facts, str(header.facts["general.architecture"])
+
+    def size(key: str, default: int) -> int:
+        value = facts.get(f"{architecture}.{key}")
+        return value if isinstance(value, int) and value > 0 else default
+
+    heads, hidden = size("attention.head_count", 1), size("embedding_length", 1)
+    kv_heads = size("attention.head_count_kv", heads)
+    head_dim = size("attention.key_length", hidden // heads)
+    sizes = _sizes(
+        {
+            key: shape[::-1] for key, shape in header.shapes.items()
+        },  # the contiguous dimension first
+        hidden=hidden,
+        intermediate=size("feed_forward_length", hidden),
+        num_heads=heads,
+        num_kv_heads=kv_heads,
+        head_dim=head_dim,
+    )
+    window = size("context_length", 0)
+    return ModelFacts(label_of_gguf(architecture), _bytes_of(model.parts), window, sizes)
+
+
+def _of_folder(model: FoundModel) -> ModelFacts:
+    folder, name = model.path, model.name
+    check_folder(folder, name)
+    config = read_object(folder / "config.json", name)
+    files = weight_files(folder, name)
+    shapes = {key: shape for file in files for key, shape in read_shapes(file, name).items()}
+
+    def size(key: str, default: int) -> int:
+        value = config.get(key)
+        return value if isinstance(value, int) and value > 0 else default
+
+    heads, hidden = size("num_attention_heads", 1), size("hidden_size", 1)
+    sizes = _sizes(
+        shapes,
+        hidden=hidden,
+        intermediate=size("intermediate_size", hidden),
+        num_heads=heads,
+        num_kv_heads=size("num_key_value_heads", heads),
+        head_dim=size("head_dim", hidden // heads),
+    )
+    family = label_of(config["model_type"])
+    return ModelFacts(family, _bytes_of(files), size("max_position_embeddings", 0), sizes)
+
+
+def _sizes(shapes: Mapping[str, tuple[int, ...]], **stated: Any) -> ModelSizes:
+    """The sizes by the tensors' shapes, (out, in), and those that only the metadata states."""
+    layers: dict[str, int] = defaultdict(int)
+    matrices = kv_per_token = 0
+    for key, shape in shapes.items():
+        layer = _LAYER.match(key)
+        if layer is None:
+            continue
+        layers[layer[1]] += math.prod(shape)
+        matrices += math.prod(shape) if len(shape) > 1 else 0
+        kv_per_token += shape[0] if _KV.fullmatch(key[layer.end() :]) else 0
+    head = next((shapes[key] for key in (*_HEADS, *_EMBEDDINGS) if key in shapes), ())
+    # Where one matrix computes Q, K and V, only the metadata tells K and V apart.
+    fused = 2 * len(layers) * stated["num_kv_heads"] * stated["head_dim"]
+    return ModelSizes(
+        num_weights=sum(math.prod(shape) for shape in shapes.values()),
+        layer_weights=sum(layers.values()),
+        largest_layer=max(layers.values(), default=0),
+        matrix_weights=matrices + math.prod(head),
+        kv_per_token=kv_per_token or fused,
+        **stated,
+    )
+
+
+def _bytes_of(files: tuple[Path, ...] | list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
