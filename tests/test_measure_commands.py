@@ -52,8 +52,8 @@ class TestHelp:
                 "--prompt-tokens --methods --budget --repetitions --max-tokens --csv --md --plot "
                 "--report --model -m",
             ),
-            ("calibrate", "--texts --tolerance --samples --seed"),
-            ("profile-heads", "--texts --samples --seed"),
+            ("calibrate", "--texts --tolerance --suite --samples --minutes --seed"),
+            ("profile-heads", "--texts --samples --minutes --seed"),
         ],
     )
     def test_it_names_every_option(self, command: str, options: str, capfd: Capture) -> None:
@@ -130,6 +130,10 @@ def test_no_picture_without_matplotlib(
     [
         (["--samples", "0"], ExitCode.USAGE, "--samples 0 is out of range: it is 1 or more"),
         (["--samples", "-3"], ExitCode.USAGE, "--samples -3 is out of range"),
+        (["--minutes", "0"], ExitCode.USAGE, "--minutes 0 is out of range: it is above 0 and at"),
+        (["--minutes", "-1"], ExitCode.USAGE, "--minutes -1 is out of range"),
+        (["--minutes", "nan"], ExitCode.USAGE, "--minutes nan is out of range"),
+        (["--minutes", "1e9"], ExitCode.USAGE, "--minutes 1e\\+09 is out of range"),
         (["--texts", "no"], ExitCode.USAGE, "--texts no does not exist"),
         (["-o", "no/a.txt"], ExitCode.OUTPUT, "make the folder no first"),
         ([], ExitCode.MODEL, "unknown model 'nowhere'"),
@@ -140,6 +144,11 @@ def test_wrong_measurements(
     command: str, options: list[str], code: ExitCode, words: str, capfd: Capture
 ) -> None:
     failure([command, "nowhere", *options], code, words, capfd)
+
+
+def test_suites_of_a_calibration(capfd: Capture) -> None:
+    words = "suite 'needles' is unknown: it is one of needle, qa, ruler"
+    failure(["calibrate", "nowhere", "--suite", "needles"], ExitCode.USAGE, words, capfd)
 
 
 @pytest.mark.parametrize("tolerance", ["200%", "100%", "1", "-1%", "nan", "little", "", "%", "1%%"])

@@ -124,7 +124,7 @@ def _scoring_seconds(
 ) -> float:
     """Seconds of the window's scores in a layer that compresses or propagates."""
     capacity = plan.capacities[layer.index]
-    compresses = not isinstance(capacity, int) or capacity < num_tokens
+    compresses = not isinstance(capacity, int) or capacity < layer.entries(num_tokens)
     if not (compresses or (plan.tsp is not None and plan.tsp.needs_scores(layer.index))):
         return 0.0
     rows = plan.num_rows or plan.window

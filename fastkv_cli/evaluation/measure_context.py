@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ..engine.tuning import Tuning, tuning_of
+from ..engine.tuning import Tuning, loaded_content, tuning_of
 from ..output.render.report_json import describe_weights
 from ..session.loading import load_engine
 from ..session.observer import SILENT, Observer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..engine.generate import Engine
 
 _JOURNALS = "evaluations"  # their folder in the cache
+_MAX_AGE_S = 30 * 24 * 3600.0  # of a journal that no run continues
 
 # Called with a label, the number of results so far, and their final number.
 Progress = Callable[[str, int, int], None]
@@ -61,7 +62,9 @@ class MeasureContext:
         Args:
             settings: what the results depend on, beside the versions and the model.
         """
-        journal = Journal(_JOURNALS, {**self.stamp, **settings})
+        content = loaded_content(self.engine.loaded)
+        journal = Journal(_JOURNALS, {**self.stamp, "content": content, **settings})
+        journal.prune(_MAX_AGE_S)
         self.journals.append(journal)
         return journal
 

@@ -18,11 +18,10 @@ from fastkv_cli.config import Budget, MethodSettings, Preset
 from fastkv_cli.engine.methods import FastKV, build_method
 from fastkv_cli.engine.tuning import load_tuning, tuning_path
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.evaluation.quality.calibration import (
+from fastkv_cli.evaluation.quality.calibration import CalibrationReport, candidate_layers
+from fastkv_cli.evaluation.quality.preset_choice import (
     RATES,
-    CalibrationReport,
     Setting,
-    candidate_layers,
     choose,
     choose_presets,
     scoring_layer,
@@ -138,6 +137,7 @@ class TestChoose:
             setting(2, 0.5, 0.6, 0.3),
         ]
         assert scoring_layer(settings) == 2
+        assert scoring_layer([*settings, setting(3, 0.5, 1.0, 0.3)]) == 2  # tried at one rate only
 
 
 class TestTables:
@@ -165,6 +165,17 @@ class TestTables:
         assert "No setting stays within 1.00% of full" in self.show(0.5)
         assert "No setting stays within 1.00% of full" in self.show(1.0, far=0.02)
         assert "No setting" not in self.show(1.0)
+
+    def test_what_a_time_limit_left_out(self) -> None:
+        settings = [setting(4, 0.2, 1.0, 0.3), setting(4, 0.5, 1.0, 0.5), setting(8, 0.2, 1.0, 0.4)]
+        presets = choose_presets(settings, 0.01)
+        report = CalibrationReport(
+            settings, presets, 0.01, {}, coarse="3 of 56 settings were tried"
+        )
+        lines = render_text(*calibration_tables(report)).splitlines()
+        (row,) = (line for line in lines if line.split()[0] == "8")
+        assert row.split() == ["8", "100%", "·", "0.0%", "·", "40%", "–"]
+        assert "Coarse: 3 of 56 settings were tried." in lines
 
 
 class TestCommand:
@@ -253,7 +264,8 @@ class TestCommand:
         stdout, stderr = child.communicate(timeout=60)
         assert child.returncode == ExitCode.INTERRUPTED
         assert stdout == ""
-        assert stderr == "fastkv: interrupted: run the same command again to continue\n"
+        told = "fastkv: interrupted: run the same command again to continue"
+        assert stderr.splitlines()[-1] == told
         assert not list(home.glob("tuning/*"))
         assert len(list(home.glob("evaluations/*.jsonl"))) == 1
 

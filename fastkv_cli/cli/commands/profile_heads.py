@@ -19,7 +19,7 @@ def profile_heads(model: ModelArg = EMBEDDED_MODEL, *, options: ProfileHeadsOpti
     from ...output.render.quality_tables import head_tables
     from ...output.render.table_text import render_text
 
-    with measuring(options) as measurement:
+    with measuring(options, hint="run the same command again to continue") as measurement:
         measured = head_scores.profile_heads(measurement.load(model), options)
         text = measurement.save_tuning("heads", measured)
         measurement.result = text if options.json else render_text(*head_tables(measured))

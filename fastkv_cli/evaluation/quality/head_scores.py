@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from ...durations import format_duration
 from ...errors import ModelError
 from ...prompts.prompt import Prompt, ask_task, build_prompt
+from ...store.fingerprint import fingerprint_tokens
+from ...store.journal import Journal
 from ...tasks.corpus import Corpus
 from ..measure_context import MeasureContext
 from .needle import PLACES
@@ -66,6 +71,9 @@ def head_prompts(
 def profile_heads(context: MeasureContext, options: HeadOptions) -> dict[str, Any]:
     """Score every head; only prompts answered correctly count.
 
+    Prompts that an interrupted run has read are not read again. With a time limit, those that were
+    read until then count, and the next run continues from them.
+
     Returns:
         `scores`, (L, H) with sum 1, and how they were measured: what `headkv` reads.
 
@@ -73,34 +81,85 @@ def profile_heads(context: MeasureContext, options: HeadOptions) -> dict[str, An
         ModelError: when the model answers no prompt correctly.
         FastKVError: when the texts cannot be read.
     """
-    from ...engine.heads import needle_attention
-
-    count, seed = options.samples, options.seed
+    started, count, seed = time.monotonic(), options.samples, options.seed
     tokenizer = context.engine.tokenizer
     haystack = load_haystack(options.texts, tokenizer)
     lengths = context.lengths_that_fit(LENGTHS, MAX_ANSWER_TOKENS)
-    total, right, on_progress = None, 0, context.report_progress("prompts")
-    for number, one in enumerate(head_prompts(haystack, lengths, count, seed, tokenizer)):
-        on_progress("reading needle prompts", number, count)
-        scores, answer = needle_attention(
-            context.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS
-        )
-        if contains(tokenizer.decode(answer), [one.answer]):
-            right += 1
-            total = scores if total is None else total + scores
-    if total is None:
+    prompts = head_prompts(haystack, lengths, count, seed, tokenizer)
+    settings = {
+        "heads": fingerprint_tokens(haystack.token_ids),
+        "lengths": lengths,
+        "seed": seed,
+    }
+    with context.open_journal(settings) as journal:
+        num_read = _read_prompts(context, prompts, count, journal, started, options.minutes)
+        read = [journal.results[str(number)] for number in range(num_read)]
+    right = [one["scores"] for one in read if one["scores"]]
+    if not right:
         raise ModelError(
-            f"the model answered none of {count} needle prompts correctly",
+            f"the model answered none of {num_read} needle prompts correctly",
             "its heads cannot be scored this way; use a larger model",
         )
-    shares = (total / total.sum()).tolist()
+    coarse = ""
+    if num_read < count:
+        coarse = f"{num_read} of {count} prompts were read"
+        context.journals.remove(journal)  # the next run continues, with more time
+    total = sum(chain.from_iterable(chain.from_iterable(right)))
     return {
         **context.stamp,
-        "prompts": count,
-        "right": right,
+        "prompts": num_read,
+        "right": len(right),
         "seed": seed,
-        "scores": [[round(share, 9) for share in layer] for layer in shares],
+        "coarse": coarse,
+        "scores": [
+            [round(sum(head) / total, 9) for head in zip(*layer, strict=True)]
+            for layer in zip(*right, strict=True)
+        ],
     }
+
+
+def _read_prompts(
+    context: MeasureContext,
+    prompts: Iterable[HeadPrompt],
+    count: int,
+    journal: Journal,
+    started: float,
+    minutes: float | None,
+) -> int:
+    """Read prompts that the journal lacks, at least one, until the time is over.
+
+    Returns:
+        How many have been read, from the first one on.
+    """
+    on_progress, has_told = context.report_progress("prompts"), False
+    for number, one in enumerate(prompts):
+        on_progress("reading needle prompts", number, count)
+        if str(number) in journal.results:
+            continue
+        before = time.monotonic()
+        if minutes is not None and number and before >= started + 60 * minutes:
+            return number
+        journal.add(str(number), {"scores": _score(context, one)})
+        if not has_told and count - number > 1:
+            # later prompts are up to three times as long as the first two
+            length, mean = len(one.prompt.token_ids), sum(LENGTHS) / len(LENGTHS)
+            left_s = (time.monotonic() - before) * mean / length * (count - number - 1)
+            verb = "take" if minutes is None else "would take"
+            context.observer.note(f"{count} prompts {verb} about {format_duration(left_s)}")
+            has_told = True
+    return count
+
+
+def _score(context: MeasureContext, one: HeadPrompt) -> list[list[float]]:
+    """The scores of all heads, (L, H), on a prompt; empty if it is answered wrongly."""
+    from ...engine.heads import needle_attention
+
+    scores, answer = needle_attention(
+        context.engine, one.prompt.token_ids, one.needle, MAX_ANSWER_TOKENS
+    )
+    is_right = contains(context.engine.tokenizer.decode(answer), [one.answer])
+    found: list[list[float]] = scores.tolist() if is_right else []
+    return found
 
 
 def _find(needle: str, prompt: Prompt, tokenizer: Any) -> slice:

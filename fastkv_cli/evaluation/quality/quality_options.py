@@ -10,6 +10,8 @@ from ...errors import UsageError
 from ...session.option import Group, option
 from ..arms import parse_methods
 
+_MAX_MINUTES = 7 * 24 * 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions:
@@ -57,11 +59,7 @@ class EvalOptions:
 
     @property
     def suites(self) -> tuple[Suite, ...]:
-        names = [name.strip() for name in self.suite.split(",")]
-        for name in names:
-            if name not in [*Suite]:
-                raise UsageError(f"suite {name!r} is unknown", f"it is one of {', '.join(Suite)}")
-        return tuple(dict.fromkeys(Suite(name) for name in names))
+        return _parse_suites(self.suite)
 
     @property
     def names(self) -> tuple[MethodName | Preset, ...]:
@@ -94,13 +92,31 @@ class CalibrationOptions:
     tolerance: str = option(
         "1%", Group.MEASUREMENT, "How many of full's answers may be lost.", metavar="SHARE"
     )
+    suite: str = option(
+        f"{Suite.NEEDLE},{Suite.RULER}",
+        Group.MEASUREMENT,
+        "needle, qa and ruler, or some.",
+        metavar="NAMES",
+    )
     samples: int = option(30, Group.MEASUREMENT, "Questions to ask of each setting.", metavar="N")
+    minutes: float | None = option(
+        None,
+        Group.MEASUREMENT,
+        "Stop after this time: try a coarse grid of settings first, then those around the best.",
+        metavar="N",
+        shown_default="every setting is tried",
+    )
     seed: int = option(1, Group.MEASUREMENT, "The same seed, the same questions.", metavar="N")
 
     def __post_init__(self) -> None:
-        _ = self.tolerated_loss
+        _ = self.tolerated_loss, self.suites
         _check_samples(self.samples)
+        _check_minutes(self.minutes)
         _check_exists("--texts", self.texts)
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        return _parse_suites(self.suite)
 
     @property
     def tolerated_loss(self) -> float:
@@ -126,6 +142,13 @@ class HeadOptions:
     """
 
     samples: int = option(60, Group.MEASUREMENT, "Needle prompts to read.", metavar="N")
+    minutes: float | None = option(
+        None,
+        Group.MEASUREMENT,
+        "Stop after this time, with the prompts that were read.",
+        metavar="N",
+        shown_default=False,
+    )
     seed: int = option(0, Group.MEASUREMENT, "The same seed, the same prompts.", metavar="N")
     texts: Path | None = option(
         None, Group.MEASUREMENT, "Texts of your own to hide needles in.", metavar="FOLDER"
@@ -133,7 +156,16 @@ class HeadOptions:
 
     def __post_init__(self) -> None:
         _check_samples(self.samples)
+        _check_minutes(self.minutes)
         _check_exists("--texts", self.texts)
+
+
+def _parse_suites(text: str) -> tuple[Suite, ...]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in [*Suite]:
+            raise UsageError(f"suite {name!r} is unknown", f"it is one of {', '.join(Suite)}")
+    return tuple(dict.fromkeys(Suite(name) for name in names))
 
 
 def _check_exists(name: str, path: Path | None) -> None:
@@ -148,3 +180,11 @@ def _check_exists(name: str, path: Path | None) -> None:
 def _check_samples(samples: int) -> None:
     if samples < 1:
         raise UsageError(f"--samples {samples} is out of range", "it is 1 or more")
+
+
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and not 0 < minutes <= _MAX_MINUTES:
+        raise UsageError(
+            f"--minutes {minutes:g} is out of range",
+            f"it is above 0 and at most {_MAX_MINUTES:,}, a week",
+        )

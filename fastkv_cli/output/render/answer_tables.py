@@ -111,18 +111,6 @@ def format_seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.1f} ms"
 
 
-def format_duration(seconds: float) -> str:
-    """An estimate: `0.4 s`, `12 s`, `5 min` or `1 h 20 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
-
-
 def format_bytes(value: int | None) -> str:
     """Bytes in binary units (KiB, MiB, GiB), as memory is sold."""
     if value is None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from ...documents.source import label
+from ...durations import format_duration
 from ...forecasts import MemoryForecast, ReadingForecast, TimeForecast
 from ...stats import DocumentStats
-from .answer_tables import UNKNOWN, describe_document, format_bytes, format_duration
+from .answer_tables import UNKNOWN, describe_document, format_bytes
 from .report_json import SCHEMA
 from .to_json import to_json
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ...evaluation.quality.calibration import CalibrationReport
+    from ...evaluation.quality.preset_choice import Setting
     from ...evaluation.quality.quality_report import EvaluationReport, Row
     from ...evaluation.quality.scoring import Interval
 
@@ -120,22 +121,25 @@ def calibration_tables(report: CalibrationReport) -> Iterator[Table | str]:
     for rate in rates:
         table.add_column(f"rate {rate:g}", justify="right", no_wrap=True)
     for layer in sorted({one.tsp_layer for one in settings}):
-        row = [by_place[layer, rate] for rate in rates]
-        table.add_row(
-            str(layer),
-            *(f"{one.of_full:.0%} · {one.distance:.1%} · {one.compute_ratio:.0%}" for one in row),
-        )
+        row = [by_place.get((layer, rate)) for rate in rates]
+        table.add_row(str(layer), *("–" if one is None else _setting(one) for one in row))
     yield table
     for preset, chosen in presets.items():
         yield (
             f"{preset}: TSP layer {chosen['tsp_layer']}, rate {chosen['tsp_rate']:g}, budget "
             f"{chosen['budget']:.0%}, {chosen['compute_ratio']:.0%} of the prefill compute"
         )
+    if report.coarse:
+        yield f"Coarse: {report.coarse}."
     if all(one.of_full == 1 and one.accuracy == 0 for one in settings):
         yield "The full model answered no question correctly: chosen by the distance alone."
     balanced = presets[Preset.BALANCED]
     if balanced["of_full"] < 1 - tolerance or balanced["distance"] > tolerance:
         yield f"No setting stays within {tolerance:.2%} of full; balanced is the nearest."
+
+
+def _setting(one: Setting) -> str:
+    return f"{one.of_full:.0%} · {one.distance:.1%} · {one.compute_ratio:.0%}"
 
 
 def head_tables(measured: Mapping[str, Any]) -> Iterator[Table | str]:
@@ -153,6 +157,8 @@ def head_tables(measured: Mapping[str, Any]) -> Iterator[Table | str]:
     for score, layer, head in sorted(scored, reverse=True)[:10]:
         table.add_row(str(layer), str(head), f"{score:.1%}")
     yield f"{measured['right']} of {measured['prompts']} prompts answered correctly and counted."
+    if measured["coarse"]:
+        yield f"Coarse: {measured['coarse']}."
     yield table
 
 
