@@ -191,6 +191,8 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
             "residual_multiplier": 0.4,
             "logits_scaling": 7.0,
         },
+        "smollm3": {"model_type": "smollm3", "no_rope_layer_interval": 2},
+        "glm4": {"model_type": "glm4"},
         "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
     }
 

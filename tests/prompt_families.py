@@ -102,6 +102,10 @@ _GRANITE = (
     "{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}"
 )
+_GLM = (
+    "[gMASK]<sop>{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
 
 FAMILIES = {
     "llama-2": Family("llama", ("<s>", "</s>"), _LLAMA2, ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")),
@@ -151,6 +155,19 @@ FAMILIES = {
         _PHI3,
         ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
         ("</s>",),
+    ),
+    "smollm-3": Family(
+        "smollm3",
+        ("<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>"),
+        ("<think>", "</think>"),
+    ),
+    "glm-4": Family(
+        "glm4",
+        ("[gMASK]", "<|endoftext|>", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
+        _GLM,
+        ("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
     ),
     "granite": Family(
         "granite",

@@ -24,8 +24,14 @@ _STAND_IN = "·"
 _PIECE = 2**17  # characters: some 10 ms
 _MAX_NAME = 64  # characters of a control token's name, on each side of an `_of_` it contains
 
-_ANGLED = ("s", "bos", "eos", "pad", "unk", "sys", "system", "think", "tool_call", "tool_response")
-_SQUARE = ("inst", "system_prompt", "available_tools", "tool_calls", "tool_results", "think")
+_ANGLED = (
+    *("s", "bos", "eos", "sop", "eop", "pad", "unk", "sys", "system", "think"),
+    *("tool_call", "tool_response"),
+)
+_SQUARE = (
+    *("inst", "system_prompt", "available_tools", "tool_calls", "tool_results", "think"),
+    *("gmask", "smask"),
+)
 _ROLES = (
     *("system", "user", "human", "assistant", "bot", "gpt", "model", "instruction", "response"),
     *("input", "output"),

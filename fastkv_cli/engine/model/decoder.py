@@ -17,7 +17,7 @@ from ...models import check_model_type
 from ..methods import PromptShape
 from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm
 from .families import FAMILIES, Family
-from .rope import Rope, RopeTable
+from .rope import NO_ROPE, Rope, RopeTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,11 @@ class Decoder:
             with_last = torch.cat((positions, positions.new_full((1,), length - 1)))
         cos, sin = self._model.model.rotary_emb(like, with_last.unsqueeze(0))
         cos, sin = cos[:, : len(positions)], sin[:, : len(positions)]
-        sin[..., : sin.shape[-1] // 2].neg_()
-        rope = Rope(cos.unsqueeze(1), sin.unsqueeze(1), self._query_scale(positions))
-        return RopeTable({"": rope})
+        scale, interleaved = self._query_scale(positions), self._family.interleaved_rope
+        ropes = {"": Rope.of(cos, sin, scale, interleaved=interleaved)}
+        if self._family.unrotated_layers:
+            ropes[NO_ROPE] = Rope.of(cos[..., :0], sin[..., :0], None, interleaved=False)
+        return RopeTable(ropes)
 
     @property
     def rope_is_fixed(self) -> bool:
@@ -206,6 +208,7 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
         mlp_norm=_norm(getattr(module, names.before_mlp)),
         after_attention=after_attention,
         after_mlp=after_mlp,
+        rope_kind="" if not family.unrotated_layers or config.no_rope_layers[index] else NO_ROPE,
     )
 
 

@@ -200,23 +200,26 @@ class DecoderLayer:
         return (
             is_plain
             and self.activation is functional.silu
-            and not (family.normalized_heads or family.scaled_queries)
+            and not (family.normalized_heads or family.scaled_queries or family.interleaved_rope)
         )
 
     @property
     def activation(self) -> Callable[[Tensor], Tensor]:
         """The MLP's activation function."""
         mlp = self.module.mlp
-        module: nn.Module = mlp.activation_fn if self.family.fused_projections else mlp.act_fn
+        module: nn.Module = mlp.activation_fn if self.family.fused_gate_up else mlp.act_fn
         return functional.silu if type(module).__name__ in _SILU else module
 
     def matrices(self) -> LayerMatrices:
         """All matrices of the layer, with those of the same input concatenated."""
         attention, mlp = self.module.self_attn, self.module.mlp
-        if self.family.fused_projections:
-            qkv, gate_up = Matrix.of(attention.qkv_proj), Matrix.of(mlp.gate_up_proj)
+        if self.family.fused_qkv:
+            qkv = Matrix.of(attention.qkv_proj)
         else:
             qkv = Matrix.of(attention.q_proj, attention.k_proj, attention.v_proj)
+        if self.family.fused_gate_up:
+            gate_up = Matrix.of(mlp.gate_up_proj)
+        else:
             gate_up = Matrix.of(mlp.gate_proj, mlp.up_proj)
         return LayerMatrices(qkv, Matrix.of(attention.o_proj), gate_up, Matrix.of(mlp.down_proj))
 
@@ -263,7 +266,7 @@ class DecoderLayer:
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
         """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""
         attention = self.module.self_attn
-        if not self.family.fused_projections:
+        if not self.family.fused_qkv:
             projected: Tensor = getattr(attention, f"{name}_proj")(normalized)
             return projected
         rows = slice(before * self.head_dim, (before + heads) * self.head_dim)

@@ -29,19 +29,25 @@ class Family:
     Attributes:
         label: its common name.
         gguf: llama.cpp's name of the architecture; empty where it has none of its own.
-        fused_projections: one matrix computes Q, K and V, and one gate and up (Phi-3).
+        fused_qkv: one matrix computes Q, K and V (Phi-3).
+        fused_gate_up: one matrix computes the MLP's gate and up (Phi-3, GLM-4).
         normalized_heads: an RMSNorm on every head of Q and K before RoPE (Qwen3).
         scaled_queries: queries are scaled by the logarithm of their position (Ministral 3).
         multipliers: the config has scalars for embeddings, residuals and logits (Granite).
+        unrotated_layers: the config lists layers without RoPE (SmolLM3).
+        interleaved_rope: RoPE turns neighbouring dimensions, not those of two halves (GLM-4).
         norms: names of the norms in a layer's module.
     """
 
     label: str
     gguf: str = ""
-    fused_projections: bool = False
+    fused_qkv: bool = False
+    fused_gate_up: bool = False
     normalized_heads: bool = False
     scaled_queries: bool = False
     multipliers: bool = False
+    unrotated_layers: bool = False
+    interleaved_rope: bool = False
     norms: NormNames = _LLAMA_NORMS
 
 
@@ -52,6 +58,13 @@ FAMILIES: dict[str, Family] = {
     "ministral3": Family("Ministral 3", scaled_queries=True),
     "qwen2": Family("Qwen2", gguf="qwen2"),
     "qwen3": Family("Qwen3", gguf="qwen3", normalized_heads=True),
-    "phi3": Family("Phi-3", gguf="phi3", fused_projections=True),
+    "phi3": Family("Phi-3", gguf="phi3", fused_qkv=True, fused_gate_up=True),
     "granite": Family("Granite", multipliers=True),
+    "smollm3": Family("SmolLM3", unrotated_layers=True),
+    "glm4": Family(
+        "GLM-4",
+        fused_gate_up=True,
+        interleaved_rope=True,
+        norms=NormNames(after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
+    ),
 }

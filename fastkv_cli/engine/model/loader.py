@@ -23,6 +23,7 @@ from .gguf import convert, quiet
 from .guarded import GuardedTokenizer, check_growth, explained_panics
 from .hardware import choose_device, choose_dtype, choose_kernel
 from .plain import PlainLlama, is_plain
+from .rope import NO_ROPE
 from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
 
 _MAX_REASON = 200  # characters
@@ -237,7 +238,8 @@ def _check_rope(model: Any, name: str) -> None:
     decoder.rope_variant(last)
     ends = torch.tensor([0, last], device=decoder.device)
     ropes = decoder.ropes(ends, decoder.max_context)
-    if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in decoder.layers):
+    rotated = [layer for layer in decoder.layers if layer.rope_kind != NO_ROPE]
+    if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in rotated):
         raise ModelError(
             f"the config.json of {name} gives rotary embeddings that cannot be computed with",
             "fetch the model again",

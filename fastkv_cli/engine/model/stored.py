@@ -140,12 +140,14 @@ def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         "self_attn.o_proj": (hidden, size),
         "mlp.down_proj": (hidden, inner),
     }
-    if family.fused_projections:
+    if family.fused_qkv:
         layer |= {"self_attn.qkv_proj": (size + 2 * kv_size, hidden)}
-        layer |= {"mlp.gate_up_proj": (2 * inner, hidden)}
     else:
         layer |= {f"self_attn.{x}_proj": (kv_size, hidden) for x in "kv"}
         layer |= {"self_attn.q_proj": (size, hidden)}
+    if family.fused_gate_up:
+        layer |= {"mlp.gate_up_proj": (2 * inner, hidden)}
+    else:
         layer |= {f"mlp.{x}_proj": (inner, hidden) for x in ("gate", "up")}
     if family.normalized_heads:
         layer |= {f"self_attn.{x}_norm": (head_dim,) for x in "qk"}
