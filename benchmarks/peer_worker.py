@@ -1,8 +1,9 @@
 """Shared by the workers of peers.py: requests in, figures out, one JSON object per line.
 
-Each worker runs in its own environment, so this module needs nothing but Python. A worker writes
-its versions once its model is loaded, then answers one request after the other:
+Each worker runs in its own environment, so this module needs nothing but Python. Once its model is
+loaded, a worker writes what that took, then answers one request after the other:
 
+    {"versions": …, "load_s": …, "peak_memory_bytes": …}
     {"prompt_ids": […], "question": [start, end], "new_tokens": 64}
     {"ttft_s": …, "decode_tokens_per_s": …, "kept_bytes": …, "token_ids": …,
      "peak_memory_bytes": …, "cpu_s": …}
@@ -51,17 +52,23 @@ class Clock:
         }
 
 
-def serve(answer: Callable[[list[int], int, slice], Figures], packages: list[str]) -> None:
+def serve(
+    answer: Callable[[list[int], int, slice], Figures],
+    packages: list[str],
+    load_s: float | None = None,
+) -> None:
     """Answer requests from stdin until it ends.
 
     Args:
         answer: prompt ids, number of new tokens, span of the question → figures.
         packages: packages whose versions are reported.
+        load_s: seconds of loading the model, without imports; None where that is not measured.
     """
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # output of libraries must not mix with replies
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    print(json.dumps({"versions": versions}), file=replies)
+    loaded = {"load_s": load_s, "peak_memory_bytes": _peak_memory_bytes()}
+    print(json.dumps({"versions": versions, **loaded}), file=replies)
     for line in sys.stdin:
         request = json.loads(line)
         new_tokens = request["new_tokens"]

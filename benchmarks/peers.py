@@ -63,15 +63,30 @@ class Setting:
 class Worker:
     """The process of a setting."""
 
-    def __init__(self, setting: Setting, python: Path, context: int) -> None:
-        """Start the process and wait for its versions."""
+    def __init__(
+        self, setting: Setting, python: Path, context: int, home: Path | None = None
+    ) -> None:
+        """Start the process.
+
+        Args:
+            setting: what runs in it.
+            python: the interpreter.
+            context: room for the prompt and the answer in tokens, which llama.cpp reserves.
+            home: the folder for everything that fastkv stores; None for the default.
+        """
         self.setting = setting
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         command = [str(python), str(HERE / f"peer_{setting.peer}.py"), *setting.arguments]
         if setting.peer == "llama":
             command += ["--context", str(context)]
+        environment = os.environ | ({} if home is None else {"FASTKV_HOME": str(home)})
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environment,
         )
 
     def read(self) -> dict[str, Any]:
@@ -143,17 +158,21 @@ class Contest:
         return Worker(setting, python, context=length + self.new_tokens)
 
     def _request(self, length: int) -> dict[str, Any]:
-        """The prompt that `fastkv ask` builds, on a bundled text, of exactly `length` tokens."""
         if length not in self._requests:
-            asked = Questionnaire((Suite.NEEDLE,), (length,), samples=1, seed=0)
-            prompt = asked.questions(self._tokenizer)[0].prompt(self._tokenizer)
-            self._requests[length] = {
-                "prompt_ids": prompt.token_ids,
-                "question": [prompt.question_span.start, prompt.question_span.stop],
-                "new_tokens": self.new_tokens,
-            }
-            assert len(prompt.token_ids) == length
+            self._requests[length] = make_request(self._tokenizer, length, self.new_tokens)
         return self._requests[length]
+
+
+def make_request(tokenizer: Any, length: int, new_tokens: int) -> dict[str, Any]:
+    """The prompt that `fastkv ask` builds, on a bundled text, of exactly `length` tokens."""
+    asked = Questionnaire((Suite.NEEDLE,), (length,), samples=1, seed=0)
+    prompt = asked.questions(tokenizer)[0].prompt(tokenizer)
+    assert len(prompt.token_ids) == length
+    return {
+        "prompt_ids": prompt.token_ids,
+        "question": [prompt.question_span.start, prompt.question_span.stop],
+        "new_tokens": new_tokens,
+    }
 
 
 def python_of(peer: str, environments: Path) -> Path:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import BENCHMARKS, RunBenchmark, environment
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize
+
+from fastkv_cli.models.gguf_header import GGUFHeader, read_header
+from fastkv_cli.models.gguf_sizes import check_header
 
 pytestmark = pytest.mark.begin
 # What a machine that only has torch, transformers, typer and rich may lack.
@@ -111,6 +119,61 @@ def test_reuse_compares_the_second_question_with_the_first(run_benchmark: RunBen
     found = report["rounds"][0]["exact, second, own process"]["state"]
     assert found["tokens_found"] == report["document_tokens"] > 690
     assert report["rounds"][0]["second, afresh"]["state"]["tokens_found"] == 0
+
+
+@pytest.fixture
+def small_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The geometries of large_models.py, in small; the embedded model's GGUF file is at hand."""
+    monkeypatch.setenv("FASTKV_HOME", os.environ["FASTKV_TEST_CACHE"])
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    geometries = importlib.import_module("random_gguf").GEOMETRIES
+    small = importlib.import_module("gguf_types").SMALL
+    for name, known in (("llama-3.2-1b", "llama"), ("qwen3-4b", "qwen3")):
+        monkeypatch.setitem(geometries, name, small[known])
+
+
+@pytest.mark.usefixtures("small_geometry", "embedded_dir")
+def test_files_of_random_weights_are_complete(tmp_path: Path) -> None:
+    module = importlib.import_module("random_gguf")
+    llama, qwen3 = (module.GEOMETRIES[name] for name in ("llama-3.2-1b", "qwen3-4b"))
+    llama = replace(llama, vocabulary=50_000, llama3_factor=32.0)
+    for geometry, kind in ((llama, "F16"), (qwen3, "BF16")):
+        name = f"{geometry.architecture}.gguf"
+        header = read_header(module.write_random(tmp_path / name, geometry, kind), name)
+        check_header(header, name)
+        assert header.facts["tokenizer.ggml.tokens"].size == geometry.vocabulary
+        assert ("rope_freqs.weight" in header.tensors) is (geometry is llama)
+        query, norm = values(header, "blk.1.attn_q.weight"), values(header, "output_norm.weight")
+        assert query.std() == pytest.approx(geometry.hidden**-0.5, rel=0.02)
+        assert norm.mean() == pytest.approx(1, abs=0.02)
+        assert 0.04 < norm.std() < 0.06
+    assert {path.suffix for path in tmp_path.iterdir()} == {".gguf"}
+
+
+def values(header: GGUFHeader, name: str) -> np.ndarray:
+    """The values of a tensor."""
+    tensor = header.tensors[name]
+    data = np.fromfile(tensor.file, np.uint8, tensor.num_bytes, offset=tensor.start)
+    return np.asarray(dequantize(data, GGMLQuantizationType[tensor.kind]))
+
+
+def test_large_models_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    make_report = importlib.import_module("large_models_report").make_report
+    sample = {"load_s": 1.0, "peak_memory_bytes": 900, "ttft_s": 10.0, "decode_tokens_per_s": 18.0}
+    theirs = {"load_s": 1.0, "peak_memory_bytes": 1000, "ttft_s": 30.0, "decode_tokens_per_s": 15.0}
+    measured = {"fastkv": [sample] * 3, "llama": [theirs] * 3, "written_bytes": 60}
+    facts = {"geometry": "llama-3.2-1b", "type": "Q4_K_M", "file_bytes": 1000}
+    names = ["load", "disk", "memory", "ttft", "decode"]
+    rows = make_report(measured, facts, names)["measures"]
+    assert {name: row["compared"] for name, row in rows.items()} == {
+        "load": 1.0,
+        "disk": 0.06,
+        "memory": 0.9,
+        "ttft": 3.0,
+        "decode": 1.2,
+    }
+    assert {name for name, row in rows.items() if not row["met"]} == {"disk", "ttft"}
 
 
 @pytest.fixture
