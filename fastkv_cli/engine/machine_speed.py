@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -29,8 +29,8 @@ from .model.plain import PlainLlama
 
 _SCHEMA = "fastkv-speed/1"
 _MAX_AGE_S = 7 * 24 * 3600.0
-_BUDGET_S = 0.12  # of each of the measurements, which are repeated within it
-_MOST_RUNS, _MOST_STEPS = 5, 50
+_BUDGET_S, _MOST_ROUNDS = 0.8, 50  # of the measurements, which are repeated within it
+_SLOW_S = 0.4  # a run that would take longer is timed on fewer rows
 # Layers of the shapes of a small and a large model: (hidden, intermediate, heads, KV heads).
 _NARROW, _WIDE = (576, 1536, 9, 3), (2048, 5632, 32, 8)
 _HEAD_DIM = 64
@@ -106,31 +106,27 @@ def machine_speed(
 def measure_speed(
     dtype: torch.dtype, kernel: Kernel, decode_weights: DecodeWeights
 ) -> MachineSpeed:
-    """Time one layer of a small and of a large model on the CPU; takes the arguments above."""
-    narrow, wide = _synthetic(_NARROW, dtype), _synthetic(_WIDE, dtype)
-    attention_per_s = _attention_rate(narrow, kernel)
-    narrow_per_s, wide_per_s = (
-        _matrix_rate(each, kernel, attention_per_s) for each in (narrow, wide)
-    )
-    rates = _decode_rates(narrow, wide, decode_weights)
-    return MachineSpeed(narrow_per_s, wide_per_s, attention_per_s, *rates)
+    """Time layers of a small and of a large model on the CPU; takes the arguments above.
 
-
-def _decode_rates(
-    narrow: Decoder, wide: Decoder, wanted: DecodeWeights
-) -> tuple[float, float, float]:
-    """Bytes per second, seconds of a layer, and seconds of a token outside the layers.
-
-    A step takes something, each layer takes something, and so does each byte: three models that
-    differ in layers and bytes give the three.
+    Everything is timed in turns, so that other work on the machine slows all of it alike.
     """
+    narrow, wide = _synthetic(_NARROW, dtype), _synthetic(_WIDE, dtype)
     several = replace(narrow, layers=tuple(replace(narrow.layers[0], index=at) for at in range(4)))
-    one_s, few_bytes = _decode_step(narrow, wanted)
-    several_s, _ = _decode_step(several, wanted)
-    wide_s, many_bytes = _decode_step(wide, wanted)
-    layer_s = max((several_s - one_s) / 3, 0.0)
-    per_byte = max(wide_s - one_s, wide_s / 100) / (many_bytes - few_bytes)
-    return 1 / per_byte, max(layer_s - per_byte * few_bytes, 0.0), max(one_s - layer_s, 0.0)
+    layer = narrow.layers[0]
+    attend_rows, pairs = _attention(narrow, kernel)
+    prefills = [_prefill(each, kernel) for each in (narrow, wide)]
+    steps = [_decode_step(each, decode_weights) for each in (narrow, several, wide)]
+    attention_s, *others = _interleave(
+        [attend_rows, *(run for run, _ in prefills), *(run for run, _ in steps)]
+    )
+    attention_per_s = 4 * layer.num_heads * layer.head_dim * pairs / attention_s
+    matrices = (
+        _matrix_rate(decoder, rows, seconds, attention_per_s)
+        for decoder, (_, rows), seconds in zip((narrow, wide), prefills, others[:2], strict=True)
+    )
+    narrow_per_s, wide_per_s = matrices
+    rates = _decode_rates(others[2:], [nbytes for _, nbytes in steps])
+    return MachineSpeed(narrow_per_s, wide_per_s, attention_per_s, *rates)
 
 
 def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:
@@ -157,62 +153,95 @@ def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:
     return open_decoder(model)
 
 
-def _prefill_s(decoder: Decoder, kernel: Kernel, num_tokens: int) -> float:
-    """Seconds of the layer for a prompt."""
-    runner, layer = LayerRunner(kernel), decoder.layers[0]
-    tokens = runner.embed(decoder, torch.zeros(num_tokens, dtype=torch.long))
-    return _seconds(lambda: runner.advance(layer, tokens, runner.project(layer, tokens), None))
-
-
-def _attention_rate(decoder: Decoder, kernel: Kernel) -> float:
-    """Causal attention in FLOP/s: the last rows of a prompt, as they pass through a layer."""
+def _attention(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], float]:
+    """Causal attention of the last rows of a prompt, and its pairs of a query and a key."""
     layer = decoder.layers[0]
     rows, num_keys = 64, _LONG // 4
-    while True:
+
+    def prepare() -> Callable[[], object]:
         shape = (1, layer.num_kv_heads, num_keys, layer.head_dim)
         key = torch.rand(shape, dtype=decoder.dtype)
         query = torch.rand(1, layer.num_heads, rows, layer.head_dim, dtype=decoder.dtype)
         causality = Causality(torch.arange(num_keys))
-        seconds = _seconds(partial(attend, query, key, key, causality, layer.scaling, kernel))
-        pairs = rows * (num_keys - (rows - 1) / 2)
-        if num_keys == _LONG or seconds * _GROWTH > _BUDGET_S:  # a machine that is slow in this
-            return 4 * layer.num_heads * layer.head_dim * pairs / seconds
+        return partial(attend, query, key, key, causality, layer.scaling, kernel)
+
+    run = prepare()
+    if _seconds(run) * _GROWTH < _SLOW_S:  # not on a machine that is slow in this format
         rows, num_keys = _LONG // 2, _LONG
+        run = prepare()
+    return run, rows * (num_keys - (rows - 1) / 2)
 
 
-def _matrix_rate(decoder: Decoder, kernel: Kernel, attention_per_s: float) -> float:
+def _prefill(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], int]:
+    """Prefill of a layer, and the rows of its prompt."""
+    runner, layer = LayerRunner(kernel), decoder.layers[0]
+
+    def prepare(rows: int) -> Callable[[], object]:
+        tokens = runner.embed(decoder, torch.zeros(rows, dtype=torch.long))
+        return lambda: runner.advance(layer, tokens, runner.project(layer, tokens), None)
+
+    few = prepare(64)
+    if _seconds(few) * _ROWS / 64 < _SLOW_S:
+        return prepare(_ROWS), _ROWS
+    return few, 64
+
+
+def _decode_step(decoder: Decoder, wanted: DecodeWeights) -> tuple[Callable[[], object], int]:
+    """A step of decoding, and the bytes of the weights that it reads."""
+    model, weights = choose_decoding_model(decoder, wanted)
+    nbytes = weights.copies_bytes or decoder.num_weights * decoder.dtype.itemsize
+    cache = CompressedCache(_MOST_ROUNDS, text_length=_LONG)
+    before = torch.zeros(1, decoder.layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype)
+    for _ in decoder.layers:
+        cache.store(before, before, torch.arange(64), None)
+    cache.next_position = 64
+    return lambda: extend(model, cache, [0]), nbytes
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """Seconds of a run after a first one, which compiles and allocates."""
+    run()
+    return _interleave([run], warm=True)[0]
+
+
+def _interleave(runs: Sequence[Callable[[], object]], *, warm: bool = False) -> list[float]:
+    """Median seconds of each run, over as many rounds of all of them as the time allows.
+
+    With `warm`, of one round, of runs that were run before.
+    """
+    if not warm:
+        for run in runs:
+            run()
+    measured: list[list[float]] = [[] for _ in runs]
+    started = time.perf_counter()
+    for _ in range(1 if warm else _MOST_ROUNDS - 1):
+        for run, seconds in zip(runs, measured, strict=True):
+            before = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - before)
+        if time.perf_counter() - started >= _BUDGET_S:
+            break
+    return [median(seconds) for seconds in measured]
+
+
+def _matrix_rate(decoder: Decoder, rows: int, seconds: float, attention_per_s: float) -> float:
     """Matrix products of a layer in FLOP/s, with all that is done to each row beside them."""
     layer = decoder.layers[0]
-    rows, seconds = 64, _prefill_s(decoder, kernel, 64)
-    if seconds * _ROWS / rows < _BUDGET_S * 3:  # not on a machine that is slow in this format
-        rows, seconds = _ROWS, _prefill_s(decoder, kernel, _ROWS)
     attention = 2 * layer.num_heads * layer.head_dim * rows * (rows + 1)
     matrices_s = max(seconds - attention / attention_per_s, seconds / 4)
     return (layer.flops(rows, None) - attention) / matrices_s
 
 
-def _decode_step(decoder: Decoder, wanted: DecodeWeights) -> tuple[float, int]:
-    """Seconds of the layers for one token, and the bytes of the weights that they read."""
-    model, weights = choose_decoding_model(decoder, wanted)
-    nbytes = weights.copies_bytes or decoder.num_weights * decoder.dtype.itemsize
-    cache = CompressedCache(_MOST_STEPS + 1, text_length=_LONG)
-    before = torch.zeros(1, decoder.layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype)
-    for _ in decoder.layers:
-        cache.store(before, before, torch.arange(64), None)
-    cache.next_position = 64
-    return _seconds(lambda: extend(model, cache, [0]), _MOST_STEPS), nbytes
+def _decode_rates(seconds: Sequence[float], num_bytes: Sequence[int]) -> tuple[float, float, float]:
+    """Bytes per second, seconds of a layer, and seconds of a token outside the layers.
 
-
-def _seconds(run: Callable[[], object], most_runs: int = _MOST_RUNS) -> float:
-    """Median seconds of several runs after a first one, which compiles and allocates."""
-    started = time.perf_counter()
-    run()
-    measured = [time.perf_counter() - started]
-    while len(measured) < most_runs and time.perf_counter() - started < _BUDGET_S:
-        before = time.perf_counter()
-        run()
-        measured.append(time.perf_counter() - before)
-    return median(measured[1:] or measured)
+    A step takes something, each layer takes something, and so does each byte: steps of one and of
+    four small layers, and of a large one, in this order, give the three.
+    """
+    (one_s, several_s, wide_s), (few_bytes, _, many_bytes) = seconds, num_bytes
+    layer_s = max((several_s - one_s) / 3, 0.0)
+    per_byte = max(wide_s - one_s, wide_s / 100) / (many_bytes - few_bytes)
+    return 1 / per_byte, max(layer_s - per_byte * few_bytes, 0.0), max(one_s - layer_s, 0.0)
 
 
 def _read(path: Path, key: dict[str, object]) -> MachineSpeed | None:

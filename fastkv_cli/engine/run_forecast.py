@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..config import DecodeWeights
 from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
@@ -44,18 +44,19 @@ class RunForecast:
 
     def memory(self, max_tokens: int) -> MemoryForecast:
         """The memory of the prompt that takes the most, with an answer of `max_tokens`."""
-        forecasts = [
-            forecast_memory(
-                self.loaded,
-                self.decoder,
-                prompt.plan,
-                prompt.num_tokens if prompt.is_scored else prompt.num_tokens + max_tokens,
-                self.decode_weights,
-                keeps_kv=not prompt.is_scored,
-            )
-            for prompt in _distinct(self.prompts)
-        ]
+        forecasts = [self._memory_of(prompt, max_tokens) for prompt in _distinct(self.prompts)]
         return max(forecasts, key=lambda each: each.peak_bytes)
+
+    def _memory_of(self, prompt: PlannedPrompt, max_tokens: int) -> MemoryForecast:
+        forecast = forecast_memory(
+            self.loaded,
+            self.decoder,
+            prompt.plan,
+            prompt.num_tokens if prompt.is_scored else prompt.num_tokens + max_tokens,
+            self.decode_weights,
+            keeps_kv=not prompt.is_scored,
+        )
+        return replace(forecast, working_bytes=forecast.working_bytes + prompt.state_bytes)
 
     def time(self, max_tokens: int) -> TimeForecast:
         """The seconds of all prompts, and of an answer of `max_tokens`.
@@ -104,28 +105,28 @@ def plan_prompts(
         }
         num_tokens, num_shared = prompt.num_tokens, len(prompt.shared_ids)
         plan = methods[prompt.use].plan(decoder.shape(num_tokens, prompt.question))
-        known = 0
+        found = PlannedPrompt(num_tokens, plan, is_scored=prompt.use is PromptUse.SCORED)
         if reuse is not None and reuse.applies(plan, num_shared, num_tokens):
-            known = num_shared if _is_stored(loaded, decoder, prompt, reuse) else 0
-        planned.append(
-            PlannedPrompt(
-                num_tokens,
-                plan,
-                is_scored=prompt.use is PromptUse.SCORED,
-                num_known=known,
-                state_layer=0 if reuse is None else reuse.layer,
+            state_bytes = _stored_bytes(loaded, decoder, prompt, reuse)
+            found = replace(
+                found,
+                num_known=num_shared if state_bytes else 0,
+                state_layer=reuse.layer,
+                state_bytes=state_bytes,
             )
-        )
+        planned.append(found)
     return planned
 
 
-def _is_stored(loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse) -> bool:
-    """Whether the prefix state of a prompt's text is stored; it is not read."""
+def _stored_bytes(
+    loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse
+) -> int:
+    """Bytes of the prefix state of a prompt's text, if it is stored; it is not read."""
     runner = LayerRunner(loaded.kernel, default_chunk_rows(loaded.device.type))
     shape = StateShape.of(decoder, len(prompt.shared_ids), reuse.layer, int8=reuse.is_int8)
     rope = decoder.rope_variant(prompt.num_tokens)
     spec = state_spec(loaded, runner, prompt.shared_ids, shape, reuse.documents, rope)
-    return reuse.states.holds(spec)
+    return shape.nbytes if reuse.states.holds(spec) else 0
 
 
 def _distinct(prompts: Sequence[PlannedPrompt]) -> list[PlannedPrompt]:

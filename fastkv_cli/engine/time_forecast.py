@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +27,7 @@ class PlannedPrompt:
         is_scored: whether it ends at the TSP layer, and keeps nothing.
         num_known: leading tokens whose prefix state is stored.
         state_layer: the first layer that is not in the state.
+        state_bytes: of that state, which is mapped into memory; 0 without one.
     """
 
     num_tokens: int
@@ -35,6 +35,7 @@ class PlannedPrompt:
     is_scored: bool = False
     num_known: int = 0
     state_layer: int = 0
+    state_bytes: int = 0
 
 
 def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:
@@ -58,8 +59,7 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
         seconds += _scoring_seconds(layer, active, prompt.plan, speed)
         if tsp is not None and layer.index == tsp.layer:
             active = tsp.length
-    head = 2 * decoder.head.weight.numel() * decoder.dtype.itemsize / 2
-    return seconds + head / speed.decode_bytes_per_s
+    return seconds + _head_weights(decoder) * decoder.dtype.itemsize / speed.decode_bytes_per_s
 
 
 def decode_seconds(
@@ -90,11 +90,21 @@ def _seconds_to_tsp(
     return seconds + _scoring_seconds(layer, prompt.num_tokens, prompt.plan, speed)
 
 
+def _head_weights(decoder: Decoder) -> int:
+    """Weights of the LM head, which computes the first token's logits."""
+    return decoder.num_weights - sum(_flops_per_token(each) // 2 for each in decoder.layers)
+
+
+def _flops_per_token(layer: DecoderLayer) -> int:
+    """Operations of a layer's matrices for one token."""
+    return layer.flops(1, None) - 4 * layer.num_heads * layer.head_dim
+
+
 def _layer_seconds(
     layer: DecoderLayer, num_tokens: int, selected: int | None, known: int, speed: MachineSpeed
 ) -> float:
     """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
-    token = layer.flops(1, None) - 4 * layer.num_heads * layer.head_dim
+    token = _flops_per_token(layer)
     kv = layer.flops(1, torch.empty(0, dtype=torch.long))
     new = num_tokens - known
     rows = new if selected is None else selected
@@ -130,10 +140,3 @@ def _scoring_seconds(
     rows = plan.num_rows or plan.window
     scores = _SCORING * 4 * layer.num_heads * layer.head_dim * rows * num_tokens
     return scores / speed.attention_flops_per_s
-
-
-def total_prefill_seconds(
-    decoder: Decoder, prompts: Sequence[PlannedPrompt], speed: MachineSpeed
-) -> float:
-    """Seconds of several prompts, one after the other."""
-    return sum(prefill_seconds(decoder, prompt, speed) for prompt in prompts)
