@@ -46,8 +46,14 @@ def test_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
     measured: list[torch.dtype] = []
 
+    busy_s = 0.0
+
     def measure(dtype: torch.dtype, *_: object) -> MachineSpeed:
         measured.append(dtype)
+        time.sleep(busy_s)  # as of a thread that waits for its turn
+        started = time.thread_time()
+        while time.thread_time() < started + 0.02:
+            pass
         return replace(SPEED, decode_token_s=float(len(measured)))
 
     monkeypatch.setattr(module, "measure_speed", measure)
@@ -61,7 +67,8 @@ def test_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_measured_again()
     assert not is_measured_again()
     (path,) = (tmp_path / "home" / "speed").iterdir()
-    good = json.loads(path.read_text())
+    good = json.loads(path.read_text()) | {"is_busy": False}
+    path.write_text(json.dumps(good))
     old, early = good | {"measured_at": time.time() - 8 * 86_400}, good | {"measured_at": 9e12}
     rates = dict(good["speed"])
     damaged = [
@@ -91,6 +98,15 @@ def test_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(content)
         assert is_measured_again(), content[:200]
         assert not is_measured_again()
+    good = json.loads(path.read_text()) | {"is_busy": False, "measured_at": time.time() - 3600}
+    path.write_text(json.dumps(good))
+    assert not is_measured_again()
+    path.write_text(json.dumps(good | {"is_busy": True}))
+    busy_s = 1.0
+    assert is_measured_again()  # of a busy machine after an hour, but not at once
+    assert json.loads(path.read_text())["is_busy"]
+    assert not is_measured_again()
+    busy_s = 0.0
     machine_speed(torch.bfloat16, Kernel.SDPA, DecodeWeights.AUTO)
     assert measured[-1] is torch.bfloat16
     (tmp_path / "file").write_text("no folder")
