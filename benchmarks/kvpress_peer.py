@@ -5,8 +5,9 @@ kvpress pins transformers, so it needs a separate environment, without fastkv:
     python benchmarks/kvpress_peer.py --export questions.jsonl   # with fastkv
     python benchmarks/kvpress_peer.py --ask questions.jsonl --model FOLDER   # with kvpress
 
-FOLDER is the converted model (in the cache folder, under models/). With --export, --model names a
-model other than the embedded one, whose tokens are used. The prompts are those of `fastkv eval`;
+FOLDER is the model as transformers reads it: `make peers` writes that of the embedded one. With
+--export, --model names another model, whose tokens are used. The prompts are those of
+`fastkv eval`;
 presses prune 80% of the KV cache after the prefill. The last line is JSON: accuracy and bytes kept
 for each press.
 """

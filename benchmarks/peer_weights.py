@@ -1,8 +1,9 @@
-"""The embedded model as GGUF, as shipped and converted to other number formats for llama.cpp."""
+"""The embedded model in the forms that peers read: GGUF for llama.cpp, a folder for the others."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 from fastkv_cli.config import cache_dir
@@ -22,6 +23,27 @@ def gguf_file(weights: str, folder: Path) -> Path:
         unfinished = made.with_suffix(".part")
         _convert(original, unfinished, weights)
         unfinished.replace(made)
+    return made
+
+
+def model_folder(folder: Path) -> Path:
+    """The model as transformers reads it, in bfloat16; written once, in this folder."""
+    from safetensors.torch import save_file
+
+    from fastkv_cli.config import EMBEDDED_MODEL, DType
+    from fastkv_cli.engine.model.loader import load_model
+
+    made = folder / EMBEDDED_MODEL
+    if not (made / "config.json").is_file():
+        loaded = load_model(
+            EMBEDDED_MODEL, dtype=DType.BFLOAT16, device="cpu", offline=True, unpacked=True
+        )
+        weights = loaded.model.state_dict()
+        weights.pop("lm_head.weight")  # it is tied to the embeddings
+        made.mkdir(parents=True, exist_ok=True)
+        save_file(weights, made / "model.safetensors", {"format": "pt"})
+        for file in sorted(loaded.folder.iterdir(), reverse=True):  # config.json last
+            shutil.copy(file, made / file.name)
     return made
 
 

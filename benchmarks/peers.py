@@ -31,14 +31,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from peer_kvpress import PRESSES
-from peer_weights import FILE_TYPES, SHIPPED, gguf_file
+from peer_weights import FILE_TYPES, SHIPPED, gguf_file, model_folder
 from peers_report import DECODE, TARGETS, TTFT, Row, report
 
 from fastkv_cli import Engine
 from fastkv_cli.config import EMBEDDED_MODEL, Suite
 from fastkv_cli.evaluation.quality.suites import Questionnaire
-from fastkv_cli.models import embedded
-from fastkv_cli.models.files import silent
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "build" / "peers"  # created by `make peers`
@@ -196,9 +194,9 @@ def llama_settings(folder: Path) -> list[Setting]:
     ]
 
 
-def other_settings(peers: Sequence[str]) -> list[Setting]:
-    """The settings of the other peers."""
-    folder = str(embedded.resolve(offline=True, on_progress=silent).path)
+def other_settings(peers: Sequence[str], build: Path) -> list[Setting]:
+    """The settings of the other peers, whose weights are written to this folder."""
+    folder = str(model_folder(build)) if {"transformers", "kvpress"} & set(peers) else ""
     settings = [Setting("fastkv", name, (name,)) for name in FASTKV_SETTINGS]
     settings.append(Setting("transformers", "generate, sdpa", (folder,)))
     settings += [Setting("kvpress", name, (folder, "--press", name)) for name in PRESSES]
@@ -220,7 +218,7 @@ def best(settings: Sequence[Setting], rows: Sequence[Row], each: int) -> list[Se
 
 def run(contest: Contest, lengths: Sequence[int], repetitions: int, peers: Sequence[str]) -> None:
     """Screen llama.cpp's settings on the two shortest prompts, and measure everyone on all."""
-    others = other_settings(peers)
+    others = other_settings(peers, contest.environments)
     llama = llama_settings(contest.environments) if "llama" in peers else []
     rows: list[Row] = []
     for at, length in enumerate(lengths):

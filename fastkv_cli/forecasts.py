@@ -140,6 +140,8 @@ class ModelSizes:
         num_kv_heads: KV heads of a layer.
         head_dim: size of a head.
         kv_per_token: numbers in K and V of a token, over all layers.
+        packed_bytes: the packed copies of matrices that stay in a GGUF file; None if they are in
+            memory, or mapped.
     """
 
     num_weights: int
@@ -152,3 +154,4 @@ class ModelSizes:
     num_kv_heads: int
     head_dim: int
     kv_per_token: int
+    packed_bytes: int | None = None

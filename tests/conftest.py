@@ -96,20 +96,50 @@ def fastkv_home() -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_dir(fastkv_home: Path) -> Path:
-    """The folder of the converted embedded model, linked into the session's FASTKV_HOME.
+    """The folder with the embedded model's config and tokenizer, linked into FASTKV_HOME.
 
     A test that asks for this fixture may also load `smollm2-135m` by its name.
     """
-    from fastkv_cli.engine.model.loader import prepare_files
+    from fastkv_cli.engine.model.gguf import prepare_gguf
     from fastkv_cli.models import resolve_model
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTKV_HOME", os.environ["FASTKV_TEST_CACHE"])
-        folder: Path = prepare_files(resolve_model(EMBEDDED_MODEL, offline=False, on_progress=None))
-    link = fastkv_home / "models" / folder.name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.exists():
-        link.symlink_to(folder, target_is_directory=True)
+        files = resolve_model(EMBEDDED_MODEL, offline=False, on_progress=None)
+        assert files.gguf is not None
+        if not files.is_prepared:
+            prepare_gguf(files.gguf, files.path)
+    for kind, path in (("models", files.path), ("downloads", files.gguf)):
+        link = fastkv_home / kind / path.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(path)
+    return files.path
+
+
+@pytest.fixture
+def plain_folder(embedded_dir: Path, tmp_path: Path) -> Path:
+    """The embedded model's first two layers as a folder with safetensors, in bfloat16."""
+    from safetensors.torch import save_file
+
+    from fastkv_cli.config import DType
+    from fastkv_cli.engine.model.loader import load_model
+
+    folder = tmp_path / "model"
+    shutil.copytree(embedded_dir, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"num_hidden_layers": 2, "dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(config))
+    loaded = load_model(
+        EMBEDDED_MODEL, dtype=DType.BFLOAT16, device="cpu", offline=True, unpacked=True
+    )
+    early = ("model.layers.0.", "model.layers.1.")
+    kept = {
+        name: weight
+        for name, weight in loaded.model.state_dict().items()
+        if name.startswith(early) or (".layers." not in name and not name.startswith("lm_head"))
+    }
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

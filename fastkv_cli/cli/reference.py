@@ -33,7 +33,7 @@ _SHARED_BY = 3  # commands
 ENVIRONMENT = (
     (
         "FASTKV_HOME",
-        "Folder for converted models, document states, unfinished parts, calibration files and "
+        "Folder for tokenizers of GGUF files, document states, unfinished parts, calibrations and "
         "chat history.",
         "the platform's cache folder",
     ),

@@ -55,7 +55,7 @@ class Engine:
         self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
         started = time.perf_counter()
-        mapped = MappedLayers.of(loaded.model, loaded.folder)
+        mapped = MappedLayers.of(loaded)
         self.decoding_model, self.decode_weights = choose_decoding_model(
             self.decoder, decode_weights, mapped.release
         )
@@ -94,6 +94,7 @@ class Engine:
             UsageError: when the device, dtype or attention is not available.
             OutOfMemoryError: when the weights do not fit.
         """
+        weights = _enum(DecodeWeights, decode_weights, "decode_weights")
         loaded = load_model(
             model,
             dtype=_enum(DType, dtype, "dtype"),
@@ -101,8 +102,9 @@ class Engine:
             attention=_enum(Attention, attention, "attention"),
             offline=offline,
             on_progress=on_progress,
+            unpacked=weights is DecodeWeights.FULL,
         )
-        return cls(loaded, _enum(DecodeWeights, decode_weights, "decode_weights"))
+        return cls(loaded, weights)
 
     @property
     def tokenizer(self) -> Any:

@@ -41,13 +41,13 @@ def forecast_memory(
     """
     import torch
 
-    from .kernels.packed_matrix import can_pack
+    from .kernels.packing import can_pack
     from .measure import resident_memory_bytes
 
     packs = (
         wanted is not DecodeWeights.FULL
         and loaded.device.type == "cpu"
-        and decoder.dtype is not torch.float32
+        and (decoder.is_in_blocks or decoder.dtype is not torch.float32)
         and can_pack()
     )
     return forecast_from_sizes(
@@ -89,12 +89,18 @@ def forecast_from_sizes(
         available_bytes: free memory of the machine; None if unknown.
     """
     # With packed copies, the layers' own weights are mapped from their files and released layer by
-    # layer, so that those of one layer at most are resident.
-    mapped = sizes.layer_weights - sizes.largest_layer if packs else 0
+    # layer, so that those of one layer at most are resident. Of a GGUF file, they are unpacked
+    # layer by layer, and nothing else is resident.
+    resident = sizes.num_weights
+    if packs:
+        resident -= sizes.layer_weights - sizes.largest_layer
+    if sizes.packed_bytes is not None:
+        resident = sizes.largest_layer
+    copies = sizes.matrix_weights if sizes.packed_bytes is None else sizes.packed_bytes
     return MemoryForecast(
         weights_bytes=sizes.num_weights * bytes_per_weight,
-        resident_weights_bytes=(sizes.num_weights - mapped) * bytes_per_weight,
-        copies_bytes=sizes.matrix_weights if packs else 0,
+        resident_weights_bytes=resident * bytes_per_weight,
+        copies_bytes=copies if packs else 0,
         full_kv_bytes=full_kv_bytes,
         kept_kv_bytes=kept_kv_bytes,
         working_bytes=_working_numbers(sizes, num_tokens, device_type) * bytes_per_weight,
@@ -105,13 +111,16 @@ def forecast_from_sizes(
 
 def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
     """The sizes of a loaded model, with or without weights."""
-    layers = [sum(p.numel() for p in each.module.parameters()) for each in decoder.layers]
+    from .model.decoder_layer import count_weights
+
+    layers = [count_weights(each.module) for each in decoder.layers]
     first = decoder.layers[0]
     return ModelSizes(
-        num_weights=sum(p.numel() for p in loaded.model.parameters()),
+        num_weights=count_weights(loaded.model),
         layer_weights=sum(layers),
         largest_layer=max(layers),
         matrix_weights=decoder.num_weights,
+        packed_bytes=decoder.packed_bytes,
         hidden=decoder.hidden_size,
         intermediate=first.intermediate_size,
         num_heads=first.num_heads,

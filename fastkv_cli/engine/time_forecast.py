@@ -59,7 +59,8 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
         seconds += _scoring_seconds(layer, active, prompt.plan, speed)
         if tsp is not None and layer.index == tsp.layer:
             active = tsp.length
-    return seconds + _head_weights(decoder) * decoder.dtype.itemsize / speed.decode_bytes_per_s
+    head = decoder.num_head_weights * decoder.dtype.itemsize
+    return seconds + head / speed.decode_bytes_per_s
 
 
 def decode_seconds(
@@ -88,11 +89,6 @@ def _seconds_to_tsp(
         selected = 0 if layer.index == tsp.layer else None
         seconds += _layer_seconds(layer, prompt.num_tokens, selected, known, speed)
     return seconds + _scoring_seconds(layer, prompt.num_tokens, prompt.plan, speed)
-
-
-def _head_weights(decoder: Decoder) -> int:
-    """Weights of the LM head, which computes the first token's logits."""
-    return decoder.num_weights - sum(_flops_per_token(each) // 2 for each in decoder.layers)
 
 
 def _flops_per_token(layer: DecoderLayer) -> int:

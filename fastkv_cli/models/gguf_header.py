@@ -38,6 +38,8 @@ _FLOATS = {6, 12}
 _MAX_ENTRIES, _MAX_ITEMS, _MAX_TENSORS = 10_000, 4_000_000, 100_000
 _MAX_NAME, _MAX_STRING = 2**16, 2**24
 _MAX_DIMENSIONS = 4
+FOUR_BIT_KINDS = frozenset({"Q4_0", "Q4_1", "Q4_K"})
+"""Types with 16 evenly spaced levels in groups of 32: what 4-bit kernels take."""
 _MAX_ALIGNMENT = 2**20
 _MAX_TRAILING = 2**20  # unused bytes after the last tensor
 _MAX_KEPT = 4096  # numbers of a list: models state settings of their layers so
@@ -91,6 +93,19 @@ class GGUFHeader:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The tensors' shapes by name, with the contiguous dimension first."""
         return {name: tensor.shape for name, tensor in self.tensors.items()}
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of the matrices packed for decoding: 5 bits a weight for 4-bit types, else 8.
+
+        Embeddings are not packed, unless they are the LM head, too.
+        """
+        skipped = {"token_embd.weight"} if "output.weight" in self.tensors else set()
+        return sum(
+            math.prod(tensor.shape) * (5 if tensor.kind in FOUR_BIT_KINDS else 8) // 8
+            for name, tensor in self.tensors.items()
+            if len(tensor.shape) > 1 and name not in skipped
+        )
 
     @property
     def num_weights(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import LOCAL_REVISION, cache_dir
 from ..errors import ModelError
 from .checked import check_files, check_sizes, read_object
-from .files import ModelFiles, ModelKind, Progress, ProgressCallback, converted_or
+from .files import ModelFiles, ModelKind, Progress, ProgressCallback, gguf_files
 from .gguf_parts import part_files, read_model
 from .gguf_sizes import check_header
 from .supported import check_model_type
@@ -73,30 +73,19 @@ def weight_files(folder: Path, name: str) -> list[Path]:
 
 
 def resolve_gguf(name: str, gguf: Path, *, on_progress: ProgressCallback) -> ModelFiles:
-    """Resolve a GGUF file, or any part of a split one, to its conversion.
-
-    Where there is none yet, the result is the file itself, or the first part.
+    """Resolve a GGUF file, or any of the parts that a model is split into.
 
     Raises:
         ModelError: when the file is not GGUF, damaged, incomplete, or its architecture is not
             supported.
     """
     parts = _parts(gguf)
-
-    def files(sha256: str) -> ModelFiles:
-        first = parts[0]
-        return converted_or(first, name=name, stem=first.stem, sha256=sha256, kind=ModelKind.GGUF)
-
+    first = parts[0]
     try:
-        known = noted_sha256(gguf)
-        if known is not None and not (converted := files(known)).needs_conversion:
-            return converted
-        check_header(read_model(parts[0], name), name)  # before hashing 8 GB
-        if known is not None:
-            return files(known)
-        return files(
-            _sha256_of_all([_noted(part) or _note_sha256(part, on_progress) for part in parts])
-        )
+        if noted_sha256(gguf) is None:
+            check_header(read_model(first, name), name)  # before hashing 8 GB
+        sha256 = _sha256_of_all([known_sha256(part, on_progress, part.name) for part in parts])
+        return gguf_files(first, name=name, stem=first.stem, sha256=sha256, kind=ModelKind.GGUF)
     except OSError as error:
         raise ModelError(f"cannot read {name}", error.strerror or str(error)) from error
 
@@ -152,15 +141,18 @@ def _noted(gguf: Path) -> str | None:
     return None
 
 
-def _note_sha256(gguf: Path, on_progress: ProgressCallback) -> str:
-    """Compute the sha256, and note it."""
+def known_sha256(gguf: Path, on_progress: ProgressCallback, name: str) -> str:
+    """The sha256 as noted, or computed and noted; `name` is the model's in reports of progress."""
+    noted = _noted(gguf)
+    if noted is not None:
+        return noted
     note, stamp = _note_of(gguf)
-    sha256 = sha256_of(gguf, on_progress, f"checking {gguf.name}")
+    sha256 = sha256_of(gguf, on_progress, f"checking {name}")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         fresh = note.with_suffix(f".{os.getpid()}.tmp")
         fresh.write_text(json.dumps(stamp | {"sha256": sha256}), encoding="utf-8")
         fresh.replace(note)
     except OSError:
-        pass  # a note only saves time; the conversion will report an unwritable cache
+        pass  # a note only saves time
     return sha256

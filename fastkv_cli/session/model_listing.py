@@ -125,7 +125,8 @@ def _forecast(
         round(full * (1.0 if num_tokens < tuning.full_below else kept)),
         full_kv_bytes=full,
         bytes_per_weight=bytes_per_weight,
-        packs=bytes_per_weight == 2,  # float32 is not packed
+        # in float32, only what a GGUF file quantized is packed
+        packs=bytes_per_weight == 2 or facts.sizes.packed_bytes is not None,
         device_type="cpu",
         program_bytes=_PROGRAM_BYTES,
         available_bytes=available_bytes,

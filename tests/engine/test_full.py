@@ -12,6 +12,7 @@ from checks import Checks
 from conftest import tiny_settings
 
 from fastkv_cli import Engine, Full
+from fastkv_cli.engine.model import loader
 
 PROMPT = (
     "Keys and values of the tokens that matter are kept; the others are left out. "
@@ -62,7 +63,10 @@ def test_the_blocked_kernel_agrees_with_torch(family: str, tiny_models: dict[str
     assert (blocked.first_logits - plain.first_logits).abs().max() < 1e-3
 
 
-def test_full_gives_the_tokens_of_transformers_on_the_embedded_model(embedded_dir: Path) -> None:
+def test_full_gives_the_tokens_of_transformers_on_the_embedded_model(
+    embedded_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "is_plain", lambda *_: False)  # for transformers' own class
     engine = Engine.load("smollm2-135m", dtype="float32", device="cpu")
     prompt_ids = engine.tokenizer("The three primary colours are red, yellow and")["input_ids"]
     ours = engine.generate(prompt_ids, method=Full(), max_new_tokens=24)

@@ -12,7 +12,9 @@ from pathlib import Path
 import conftest
 import pytest
 import torch
+from cases import load_tiny
 
+from fastkv_cli import Engine, Full
 from fastkv_cli.config import Attention, DType
 from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.model.hardware import choose_device, choose_dtype, choose_kernel
@@ -84,28 +86,32 @@ def test_every_end_of_a_turn_ends_an_answer(tiny_models: dict[str, Path], tmp_pa
     assert load_model(str(folder), device="cpu").eos_ids == {0, 2, 7}
 
 
-def test_a_gguf_file_loads_as_its_conversion(
+def test_a_gguf_file_gives_what_the_original_gives(
     tiny_gguf: Path, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path))
-    ids = torch.arange(3, 60).unsqueeze(0)
-    original = load_model(str(tiny_models["llama"]), dtype=DType.BFLOAT16, device="cpu").model
-    original.float()  # rounded, as the conversion is
+    original = load_tiny(tiny_models["llama"])
     for _ in range(2):
         loaded = load_model(str(tiny_gguf), dtype=DType.FLOAT32, device="cpu")
-        with torch.no_grad():
-            assert torch.allclose(loaded.model(ids).logits, original(ids).logits, atol=1e-4)
+        found, expected = (
+            engine.generate(list(range(3, 60)), Full(), 8) for engine in (Engine(loaded), original)
+        )
+        assert torch.allclose(found.first_logits, expected.first_logits, atol=1e-4)
+        assert found.token_ids == expected.token_ids
         (folder,) = (tmp_path / "models").glob("tiny-*")
         assert loaded.revision in folder.name
 
 
-def test_the_embedded_model_loads_from_its_conversion(embedded_dir: Path) -> None:
+def test_the_embedded_model_loads_from_its_file(embedded_dir: Path) -> None:
+    """Its matrices stay there; nothing but config and tokenizer was written."""
     loaded = load_model("smollm2-135m", device="cpu", offline=True)
     assert (loaded.max_context, loaded.eos_ids) == (8192, frozenset({2}))
     assert loaded.model.config.num_hidden_layers == 30
     assert loaded.revision == "b179c9523d0e"
-    weights = loaded.model.model.embed_tokens.weight
-    assert loaded.model.lm_head.weight.data_ptr() == weights.data_ptr()
+    assert sum(weight.numel() for weight in loaded.model.parameters()) == 61 * 576  # the norms
+    written = sum(path.stat().st_size for path in embedded_dir.iterdir())
+    assert written < 0.05 * 98_362_432
+    assert loaded.model.lm_head.tensor is loaded.model.model.embed_tokens.tensor
 
 
 def test_offline_opens_no_socket(tiny_models: dict[str, Path], tmp_path: Path) -> None:

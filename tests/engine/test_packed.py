@@ -14,9 +14,10 @@ from torch import Tensor
 from fastkv_cli import Engine, FastKV, Full, HeadKV, SnapKV
 from fastkv_cli.config import DecodeWeights
 from fastkv_cli.engine.decode import DecodingModel, extend
-from fastkv_cli.engine.kernels import fused, packed, packed_matrix
+from fastkv_cli.engine.kernels import fused, packed, packing
 from fastkv_cli.engine.kernels.packed import PackedDecoder, choose_decoding_model
-from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, can_pack, pack
+from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, Int8RowsMatrix
+from fastkv_cli.engine.kernels.packing import can_pack, pack
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 from fastkv_cli.errors import UsageError
@@ -29,6 +30,8 @@ MODELS = [
     *("qwen2", "qwen3", "phi3", "phi3-partial", "phi3-longrope", "llama3-rope", "granite"),
     *("smollm3", "glm4"),
 ]
+# Where 8-bit products overflow (AVX2), another kernel is taken, whose results are in bfloat16.
+ROUNDS_RESULTS = isinstance(pack(torch.randn(3, 32)), Int8RowsMatrix)
 METHODS: list[Method] = [
     Full(),
     FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.3),
@@ -79,12 +82,13 @@ def test_what_was_in_4_bits_goes_back_into_4(shape: tuple[int, int]) -> None:
 def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
     weight = on_8_bits(torch.randn(shape, generator=torch.Generator().manual_seed(2)))
     matrix = pack(weight)
-    assert isinstance(matrix, Int8Matrix)
+    assert isinstance(matrix, (Int8Matrix, Int8RowsMatrix))
     with Checks() as check:
         for num_tokens in (1, 2, 7):
             with check(f"{num_tokens} tokens"):
                 inputs = make_inputs(num_tokens, shape[1])
-                assert error(matrix(inputs), inputs @ weight.t()) < 1e-4
+                expected = inputs @ weight.t()
+                assert error(matrix(inputs), expected) < (0.006 if ROUNDS_RESULTS else 1e-4)
 
 
 def test_one_great_input_does_not_drown_the_others() -> None:
@@ -146,7 +150,8 @@ def check_against_decoder(engine: Engine, reader: PackedDecoder, bits: int) -> N
         found = read_along(reader, engine, method, groups)
         expected = read_along(engine.decoder, engine, method, groups)
         # 8-bit weights see the activations in 16 bits and round nothing else
-        assert error(found, expected) < (0.1 if bits == 4 else 0.005), name_of(method)
+        rounds = bits == 4 or ROUNDS_RESULTS
+        assert error(found, expected) < (0.1 if rounds else 0.005), name_of(method)
 
 
 def check_in_one_call(engine: Engine, reader: PackedDecoder, method: Method) -> None:
@@ -188,7 +193,9 @@ def test_every_family(tiny_models: dict[str, Path], family: str) -> None:
         with check("4 bits"):
             check_against_decoder(engine, reader, 4)
         with check("fused or not"):
-            has_bias = reader.layers[0].qkv.bias is not None
+            first = reader.layers[0].qkv
+            assert isinstance(first, Int4Matrix)
+            has_bias = first.bias is not None
             is_fused = family not in {"qwen3", "ministral3", "granite", "glm4"} and not has_bias
             assert all((layer.fused is not None) is is_fused for layer in reader.layers)
         for method in METHODS:
@@ -302,7 +309,7 @@ def test_without_the_kernels_the_models_own_weights_are_read(
     def absent(*_: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(packed_matrix, "_pack_int8", absent)
+    monkeypatch.setattr(packing, "_pack_int4", absent)
     can_pack.cache_clear()
     try:
         reader, weights = choose_decoding_model(sixteen_bits.decoder, DecodeWeights.AUTO)

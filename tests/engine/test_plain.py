@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,24 +120,6 @@ def test_only_what_is_stored_as_it_is_wanted_is_plain() -> None:
     assert not is_plain(CONFIG, TOKENIZER, torch.device("cuda"), torch.bfloat16)
     assert not is_plain(CONFIG, TOKENIZER, CPU, torch.float32)
     assert not is_plain(CONFIG, {"tokenizer_class": "Qwen2Tokenizer"}, CPU, torch.bfloat16)
-
-
-@pytest.fixture
-def plain_folder(embedded_dir: Path, tmp_path: Path) -> Path:
-    """A copy of the embedded model's small files, with the first two of its layers."""
-    folder = tmp_path / "model"
-    shutil.copytree(embedded_dir, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
-    weights = load_file(embedded_dir / "model.safetensors")
-    early = ("model.layers.0.", "model.layers.1.")
-    kept = {
-        name: weight
-        for name, weight in weights.items()
-        if name.startswith(early) or ".layers." not in name
-    }
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    return folder
 
 
 def test_what_its_files_lack_is_named(plain_folder: Path) -> None:

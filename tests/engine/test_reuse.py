@@ -92,7 +92,7 @@ def test_a_state_may_end_before_the_tsp_layer(
 
 
 def test_the_embedded_model_gives_the_same_bits(embedded_dir: Path, tmp_path: Path) -> None:
-    engine = Engine.load(str(embedded_dir), device="cpu")
+    engine = Engine.load("smollm2-135m", device="cpu", offline=True)
     method = FastKVProbe(tsp_layer=17, tsp_rate=0.2, retention_rate=0.2)
     reuse = replace(on_disk(tmp_path), layer=17)
     for question in QUESTIONS:

@@ -17,7 +17,6 @@ import pytest
 
 from fastkv_cli.errors import ExitCode, ModelError
 from fastkv_cli.models import ModelFiles, Progress, embedded, resolve_model
-from fastkv_cli.models.files import conversion_folder
 
 GGUF = b"GGUF, in name only" * 1000
 
@@ -71,24 +70,14 @@ def test_pip_brings_the_wheel_and_only_the_gguf_stays(
     write_wheel(wheels, monkeypatch)
     told: list[Progress] = []
     files = resolve_model("smollm2-135m", offline=False, on_progress=told.append)
-    assert files.path.read_bytes() == GGUF
-    assert files.needs_conversion
+    assert files.gguf is not None
+    assert files.gguf.read_bytes() == GGUF
+    assert not files.is_prepared
     assert cached(tmp_path) == [embedded.GGUF_NAME]
     assert told[0].activity == "downloading smollm2-135m"
     assert capfd.readouterr() == ("", "")
     shutil.rmtree(wheels)
     assert resolve_model("smollm2-135m", offline=True) == files
-
-
-def test_a_conversion_comes_before_all_else(wheels: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError):
-        resolve_model("smollm2-135m", offline=True)
-    folder = conversion_folder("smollm2-135m", embedded.GGUF_SHA256)
-    assert folder.is_relative_to(tmp_path / "home")
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    files = resolve_model("smollm2-135m", offline=True)
-    assert (files.path, files.needs_conversion) == (folder, False)
 
 
 def test_an_installed_package_is_found_without_importing_it(
@@ -104,7 +93,7 @@ def test_an_installed_package_is_found_without_importing_it(
     monkeypatch.setattr(embedded, "PACKAGE", "pretend_smollm2")
     monkeypatch.syspath_prepend(str(package.parent))
     files = resolve_model("smollm2-135m", offline=True)
-    assert files.path == package / embedded.GGUF_NAME
+    assert files.gguf == package / embedded.GGUF_NAME
     assert files.revision == hashlib.sha256(GGUF).hexdigest()[:12]
     assert "pretend_smollm2" not in sys.modules
     # Another file under its name is not taken.
@@ -170,4 +159,5 @@ def test_leftovers_of_a_killed_download_are_removed(
     write_wheel(wheels, monkeypatch)
     (tmp_path / "home" / "downloads" / "pip-stale").mkdir(parents=True)
     files: ModelFiles = resolve_model("smollm2-135m", offline=False)
-    assert cached(tmp_path) == [files.path.name]
+    assert files.gguf is not None
+    assert cached(tmp_path) == [files.gguf.name]

@@ -60,7 +60,8 @@ def test_a_split_model_has_one_name_and_one_hash(split: list[Path], tmp_path: Pa
     for path in (*split, *links, split[1]):
         files = resolve_model(str(path), offline=True)
         assert files.revision == revision
-        assert files.path.name == "a-00001-of-00003.gguf"
+        assert files.gguf is not None
+        assert files.gguf.name == "a-00001-of-00003.gguf"
 
 
 def test_parts_that_do_not_make_one_model(split: list[Path], tmp_path: Path) -> None:

@@ -218,8 +218,8 @@ HOSTILE: dict[str, tuple[Callable[[File], None], str]] = {
 
 
 def test_the_file_that_is_spoilt_is_good(tmp_path: Path) -> None:
-    files = resolve_model(str(good().write(tmp_path / "a.gguf")), offline=True)
-    assert files.needs_conversion
+    path = good().write(tmp_path / "a.gguf")
+    assert resolve_model(str(path), offline=True).gguf == path
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
@@ -283,7 +283,7 @@ def test_a_pipe_is_no_model(options: list[str], capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().err.startswith("fastkv: there is no model at a.gguf")
 
 
-def test_what_cannot_be_converted_leaves_nothing(
+def test_what_cannot_be_prepared_leaves_nothing(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FASTKV_HOME", str(Path("home").absolute()))
@@ -297,7 +297,7 @@ def test_what_cannot_be_converted_leaves_nothing(
     assert [name for name in left if not name.endswith(".lock")] == []
 
 
-def test_more_than_the_memory_holds_is_told_before_it_is_converted(
+def test_more_than_the_memory_holds_is_told_first(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # A machine that small cannot be had for real.

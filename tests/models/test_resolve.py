@@ -59,9 +59,9 @@ def test_paths_that_do_not_exist(name: str) -> None:
 
 def test_a_folder(tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     files = resolve_model(str(tiny_models["phi3"]), offline=True)
-    assert (files.kind, files.revision, files.converted) == (ModelKind.FOLDER, "local", None)
+    assert (files.kind, files.revision, files.gguf) == (ModelKind.FOLDER, "local", None)
     assert files.path == tiny_models["phi3"].resolve()
-    assert not files.needs_conversion
+    assert files.is_prepared
     # A folder that is there is preferred to a hub id of the same spelling.
     monkeypatch.chdir(tiny_models["phi3"].parent.parent)
     name = f"{tiny_models['phi3'].parent.name}/phi3"
@@ -112,9 +112,8 @@ def test_a_gguf_file_is_hashed_once(
     shutil.copy(tiny_gguf, gguf)
     told: list[Progress] = []
     files = resolve_model(str(gguf), offline=True, on_progress=told.append)
-    assert (files.kind, files.path, files.needs_conversion) == (ModelKind.GGUF, gguf, True)
-    assert files.converted is not None
-    assert files.converted.name.startswith(f"some model-{files.revision}")
+    assert (files.kind, files.gguf, files.is_prepared) == (ModelKind.GGUF, gguf, False)
+    assert files.path.name.startswith(f"some model-{files.revision}")
     assert told[-1].done == told[-1].total == gguf.stat().st_size
     told.clear()
     assert resolve_model(str(gguf), offline=True, on_progress=told.append) == files

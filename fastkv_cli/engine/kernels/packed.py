@@ -25,7 +25,8 @@ from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer, Residual, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
-from .packed_matrix import GROUP, PackedMatrix, can_pack, pack
+from .packed_matrix import GROUP, PackedMatrix
+from .packing import can_pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class PackedLayer:
     @classmethod
     def of(cls, layer: DecoderLayer) -> PackedLayer:
         """Pack copies of a layer's matrices."""
-        qkv, output, gate_up, down = (pack(*matrix) for matrix in layer.matrices())
+        qkv, output, gate_up, down = (matrix.pack() for matrix in layer.matrices())
         norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
         residuals = _residual(layer.after_attention), _residual(layer.after_mlp)
         fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
@@ -153,7 +154,7 @@ class PackedDecoder:
             layers.append(PackedLayer.of(layer))
             if on_done is not None:
                 on_done(layer)
-        return cls(tuple(layers), PackedNorm.of(decoder.norm), pack(*decoder.head), decoder)
+        return cls(tuple(layers), PackedNorm.of(decoder.norm), decoder.pack_head(), decoder)
 
     @property
     def weights(self) -> DecodingWeights:
@@ -217,7 +218,7 @@ def _problem(decoder: Decoder) -> str | None:
     """The reason why weights cannot be packed; None if they can."""
     if decoder.device.type != "cpu":
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
-    if decoder.dtype is torch.float32:
+    if decoder.dtype is torch.float32 and not decoder.is_in_blocks:
         return "in float32 nothing is rounded"
     if not can_pack():
         return "this build of torch has no kernels for packed weights"

@@ -1,22 +1,17 @@
 """Quantized matrices for products with few rows: the bytes of its weights limit decoding's speed.
 
-Both kinds take float32 inputs and are as exact as a product with 16-bit inputs.
+All kinds take float32 inputs and are as exact as a product with 16-bit inputs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
 # Weights that share a scale and a zero point in 4 bits, as in GGUF's Q4_1.
 GROUP = 32
-# A matrix is packed in 4 bits when that changes it by no more than rounding to bfloat16 does, which
-# holds for matrices that were in 4 bits before, such as those of a GGUF file. Relative error of the
-# Frobenius norm.
-_LOSSLESS = 2.0**-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,63 +73,55 @@ class Int8Matrix:
         return self.scales.shape[0] * (self.num_columns + 8)
 
 
-PackedMatrix = Int4Matrix | Int8Matrix
+@dataclass(frozen=True, slots=True)
+class Int8RowsMatrix:
+    """As `Int8Matrix`, for CPUs whose 8-bit products overflow (AVX2 without VNNI).
 
-
-def pack(weight: Tensor, bias: Tensor | None = None) -> PackedMatrix:
-    """Pack a matrix (N, K): in 4 bits where that is lossless, else in 8.
-
-    A sample of 64 rows decides.
+    Each input row is split into two rows in bfloat16, a coarse one and its remainder. torch
+    computes two rows 8 times as fast as one.
     """
-    sample = weight[:: max(1, weight.shape[0] // 64)]
-    if weight.shape[0] % 32 == 0 and weight.shape[1] % GROUP == 0 and _fits_4_bits(sample):
-        return _pack_int4(weight, bias)
-    return _pack_int8(weight, bias)
+
+    packed: Tensor  # (N, K) int8
+    scales: Tensor  # (N,) bfloat16
+    bias: Tensor | None
+    bits = 8
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(T, K) → (T, N) float32."""
+        inputs = inputs.float()
+        coarse = inputs.bfloat16()
+        rows = torch.cat((coarse, (inputs - coarse).bfloat16()))
+        product = torch._weight_int8pack_mm(rows, self.packed, self.scales).float()
+        count = inputs.shape[0]
+        total: Tensor = product[:count].add_(product[count:])
+        return total if self.bias is None else total.add_(self.bias)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.packed.nbytes + self.scales.nbytes
 
 
-@cache
-def can_pack() -> bool:
-    """Whether torch has kernels for packed matrices here, and their products are correct."""
-    weight = (torch.arange(32.0 * 64) * 7 % 16 - 8).view(32, 64)
-    # All values at their maximum: overflows on CPUs that add two 8-bit products in 16 bits.
-    weight[0], inputs = 1.0, torch.stack((torch.ones(64), torch.arange(64.0).sin()))
-    expected = inputs @ weight.t()
-    try:
-        for packed in (_pack_int4(weight, None), _pack_int8(weight, None)):
-            if not torch.allclose(packed(inputs).float(), expected, rtol=0.02, atol=0.1):
-                return False
-    except (RuntimeError, AttributeError, NotImplementedError):
-        return False
-    return True
+@dataclass(frozen=True, slots=True)
+class JoinedMatrix:
+    """Matrices of the same input in different formats, as one."""
+
+    parts: tuple[Int4Matrix | Int8Matrix | Int8RowsMatrix, ...]
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(T, K) → (T, N) float32."""
+        return torch.cat([part(inputs).float() for part in self.parts], dim=1)
+
+    @property
+    def bits(self) -> int:
+        """Bits of the widest part."""
+        return max(part.bits for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(part.nbytes for part in self.parts)
 
 
-def _fits_4_bits(weight: Tensor) -> bool:
-    levels, step, zero = _to_4_bits(weight)
-    restored = (levels - 8).mul_(step).add_(zero).view_as(weight)
-    return bool(torch.dist(restored, weight.float()) <= _LOSSLESS * weight.float().norm())
-
-
-def _to_4_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Levels 0 to 15 (N, K / 32, 32), step and zero (N, K / 32, 1): w = (level − 8)·step + zero."""
-    levels = weight.to(torch.float32, copy=True).view(weight.shape[0], -1, GROUP)
-    low, high = torch.aminmax(levels, dim=-1, keepdim=True)
-    step = high.sub_(low).div_(15).clamp_(min=1e-30)
-    levels.sub_(low).div_(step).round_()
-    return levels, step.bfloat16(), low.add_(8 * step).bfloat16()
-
-
-def _pack_int4(weight: Tensor, bias: Tensor | None) -> Int4Matrix:
-    levels, step, zero = _to_4_bits(weight)
-    packed = torch._convert_weight_to_int4pack_for_cpu(levels.view_as(weight).int(), 2)
-    scales = torch.cat((step, zero), dim=-1).transpose(0, 1).contiguous()
-    return Int4Matrix(packed, scales, bias)
-
-
-def _pack_int8(weight: Tensor, bias: Tensor | None) -> Int8Matrix:
-    num_rows, num_columns = weight.shape
-    low, high = torch.aminmax(weight, dim=1, keepdim=True)
-    scales = torch.maximum(-low, high).float().clamp_(min=1e-30).div_(127)
-    levels = (weight / scales).round_().to(torch.int8)
-    packed = torch.ops.onednn.qlinear_prepack(levels, [2, num_columns])
-    zeros = torch.zeros(num_rows, dtype=torch.int32)
-    return Int8Matrix(packed, scales[:, 0].contiguous(), zeros, bias, num_columns)
+SingleMatrix = Int4Matrix | Int8Matrix | Int8RowsMatrix
+PackedMatrix = SingleMatrix | JoinedMatrix

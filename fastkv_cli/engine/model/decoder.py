@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ...models import check_model_type
+from ..kernels.packed_matrix import PackedMatrix
 from ..methods import PromptShape
-from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm
+from .block_modules import BlockHead, block_tensors
+from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm, count_matrix_weights
 from .families import FAMILIES, Family
 from .rope import NO_ROPE, Rope, RopeTable
 
@@ -99,17 +101,35 @@ class Decoder:
         """Final norm: the last layer's output → the LM head's input, (1, T, hidden)."""
         return self.norm(hidden)
 
+    def pack_head(self) -> PackedMatrix:
+        """Pack a copy of the LM head for decoding."""
+        head = self._model.lm_head
+        return head.pack() if isinstance(head, BlockHead) else Matrix.of(head).pack()
+
     @property
-    def head(self) -> Matrix:
-        """The LM head."""
-        return Matrix.of(self._model.lm_head)
+    def packed_bytes(self) -> int | None:
+        """Bytes of the matrices packed for decoding, if they stay in a GGUF file's blocks."""
+        if not self.is_in_blocks:
+            return None
+        modules = [*(layer.module for layer in self.layers), self._model.lm_head]
+        return sum(each.packed_bytes for module in modules for each in block_tensors(module))
+
+    @property
+    def is_in_blocks(self) -> bool:
+        """Whether matrices stay in the blocks of a GGUF file."""
+        return isinstance(self._model.lm_head, BlockHead)
 
     @property
     def num_weights(self) -> int:
         """Number of weights in the matrices of the layers and the LM head."""
-        layers: list[nn.Module] = [layer.module for layer in self.layers]
-        matrices = [p for module in layers for p in module.parameters() if p.dim() == 2]
-        return sum(matrix.numel() for matrix in [*matrices, self.head.weight])
+        return self.num_head_weights + sum(
+            count_matrix_weights(layer.module) for layer in self.layers
+        )
+
+    @property
+    def num_head_weights(self) -> int:
+        """Number of weights in the LM head."""
+        return count_matrix_weights(self._model.lm_head)
 
     @property
     def hidden_size(self) -> int:
@@ -170,7 +190,7 @@ def open_decoder(model: nn.Module) -> Decoder:
     check_model_type(config.model_type, type(model).__name__)
     family = FAMILIES[config.model_type]
     modules: Any = model.model
-    weight = modules.embed_tokens.weight
+    weight: Tensor = modules.norm.weight  # embeddings may stay in a file
     return Decoder(
         layers=tuple(
             _open_layer(index, module, family, config)

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..kernels.packed_matrix import PackedMatrix
+from ..kernels.packing import pack
 from ..methods import Observation
+from .block_modules import BlockLinear, block_tensors
+from .block_tensor import pack_blocks
 from .families import Family
 from .rope import RopeTable
 
@@ -22,19 +26,32 @@ _SILU = {"SiLU", "SiLUActivation"}  # the class names in torch and transformers
 
 
 class Matrix(NamedTuple):
-    """Weight (N, K) and bias (N,) of a linear layer."""
+    """Linear layers of the same input as one: (…, K) → (…, N of all)."""
 
-    weight: Tensor
-    bias: Tensor | None
+    modules: tuple[Any, ...]  # nn.Linear or BlockLinear
 
     @classmethod
-    def of(cls, *modules: nn.Linear) -> Matrix:
-        """Concatenate linear layers of the same input into one."""
-        if len(modules) == 1:
-            return cls(modules[0].weight, modules[0].bias)
-        weights: list[Tensor] = [module.weight for module in modules]
-        biases: list[Tensor] = [module.bias for module in modules if module.bias is not None]
-        return cls(torch.cat(weights), torch.cat(biases) if biases else None)
+    def of(cls, *modules: Any) -> Matrix:
+        """Concatenate linear layers of the same input."""
+        return cls(modules)
+
+    @property
+    def weight(self) -> Tensor:
+        """(N, K)."""
+        weights: list[Tensor] = [module.weight for module in self.modules]
+        return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """(N,)."""
+        biases: list[Tensor] = [each.bias for each in self.modules if each.bias is not None]
+        return None if not biases else torch.cat(biases)
+
+    def pack(self) -> PackedMatrix:
+        """Pack a copy for decoding: blocks of a file as they are, other weights as `pack` does."""
+        if all(isinstance(module, BlockLinear) for module in self.modules):
+            return pack_blocks([module.tensor for module in self.modules], self.bias)
+        return pack(self.weight, self.bias)
 
 
 class LayerMatrices(NamedTuple):
@@ -252,7 +269,7 @@ class DecoderLayer:
         Two for each multiply-add of a matrix product; the attention is causal and limited to the
         sliding window. Rows before `first` are not counted: their results exist already.
         """
-        matrices: int = sum(p.numel() for p in self.module.parameters() if p.dim() == 2)
+        matrices = count_matrix_weights(self.module)
         kv = 2 * self.hidden_size * self.num_kv_heads * self.head_dim
         rows = num_tokens - first
         window = self.entries(num_tokens)
@@ -280,6 +297,18 @@ def _causal_pairs(num_tokens: int, window: int) -> int:
     """Pairs of query and key in causal attention of T tokens to the last `window` tokens."""
     growing = min(num_tokens, window)
     return growing * (growing + 1) // 2 + (num_tokens - growing) * window
+
+
+def count_weights(module: nn.Module) -> int:
+    """Number of weights of a module, in memory or in a file's blocks; a shared one counts once."""
+    vectors = sum(weight.numel() for weight in module.parameters() if weight.dim() != 2)
+    return vectors + count_matrix_weights(module)
+
+
+def count_matrix_weights(module: nn.Module) -> int:
+    """As `count_weights`, of matrices alone."""
+    in_memory = sum(weight.numel() for weight in module.parameters() if weight.dim() == 2)
+    return in_memory + sum(tensor.num_weights for tensor in block_tensors(module))
 
 
 def take_rows(hidden: Tensor, rows: slice | Tensor) -> Tensor:

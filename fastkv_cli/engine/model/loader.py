@@ -15,11 +15,16 @@ from ...config import Attention, DType
 from ...errors import FastKVError, ModelError, OutOfMemoryError
 from ...models import ModelFiles, Progress, ProgressCallback, resolve_model
 from ...models.checked import check_token_ids, read_object
+from ...models.gguf_header import GGUFHeader
+from ...models.gguf_parts import part_files, read_model
 from ...models.local import weight_files
 from ..kernels.attention import Kernel
+from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
 from .decoder import open_decoder
-from .gguf import convert, quiet
+from .gguf import prepare_gguf, quiet
+from .gguf_plan import check_plan, plan_tensors
+from .gguf_weights import load_blocks
 from .guarded import GuardedTokenizer, check_growth, explained_panics
 from .hardware import choose_device, choose_dtype, choose_kernel
 from .plain import PlainLlama, is_plain
@@ -37,8 +42,8 @@ class LoadedModel:
 
     `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode, without gradients.
     `kernel` computes attention. `max_context` is the window in tokens. `load_s` is the time for
-    tokenizer and weights in seconds, without imports, downloads and conversion. `folder` holds the
-    files.
+    tokenizer and weights in seconds, without imports and downloads. `files` are those it was loaded
+    from.
     """
 
     model: Any
@@ -51,7 +56,12 @@ class LoadedModel:
     max_context: int
     eos_ids: frozenset[int]
     load_s: float
-    folder: Path
+    files: ModelFiles
+
+    @property
+    def folder(self) -> Path:
+        """The folder with config.json and tokenizer."""
+        return self.files.path
 
     @property
     def dtype_name(self) -> str:
@@ -66,6 +76,7 @@ class LoadedModel:
         """
         # `exists` excludes broken links
         paths = [path for path in sorted(self.folder.iterdir()) if path.exists()]
+        paths += [] if self.files.gguf is None else part_files(self.files.gguf)
         found = [(path.name, path.stat()) for path in paths]
         return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
@@ -79,8 +90,9 @@ def load_model(
     offline: bool = False,
     on_progress: ProgressCallback | None = None,
     with_weights: bool = True,
+    unpacked: bool = False,
 ) -> LoadedModel:
-    """Load a model by name; download and convert it first where necessary.
+    """Load a model by name; download it first where necessary.
 
     Args:
         name: a name that `models.resolve_model` accepts.
@@ -89,24 +101,32 @@ def load_model(
         attention: AUTO is flash on CUDA where flash-attn is installed, else blocked on a CPU in 16
             bits, else sdpa.
         offline: if True, no socket is opened.
-        on_progress: called during downloads, conversion and loading.
+        on_progress: called during downloads and loading.
         with_weights: if False, the model's tensors have shapes but no values.
+        unpacked: unpack the matrices of a GGUF file into memory. They always are on a GPU, and in
+            float32 if that was asked for; else they stay in the file.
 
     Raises:
         UsageError: when the device or attention kernel is not available.
-        ModelError: when the model cannot be found, downloaded, converted or loaded.
+        ModelError: when the model cannot be found, downloaded or loaded.
         OutOfMemoryError: when the weights do not fit.
     """
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
     kernel = choose_kernel(attention, target, number_format)
     files = resolve_model(name, offline=offline, on_progress=on_progress)
-    folder = prepare_files(files, on_progress)
+    unpacked = unpacked or dtype is DType.FLOAT32 or target.type != "cpu" or not can_pack()
+    header = None if files.gguf is None else read_model(files.gguf, name)
+    if header is not None and with_weights:
+        whole = header.num_weights * number_format.itemsize
+        check_room(whole if unpacked else header.packed_bytes, target, name)
+    if files.gguf is not None and not files.is_prepared:
+        prepare_gguf(files.gguf, files.path, on_progress)
     if on_progress is not None:
         on_progress(Progress(f"loading {name}"))
     try:
         with quiet():
-            loaded = _load(folder, name, target, number_format, with_weights)
+            loaded = _load(files, header, name, target, number_format, with_weights, unpacked)
     except FastKVError:
         raise
     except Exception as error:
@@ -123,56 +143,53 @@ def load_model(
         max_context=int(model.config.max_position_embeddings),
         eos_ids=eos_ids,
         load_s=load_s,
-        folder=folder,
+        files=files,
     )
 
 
-def prepare_files(files: ModelFiles, on_progress: ProgressCallback | None = None) -> Path:
-    """The folder to load a model from; converts a GGUF file that was not converted yet.
-
-    Raises:
-        ModelError: when the conversion fails.
-    """
-    if files.converted is None:
-        return files.path
-    if files.needs_conversion:
-        convert(files.path, files.converted, on_progress)
-    return files.converted
-
-
 def _load(
-    folder: Path, name: str, device: torch.device, dtype: torch.dtype, with_weights: bool
+    files: ModelFiles,
+    header: GGUFHeader | None,
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    with_weights: bool,
+    unpacked: bool,
 ) -> tuple[Any, Any, frozenset[int], float]:
+    folder = files.path
     config = read_object(folder / "config.json", name)
     file = "generation_config.json"
     stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
-    stored = read_headers(folder, name)
-    check_num_layers(config, stored, name)
-    plain = is_plain(config, _read_json(folder / "tokenizer_config.json", name), device, dtype)
+    in_blocks = header is not None
+    plain = is_plain(
+        config, _read_json(folder / "tokenizer_config.json", name), device, dtype, in_blocks
+    )
+    if not in_blocks:
+        stored = read_headers(folder, name)
+        check_num_layers(config, stored, name)
     settings = SimpleNamespace(**config) if plain else _read_settings(folder)
-    check_shapes(settings, stored, name)
-    if with_weights and not plain:  # a plain model's weights are mapped and need no free memory
-        check_room(count_bytes(stored, dtype), device, name)
-    load = _load_plain if plain else _load_any
-    if not with_weights:
-        device = torch.device("meta")
-    model, tokenizer, missing, load_s = load(folder, name, settings, device, dtype)
-    if missing:
-        raise ModelError(
-            f"the weights of {name} are incomplete: {missing[0]} is missing",
-            "fetch the model again",
-        )
+    if not in_blocks:
+        check_shapes(settings, stored, name)
+        if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
+            check_room(count_bytes(stored, dtype), device, name)
+    # Looking up a class of transformers imports its module, which does not count as loading time.
+    model_class = PlainLlama if plain else _model_class(settings)
+    started = time.perf_counter()
+    tokenizer = _load_tokenizer(folder, name, None if plain else settings)
     if not tokenizer.is_fast:  # only fast tokenizers return the tokens' offsets in the text
         raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
     check_growth(tokenizer, name)
-    model = model.to(device).eval().requires_grad_(False)
+    if not with_weights and (header is None or unpacked):
+        model = _without_weights(model_class, settings, dtype)
+    elif header is not None:
+        model = _over_gguf(header, name, model_class, config, settings, dtype, unpacked)
+        model = model.to(device)
+    else:
+        model = _load_folder(folder, name, model_class, settings, device, dtype)
+    load_s = time.perf_counter() - started
     if with_weights:
         _check_rope(model, name)
     return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
-
-
-_Loaded = tuple[Any, Any, list[str], float]
-"""Model, tokenizer, the names of missing weights, seconds."""
 
 
 def _read_settings(folder: Path) -> Any:
@@ -183,49 +200,77 @@ def _read_settings(folder: Path) -> Any:
     return settings
 
 
-def _load_any(
-    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
-) -> _Loaded:
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoTokenizer
+def _model_class(settings: Any) -> Any:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    # Looking up the class imports its module, which does not count as loading time.
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    started = time.perf_counter()
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
+
+
+def _load_tokenizer(folder: Path, name: str, settings: Any | None) -> Any:
+    """Load a tokenizer; without settings, one that is defined by its tokenizer.json alone."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
     with explained_panics(name):
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, config=config, local_files_only=True, trust_remote_code=False
+        if settings is None:
+            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            folder, config=settings, local_files_only=True, trust_remote_code=False
         )
-    if device.type == "meta":
-        with device:
-            model = model_class(config).to(dtype)
-        return model, tokenizer, [], time.perf_counter() - started
-    model, info = model_class.from_pretrained(
-        folder,
-        config=config,
-        dtype=dtype,
-        attn_implementation="sdpa",
-        device_map={"": device} if device.type == "cuda" else None,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    return model, tokenizer, sorted(info["missing_keys"]), time.perf_counter() - started
 
 
-def _load_plain(
-    folder: Path, name: str, config: Any, device: torch.device, dtype: torch.dtype
-) -> _Loaded:
-    """As `_load_any`, for a model that `is_plain`; skips the imports that it does not need."""
-    from transformers import PreTrainedTokenizerFast
+def _without_weights(model_class: Any, settings: Any, dtype: torch.dtype) -> Any:
+    with torch.device("meta"):
+        return model_class(settings).to(dtype).eval().requires_grad_(False)
 
-    started = time.perf_counter()
-    with explained_panics(name):
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    model = PlainLlama(config)
-    if device.type == "meta":
-        return model.to(dtype), tokenizer, [], time.perf_counter() - started
-    missing = model.load(weight_files(folder, name))
-    return model, tokenizer, missing, time.perf_counter() - started
+
+def _over_gguf(
+    header: GGUFHeader,
+    name: str,
+    model_class: Any,
+    config: dict[str, Any],
+    settings: Any,
+    dtype: torch.dtype,
+    unpacked: bool,
+) -> Any:
+    """A model over the blocks of a GGUF file, or with its weights unpacked."""
+    plan = plan_tensors(header, config)
+    with torch.device("meta"):
+        model = model_class(settings)
+    check_plan(plan, {key: tuple(each.shape) for key, each in model.named_parameters()}, name)
+    load_blocks(model, plan, dtype, unpacked=unpacked)
+    return model.eval().requires_grad_(False)
+
+
+def _load_folder(
+    folder: Path,
+    name: str,
+    model_class: Any,
+    settings: Any,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Any:
+    """A model with the weights of a folder's safetensors."""
+    if model_class is PlainLlama:
+        model = PlainLlama(settings)
+        missing = model.load(weight_files(folder, name))
+    else:
+        model, info = model_class.from_pretrained(
+            folder,
+            config=settings,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            device_map={"": device} if device.type == "cuda" else None,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"the weights of {name} are incomplete: {missing[0]} is missing",
+            "fetch the model again",
+        )
+    return model.to(device).eval().requires_grad_(False)
 
 
 def _check_rope(model: Any, name: str) -> None:

@@ -10,13 +10,12 @@ import json
 import mmap
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from ...models.local import weight_files
 from .decoder_layer import DecoderLayer
+from .loader import LoadedModel
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _LAYER = re.compile(r"\blayers\.(\d+)\.")
@@ -42,17 +41,17 @@ class MappedLayers:
     spans: dict[int, list[_Span]]
 
     @classmethod
-    def of(cls, model: Any, folder: Path) -> MappedLayers:
+    def of(cls, loaded: LoadedModel) -> MappedLayers:
         """Map the layers of a model on a CPU to the safetensors files it was loaded from.
 
         Weights that a file holds in another format than the model are left as they are. In-place
         changes to the others are lost when their memory is released.
         """
         spans: dict[int, list[_Span]] = {}
-        if not hasattr(mmap, "MADV_DONTNEED"):  # Windows
+        if loaded.files.gguf is not None or not hasattr(mmap, "MADV_DONTNEED"):  # Windows
             return cls(spans)
-        weights = dict(model.named_parameters())
-        for path in weight_files(folder, folder.name):
+        weights = dict(loaded.model.named_parameters())
+        for path in weight_files(loaded.folder, loaded.name):
             with path.open("rb") as stored:
                 header_size = int.from_bytes(stored.read(8), "little")
                 header = json.loads(stored.read(header_size))

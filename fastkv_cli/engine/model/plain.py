@@ -32,15 +32,21 @@ _USED = {
 
 
 def is_plain(
-    config: dict[str, Any], tokenizer: dict[str, Any], device: torch.device, dtype: torch.dtype
+    config: dict[str, Any],
+    tokenizer: dict[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    in_blocks: bool = False,
 ) -> bool:
-    """Whether a model is a Llama without options, stored in bfloat16 and run so on the CPU.
+    """Whether a model is a Llama without options, stored in the form that it is run in on the CPU.
 
     Args:
         config: its config.json.
         tokenizer: its tokenizer_config.json.
         device: the device to run on.
         dtype: the number format to run in.
+        in_blocks: its weights are a GGUF file's, for any number format; else they are to be in
+            bfloat16, and so run.
     """
     rope = config.get("rope_parameters") or {}
     has_options = any(
@@ -50,7 +56,8 @@ def is_plain(
         config.get("model_type") == "llama"
         and config.keys() >= _USED
         and None not in {config[name] for name in _USED}
-        and (config.get("dtype"), dtype, device.type) == ("bfloat16", torch.bfloat16, "cpu")
+        and device.type == "cpu"
+        and (in_blocks or (config.get("dtype"), dtype) == ("bfloat16", torch.bfloat16))
         and (config.get("hidden_act"), rope.get("rope_type")) == ("silu", "default")
         and {"rope_theta", "partial_rotary_factor"} & rope.keys() == {"rope_theta"}
         and isinstance(rope["rope_theta"], int | float)
@@ -70,7 +77,7 @@ class PlainLlama(nn.Module):
         super().__init__()
         self.config = config
         self.model = _Body(config)
-        self.lm_head = _Linear(config.hidden_size, config.vocab_size)
+        self.lm_head = PlainLinear(config.hidden_size, config.vocab_size)
         self._tie()
 
     def load(self, files: Sequence[Path]) -> list[str]:
@@ -109,7 +116,7 @@ def _weight(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape, device="meta"))
 
 
-class _Linear(nn.Module):
+class PlainLinear(nn.Module):
     bias = None
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
@@ -121,7 +128,7 @@ class _Linear(nn.Module):
         return functional.linear(hidden, self.weight)
 
 
-class _Embedding(nn.Module):
+class PlainEmbedding(nn.Module):
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.weight = _weight(config.vocab_size, config.hidden_size)
@@ -134,7 +141,7 @@ class _Embedding(nn.Module):
 class _Body(nn.Module):
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.embed_tokens = _Embedding(config)
+        self.embed_tokens = PlainEmbedding(config)
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = _Norm(config)
         self.rotary_emb = _Rotary(config)
@@ -165,18 +172,18 @@ class _Attention(nn.Module):
             heads * self.head_dim
             for heads in (config.num_attention_heads, config.num_key_value_heads)
         )
-        self.q_proj = _Linear(config.hidden_size, size)
-        self.k_proj = _Linear(config.hidden_size, kv_size)
-        self.v_proj = _Linear(config.hidden_size, kv_size)
-        self.o_proj = _Linear(size, config.hidden_size)
+        self.q_proj = PlainLinear(config.hidden_size, size)
+        self.k_proj = PlainLinear(config.hidden_size, kv_size)
+        self.v_proj = PlainLinear(config.hidden_size, kv_size)
+        self.o_proj = PlainLinear(size, config.hidden_size)
 
 
 class _MLP(nn.Module):
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.gate_proj = _Linear(config.hidden_size, config.intermediate_size)
-        self.up_proj = _Linear(config.hidden_size, config.intermediate_size)
-        self.down_proj = _Linear(config.intermediate_size, config.hidden_size)
+        self.gate_proj = PlainLinear(config.hidden_size, config.intermediate_size)
+        self.up_proj = PlainLinear(config.hidden_size, config.intermediate_size)
+        self.down_proj = PlainLinear(config.intermediate_size, config.hidden_size)
         self.act_fn = nn.SiLU()
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Rope:
             return torch.cat((rotated, heads[..., rotary_dim:]), dim=-1)
         # the dimensions of each pair are swapped; the new first one is negated by the sign in sin
         if self.interleaved:
-            swapped = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+            swapped = heads.reshape(*heads.shape[:-1], -1, 2).flip(-1).flatten(-2)
         else:
             swapped = heads.roll(rotary_dim // 2, dims=-1)
         return torch.addcmul(heads * self.cos, swapped, self.sin)

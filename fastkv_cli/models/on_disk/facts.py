@@ -83,6 +83,7 @@ def _of_gguf(model: FoundModel) -> ModelFacts:
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
+        packed_bytes=header.packed_bytes,
     )
     window = size("context_length", 0)
     return ModelFacts(label_of_gguf(architecture), _bytes_of(model.parts), window, sizes)

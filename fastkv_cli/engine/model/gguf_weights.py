@@ -1,0 +1,139 @@
+"""Gives a model its weights from a GGUF file: matrices stay in the file, the rest is unpacked."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .block_modules import BlockEmbedding, BlockHead, BlockLinear, Scratch
+from .block_tensor import BlockFile, BlockTensor
+from .gguf_blocks import BLOCK_TYPES
+from .gguf_placement import Stored
+from .gguf_plan import PlannedTensor
+from .plain import PlainEmbedding, PlainLinear
+
+_EMBEDDING, _HEAD = "model.embed_tokens", "lm_head"
+_LINEAR, _EMBEDDINGS = (nn.Linear, PlainLinear), (nn.Embedding, PlainEmbedding)
+_Sources = dict[str, list[PlannedTensor]]
+_Files = dict[Path, BlockFile]
+
+
+def load_blocks(
+    model: Any, plan: Sequence[PlannedTensor], dtype: torch.dtype, *, unpacked: bool = False
+) -> None:
+    """Give a model on the meta device its weights.
+
+    Args:
+        model: a transformers ForCausalLM or a `PlainLlama`.
+        plan: the file's tensors; they make up all parameters.
+        dtype: the number format to compute in.
+        unpacked: unpack all matrices into memory, in `dtype`, instead of leaving them in the file.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    sources: _Sources = defaultdict(list)
+    for tensor in plan:
+        sources[tensor.place.parameter].append(tensor)
+    files = {path: BlockFile(path) for path in {tensor.info.file for tensor in plan}}
+    blocks = {} if unpacked else dict(_matrices(model, sources, files))
+    for name, found in sources.items():
+        if name.removesuffix(".weight") not in blocks:
+            weight = _unpack(found, files, model.get_parameter(name).shape)
+            _module(model, name).register_parameter(
+                name.rpartition(".")[2], nn.Parameter(weight.to(dtype), requires_grad=False)
+            )
+    _replace(model, blocks, dtype)
+    if f"{_HEAD}.weight" not in sources:
+        _tie(model, blocks, dtype)
+    _fill_buffers(model)
+
+
+def _matrices(model: Any, sources: _Sources, files: _Files) -> Iterator[tuple[str, BlockTensor]]:
+    """The linear layers and embeddings whose matrix a tensor holds in whole rows."""
+    for name, found in sources.items():
+        if not name.endswith(".weight") or not isinstance(
+            _module(model, name), _LINEAR + _EMBEDDINGS
+        ):
+            continue
+        place = found[0].place
+        if len(found) == 1 and place.stored is Stored.PLAIN:
+            in_parts = place.columns is not None or place.part is not None or place.transposed
+            if not in_parts and len(found[0].shape) == 2:
+                order = None if place.rows is None else torch.from_numpy(place.rows.copy())
+                yield name.removesuffix(".weight"), _block_tensor(found[0], files, order)
+
+
+def _block_tensor(tensor: PlannedTensor, files: _Files, order: Tensor | None = None) -> BlockTensor:
+    """A tensor as a matrix; more dimensions than two are rows."""
+    info = tensor.info
+    return BlockTensor(
+        file=files[info.file],
+        offset=info.start,
+        kind=BLOCK_TYPES[info.kind],
+        num_rows=math.prod(info.shape[1:]),
+        num_columns=info.shape[0],
+        order=order,
+    )
+
+
+def _replace(model: Any, blocks: Mapping[str, BlockTensor], dtype: torch.dtype) -> None:
+    """Put modules over blocks in the places of linear layers and embeddings."""
+    scratch = Scratch(dtype)
+    for name, tensor in blocks.items():
+        replaced = model.get_submodule(name)
+        parent, _, attribute = name.rpartition(".")
+        module: nn.Module
+        if isinstance(replaced, _EMBEDDINGS):
+            # Gemma's embeddings are scaled in their module
+            module = BlockEmbedding(tensor, dtype, getattr(replaced, "scalar_embed_scale", 1.0))
+        elif name == _HEAD:
+            module = BlockHead(tensor, dtype)
+        else:
+            module = BlockLinear(tensor, replaced.bias, attribute, scratch)
+        setattr(model.get_submodule(parent), attribute, module)
+
+
+def _tie(model: Any, blocks: Mapping[str, BlockTensor], dtype: torch.dtype) -> None:
+    """Let the LM head share the embeddings: the file holds no matrix of its own for it."""
+    if _EMBEDDING in blocks:
+        model.lm_head = BlockHead(blocks[_EMBEDDING], dtype)
+    else:
+        model.lm_head.weight = model.model.embed_tokens.weight
+
+
+def _unpack(found: list[PlannedTensor], files: _Files, shape: torch.Size) -> Tensor:
+    """Unpack the tensors that make up a parameter of this shape; float32."""
+    weight = np.empty(shape, dtype=np.float32)
+    for tensor in found:
+        blocks = _block_tensor(tensor, files)
+        values = torch.empty(blocks.shape)
+        blocks.unpack(values)
+        tensor.place.place(values.numpy().reshape(tensor.shape), weight)
+    return torch.from_numpy(weight)
+
+
+def _module(model: Any, parameter: str) -> Any:
+    return model.get_submodule(parameter.rpartition(".")[0])
+
+
+def _fill_buffers(model: Any) -> None:
+    """Compute the buffers of transformers' modules, such as RoPE frequencies.
+
+    On the meta device they have no values; transformers computes them like this, too.
+    """
+    for module in model.modules():
+        buffers = dict(module.named_buffers(recurse=False))
+        if any(buffer.is_meta for buffer in buffers.values()):
+            for name, buffer in buffers.items():
+                module.register_buffer(
+                    name, torch.empty_like(buffer, device="cpu"), persistent=False
+                )
+            model._init_weights(module)
