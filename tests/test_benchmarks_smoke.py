@@ -222,3 +222,15 @@ def test_the_model_that_is_named_is_the_only_one(
     _, report = run_benchmark(script, *options, "--model", model)
     assert report["model"] == model
     assert not (home / "models").exists()  # where the embedded one would be converted to
+
+
+def test_forecasts_are_compared_with_runs(
+    run_benchmark: RunBenchmark, tiny_models: dict[str, Path]
+) -> None:
+    model = str(tiny_models["llama"])
+    options = ("--cases", "stored", "--rounds", "1", "--tokens", "500", "--dtype", "float32")
+    _, report = run_benchmark("forecast.py", *options, "--model", model)
+    (row,) = report["rows"]
+    assert row["tokens_found"] > row["tokens"] > 300  # the fence before the text is stored, too
+    assert row["ttft"] > 0 < row["token"]
+    assert 0.5 < row["memory"] < 2

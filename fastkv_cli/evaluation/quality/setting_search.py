@@ -23,6 +23,7 @@ Place = tuple[int, float]  # a TSP layer and rate
 
 # A coarse grid has every fourth part of the layers, and the rates that the presets choose between.
 _COARSE_LAYERS, _COARSE_RATES = 4, (RATES[1], RATES[3])
+_TOO_SHORT = 1.5  # of a limit, a forecast from one question, which may be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class SettingSearch:
     questions: Sequence[Question]
     journal: Journal
     started: float
-    _has_told: bool = False
+    _token_s: float | None = None  # for each setting; None until a question was asked
 
     def try_all(self, layers: Sequence[int]) -> Found:
         """Try every layer and rate on every question."""
@@ -76,15 +77,13 @@ class SettingSearch:
         step = max(len(layers) // _COARSE_LAYERS, 1)
         tried = list(product(layers[step // 2 :: step], _COARSE_RATES))
         least = len({(each.suite, each.length) for each in self.questions})
+        self._try(tried, self.questions[:1], end, grid)
+        self._check_limit(tried, self.questions[:least], limit_s)
         asked = self._try(tried, self.questions, self.started + limit_s / 2, grid)
         if len(asked) < least:
             asked = self._try(tried, self.questions[:least], end, grid)
         if len(asked) < least:
-            raise UsageError(
-                f"--minutes {limit_s / 60:g} is not enough: {len(asked)} of at least {least} "
-                "questions were asked",
-                "run the same command again to continue, or give more minutes, or one --suite",
-            )
+            raise _too_short(limit_s, f"{len(asked)} of at least {least} questions were asked")
         for places in self._refinements(tried, asked, layers, tolerance):
             if len(self._try(places, asked, end, grid)) < len(asked):
                 break
@@ -170,19 +169,35 @@ class SettingSearch:
         self, first: Question, each_s: float, grid: Sequence[Place], *, is_limited: bool
     ) -> None:
         """Foretell the time of what is left, from the first question that was asked."""
-        if self._has_told:
+        if self._token_s is not None:
             return
-        self._has_told = True
-        left = sum(
-            each_s * question.length / first.length
-            for question in self.questions
-            for place in grid
-            if _key(question, place) not in self.journal.results
-        )
+        self._token_s = each_s / first.length
+        left = self._token_s * self._tokens_left(grid, self.questions)
         if left:
             count = f"{len(self.questions)} questions with {len(grid)} settings"
             verb = "would take" if is_limited else "take"
             self.context.observer.note(f"{count} {verb} about {format_duration(left)}")
+
+    def _tokens_left(self, places: Sequence[Place], questions: Sequence[Question]) -> int:
+        """Tokens of the prompts of all settings that were not tried."""
+        results = self.journal.results
+        return sum(
+            question.length
+            for question in questions
+            for place in places
+            if _key(question, place) not in results
+        )
+
+    def _check_limit(
+        self, places: Sequence[Place], questions: Sequence[Question], limit_s: float
+    ) -> None:
+        """Raise a UsageError when the first question shows that the time is too short."""
+        if self._token_s is None:
+            return
+        left_s = self._token_s * self._tokens_left(places, questions)
+        needed_s = time.monotonic() - self.started + left_s
+        if needed_s > _TOO_SHORT * limit_s:
+            raise _too_short(limit_s, f"it takes at least {format_duration(needed_s)}")
 
     def _settings(self, places: Sequence[Place], questions: Sequence[Question]) -> list[Setting]:
         """The means of each setting over questions.
@@ -208,6 +223,13 @@ class SettingSearch:
                 )
             )
         return settings
+
+
+def _too_short(limit_s: float, what: str) -> UsageError:
+    return UsageError(
+        f"--minutes {limit_s / 60:g} is not enough: {what}",
+        "run the same command again with more minutes: what was measured is kept",
+    )
 
 
 def mix(questions: Sequence[Question]) -> list[Question]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ...documents.source import label
 from ...durations import format_duration
@@ -67,7 +67,8 @@ def render_json(run: DryRun) -> str:
         "way": run.reading.strategy,
         "fits_window": run.reading.fits_window,
     }
-    envelope = asdict(run) | {"memory": memory, "reading": reading}
+    without_prompts = replace(run, reading=replace(run.reading, prompts=()))
+    envelope = asdict(without_prompts) | {"memory": memory, "reading": reading}
     return to_json({"schema": SCHEMA, "dry_run": True, **envelope})
 
 
