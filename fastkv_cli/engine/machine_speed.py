@@ -17,11 +17,11 @@ from types import SimpleNamespace
 
 import torch
 
-from ..config import DecodeWeights, cache_dir
+from ..config import cache_dir
 from .cache import CompressedCache
-from .decode import extend
+from .decode import DecodingModel, extend
 from .kernels.attention import Causality, Kernel, attend
-from .kernels.packed import choose_decoding_model
+from .kernels.packed import PackedDecoder
 from .layers import LayerRunner
 from .model.decoder import Decoder, open_decoder
 from .model.hardware import describe_hardware
@@ -76,15 +76,13 @@ class MachineSpeed:
         return math.exp(low + share * (high - low))
 
 
-def machine_speed(
-    dtype: torch.dtype, kernel: Kernel, decode_weights: DecodeWeights
-) -> MachineSpeed:
+def machine_speed(dtype: torch.dtype, kernel: Kernel, decode_bits: int) -> MachineSpeed:
     """The speed of this machine's CPU: from the cache, else measured.
 
     Args:
         dtype: number format of the weights.
         kernel: of prefill's attention.
-        decode_weights: the weights to decode from.
+        decode_bits: 4 or 8, of packed weights to decode from; 0 for the model's own.
     """
     machine = describe_hardware(torch.device("cpu"))
     key = {
@@ -93,23 +91,21 @@ def machine_speed(
         "torch": torch.__version__,
         "dtype": str(dtype),
         "kernel": str(kernel),
-        "decode_weights": str(decode_weights),
+        "decode_bits": decode_bits,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "speed" / f"{digest}.json"
     found = _read(path, key)
     if found is None:
         started, started_cpu = time.perf_counter(), time.thread_time()
-        found = measure_speed(dtype, kernel, decode_weights)
+        found = measure_speed(dtype, kernel, decode_bits)
         used = (time.thread_time() - started_cpu) / (time.perf_counter() - started)
         _write(path, key, found, is_busy=used < _UNDISTURBED)
     return found
 
 
 @torch.inference_mode()
-def measure_speed(
-    dtype: torch.dtype, kernel: Kernel, decode_weights: DecodeWeights
-) -> MachineSpeed:
+def measure_speed(dtype: torch.dtype, kernel: Kernel, decode_bits: int) -> MachineSpeed:
     """Time layers of a small and of a large model on the CPU; takes the arguments above.
 
     Everything is timed in turns, so that other work on the machine slows all of it alike.
@@ -119,7 +115,7 @@ def measure_speed(
     layer = narrow.layers[0]
     attend_rows, pairs = _attention(narrow, kernel)
     prefills = [_prefill(each, kernel) for each in (narrow, wide)]
-    steps = [_decode_step(each, decode_weights) for each in (narrow, several, wide)]
+    steps = [_decode_step(each, decode_bits) for each in (narrow, several, wide)]
     attention_s, *others = _interleave(
         [attend_rows, *(run for run, _ in prefills), *(run for run, _ in steps)]
     )
@@ -190,10 +186,17 @@ def _prefill(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], in
     return few, 64
 
 
-def _decode_step(decoder: Decoder, wanted: DecodeWeights) -> tuple[Callable[[], object], int]:
+def _decode_step(decoder: Decoder, decode_bits: int) -> tuple[Callable[[], object], int]:
     """A step of decoding, and the bytes of the weights that it reads."""
-    model, weights = choose_decoding_model(decoder, wanted)
-    nbytes = weights.copies_bytes or decoder.num_weights * decoder.dtype.itemsize
+    model: DecodingModel = decoder
+    nbytes = decoder.num_weights * decoder.dtype.itemsize
+    if decode_bits:
+        if decode_bits == 4:
+            for layer in decoder.layers:
+                for weight in layer.module.parameters():
+                    weight.copy_(weight.sign() * 0.05)  # two values, which are packed in 4 bits
+        model = packed = PackedDecoder.pack(decoder)
+        nbytes = packed.weights.copies_bytes
     cache = CompressedCache(_MOST_ROUNDS, text_length=_LONG)
     before = torch.zeros(1, decoder.layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype)
     for _ in decoder.layers:

@@ -20,6 +20,8 @@ from .reuse.states import Reuse
 from .time_forecast import PlannedPrompt, decode_seconds, prefill_seconds
 from .tuning import Tuning
 
+_MOST_4_BITS = 0.8  # bytes per weight of copies that are mostly in 4 bits, with their scales
+
 
 @dataclass(frozen=True, slots=True)
 class RunForecast:
@@ -69,11 +71,12 @@ class RunForecast:
         tokens_found = sum(prompt.num_known for prompt in self.prompts)
         if self.loaded.device.type != "cpu":
             return TimeForecast(None, None, output_tokens, tokens_found)
-        speed = machine_speed(self.loaded.dtype, self.loaded.kernel, self.decode_weights)
+        copies, num_weights = self.memory(max_tokens).copies_bytes, self.decoder.num_weights
+        decode_bits = 0 if not copies else 4 if copies < _MOST_4_BITS * num_weights else 8
+        speed = machine_speed(self.loaded.dtype, self.loaded.kernel, decode_bits)
         first_s = sum(prefill_seconds(self.decoder, prompt, speed) for prompt in self.prompts)
         later_tokens = max(output_tokens - 1, 0)
-        weights = self.memory(max_tokens).copies_bytes
-        weights = weights or self.decoder.num_weights * self.decoder.dtype.itemsize
+        weights = copies or num_weights * self.decoder.dtype.itemsize
         token_s = decode_seconds(self.decoder, last, speed, weights)
         return TimeForecast(first_s, first_s + later_tokens * token_s, output_tokens, tokens_found)
 

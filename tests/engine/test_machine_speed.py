@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from fastkv_cli import Engine
-from fastkv_cli.config import DecodeWeights, DType
+from fastkv_cli.config import DType
 from fastkv_cli.engine import machine_speed as module
 from fastkv_cli.engine.kernels.attention import Kernel
+from fastkv_cli.engine.kernels.packing import can_pack
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.machine_speed import MachineSpeed, machine_speed, measure_speed
 from fastkv_cli.engine.methods import FastKV, Full, GemFilter, Method
@@ -21,13 +22,16 @@ from fastkv_cli.engine.prefill import prefill
 from fastkv_cli.engine.time_forecast import PlannedPrompt, decode_seconds, prefill_seconds
 
 SPEED = MachineSpeed(1e10, 1e11, 1e10, 1e10, 1e-4, 1e-3)
-ARGUMENTS = (torch.float32, Kernel.SDPA, DecodeWeights.AUTO)
+ARGUMENTS = (torch.float32, Kernel.SDPA, 0)
 
 
 def test_it_is_measured_in_seconds_in_every_format() -> None:
-    for dtype, kernel in ((torch.float32, Kernel.SDPA), (torch.bfloat16, Kernel.BLOCKED)):
+    cases = [(torch.float32, Kernel.SDPA, 0), (torch.bfloat16, Kernel.BLOCKED, 0)]
+    if can_pack():
+        cases += [(torch.float32, Kernel.SDPA, bits) for bits in (4, 8)]
+    for dtype, kernel, bits in cases:
         started = time.perf_counter()
-        found = measure_speed(dtype, kernel, DecodeWeights.AUTO)
+        found = measure_speed(dtype, kernel, bits)
         assert time.perf_counter() - started < 60, dtype  # a second, on a machine of its own
         assert found.matrix_flops_per_s(576) == pytest.approx(found.narrow_flops_per_s)
         assert found.matrix_flops_per_s(8192) == pytest.approx(found.wide_flops_per_s)
@@ -107,7 +111,7 @@ def test_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(path.read_text())["is_busy"]
     assert not is_measured_again()
     busy_s = 0.0
-    machine_speed(torch.bfloat16, Kernel.SDPA, DecodeWeights.AUTO)
+    machine_speed(torch.bfloat16, Kernel.SDPA, 0)
     assert measured[-1] is torch.bfloat16
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "file"))
