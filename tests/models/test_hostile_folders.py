@@ -397,4 +397,4 @@ def test_a_model_larger_than_the_memory_is_told_before_it_is_loaded(
     monkeypatch.setattr("fastkv_cli.engine.model.stored.available_memory_bytes", lambda: 100_000)
     shutil.copytree(tiny_models["llama"], "model")
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.MEMORY
-    assert "take 0.0 GB of memory on cpu, and 0.0 GB are free" in capfd.readouterr().err
+    assert "of memory on cpu, and 0.1 MB are free: take " in capfd.readouterr().err

@@ -119,7 +119,7 @@ def load_model(
     header = None if files.gguf is None else read_model(files.gguf, name)
     if header is not None and with_weights:
         whole = header.num_weights * number_format.itemsize
-        check_room(whole if unpacked else header.packed_bytes, target, name)
+        check_room(whole if unpacked else header.packed_bytes, target, name, header.num_weights)
     if files.gguf is not None and not files.is_prepared:
         prepare_gguf(files.gguf, files.path, on_progress)
     if on_progress is not None:
@@ -171,7 +171,8 @@ def _load(
     if not in_blocks:
         check_shapes(settings, stored, name)
         if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
-            check_room(count_bytes(stored, dtype), device, name)
+            needed = count_bytes(stored, dtype)
+            check_room(needed, device, name, needed // dtype.itemsize)
     # Looking up a class of transformers imports its module, which does not count as loading time.
     model_class = PlainLlama if plain else _model_class(settings)
     started = time.perf_counter()

@@ -20,6 +20,7 @@ from .families import FAMILIES
 
 _FLOATS = {"BF16", "F16", "F32", "F64"}
 _AGAIN = "fetch the model again"
+_Q4_K_M_BYTES = 0.65  # a weight: 5.2 bits in a file of 1 billion weights, 4.9 in one of 4 billion
 
 
 class StoredTensor(NamedTuple):
@@ -117,15 +118,43 @@ def count_bytes(stored: Mapping[str, StoredTensor], dtype: torch.dtype) -> int:
     return sum(math.prod(tensor.shape) for tensor in stored.values()) * dtype.itemsize
 
 
-def check_room(needed: int, device: torch.device, name: str) -> None:
-    """Raise an OutOfMemoryError when the weights need more bytes than are free."""
+def check_room(needed: int, device: torch.device, name: str, num_weights: int) -> None:
+    """Raise an OutOfMemoryError when the weights need more bytes than are free.
+
+    The message names what would fit: the same model in fewer bits, or a smaller one.
+
+    Args:
+        needed: bytes that the weights take as they are to be loaded.
+        device: where they are to be.
+        name: the model's name, for the message.
+        num_weights: their number.
+    """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory_bytes()
     if free is not None and needed > free:
         raise OutOfMemoryError(
-            f"the weights of {name} take {needed / 1e9:,.1f} GB of memory on {device}, "
-            f"and {free / 1e9:,.1f} GB are free",
-            "take a smaller model, --dtype bfloat16, or another --device",
+            f"the weights of {name} take {_shown_bytes(needed)} of memory on {device}, "
+            f"and {_shown_bytes(free)} are free",
+            _what_fits(needed, free, device, num_weights),
         )
+
+
+def _what_fits(needed: int, free: int, device: torch.device, num_weights: int) -> str:
+    """What to do instead of loading weights that need more bytes than are free."""
+    in_16_bits, in_4_bits = 2 * num_weights, int(_Q4_K_M_BYTES * num_weights)
+    other = "--device cpu or " if device.type != "cpu" else ""
+    if needed > in_16_bits and in_16_bits <= free:
+        return f"take --dtype bfloat16, in which they take {_shown_bytes(in_16_bits)}"
+    if device.type != "cpu":  # blocks of GGUF files are unpacked there
+        fitting = f"{free / 2e9:,.1f} billion weights"
+    elif in_4_bits <= min(free, 0.8 * needed):
+        return f"take its GGUF file in 4 bits (Q4_K_M), which takes {_shown_bytes(in_4_bits)}"
+    else:
+        fitting = f"{free / _Q4_K_M_BYTES / 1e9:,.1f} billion weights in 4 bits (Q4_K_M)"
+    return f"take {other}a model of at most {fitting}, or free some memory"
+
+
+def _shown_bytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
 def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
