@@ -85,10 +85,11 @@ evidence: $(READY)
 summaries: $(READY)
 	$(call measure,summaries.py,summaries)
 
-# 2,000 broken documents, 1,000 model folders, 1,000 GGUF headers: half an hour on one core.
+# 2,000 broken documents, 1,000 model folders, 2,000 GGUF models: half an hour on one core.
 fuzz: $(READY)
 	$(call measure,fuzz_documents.py --inputs 2000,fuzz)
-	$(call measure,fuzz_models.py --inputs 2000,fuzz_models)
+	$(call measure,fuzz_models.py folders --inputs 1000,fuzz_models)
+	$(call measure,fuzz_models.py gguf --inputs 2000,fuzz_gguf)
 
 # fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
 # measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,

@@ -16,7 +16,7 @@ from pathlib import Path
 from fuzz_inputs import WAYS
 from fuzz_settings import TEMPLATES
 
-_ALIGNMENT = 32
+ALIGNMENT = 32
 _UINT32, _STRING, _ARRAY, _UINT64, _FLOAT64 = 4, 8, 9, 10, 12
 _NUMBERS = (
     0,
@@ -64,7 +64,8 @@ _TEXTS = (
     b"general.architecture",
     b"blk.0.attn_q.weight",
 )
-_KEYS = """general.architecture general.alignment general.file_type split.count split.no x
+_KEYS = """general.architecture general.alignment general.file_type x
+    split.count split.no split.tensors.count
     tokenizer.ggml.pre tokenizer.ggml.scores tokenizer.ggml.model tokenizer.ggml.added_tokens
     tokenizer.chat_template llama.rope.scaling.type llama.rope.scaling.factor llama.expert_count
     llama.attention.key_length qwen2.rope.scaling.type GGUF.version"""
@@ -129,7 +130,7 @@ class Header:
         head += b"".join(field.data for field in (*self.metadata, *self.tensors))
         length = len(head)
         if rng.random() < 0.97:
-            head += bytes(-length % _ALIGNMENT)
+            head += bytes(-length % ALIGNMENT)
         return head + self.weights, length
 
 

@@ -1,16 +1,17 @@
 """Broken models: does each give a working engine, or one line that says why not?
 
-    python benchmarks/fuzz_models.py [--inputs 2000] [--seed 1] [--limit 20] [--only NUMBER]
+    python benchmarks/fuzz_models.py folders [--inputs 1000] [--seed 1] [--limit 20] [--only NUMBER]
+    python benchmarks/fuzz_models.py gguf --inputs 2000
 
-Inputs alternate between model folders (`fuzz_folders.py`: config, generation config, tokenizer,
-chat template, the header and the index of the weights) and GGUF files with a broken header
-(`fuzz_gguf.py`). They are made from a tiny Llama, Qwen2 and Qwen3 with random weights.
+Inputs are model folders (`fuzz_folders.py`: config, generation config, tokenizer, chat template,
+the header and the index of the weights) or GGUF files, whole or split, with broken headers and any
+types of blocks (`fuzz_gguf.py`, `fuzz_gguf_files.py`). They are made from tiny models with random
+weights.
 
-Each is resolved, converted if it is GGUF, loaded, and asked a question on a line of text. Allowed
-results are an answer, a ModelError, an OutOfMemoryError, or a ContextError if the window that the
-model declares holds no prompt; errors with one printable line. Anything else is a failure,
-including a process that dies, and too much time or memory; its number reproduces it. The last line
-is JSON.
+Each is resolved, loaded, and asked a question on a line of text. Allowed results are an answer, a
+ModelError, an OutOfMemoryError, or a ContextError if the window that the model declares holds no
+prompt; errors with one printable line. Anything else is a failure, including a process that dies,
+and too much time or memory; its number reproduces it. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,70 +29,88 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a cl
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # the tiny models
 
 from fuzz_folders import break_folder
-from fuzz_gguf import Header, break_header
-from fuzz_run import make_parser, run
+from fuzz_gguf import Header
+from fuzz_gguf_files import Original, write_broken
+from fuzz_run import MakeInput, make_parser, run
 from fuzz_worker import Check, Job, Limits, Result, check_line
 
 from fastkv_cli.config import MethodSettings
 from fastkv_cli.errors import ContextError, FastKVError, ModelError, OutOfMemoryError
 
-LIMIT_MIB = 1024  # MiB that loading a model of 1 MB may add
+LIMIT_MIB = {"folders": 1024, "gguf": 256}  # MiB that loading a model of 1 MB may add
 TEXT = "The committee met 14 times in 1999."
 QUESTION = "How often did the committee meet?"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "jinja2")
 FAMILIES = ("llama", "qwen2", "qwen3")
-IN_GGUF = ("llama", "qwen2")  # for Qwen3, transformers only supports files with a head size of 128
+IN_GGUF = ("llama", "qwen2", "phi3")
+PARTS = 3  # of the one that is also split
 MAY_COME = (ModelError, OutOfMemoryError, ContextError)
 
 
 def main() -> None:
     """Make the inputs, check them, and count the results."""
-    arguments = make_parser(__doc__.splitlines()[0], inputs=2000, limit_s=20.0).parse_args()
+    parser = make_parser(__doc__.splitlines()[0], inputs=2000, limit_s=20.0)
+    parser.add_argument("kind", choices=LIMIT_MIB)
+    arguments = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with originals() as (folders, ggufs):
-        os.environ["FASTKV_HOME"] = str(folders[0].parent / "home")
-        headers = [(path.name, Header.of(path)) for path in ggufs]
-        make = partial(make_check, [str(path) for path in (*folders, *ggufs)])
-        limits = Limits(arguments.limit, LIMIT_MIB)
-        run(arguments, partial(make_input, folders, headers), make, limits, PACKAGES)
-
-
-@contextmanager
-def originals() -> Iterator[tuple[list[Path], list[Path]]]:
-    """The models to break: folders, with weights in one file and in shards, and GGUF files."""
-    from conftest import save_tiny_model, tiny_tokenizer
-    from gguf_files import write_gguf
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    tokenizer, folders, ggufs = tiny_tokenizer(), [], []
     with tempfile.TemporaryDirectory(prefix="fuzz-originals-") as temporary:
-        for name in FAMILIES:
-            folder = save_tiny_model(Path(temporary, name), name, tokenizer)
-            if name in IN_GGUF:
-                ggufs.append(write_gguf(Path(temporary, f"{name}.gguf"), folder))
-            shards = Path(temporary, f"{name} in shards")
-            shutil.copytree(folder, shards, ignore=lambda *_: ["model.safetensors"])
-            model = AutoModelForCausalLM.from_pretrained(folder)
-            model.save_pretrained(shards, max_shard_size="300KB")
-            folders += [folder, shards]
-        yield folders, ggufs
+        os.environ["FASTKV_HOME"] = str(Path(temporary, "home"))
+        make_originals = original_folders if arguments.kind == "folders" else original_files
+        sound, make_input = make_originals(Path(temporary))
+        limits = Limits(arguments.limit, LIMIT_MIB[arguments.kind])
+        run(arguments, make_input, partial(make_check, sound), limits, PACKAGES)
 
 
-def make_input(
-    folders: list[Path], headers: list[tuple[str, Header]], folder: Path, rng: random.Random
-) -> Job:
-    """Write one model."""
-    if rng.random() < 0.5:
-        original = rng.choice(folders)
-        shutil.copytree(original, folder, dirs_exist_ok=True)
-        return Job(str(folder), f"{original.name}, {break_folder(folder, rng)}", "")
-    name, header = rng.choice(headers)
-    data, ways = break_header(header, rng)
-    path = folder / "model.gguf"
-    path.write_bytes(data)
-    return Job(str(path), f"{name}, {ways}", "")
+def original_folders(temporary: Path) -> tuple[list[str], MakeInput]:
+    """Intact model folders, with weights in one file and in shards, and what breaks them."""
+    from conftest import save_tiny_model, tiny_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    tokenizer, folders = tiny_tokenizer(), []
+    for name in FAMILIES:
+        folder = save_tiny_model(temporary / name, name, tokenizer)
+        shards = temporary / f"{name} in shards"
+        shutil.copytree(folder, shards, ignore=lambda *_: ["model.safetensors"])
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        model.save_pretrained(shards, max_shard_size="300KB")
+        folders += [folder, shards]
+    return [str(folder) for folder in folders], partial(make_folder, folders)
+
+
+def original_files(temporary: Path) -> tuple[list[str], MakeInput]:
+    """Intact GGUF models, one of them also split, and what breaks them."""
+    from conftest import save_tiny_model, tiny_tokenizer
+    from gguf_families import write_family
+    from transformers import AutoModelForCausalLM
+
+    tokenizer, originals, sound = tiny_tokenizer(), [], []
+    for name in IN_GGUF:
+        folder = save_tiny_model(temporary / name, name, tokenizer)
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        whole = write_family(temporary / f"{name}.gguf", name, model, folder)
+        models = [(f"{name}.gguf", [whole])]
+        if name == IN_GGUF[0]:
+            tensors = -(-len(Header.of(whole).tensors) // PARTS)
+            path = temporary / "split.gguf"
+            write_family(path, name, model, folder, tensors_per_part=tensors)
+            models.append(("split", sorted(temporary.glob("split-*.gguf"))))
+        sound += [str(files[0]) for _, files in models]
+        originals += [Original.of(title, files) for title, files in models]
+    return sound, partial(make_file, originals)
+
+
+def make_folder(folders: list[Path], folder: Path, rng: random.Random) -> Job:
+    """Write a broken model folder."""
+    original = rng.choice(folders)
+    shutil.copytree(original, folder, dirs_exist_ok=True)
+    return Job(str(folder), f"{original.name}, {break_folder(folder, rng)}", "")
+
+
+def make_file(originals: list[Original], folder: Path, rng: random.Random) -> Job:
+    """Write a broken GGUF model."""
+    original = rng.choice(originals)
+    path, ways = write_broken(original, folder, rng)
+    return Job(str(path), f"{original.name}, {ways}", "")
 
 
 def make_check(sound: list[str]) -> Check:

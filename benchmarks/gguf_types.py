@@ -8,6 +8,7 @@ tokens must be those of transformers and the logits nearly so, and in bfloat16.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def compare_types(folder: Path, quantize: Quantize, types: Sequence[str]) -> lis
             elif kind != "F16":
                 quantize(source, gguf, kind, *(() if kind in MIXED else ("--pure",)))
             rows.append({"architecture": name, "type": kind, **compare(gguf, geometry)})
+            print(f"{name} {kind}: {rows[-1]}", file=sys.stderr, flush=True)
     return rows
 
 

@@ -19,6 +19,8 @@ import pytest
 from conftest import environment
 from gguf_files import write_gguf
 
+from fastkv_cli.models.gguf_header import read_header
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -26,6 +28,7 @@ from fuzz_archives import Archive, break_archive  # noqa: E402
 from fuzz_documents import ARCHIVES, make_input  # noqa: E402
 from fuzz_folders import break_folder  # noqa: E402
 from fuzz_gguf import Header, break_header  # noqa: E402
+from fuzz_gguf_files import retype  # noqa: E402
 from fuzz_inputs import make_originals  # noqa: E402
 from fuzz_worker import Check, Job, Limits, Result, Worker  # noqa: E402
 
@@ -56,12 +59,27 @@ def test_two_dozen_documents() -> None:
     assert any(name.startswith("document") for name in report["outcomes"])
 
 
-def test_sixteen_models() -> None:
-    report = run_slice("fuzz_models.py", "--inputs", "16", "--seed", "7", "--limit", "60")
-    assert report["inputs"] == 16
+@pytest.mark.parametrize("kind", ["folders", "gguf"])
+def test_a_dozen_models(kind: str) -> None:
+    options = ("--inputs", "12", "--seed", "7", "--limit", "60")
+    report = run_slice("fuzz_models.py", kind, *options)
+    assert report["inputs"] == 12
     assert set(report["outcomes"]) >= {"works", "ModelError"}
-    assert any(".gguf" in name for name in report["originals"])
-    assert not all(".gguf" in name for name in report["originals"])
+    assert len(report["originals"]) > 2
+
+
+def test_other_blocks_leave_a_file_consistent(tiny_llama: Path, tmp_path: Path) -> None:
+    header = Header.of(write_gguf(tmp_path / "tiny.gguf", tiny_llama))
+    kinds = set[str]()
+    for number in range(30):
+        changed, rng = header.copy(), random.Random(number)
+        recipe = retype(changed, rng)
+        path = tmp_path / f"{number}.gguf"
+        path.write_bytes(changed.join(random.Random(1))[0])
+        tensors = read_header(path, path.name).tensors.values()
+        kinds.update(tensor.kind for tensor in tensors)
+        assert len(tensors) == len(header.tensors), recipe
+    assert len(kinds) > 10
 
 
 def test_a_number_makes_its_input_again(tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import MAX_TOKENS, Sampling, StoreMode
+from ..config import MAX_TOKENS, Sampling, StoreMode, store_mode
 from ..errors import UsageError
-from ..settings import store_mode
 from ..stats import MAX_QUOTES
 from .option import Group, option
 
