@@ -46,12 +46,12 @@ from fastkv_cli.config import (
     PageRange,
     Preset,
     ReadOptions,
-    store_mode,
 )
 from fastkv_cli.engine.generation import Piece
 from fastkv_cli.engine.reuse.states import make_reuse
 from fastkv_cli.evaluation.quality.scoring import contains
 from fastkv_cli.evaluation.quality.summaries import check_summary
+from fastkv_cli.settings import store_mode
 from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, Work, ask, gather_evidence, summarize
 from fastkv_cli.tasks.corpus import join_documents

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from .errors import UsageError
-from .sizes import NUMBER, parse_size
+from .sizes import NUMBER
 
 EMBEDDED_MODEL = "smollm2-135m"
 MAX_TOKENS = 10**9  # above any model's window; beyond 2^63 PyTorch's integers overflow
@@ -322,41 +322,6 @@ def _checked_folder(home: str) -> Path:
 
 
 DEFAULT_STORE_LIMIT_BYTES = 5_000_000_000
-_STORE_MODES = dict.fromkeys(("0", "false", "no"), StoreMode.OFF) | dict.fromkeys(
-    ("1", "true", "yes", "on"), StoreMode.EXACT
-)
-
-
-def store_mode(option: StoreMode | None = None) -> StoreMode:
-    """How to store document states: the option, else FASTKV_STORE, else exact.
-
-    Raises:
-        UsageError: when the variable is neither a mode, nor yes or no.
-    """
-    value = os.environ.get("FASTKV_STORE", "").strip().lower()
-    if option is not None or not value:
-        return option or StoreMode.EXACT
-    try:
-        return _STORE_MODES.get(value) or StoreMode(value)
-    except ValueError:
-        raise UsageError(
-            f"FASTKV_STORE={value} is unknown", f"set it to {', '.join(StoreMode)}"
-        ) from None
-
-
-def store_limit_bytes() -> int:
-    """The size limit of the stored states: FASTKV_STORE_LIMIT, else 5 GB.
-
-    Raises:
-        UsageError: when the variable is not a size.
-    """
-    value = os.environ.get("FASTKV_STORE_LIMIT", "").strip()
-    if not value:
-        return DEFAULT_STORE_LIMIT_BYTES
-    try:
-        return parse_size(value)
-    except UsageError as error:
-        raise UsageError(f"FASTKV_STORE_LIMIT: {error.message}", error.hint) from None
 
 
 def is_offline(flag: bool = False) -> bool:

@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _home = Path(tempfile.mkdtemp(prefix="fastkv-tests-"))
     os.environ["FASTKV_HOME"] = str(_home / "fastkv")
     os.environ["HF_HOME"] = str(_home / "huggingface")
+    os.environ["FASTKV_CONFIG"] = str(_home / "config.toml")
     os.environ["OLLAMA_MODELS"] = str(_home / "ollama")
     os.environ["LLAMA_CACHE"] = str(_home / "llama.cpp")
     for name in (

@@ -9,8 +9,9 @@ from processes import Capture
 
 from fastkv_cli.cli.app import run
 from fastkv_cli.cli.option_sets import RunOptions
-from fastkv_cli.config import StoreMode, store_limit_bytes, store_mode
+from fastkv_cli.config import StoreMode
 from fastkv_cli.errors import ExitCode, UsageError
+from fastkv_cli.settings import store_limit_bytes, store_mode
 
 
 @pytest.mark.parametrize(

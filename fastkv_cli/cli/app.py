@@ -19,6 +19,7 @@ from .commands.bench import bench
 from .commands.cache_command import cache
 from .commands.calibrate import calibrate
 from .commands.chat import chat
+from .commands.config_command import config
 from .commands.evaluate import evaluate
 from .commands.extract import extract
 from .commands.models_command import models
@@ -69,6 +70,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench,
     "calibrate": calibrate,
     "profile-heads": profile_heads,
+    "config": config,
 }
 _GROUPS = {"models": (models, "fastkv models info NAME"), "cache": (cache, "fastkv cache ls")}
 for name, command in _COMMANDS.items():

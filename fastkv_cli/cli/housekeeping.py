@@ -9,12 +9,12 @@ from contextlib import suppress
 from os.path import basename
 from typing import TYPE_CHECKING
 
-from ..config import store_limit_bytes
 from ..errors import FastKVError, OutputError, UsageError
 from ..output.console import AnswerWriter, Messages, ask_yes, is_at_terminal, stderr_console
 from ..output.render import store_tables
 from ..output.render.store_tables import count_states
 from ..output.render.table_text import render_text
+from ..settings import store_limit_bytes
 from ..sizes import format_size
 from ..store import StateEntry, StateStore, default_store_dir
 

@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 from ..config import EMBEDDED_MODEL
-from ..errors import ModelError, UsageError
+from ..errors import ModelError, OutputError, UsageError
 from ..models import full_name
 from ..models.on_disk import FoundModel, Place, find_models
 from ..models.own_store import StoredModel, remove_stored, stored_models
 from ..output.console import Messages, ask_yes, is_at_terminal, stderr_console
+from ..output.output_file import write_file
 from ..output.render import model_tables
 from ..session.model_listing import describe_model, list_models
+from ..settings import USER_FILE_VARIABLE, read_settings, user_file, with_setting
 from ..sizes import format_size
+from .effective_settings import effective
 from .housekeeping import write_tables, write_text
 
 
@@ -63,6 +66,49 @@ def remove_models(name: str, *, yes: bool, quiet: bool) -> None:
     for each in chosen:
         remove_stored(each)
         messages.note(f"removed {each.path}, {format_size(each.num_bytes)}")
+
+
+def set_default(name: str, *, quiet: bool) -> None:
+    """Make a model the user's default.
+
+    Raises:
+        ModelError: when it is on this disk and cannot be used, or its name means nothing.
+        UsageError: when there is no place for the user's file, or it is wrong.
+        OutputError: when the file cannot be written.
+    """
+    chosen = _full(name)
+    path = user_file()
+    if path is None:
+        raise UsageError(
+            "no home folder is known to keep settings in", f"set {USER_FILE_VARIABLE} to a file"
+        )
+    read_settings(path)  # what is wrong in it is said first
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    changed = with_setting(text, "model", chosen)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror})", "free some space") from error
+    write_file(path, changed.encode())
+    messages = Messages(stderr_console(), quiet=quiet)
+    messages.note(f"{chosen} is the default model now, by {path}")
+    wins = effective("model")
+    if wins.value != chosen:
+        messages.warn(f"here {wins.source} sets another model: {wins.value}")
+
+
+def _full(name: str) -> str:
+    """The name to keep: whole, and a path from the root."""
+    path = Path(name).expanduser()
+    is_path = name != EMBEDDED_MODEL and path.exists()
+    name = str(path.absolute()) if is_path else full_name(name)
+    on_disk = {model.name: model for model in find_models()}
+    found = _find(name) if is_path else on_disk.get(name)
+    if found is not None and found.place is not Place.EMBEDDED:
+        model = describe_model(found)
+        if model.facts is None:
+            raise ModelError(f"{name} {model.problem}", model.hint)
+    return name
 
 
 def _find(name: str) -> FoundModel:

@@ -16,6 +16,8 @@ from ..output.stats_level import StatsLevel
 from ..session.option import Group, Option, option
 from ..session.options import DeviceOptions, DocumentOptions, ModelOptions, SessionOptions
 from ..session.summary_options import SummaryOptions
+from .applied_settings import applied_settings
+from .first_note import introduce_embedded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +201,7 @@ class ProfileHeadsOptions(MeasureOptions, HeadOptions):
 
 
 PlainOptions = MessageOptions  # for commands without a model
+_CONTEXT = "typer_context"  # the parameter that Typer fills with its context
 
 
 def complete_models(incomplete: str) -> list[str]:
@@ -235,9 +238,13 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def expanded(**values: Any) -> None:
         arguments = {parameter.name: values.pop(parameter.name) for parameter in others}
-        command(**arguments, options=kind(**values))
+        with applied_settings(values.pop(_CONTEXT), values):
+            options = kind(**values)
+            introduce_embedded(options)
+            command(**arguments, options=options)
 
-    signature = inspect.Signature([*others, *shared])
+    context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    signature = inspect.Signature([*others, *shared, context])
     expanded.__signature__ = signature  # type: ignore[attr-defined]
     expanded.__annotations__ = {
         parameter.name: parameter.annotation for parameter in signature.parameters.values()

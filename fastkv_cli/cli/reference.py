@@ -38,6 +38,11 @@ ENVIRONMENT = (
         "the platform's cache folder",
     ),
     (
+        "FASTKV_CONFIG",
+        "Your file of settings ([which](models.md#settings-in-files)).",
+        "config.toml in the platform's folder for fastkv",
+    ),
+    (
         "FASTKV_STORE",
         "How document states are stored without `--store`: exact, int8 or off.",
         "exact",
@@ -256,7 +261,8 @@ def _json() -> str:
             "`methods`, `suites`, `needles`, `questions` and `scores`. `fastkv bench --json` has "
             "`fastkv-bench/1`: `settings`, `machine` and `prompts`, each with every row and run. "
             f"`fastkv cache ls` and `fastkv cache verify` have `{SCHEMA}`: `command`, `folder` "
-            "and `states`; `fastkv models` has `models` and `stored_by_fastkv`.",
+            "and `states`; `fastkv config` has `settings` and `files`; `fastkv models` has "
+            "`models` and `stored_by_fastkv`.",
         ]
     )
 

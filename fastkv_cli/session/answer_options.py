@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import MAX_TOKENS, Sampling, StoreMode, store_mode
+from ..config import MAX_TOKENS, Sampling, StoreMode
 from ..errors import UsageError
+from ..settings import store_mode
 from ..stats import MAX_QUOTES
 from .option import Group, option
 

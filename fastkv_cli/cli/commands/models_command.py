@@ -78,5 +78,12 @@ def rm(name: StoredArg, yes: YesOpt = False, *, options: PlainOptions) -> None:
     model_shelf.remove_models(name, yes=yes, quiet=options.quiet)
 
 
-for command in (info, rm):
+def default(name: NameArg, *, options: PlainOptions) -> None:
+    """Make a model your default, in your file of settings."""
+    from .. import model_shelf
+
+    model_shelf.set_default(name, quiet=options.quiet)
+
+
+for command in (info, rm, default):
     models.command(command.__name__)(with_options(command))

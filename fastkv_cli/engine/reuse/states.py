@@ -13,7 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...config import StoreMode, store_limit_bytes
+from ...config import StoreMode
+from ...settings import store_limit_bytes
 from ...stats import StateStats
 from ...store import StateSpec, StateStore, StateWriter, default_store_dir
 from ..methods import Plan

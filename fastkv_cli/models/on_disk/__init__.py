@@ -66,8 +66,8 @@ def _find_embedded() -> FoundModel:
     except FastKVError:
         problem = "it is not downloaded yet: the first use fetches it (93 MB)"
         return FoundModel(EMBEDDED_MODEL, Place.EMBEDDED, cache_dir(), problem=problem)
-    parts = () if files.path.is_dir() else (files.path,)
-    return FoundModel(EMBEDDED_MODEL, Place.EMBEDDED, files.path, parts)
+    parts = () if files.gguf is None else (files.gguf,)
+    return FoundModel(EMBEDDED_MODEL, Place.EMBEDDED, files.gguf or files.path, parts)
 
 
 def _may_run(model: FoundModel) -> bool:
