@@ -15,7 +15,13 @@ from torch.nn import functional
 
 from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, JoinedMatrix
 from fastkv_cli.engine.kernels.packing import can_pack
-from fastkv_cli.engine.model.block_modules import BlockEmbedding, BlockHead, BlockLinear, Scratch
+from fastkv_cli.engine.model.block_modules import (
+    BlockEmbedding,
+    BlockHead,
+    BlockLinear,
+    BlockStack,
+    Scratch,
+)
 from fastkv_cli.engine.model.block_tensor import BlockFile, BlockTensor, pack_blocks
 from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
 from fastkv_cli.errors import ModelError
@@ -121,6 +127,30 @@ def test_modules_compute_from_the_file(tmp_path: Path) -> None:
                 assert torch.equal(
                     BlockEmbedding(each, torch.bfloat16, 3.0)(ids), table[ids].bfloat16() * 3
                 )
+
+
+def test_experts_are_unpacked_one_by_one(tmp_path: Path) -> None:
+    """Gate and up of three experts, one behind the other or in turn, as they are or transposed."""
+    (gate, gates), (up, ups) = in_file(tmp_path, "Q4_K"), in_file(tmp_path, "Q6_K")
+    half = ROWS // 3
+    with Checks() as check:
+        for name, parts in {
+            "one after the other": (slice(0, half), slice(half, None)),
+            "in turn": (slice(0, None, 2), slice(1, None, 2)),
+        }.items():
+            for transposed in (False, True):
+                tensors = list(zip((gate, up), parts, strict=True))
+                scratch = Scratch(torch.float32)
+                stack = BlockStack(tensors, 3, "gate_up", scratch, transposed=transposed)
+                for expert in (2, 0, 1):
+                    wanted = torch.empty(2 * half, COLUMNS)
+                    wanted[parts[0]], wanted[parts[1]] = (
+                        gates.view(3, half, -1)[expert],
+                        ups.view(3, half, -1)[expert],
+                    )
+                    with check(f"{name}, {transposed}, {expert}"):
+                        assert torch.equal(stack[expert], wanted.t() if transposed else wanted)
+                        assert stack.shape[1:] == stack[expert].shape
 
 
 def test_a_file_that_shrinks_meanwhile_is_one_line(tmp_path: Path) -> None:

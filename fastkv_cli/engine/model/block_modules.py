@@ -6,6 +6,7 @@ layer overwrites. So memory holds the unpacked matrices of one layer, whatever t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,15 +33,19 @@ class Scratch:
         """A matrix (N, K), valid until the next one of this name is unpacked."""
         if self._owners.get(name) is not tensor:
             self._owners.pop(name, None)  # until its buffer is complete
-            buffer = self._buffers.get(name)
-            if buffer is None or buffer.shape != tensor.shape:
-                with torch.inference_mode():
-                    buffer = torch.empty(tensor.shape, dtype=self.dtype)
-                self._buffers[name] = buffer
             with torch.inference_mode():
-                tensor.unpack(buffer)
+                tensor.unpack(self.buffer(name, *tensor.shape))
             self._owners[name] = tensor
         return self._buffers[name]
+
+    @torch.inference_mode()
+    def buffer(self, name: str, num_rows: int, num_columns: int) -> Tensor:
+        """The buffer of this name, (N, K), with any contents."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != (num_rows, num_columns):
+            buffer = torch.empty(num_rows, num_columns, dtype=self.dtype)
+            self._buffers[name] = buffer
+        return buffer
 
     @property
     def nbytes(self) -> int:
@@ -105,6 +110,65 @@ class BlockHead(nn.Module):
         return self.packed
 
 
+class BlockStack(nn.Module):
+    """The experts' matrices of a layer in blocks, (E, N, K): one is unpacked at a time.
+
+    Each expert's rows come from one or two tensors, such as gate and up.
+    """
+
+    def __init__(
+        self,
+        tensors: Sequence[tuple[BlockTensor, slice]],
+        num_experts: int,
+        name: str,
+        scratch: Scratch,
+        *,
+        transposed: bool = False,
+    ) -> None:
+        """Make the stack.
+
+        Args:
+            tensors: matrices (E · rows, K) with the experts one after the other, and where the
+                rows of each go in an expert's matrix.
+            num_experts: E.
+            name: that of the parameter, as `gate_up_proj`.
+            scratch: holds the matrix of one expert.
+            transposed: the parameter is (E, K, N).
+        """
+        super().__init__()
+        self.tensors = tuple(tensors)
+        self._num_experts = num_experts
+        self._transposed = transposed
+        self._name, self._scratch = name, scratch
+        rows = sum(tensor.num_rows for tensor, _ in tensors) // num_experts
+        self._size = rows, tensors[0][0].num_columns
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the parameter."""
+        size = self._size[::-1] if self._transposed else self._size
+        return torch.Size((self._num_experts, *size))
+
+    def numel(self) -> int:
+        """Number of weights of all experts."""
+        return self.shape.numel()
+
+    @torch.inference_mode()
+    def __getitem__(self, expert: int) -> Tensor:
+        """The matrix of an expert, valid until the next one is unpacked."""
+        buffer = self._scratch.buffer(self._name, *self._size)
+        for tensor, into in self.tensors:
+            count = tensor.num_rows // self._num_experts
+            rows = buffer[into]
+            if rows.is_contiguous():
+                tensor.part(expert * count, count).unpack(rows)
+            else:
+                unpacked = torch.empty_like(rows, memory_format=torch.contiguous_format)
+                tensor.part(expert * count, count).unpack(unpacked)
+                rows.copy_(unpacked)
+        return buffer.t() if self._transposed else buffer
+
+
 class BlockEmbedding(nn.Module):
     """Embeddings in blocks: each token's row is read from the file and unpacked."""
 
@@ -123,6 +187,10 @@ class BlockEmbedding(nn.Module):
 
 def block_tensors(module: nn.Module) -> list[BlockTensor]:
     """The matrices of a module that stay in a file's blocks, each once."""
-    kinds = BlockLinear, BlockHead, BlockEmbedding
-    found = [each.tensor for each in module.modules() if isinstance(each, kinds)]
+    found: list[BlockTensor] = []
+    for each in module.modules():
+        if isinstance(each, BlockLinear | BlockHead | BlockEmbedding):
+            found.append(each.tensor)
+        elif isinstance(each, BlockStack):
+            found += [tensor for tensor, _ in each.tensors]
     return list({id(tensor): tensor for tensor in found}.values())

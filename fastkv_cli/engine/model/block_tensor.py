@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -132,6 +132,12 @@ class BlockTensor:
             raw = buffer[: stop - start]
             self.file.read(self.offset + start * self.row_bytes, raw)
             yield slice(start, stop), raw
+
+    def part(self, first: int, count: int) -> BlockTensor:
+        """A view of consecutive rows, of a matrix whose rows are in the file's order."""
+        assert self.order is None
+        offset = self.offset + first * self.row_bytes
+        return replace(self, offset=offset, num_rows=count)
 
     @property
     def is_4_bits(self) -> bool:

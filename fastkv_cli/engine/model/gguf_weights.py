@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .block_modules import BlockEmbedding, BlockHead, BlockLinear, Scratch
+from .block_modules import BlockEmbedding, BlockHead, BlockLinear, BlockStack, Scratch
 from .block_tensor import BlockFile, BlockTensor
 from .gguf_blocks import BLOCK_TYPES
 from .gguf_placement import Stored
@@ -43,14 +43,17 @@ def load_blocks(
     for tensor in plan:
         sources[tensor.place.parameter].append(tensor)
     files = {path: BlockFile(path) for path in {tensor.info.file for tensor in plan}}
+    scratch = Scratch(dtype)
     blocks = {} if unpacked else dict(_matrices(model, sources, files))
     for name, found in sources.items():
-        if name.removesuffix(".weight") not in blocks:
+        if not unpacked and _are_experts(found):
+            _set_stack(model, name, found, files, scratch)
+        elif name.removesuffix(".weight") not in blocks:
             weight = _unpack(found, files, model.get_parameter(name).shape)
             _module(model, name).register_parameter(
                 name.rpartition(".")[2], nn.Parameter(weight.to(dtype), requires_grad=False)
             )
-    _replace(model, blocks, dtype)
+    _replace(model, blocks, dtype, scratch)
     if f"{_HEAD}.weight" not in sources:
         _tie(model, blocks, dtype)
     _fill_buffers(model)
@@ -84,9 +87,41 @@ def _block_tensor(tensor: PlannedTensor, files: _Files, order: Tensor | None = N
     )
 
 
-def _replace(model: Any, blocks: Mapping[str, BlockTensor], dtype: torch.dtype) -> None:
+def _are_experts(found: list[PlannedTensor]) -> bool:
+    """Whether tensors hold the matrices of a layer's experts, in whole rows."""
+    return all(
+        len(tensor.shape) == 3
+        and tensor.place.stored is Stored.PLAIN
+        and tensor.place.rows is None
+        and tensor.place.columns is None
+        and isinstance(tensor.place.part, slice | None)
+        for tensor in found
+    )
+
+
+def _set_stack(
+    model: Any, name: str, found: list[PlannedTensor], files: _Files, scratch: Scratch
+) -> None:
+    """Put a stack over blocks in the place of a parameter (E, N, K) or (E, K, N)."""
+    tensors = [
+        (
+            _block_tensor(each, files),
+            each.place.part if isinstance(each.place.part, slice) else slice(None),
+        )
+        for each in found
+    ]
+    module, attribute = _module(model, name), name.rpartition(".")[2]
+    stack = BlockStack(
+        tensors, found[0].shape[0], attribute, scratch, transposed=found[0].place.transposed
+    )
+    delattr(module, attribute)
+    module.add_module(attribute, stack)
+
+
+def _replace(
+    model: Any, blocks: Mapping[str, BlockTensor], dtype: torch.dtype, scratch: Scratch
+) -> None:
     """Put modules over blocks in the places of linear layers and embeddings."""
-    scratch = Scratch(dtype)
     for name, tensor in blocks.items():
         replaced = model.get_submodule(name)
         parent, _, attribute = name.rpartition(".")
