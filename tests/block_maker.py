@@ -27,9 +27,11 @@ _NUMBERS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 QUANTIZED = tuple(_HALVES)
 
 
-def make_blocks(kind: str, num_rows: int, num_columns: int, *, size: float = 1.0) -> Tensor:
+def make_blocks(
+    kind: str, num_rows: int, num_columns: int, *, size: float = 1.0, seed: int = 0
+) -> Tensor:
     """Rows of blocks, (rows, row bytes) uint8; `size` is that of the largest weights, roughly."""
-    random = np.random.default_rng(len(kind) + num_rows)
+    random = np.random.default_rng((len(kind), num_rows, seed))
     if kind in _NUMBERS:
         numbers = random.normal(0, size / 3, (num_rows, num_columns))
         return torch.from_numpy(numbers).to(_NUMBERS[kind]).view(torch.uint8)

@@ -1,0 +1,102 @@
+"""Whole models in GGUF files: the tokens of transformers on the dequantized weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import torch
+import transformers
+from block_maker import make_blocks
+from cases import make_prompt
+from checks import Checks
+from gguf_files import add_tokenizer
+
+from fastkv_cli import Engine, Full
+from fastkv_cli.engine.kernels.packed import PackedDecoder
+from fastkv_cli.engine.kernels.packing import can_pack
+from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
+from fastkv_cli.engine.model.gguf_placement import placement
+
+HIDDEN, INNER, HEADS, KV_HEADS, VOCABULARY = 256, 512, 4, 2, 384
+# The logits' relative error with matrices packed in 4 or 8 bits and computed in bfloat16.
+BOUND = 0.05
+
+
+def write_model(path: Path, kind: str, tokenizer: Path) -> Any:
+    """A random Llama of two layers with every matrix in blocks of this type.
+
+    Returns:
+        transformers' model over the dequantized weights, in float32.
+    """
+    config = transformers.LlamaConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=INNER,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS,
+        num_hidden_layers=2,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+    )
+    model: Any = transformers.LlamaForCausalLM(config).eval()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(512)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    add_tokenizer(writer, tokenizer)
+    number = gguf.GGMLQuantizationType[kind]
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for at, (key, weight) in enumerate(model.named_parameters()):
+        stem, suffix = key.rsplit(".", 1)
+        name = f"{names.get_name(stem)}.{suffix}"
+        if weight.dim() == 1:
+            writer.add_tensor(name, weight.detach().numpy())
+            continue
+        raw = make_blocks(kind, *weight.shape, size=0.3, seed=at)
+        writer.add_tensor(name, raw.numpy(), raw_dtype=number)
+        values = torch.empty(weight.shape)
+        BLOCK_TYPES[kind].unpack(raw, values)  # equal to gguf's own, see test_gguf_blocks.py
+        place = placement(name, "llama", config.to_dict())
+        assert place is not None
+        weight.data.copy_(values if place.rows is None else values[place.rows])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model
+
+
+@torch.no_grad()
+def test_every_type_of_blocks(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    prompt_ids = make_prompt(79)
+    with Checks() as check:
+        for kind in BLOCK_TYPES:
+            path = tmp_path / f"{kind}.gguf"
+            model = write_model(path, kind, tiny_models["llama"])
+            tokens = model.generate(
+                torch.tensor([prompt_ids]), max_new_tokens=8, min_new_tokens=8, do_sample=False
+            )[0, len(prompt_ids) :].tolist()
+            logits = model(torch.tensor([prompt_ids])).logits[0, -1]
+            exact = Engine.load(str(path), dtype="float32", device="cpu")
+            found = exact.generate(prompt_ids, Full(), 8, ignore_eos=True)
+            with check(f"{kind}: tokens in float32"):
+                assert found.token_ids == tokens
+            with check(f"{kind}: logits in float32"):
+                torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)
+            rounded = Engine.load(str(path), dtype="bfloat16", device="cpu")
+            with check(f"{kind}: packed"):
+                assert isinstance(rounded.decoding_model, PackedDecoder) is can_pack()
+            with check(f"{kind}: logits in bfloat16"):
+                step = rounded.generate(prompt_ids, Full(), 1).first_logits
+                assert torch.dist(step, logits) < BOUND * logits.norm()
