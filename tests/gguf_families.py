@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from gguf_files import add_tokenizer
 
+HEADS_DERIVED = {"granite", "lfm2", "olmo2", "phi3"}  # their configurations have no head_dim
 MIXTURE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 DELTA_NET = {
     "linear_num_key_heads": 2,
@@ -78,7 +79,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "conv_L_cache": 3,
         },
     ),
-    "qwen35": ("qwen3_5_text", DELTA_NET | {"head_dim": 32}),
+    "qwen35": (
+        "qwen3_5_text",
+        DELTA_NET
+        | {
+            "head_dim": 32,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 0.25,
+                "mrope_section": [2, 1, 1],
+                "mrope_interleaved": True,
+            },
+        },
+    ),
     "qwen3next": (
         "qwen3_next",
         DELTA_NET
@@ -108,6 +122,8 @@ def make_model(architecture: str, vocab_size: int = 384) -> Any:
         "eos_token_id": 2,
         "pad_token_id": 2,
     }
+    if architecture in HEADS_DERIVED:
+        del common["head_dim"]
     config = transformers.AutoConfig.for_model(model_type, **(common | settings))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sum(architecture.encode()))
@@ -195,6 +211,11 @@ def add_rope(writer: Any, config: Any, architecture: str, head_dim: int) -> None
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
         writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    if architecture == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        writer.add_sliding_window(config.sliding_window or 0)
+    if "mrope_section" in rope:
+        writer.add_rope_dimension_sections([*rope["mrope_section"], 0])
     if architecture == "mistral3":
         writer.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
         writer.add_attn_temperature_scale(rope["llama_4_scaling_beta"])

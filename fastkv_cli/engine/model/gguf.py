@@ -1,52 +1,44 @@
 """Writes what a GGUF file says beside its weights, once: config.json and the tokenizer.
 
 Parsing a file's vocabulary takes seconds, loading the folder that is made of it a tenth of that. It
-is small; the weights stay in the file. transformers reads the metadata.
+is small; the weights stay in the file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ...errors import FastKVError, ModelError
+from ...errors import ModelError
 from ...models import Progress, ProgressCallback, check_model_type
 from ...models.files import silent
 from ...models.gguf_parts import read_model
 from ...models.gguf_sizes import check_header
-from .gguf_metadata import complete
+from .gguf_config import model_config
+from .gguf_tokenizer import LISTS, build_tokenizer, special_tokens
 from .guarded import explained_panics
 
-_FILE_SETTINGS = {
-    "gguf_file",
-    "is_local",
-    "legacy",
-    "local_files_only",
-    "model_type",
-    "name_or_path",
-    "vocab_file",
-}
 _END_OF_COPY = "config.json"
+_END_OF_TURN = ("tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
+_NO_TOKEN = 2**32 - 1  # llama.cpp's -1
 
 
 def prepare_gguf(gguf: Path, target: Path, on_progress: ProgressCallback | None = None) -> None:
-    """Write the folder of a GGUF file, which appears complete or not at all.
+    """Write the folder of a GGUF file, whole or split, which appears complete or not at all.
 
     One process writes; others that need the same folder wait for it. Files of killed processes are
     removed. An existing folder is left as it is.
 
     Raises:
-        ModelError: when the file is damaged, transformers cannot read it, or the folder cannot be
-            written.
+        ModelError: when the file is damaged or not supported, or the folder cannot be written.
     """
     report = on_progress or silent
     try:
@@ -87,13 +79,13 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _exclusive(target: Path, report: ProgressCallback) -> Iterator[None]:
+def _exclusive(folder: Path, report: ProgressCallback) -> Iterator[None]:
     """Let one process at a time write a folder."""
-    lock = FileLock(target.parent / f".{target.name}.lock")
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        report(Progress(f"waiting for another process that prepares {target.name}"))
+        report(Progress(f"waiting for another process that prepares {folder.name}"))
         lock.acquire()
     try:
         yield
@@ -101,92 +93,53 @@ def _exclusive(target: Path, report: ProgressCallback) -> Iterator[None]:
         lock.release()
 
 
-def _prefix(target: Path) -> str:
-    return f".{target.name}.part-"
+def _prefix(folder: Path) -> str:
+    return f".{folder.name}.part-"
 
 
-def _remove_leftovers(target: Path) -> None:
+def _remove_leftovers(folder: Path) -> None:
     """Remove the partial folders of killed runs; holding the lock means that none is alive."""
-    for leftover in target.parent.glob(f"{_prefix(target)}*"):
+    for leftover in folder.parent.glob(f"{_prefix(folder)}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    if target.is_dir():
-        shutil.rmtree(target)
+    if folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def _write_model(gguf: Path, folder: Path, report: ProgressCallback) -> None:
-    header = read_model(gguf, gguf.name)
+    report(Progress(f"preparing {gguf.name}"))
+    header = read_model(gguf, gguf.name, LISTS)
     check_header(header, gguf.name)
-    config, tokenizer = _read(gguf, folder, report)
-    config.tie_word_embeddings = "output.weight" not in header.tensors
-    _write_tokenizer(tokenizer, folder)
-    ids = {
-        f"{kind}_token_id": getattr(config, f"{kind}_token_id") for kind in ("bos", "eos", "pad")
+    config = model_config(header, gguf.name)
+    check_model_type(config["model_type"], gguf.name)
+    _write_tokenizer(header.facts, gguf.name, folder)
+    _write(folder / "generation_config.json", _generation(header.facts, config))
+    _write(folder / _END_OF_COPY, config)  # last: it completes the folder
+
+
+def _write_tokenizer(facts: Mapping[str, Any], name: str, folder: Path) -> None:
+    with explained_panics(name):
+        tokenizer = build_tokenizer(facts, name)
+        content = tokenizer.to_str()
+    (folder / "tokenizer.json").write_text(content, encoding="utf-8")
+    settings = special_tokens(facts) | {
+        "clean_up_tokenization_spaces": False,  # so that decoding returns the encoded text
+        "tokenizer_class": "TokenizersBackend",
     }
-    (folder / "generation_config.json").write_text(json.dumps(ids), "utf-8")
-    config.save_pretrained(folder)  # last: it completes the folder
+    _write(folder / "tokenizer_config.json", settings)
+    if template := facts.get("tokenizer.chat_template"):
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 
-def _read(gguf: Path, folder: Path, report: ProgressCallback) -> tuple[Any, Any]:
-    """Let transformers read the settings and the tokenizer of a GGUF file."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    source = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
-    source_folder = _isolated(gguf, folder)
-    # The reader's tqdm bar ignores every setting of verbosity, so stderr is redirected.
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            report(Progress(f"preparing {gguf.name}"))
-            with explained_panics(gguf.name):
-                tokenizer = AutoTokenizer.from_pretrained(source_folder, **source)
-            config = AutoConfig.from_pretrained(source_folder, **source)
-            check_model_type(config.model_type, gguf.name)
-            _clean_config(config)
-            complete(gguf, config, tokenizer)
-        except (FastKVError, MemoryError):
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ModelError(
-                f"transformers cannot read {gguf.name} ({reason[:200]})",
-                "take the safetensors of the same model, by its Hugging Face id",
-            ) from error
-    if source_folder != gguf.parent:
-        shutil.rmtree(source_folder)
-    return config, tokenizer
+def _generation(facts: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The generation config: an answer ends with EOS or at the end of a turn."""
+    found = [config["eos_token_id"]]
+    # gpt-oss ends every channel, thoughts too, with what its files call the end of a turn
+    if config["model_type"] != "gpt_oss":
+        found += [facts.get(key) for key in _END_OF_TURN]
+    ends = list(dict.fromkeys(each for each in found if each not in (None, _NO_TOKEN)))
+    settings = {key: config[key] for key in ("bos_token_id", "pad_token_id")}
+    return settings | {"eos_token_id": ends[0] if len(ends) == 1 else ends or None}
 
 
-def _isolated(gguf: Path, folder: Path) -> Path:
-    """Make a folder that contains only a link to the file; its own folder if links cannot be made.
-
-    transformers looks for other files beside it, and a folder of downloads may hold anything.
-    """
-    source_folder = folder / "source"
-    try:
-        source_folder.mkdir()
-        (source_folder / gguf.name).symlink_to(gguf.resolve())
-    except OSError:  # Windows, without permission to make links
-        return gguf.parent
-    return source_folder
-
-
-def _clean_config(config: Any) -> None:
-    """Remove what describes the GGUF file rather than the model from the config."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    for name in ("quantization_config", "_model_name_or_path", "unk_token_id"):
-        if hasattr(config, name):
-            delattr(config, name)
-    config.architectures = [MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__]
-
-
-def _write_tokenizer(tokenizer: Any, folder: Path) -> None:
-    try:
-        tokenizer.save_pretrained(folder)
-    except Exception as error:  # tokenizers reports a full disk as a bare Exception
-        raise error if isinstance(error, OSError) else OSError(str(error)) from error
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    for name in [name for name in settings if name in _FILE_SETTINGS or name.endswith("_id")]:
-        del settings[name]
-    settings["clean_up_tokenization_spaces"] = False  # so that decoding returns the encoded text
+def _write(path: Path, settings: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + os.linesep, "utf-8")
