@@ -24,10 +24,11 @@ from .kernels.attention import Causality, Kernel, attend
 from .kernels.packed import PackedDecoder
 from .layers import LayerRunner
 from .model.decoder import Decoder, open_decoder
+from .model.gguf_blocks import BLOCK_TYPES
 from .model.hardware import describe_hardware
 from .model.plain import PlainLlama
 
-_SCHEMA = "fastkv-speed/1"
+_SCHEMA = "fastkv-speed/2"
 _MAX_AGE_S = 7 * 24 * 3600.0
 # Where other programs took a part of this thread's time, the speed is soon another one.
 _UNDISTURBED, _MAX_BUSY_AGE_S = 0.85, 600.0
@@ -52,6 +53,7 @@ class MachineSpeed:
         decode_bytes_per_s: weights, keys and values that decoding reads.
         decode_layer_s: seconds of a layer for one token, beside that.
         decode_token_s: seconds of one token outside the layers.
+        unpack_weights_per_s: weights of a GGUF file that are unpacked, once for each prompt.
     """
 
     narrow_flops_per_s: float
@@ -60,6 +62,7 @@ class MachineSpeed:
     decode_bytes_per_s: float
     decode_layer_s: float
     decode_token_s: float
+    unpack_weights_per_s: float
 
     def __post_init__(self) -> None:
         figures = asdict(self)
@@ -116,8 +119,16 @@ def measure_speed(dtype: torch.dtype, kernel: Kernel, decode_bits: int) -> Machi
     attend_rows, pairs = _attention(narrow, kernel)
     prefills = [_prefill(each, kernel) for each in (narrow, wide)]
     steps = [_decode_step(each, decode_bits) for each in (narrow, several, wide)]
-    attention_s, *others = _interleave(
-        [attend_rows, *(run for run, _ in prefills), *(run for run, _ in steps)]
+    blocks = BLOCK_TYPES["Q4_K"]
+    weights = torch.empty(512, _WIDE[0], dtype=dtype)
+    raw = torch.zeros(512, blocks.row_bytes(_WIDE[0]), dtype=torch.uint8)
+    unpack_s, attention_s, *others = _interleave(
+        [
+            partial(blocks.unpack, raw, weights),
+            attend_rows,
+            *(run for run, _ in prefills),
+            *(run for run, _ in steps),
+        ]
     )
     attention_per_s = 4 * layer.num_heads * layer.head_dim * pairs / attention_s
     matrices = (
@@ -126,7 +137,8 @@ def measure_speed(dtype: torch.dtype, kernel: Kernel, decode_bits: int) -> Machi
     )
     narrow_per_s, wide_per_s = matrices
     rates = _decode_rates(others[2:], [nbytes for _, nbytes in steps])
-    return MachineSpeed(narrow_per_s, wide_per_s, attention_per_s, *rates)
+    unpack_per_s = weights.numel() / unpack_s
+    return MachineSpeed(narrow_per_s, wide_per_s, attention_per_s, *rates, unpack_per_s)
 
 
 def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:

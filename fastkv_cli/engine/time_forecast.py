@@ -59,6 +59,7 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
         seconds += _scoring_seconds(layer, active, prompt.plan, speed)
         if tsp is not None and layer.index == tsp.layer:
             active = tsp.length
+    seconds += _unpacking_seconds(decoder, decoder.num_layers, speed)
     head = decoder.num_head_weights * decoder.dtype.itemsize
     return seconds + head / speed.decode_bytes_per_s
 
@@ -88,7 +89,16 @@ def _seconds_to_tsp(
         known = prompt.num_known if layer.index < prompt.state_layer else 0
         selected = 0 if layer.index == tsp.layer else None
         seconds += _layer_seconds(layer, prompt.num_tokens, selected, known, speed)
+    seconds += _unpacking_seconds(decoder, tsp.layer, speed)
     return seconds + _scoring_seconds(layer, prompt.num_tokens, prompt.plan, speed)
+
+
+def _unpacking_seconds(decoder: Decoder, num_layers: int, speed: MachineSpeed) -> float:
+    """Seconds to unpack the first layers' matrices, where they are in the blocks of a GGUF file."""
+    if not decoder.is_in_blocks:
+        return 0.0
+    weights = sum(_flops_per_token(layer) // 2 for layer in decoder.layers[:num_layers])
+    return weights / speed.unpack_weights_per_s
 
 
 def _flops_per_token(layer: DecoderLayer) -> int:

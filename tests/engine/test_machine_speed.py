@@ -21,7 +21,7 @@ from fastkv_cli.engine.methods import FastKV, Full, GemFilter, Method
 from fastkv_cli.engine.prefill import prefill
 from fastkv_cli.engine.time_forecast import PlannedPrompt, decode_seconds, prefill_seconds
 
-SPEED = MachineSpeed(1e10, 1e11, 1e10, 1e10, 1e-4, 1e-3)
+SPEED = MachineSpeed(1e10, 1e11, 1e10, 1e10, 1e-4, 1e-3, 1e9)
 ARGUMENTS = (torch.float32, Kernel.SDPA, 0)
 
 
@@ -37,6 +37,7 @@ def test_it_is_measured_in_seconds_in_every_format() -> None:
         assert found.matrix_flops_per_s(8192) == pytest.approx(found.wide_flops_per_s)
         assert 1e6 < found.attention_flops_per_s < 1e15
         assert 1e6 < found.decode_bytes_per_s < 1e13
+        assert 1e5 < found.unpack_weights_per_s < 1e13
 
 
 def test_a_rate_between_the_two_that_were_measured() -> None:
@@ -141,7 +142,7 @@ class TestTime:
         plan = method.plan(decoder.shape(num_tokens))
         ids = torch.randint(3, 300, (num_tokens,), generator=torch.Generator().manual_seed(1))
         done = prefill(decoder, ids, method, LayerRunner(engine.kernel), plan)
-        speed = MachineSpeed(1e9, 1e9, 1e9, 1e30, 0.0, 0.0)
+        speed = MachineSpeed(1e9, 1e9, 1e9, 1e30, 0.0, 0.0, 1e9)
         prompt = PlannedPrompt(num_tokens, replace(plan, num_rows=None))
         scored = FastKV(tsp_layer=1, tsp_length=9, capacity=9, window_size=8)
         seconds = prefill_seconds(decoder, prompt, speed)
