@@ -215,6 +215,26 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
             "rope_parameters": longrope,
             "original_max_position_embeddings": 100,
         },
+        "gemma3": {
+            "model_type": "gemma3_text",
+            "sliding_window": 48,
+            "layer_types": mixed,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 9,
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 10000.0},
+            },
+        },
+        "olmo3": {
+            "model_type": "olmo3",
+            "sliding_window": 48,
+            "layer_types": mixed,
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                "full_attention": yarn,
+            },
+        },
         "granite": {
             "model_type": "granite",
             "embedding_multiplier": 6.0,

@@ -106,6 +106,14 @@ _GLM = (
     "[gMASK]<sop>{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
+_GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{% set s = messages[0]['content'] + '\n\n' %}{% set messages = messages[1:] %}"
+    "{% else %}{% set s = '' %}{% endif %}{% for m in messages %}"
+    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n'"
+    " + (s if loop.first else '') + m['content'] + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
 
 FAMILIES = {
     "llama-2": Family("llama", ("<s>", "</s>"), _LLAMA2, ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")),
@@ -169,6 +177,13 @@ FAMILIES = {
         _GLM,
         ("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
     ),
+    "gemma-3": Family(
+        "gemma3_text",
+        ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
+        _GEMMA,
+        ("<eos>", "<start_of_turn>", "<end_of_turn>"),
+    ),
+    "olmo-3": Family("olmo3", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), _CHATML, ("<|im_start|>", "<|im_end|>")),
     "granite": Family(
         "granite",
         ("<|unk|>", "<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|tool_call|>"),

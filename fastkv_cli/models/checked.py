@@ -72,6 +72,8 @@ _POSITIVE = (
     "rope_theta",
     "embedding_multiplier",
     "attention_multiplier",
+    "query_pre_attn_scalar",
+    "rope_local_base_freq",
     "residual_multiplier",
     "logits_scaling",
 )

@@ -12,6 +12,11 @@ GGUF_ARCHITECTURES = frozenset(family.gguf for family in FAMILIES.values() if fa
 
 def check_model_type(model_type: object, name: str) -> None:
     """Raise a ModelError unless the family is supported; `name` is the model's, for the message."""
+    if model_type == "gemma3":
+        raise ModelError(
+            f"{name} is of type 'gemma3', which is not supported as it holds images",
+            "take a Gemma 3 of text alone: google/gemma-3-270m-it or google/gemma-3-1b-it",
+        )
     if not is_supported(model_type):
         kind = (
             f"of type {repr(model_type)[:60]}"

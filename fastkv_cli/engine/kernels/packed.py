@@ -59,7 +59,7 @@ class PackedLayer:
     output: PackedMatrix
     gate_up: PackedMatrix
     down: PackedMatrix
-    norms: tuple[PackedNorm, PackedNorm]
+    norms: tuple[PackedNorm | None, PackedNorm | None]
     residuals: tuple[Residual, Residual]
     activation: Callable[[Tensor], Tensor]
     fused: FusedLayer | None
@@ -68,10 +68,16 @@ class PackedLayer:
     def of(cls, layer: DecoderLayer) -> PackedLayer:
         """Pack copies of a layer's matrices."""
         qkv, output, gate_up, down = (matrix.pack() for matrix in layer.matrices())
-        norms = PackedNorm.of(layer.input_norm), PackedNorm.of(layer.mlp_norm)
+        before, between = (
+            None if norm is None else PackedNorm.of(norm)
+            for norm in (layer.input_norm, layer.mlp_norm)
+        )
         residuals = _residual(layer.after_attention), _residual(layer.after_mlp)
-        fused = fuse((qkv, output, gate_up, down), norms) if layer.is_llama_like else None
-        return cls(layer, qkv, output, gate_up, down, norms, residuals, layer.activation, fused)
+        fused = None
+        if before is not None and between is not None and layer.is_llama_like:
+            fused = fuse((qkv, output, gate_up, down), (before, between))
+        matrices = qkv, output, gate_up, down
+        return cls(layer, *matrices, (before, between), residuals, layer.activation, fused)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
@@ -90,7 +96,8 @@ class PackedLayer:
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → queries, keys and values."""
-        projected = self.qkv(self.norms[0](hidden[0]))
+        norm = self.norms[0]
+        projected = self.qkv(hidden[0] if norm is None else norm(hidden[0]))
         return self.layer.split_heads(projected.to(ropes[self.layer.rope_kind].cos.dtype), ropes)
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
@@ -119,7 +126,8 @@ class PackedLayer:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
         mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
         hidden = self.residuals[0].add(hidden[0], self.output(mixed))
-        gate_up = self.gate_up(self.norms[1](hidden))
+        norm = self.norms[1]
+        gate_up = self.gate_up(hidden if norm is None else norm(hidden))
         size = gate_up.shape[1] // 2
         change = self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:])
         return self.residuals[1].add(hidden, change).unsqueeze(0)

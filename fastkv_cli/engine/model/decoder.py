@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...errors import ModelError
 from ...models import check_model_type
 from ..kernels.packed_matrix import PackedMatrix
 from ..methods import PromptShape
@@ -67,26 +68,37 @@ class Decoder:
         with_last = positions
         if length and not self.rope_is_fixed:
             with_last = torch.cat((positions, positions.new_full((1,), length - 1)))
-        cos, sin = self._model.model.rotary_emb(like, with_last.unsqueeze(0))
-        cos, sin = cos[:, : len(positions)], sin[:, : len(positions)]
         scale, interleaved = self._query_scale(positions), self._family.interleaved_rope
-        ropes = {"": Rope.of(cos, sin, scale, interleaved=interleaved)}
-        if self._family.unrotated_layers:
-            ropes[NO_ROPE] = Rope.of(cos[..., :0], sin[..., :0], None, interleaved=False)
+        ropes = {}
+        for kind in self._rope_parameters:
+            kinds = (kind,) if kind else ()
+            cos, sin = self._model.model.rotary_emb(like, with_last.unsqueeze(0), *kinds)
+            cos, sin = (each[:, : len(positions)].to(self.dtype) for each in (cos, sin))
+            ropes[kind] = Rope.of(cos, sin, scale, interleaved=interleaved)
+            if self._family.unrotated_layers:
+                ropes[NO_ROPE] = Rope.of(cos[..., :0], sin[..., :0], None, interleaved=False)
         return RopeTable(ropes)
+
+    @property
+    def _rope_parameters(self) -> dict[str, dict[str, Any]]:
+        """The config's parameters for each kind of layer; the one kind of most models is empty."""
+        found: dict[str, Any] = self._model.config.rope_parameters
+        if not self._family.ropes_by_layer_type:
+            return {"": found}
+        return {layer.rope_kind: found[layer.rope_kind] for layer in self.layers}
 
     @property
     def rope_is_fixed(self) -> bool:
         """Whether a position's embedding is independent of the text's length."""
-        kind: str = self._model.config.rope_parameters["rope_type"]
-        return kind not in {"dynamic", "longrope"}
+        kinds = {each["rope_type"] for each in self._rope_parameters.values()}
+        return kinds.isdisjoint({"dynamic", "longrope"})
 
     def rope_variant(self, length: int) -> str:
         """Name of the embeddings of texts of this length; empty where all texts have the same."""
-        rope = self._model.config.rope_parameters
-        if rope["rope_type"] != "longrope":
-            return ""
-        return "long" if length > rope["original_max_position_embeddings"] else "short"
+        for rope in self._rope_parameters.values():
+            if rope["rope_type"] == "longrope":
+                return "long" if length > rope["original_max_position_embeddings"] else "short"
+        return ""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """LM head: normalized (1, T, hidden) → (T, vocabulary), float32."""
@@ -191,6 +203,7 @@ def open_decoder(model: nn.Module) -> Decoder:
     family = FAMILIES[config.model_type]
     modules: Any = model.model
     weight: Tensor = modules.norm.weight  # embeddings may stay in a file
+    _check_options(config)
     return Decoder(
         layers=tuple(
             _open_layer(index, module, family, config)
@@ -199,7 +212,7 @@ def open_decoder(model: nn.Module) -> Decoder:
         dtype=weight.dtype,
         device=weight.device,
         max_context=config.max_position_embeddings,
-        norm=_norm(modules.norm),
+        norm=_norm(modules.norm, family),
         embedding_multiplier=config.embedding_multiplier if family.multipliers else 1.0,
         logits_divisor=config.logits_scaling if family.multipliers else 1.0,
         _model=model,
@@ -212,8 +225,12 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
     names = family.norms
     multiplier = config.residual_multiplier if family.multipliers else 1.0
     after_attention, after_mlp = (
-        Residual(None if name is None else _norm(getattr(module, name)), multiplier)
+        Residual(None if name is None else _norm(getattr(module, name), family), multiplier)
         for name in (names.after_attention, names.after_mlp)
+    )
+    input_norm, mlp_norm = (
+        None if name is None else _norm(getattr(module, name), family)
+        for name in (names.before_attention, names.before_mlp)
     )
     return DecoderLayer(
         index=index,
@@ -224,16 +241,39 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
         head_dim=module.self_attn.head_dim,
         scaling=module.self_attn.scaling,
         sliding_window=_sliding_window(config, index),
-        input_norm=_norm(getattr(module, names.before_attention)),
-        mlp_norm=_norm(getattr(module, names.before_mlp)),
+        input_norm=input_norm,
+        mlp_norm=mlp_norm,
         after_attention=after_attention,
         after_mlp=after_mlp,
-        rope_kind="" if not family.unrotated_layers or config.no_rope_layers[index] else NO_ROPE,
+        rope_kind=_rope_kind(config, family, index),
     )
 
 
-def _norm(module: Any) -> RMSNorm:
-    """The norm of a module whose weight is the gain itself, as in every supported family."""
+def _rope_kind(config: Any, family: Family, index: int) -> str:
+    """The key of a layer's embeddings in a `RopeTable`."""
+    if family.ropes_by_layer_type:
+        return str(config.layer_types[index])
+    return "" if not family.unrotated_layers or config.no_rope_layers[index] else NO_ROPE
+
+
+def _check_options(config: Any) -> None:
+    """Raise a ModelError for options of a supported family that no released model has."""
+    for option in (
+        "attn_logit_softcapping",
+        "final_logit_softcapping",
+        "use_bidirectional_attention",
+    ):
+        if getattr(config, option, None):
+            raise ModelError(
+                f"the config.json of this model sets {option}, which is not supported",
+                "take another model",
+            )
+
+
+def _norm(module: Any, family: Family) -> RMSNorm:
+    """The norm of a module."""
+    if family.centered_norms:
+        return RMSNorm(1 + module.weight.detach().float(), module.eps)
     return RMSNorm(module.weight, module.variance_epsilon)
 
 

@@ -68,7 +68,8 @@ class RMSNorm:
     """Root mean square norm (arXiv 1910.07467): x · gain / √(mean(x²) + ε).
 
     Attributes:
-        gain: (hidden,), multiplies the normalized rows.
+        gain: (hidden,), multiplies the normalized rows, and is rounded to the rows' dtype with them
+            where it is in another one.
         epsilon: ε.
     """
 
@@ -77,7 +78,9 @@ class RMSNorm:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module)."""
-        return functional.rms_norm(hidden, self.gain.shape, self.gain, self.epsilon)
+        rows = hidden.to(self.gain.dtype)
+        normalized = functional.rms_norm(rows, self.gain.shape, self.gain, self.epsilon)
+        return normalized.to(hidden.dtype)
 
 
 class Residual(NamedTuple):
@@ -116,8 +119,8 @@ class DecoderLayer:
         head_dim: D.
         scaling: factor applied to q·k.
         sliding_window: tokens that a query attends to, including itself; None means all.
-        input_norm: the norm before the attention.
-        mlp_norm: the norm before the MLP.
+        input_norm: the norm before the attention; None if there is none.
+        mlp_norm: the norm before the MLP; None if there is none.
         after_attention: adds the attention's output.
         after_mlp: adds the MLP's output.
         rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
@@ -131,8 +134,8 @@ class DecoderLayer:
     head_dim: int
     scaling: float
     sliding_window: int | None
-    input_norm: RMSNorm
-    mlp_norm: RMSNorm
+    input_norm: RMSNorm | None
+    mlp_norm: RMSNorm | None
     after_attention: Residual
     after_mlp: Residual
     rope_kind: str = ""
@@ -140,7 +143,8 @@ class DecoderLayer:
     @property
     def hidden_size(self) -> int:
         """Size of a token's hidden state."""
-        return self.input_norm.gain.shape[0]
+        norms = self.input_norm, self.after_attention.norm
+        return next(norm.gain.shape[0] for norm in norms if isinstance(norm, RMSNorm))
 
     @property
     def intermediate_size(self) -> int:
@@ -149,15 +153,13 @@ class DecoderLayer:
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """Hidden states → the attention's input, (1, T, hidden)."""
-        return self.input_norm(hidden)
+        return hidden if self.input_norm is None else self.input_norm(hidden)
 
     def queries(self, normalized: Tensor, ropes: RopeTable) -> Tensor:
         """Compute rotated queries, (1, H, T, D)."""
-        attention, rope = self.module.self_attn, ropes[self.rope_kind]
+        rope = ropes[self.rope_kind]
         heads = self._heads(self._project(normalized, "q", self.num_heads, before=0))
-        if self.family.normalized_heads:
-            heads = attention.q_norm(heads)
-        rotated = rope.rotate(heads.transpose(1, 2))
+        rotated = rope.rotate(self._normalize_heads("q", heads).transpose(1, 2))
         return rotated if rope.query_scale is None else rotated * rope.query_scale
 
     def keys_values(self, normalized: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor]:
@@ -167,8 +169,7 @@ class DecoderLayer:
         keys = self._heads(self._project(normalized, "k", self.num_kv_heads, before))
         before += self.num_kv_heads
         values = self._heads(self._project(normalized, "v", self.num_kv_heads, before))
-        if self.family.normalized_heads:
-            keys = self.module.self_attn.k_norm(keys)
+        keys = self._normalize_heads("k", keys)
         return rope.rotate(keys.transpose(1, 2)), values.transpose(1, 2)
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,7 +189,8 @@ class DecoderLayer:
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
         hidden = self.after_attention.add(hidden, self.module.self_attn.o_proj(mixed))
-        return self.after_mlp.add(hidden, self.module.mlp(self.mlp_norm(hidden)))
+        normalized = hidden if self.mlp_norm is None else self.mlp_norm(hidden)
+        return self.after_mlp.add(hidden, self.module.mlp(normalized))
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: object) -> None:
         """Not fused: decoding falls back to the step-by-step path."""
@@ -196,28 +198,29 @@ class DecoderLayer:
     def split_heads(self, projected: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """Output of the QKV matrix, (T, (H + 2·H_kv)·D) → queries, keys and values."""
         rope = ropes[self.rope_kind]
-        heads = projected.view(1, projected.shape[0], -1, self.head_dim).transpose(1, 2)
+        heads = projected.view(1, projected.shape[0], -1, self.head_dim)
         first_key, first_value = self.num_heads, self.num_heads + self.num_kv_heads
-        query_key, value = heads[:, :first_value], heads[:, first_value:]
-        if self.family.normalized_heads:
-            attention = self.module.self_attn
-            query, key = query_key[:, :first_key], query_key[:, first_key:]
-            query_key = torch.cat((attention.q_norm(query), attention.k_norm(key)), dim=1)
-        query_key = rope.rotate(query_key)
+        query_key, value = heads[:, :, :first_value], heads[:, :, first_value:]
+        if self.family.normalized_heads or self.family.normalized_projections:
+            query, key = query_key[:, :, :first_key], query_key[:, :, first_key:]
+            norms = self._normalize_heads("q", query), self._normalize_heads("k", key)
+            query_key = torch.cat(norms, dim=2)
+        query_key = rope.rotate(query_key.transpose(1, 2))
         query, key = query_key[:, :first_key], query_key[:, first_key:]
         if rope.query_scale is not None:
             query = query * rope.query_scale
-        return query, key, value
+        return query, key, value.transpose(1, 2)
 
     @property
     def is_llama_like(self) -> bool:
         """Whether the layer computes as Llama's does: what the fused step assumes."""
         family = self.family
         is_plain = self.after_attention.is_plain and self.after_mlp.is_plain
+        has_query_norm = family.normalized_heads or family.normalized_projections
         return (
             is_plain
             and self.activation is functional.silu
-            and not (family.normalized_heads or family.scaled_queries or family.interleaved_rope)
+            and not (has_query_norm or family.scaled_queries or family.interleaved_rope)
         )
 
     @property
@@ -288,6 +291,15 @@ class DecoderLayer:
             return projected
         rows = slice(before * self.head_dim, (before + heads) * self.head_dim)
         return functional.linear(normalized, attention.qkv_proj.weight[rows])
+
+    def _normalize_heads(self, name: str, heads: Tensor) -> Tensor:
+        """The family's norm of Q or K, (1, T, heads, D): over each head, over all, or none."""
+        if not (self.family.normalized_heads or self.family.normalized_projections):
+            return heads
+        norm = getattr(self.module.self_attn, f"{name}_norm")
+        rows = heads.flatten(-2) if self.family.normalized_projections else heads
+        normalized: Tensor = norm(rows)
+        return normalized.view(heads.shape)
 
     def _heads(self, projected: Tensor) -> Tensor:
         return projected.view(1, projected.shape[1], -1, self.head_dim)

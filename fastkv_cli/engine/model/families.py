@@ -13,9 +13,9 @@ from typing import NamedTuple
 class NormNames(NamedTuple):
     """Names of the norms in a layer's module; None where a family has no such norm."""
 
-    before_attention: str = "input_layernorm"
+    before_attention: str | None = "input_layernorm"
     after_attention: str | None = None
-    before_mlp: str = "post_attention_layernorm"
+    before_mlp: str | None = "post_attention_layernorm"
     after_mlp: str | None = None
 
 
@@ -32,6 +32,10 @@ class Family:
         fused_qkv: one matrix computes Q, K and V (Phi-3).
         fused_gate_up: one matrix computes the MLP's gate and up (Phi-3, GLM-4).
         normalized_heads: an RMSNorm on every head of Q and K before RoPE (Qwen3).
+        normalized_projections: an RMSNorm over all heads of Q, and of K, before RoPE (Olmo 3).
+        centered_norms: the weights of norms are stored as differences from 1, and are applied in
+            float32 (Gemma 3).
+        ropes_by_layer_type: window layers and the others have embeddings of their own (Gemma 3).
         scaled_queries: queries are scaled by the logarithm of their position (Ministral 3).
         multipliers: the config has scalars for embeddings, residuals and logits (Granite).
         unrotated_layers: the config lists layers without RoPE (SmolLM3).
@@ -44,6 +48,9 @@ class Family:
     fused_qkv: bool = False
     fused_gate_up: bool = False
     normalized_heads: bool = False
+    normalized_projections: bool = False
+    centered_norms: bool = False
+    ropes_by_layer_type: bool = False
     scaled_queries: bool = False
     multipliers: bool = False
     unrotated_layers: bool = False
@@ -66,5 +73,27 @@ FAMILIES: dict[str, Family] = {
         fused_gate_up=True,
         interleaved_rope=True,
         norms=NormNames(after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
+    ),
+    "gemma3_text": Family(
+        "Gemma 3",
+        normalized_heads=True,
+        centered_norms=True,
+        ropes_by_layer_type=True,
+        norms=NormNames(
+            after_attention="post_attention_layernorm",
+            before_mlp="pre_feedforward_layernorm",
+            after_mlp="post_feedforward_layernorm",
+        ),
+    ),
+    "olmo3": Family(
+        "Olmo 3",
+        normalized_projections=True,
+        ropes_by_layer_type=True,
+        norms=NormNames(
+            before_attention=None,
+            after_attention="post_attention_layernorm",
+            before_mlp=None,
+            after_mlp="post_feedforward_layernorm",
+        ),
     ),
 }

@@ -33,7 +33,7 @@ from .stored import check_num_layers, check_room, check_shapes, count_bytes, rea
 
 _MAX_REASON = 200  # characters
 # The chat templates of the supported families end a turn with one of these.
-_END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>")
+_END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
 
 
 @dataclass(frozen=True, slots=True)

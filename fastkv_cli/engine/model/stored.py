@@ -180,6 +180,8 @@ def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         layer |= {f"mlp.{x}_proj": (inner, hidden) for x in ("gate", "up")}
     if family.normalized_heads:
         layer |= {f"self_attn.{x}_norm": (head_dim,) for x in "qk"}
+    if family.normalized_projections:
+        layer |= {"self_attn.q_norm": (size,), "self_attn.k_norm": (kv_size,)}
     yield "model.embed_tokens.weight", (vocabulary, hidden)
     yield "model.norm.weight", (hidden,)
     if not config.tie_word_embeddings:
