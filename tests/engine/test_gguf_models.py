@@ -12,13 +12,19 @@ import transformers
 from block_maker import make_blocks
 from cases import make_prompt
 from checks import Checks
+from gguf_families import FAMILIES as TINY
+from gguf_families import make_model, write_family
 from gguf_files import add_tokenizer
 
 from fastkv_cli import Engine, Full
+from fastkv_cli.config import DecodeWeights, DType
 from fastkv_cli.engine.kernels.packed import PackedDecoder
 from fastkv_cli.engine.kernels.packing import can_pack
+from fastkv_cli.engine.model import families as engine_families
+from fastkv_cli.engine.model import loader
 from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
 from fastkv_cli.engine.model.gguf_placement import placement
+from fastkv_cli.engine.model.loader import load_model
 
 HIDDEN, INNER, HEADS, KV_HEADS, VOCABULARY = 256, 512, 4, 2, 384
 # The logits' relative error with matrices packed in 4 or 8 bits and computed in bfloat16.
@@ -100,3 +106,33 @@ def test_every_type_of_blocks(
             with check(f"{kind}: logits in bfloat16"):
                 step = rounded.generate(prompt_ids, Full(), 1).first_logits
                 assert torch.dist(step, logits) < BOUND * logits.norm()
+
+
+FAMILIES = [name for name in TINY if TINY[name][0] in engine_families.FAMILIES]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_every_family(
+    architecture: str, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 from unpacked weights, and from the file's own blocks."""
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    model = make_model(architecture)
+    path = write_family(tmp_path / "a.gguf", architecture, model, tiny_models["llama"])
+    prompt_ids = make_prompt(79)
+    tokens = model.generate(
+        torch.tensor([prompt_ids]), max_new_tokens=8, min_new_tokens=8, do_sample=False
+    )[0, len(prompt_ids) :].tolist()
+    logits = model(torch.tensor([prompt_ids])).logits[0, -1]
+    with Checks() as check:
+        for unpacked in (True, False):
+            loaded = load_model(str(path), dtype=DType.AUTO, device="cpu", unpacked=unpacked)
+            if loaded.dtype is not torch.float32:  # where the machine multiplies bfloat16
+                monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
+                loaded = load_model(str(path), dtype=DType.AUTO, device="cpu", unpacked=unpacked)
+            engine = Engine(loaded, DecodeWeights.FULL)
+            found = engine.generate(prompt_ids, Full(), 8, ignore_eos=True)
+            with check(f"unpacked: {unpacked}"):
+                assert found.token_ids == tokens
+                torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)

@@ -62,14 +62,15 @@ FAMILIES: dict[str, Family] = {
     "llama": Family("Llama", gguf="llama"),
     "mistral": Family("Mistral", gguf="mistral"),  # most of its GGUF files say "llama"
     "ministral": Family("Ministral"),
-    "ministral3": Family("Ministral 3", scaled_queries=True),
+    "ministral3": Family("Ministral 3", gguf="mistral3", scaled_queries=True),
     "qwen2": Family("Qwen2", gguf="qwen2"),
     "qwen3": Family("Qwen3", gguf="qwen3", normalized_heads=True),
     "phi3": Family("Phi-3", gguf="phi3", fused_qkv=True, fused_gate_up=True),
-    "granite": Family("Granite", multipliers=True),
-    "smollm3": Family("SmolLM3", unrotated_layers=True),
+    "granite": Family("Granite", gguf="granite", multipliers=True),
+    "smollm3": Family("SmolLM3", gguf="smollm3", unrotated_layers=True),
     "glm4": Family(
         "GLM-4",
+        gguf="glm4",
         fused_gate_up=True,
         interleaved_rope=True,
         norms=NormNames(after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
