@@ -208,6 +208,14 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "ministral3": {"model_type": "ministral3", "rope_parameters": yarn},
         "qwen2": {"model_type": "qwen2"},
         "qwen3": {"model_type": "qwen3"},
+        "qwen3-moe": {
+            "model_type": "qwen3_moe",
+            "num_experts": 8,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 32,
+            "norm_topk_prob": True,
+            "mlp_only_layers": [2],
+        },
         "phi3": {"model_type": "phi3"},
         "phi3-partial": {"model_type": "phi3", "rope_parameters": partial},
         "phi3-longrope": {

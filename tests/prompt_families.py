@@ -164,6 +164,13 @@ FAMILIES = {
         ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
         ("</s>",),
     ),
+    "qwen-3-moe": Family(
+        "qwen3_moe",
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<tool_call>"),
+        ("<tool_call>", "</tool_call>"),
+    ),
     "smollm-3": Family(
         "smollm3",
         ("<|im_start|>", "<|im_end|>"),

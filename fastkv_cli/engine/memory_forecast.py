@@ -48,6 +48,7 @@ def forecast_memory(
         wanted is not DecodeWeights.FULL
         and loaded.device.type == "cpu"
         and (decoder.is_in_blocks or decoder.dtype is not torch.float32)
+        and not decoder.has_experts
         and can_pack()
     )
     return forecast_from_sizes(

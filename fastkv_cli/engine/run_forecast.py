@@ -76,7 +76,7 @@ class RunForecast:
         speed = machine_speed(self.loaded.dtype, self.loaded.kernel, decode_bits)
         first_s = sum(prefill_seconds(self.decoder, prompt, speed) for prompt in self.prompts)
         later_tokens = max(output_tokens - 1, 0)
-        weights = copies or num_weights * self.decoder.dtype.itemsize
+        weights = copies or self.decoder.num_active_weights * self.decoder.dtype.itemsize
         token_s = decode_seconds(self.decoder, last, speed, weights)
         return TimeForecast(first_s, first_s + later_tokens * token_s, output_tokens, tokens_found)
 

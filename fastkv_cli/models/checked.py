@@ -66,6 +66,10 @@ _SIZES = (
     "max_position_embeddings",
     "original_max_position_embeddings",
     "sliding_window",
+    "num_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "decoder_sparse_step",
 )
 _POSITIVE = (
     "rms_norm_eps",
@@ -182,6 +186,9 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
         raise _invalid("num_key_value_heads", kv_heads, name)
+    experts, routed = config.get("num_experts"), config.get("num_experts_per_tok")
+    if experts and routed and routed > experts:
+        raise _invalid("num_experts_per_tok", routed, name)
     check_token_ids(config.get("eos_token_id"), "config.json", name)
 
 

@@ -41,7 +41,7 @@ from fastkv_cli.engine.methods import Method
 LENGTH = 120  # beyond the sliding window of 48
 FAMILIES = [
     *("llama", "mistral-sliding", "ministral", "ministral3", "qwen3", "phi3-partial", "granite"),
-    *("smollm3", "glm4"),
+    *("smollm3", "glm4", "qwen3-moe"),
 ]
 # Methods that let every token through every layer, so that K and V are those of Full.
 METHODS: list[Method] = [

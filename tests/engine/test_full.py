@@ -11,7 +11,7 @@ from cases import load_tiny, make_prompt
 from checks import Checks
 from conftest import tiny_settings
 
-from fastkv_cli import Engine, Full
+from fastkv_cli import Engine, FastKV, Full
 from fastkv_cli.engine.model import loader
 
 PROMPT = (
@@ -45,6 +45,11 @@ def test_full_gives_the_tokens_of_transformers(family: str, tiny_models: dict[st
             with check(f"{length} tokens: logits"):
                 theirs = engine.loaded.model(torch.tensor([prompt_ids]), use_cache=False).logits
                 torch.testing.assert_close(ours.first_logits, theirs[0, -1], atol=1e-4, rtol=1e-5)
+        with check("the longest one at a rate of 1"):
+            all_kept = FastKV(tsp_layer=1, tsp_rate=1.0, retention_rate=1.0)
+            same = engine.generate(prompt_ids, all_kept, 4)
+            assert same.token_ids == ours.token_ids[:4]
+            assert torch.equal(same.first_logits, ours.first_logits)
         with check("the answers differ"):  # a model that says one thing proves nothing
             assert len(said) > 8
 

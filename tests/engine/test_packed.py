@@ -253,7 +253,7 @@ def test_without_torchscript_the_call_is_python(tiny_models: dict[str, Path]) ->
 def test_all_families_are_tried() -> None:
     from conftest import tiny_settings
 
-    assert set(MODELS) == set(tiny_settings())
+    assert set(MODELS) == set(tiny_settings()) - {"qwen3-moe"}  # whose experts are not packed
 
 
 def test_what_is_said_of_it(tiny_models: dict[str, Path]) -> None:

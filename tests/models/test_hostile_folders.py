@@ -185,6 +185,10 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
         set_keys("config.json", model_type="granite", logits_scaling=0.0),
         "logits_scaling",
     ),
+    "more experts for a token than there are": (
+        set_keys("config.json", num_experts=2, num_experts_per_tok=3),
+        "num_experts_per_tok",
+    ),
     "tied": (set_keys("config.json", tie_word_embeddings="yes"), "tie_word_embeddings"),
     "rope a list": (set_keys("config.json", rope_parameters=[1]), "rope_parameters"),
     "rope theta": (

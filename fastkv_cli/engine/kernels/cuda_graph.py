@@ -25,7 +25,7 @@ def choose_step(model: DecodingModel, cache: CompressedCache) -> Step:
 
     It appends the token to the cache. The logits are overwritten by the next step.
     """
-    if isinstance(model, Decoder) and model.device.type == "cuda" and model.rope_is_fixed:
+    if isinstance(model, Decoder) and model.device.type == "cuda" and model.is_static:
         return RecordedStep(model, cache)
     return functools.partial(_step, model, cache)
 

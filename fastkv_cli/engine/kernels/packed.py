@@ -228,6 +228,8 @@ def _problem(decoder: Decoder) -> str | None:
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
     if decoder.dtype is torch.float32 and not decoder.is_in_blocks:
         return "in float32 nothing is rounded"
+    if decoder.has_experts:
+        return "a token passes through few of the experts, which are used as they are"
     if not can_pack():
         return "this build of torch has no kernels for packed weights"
     needed, free = decoder.num_weights, available_memory_bytes()

@@ -19,6 +19,7 @@ from ..kernels.packed_matrix import PackedMatrix
 from ..methods import PromptShape
 from .block_modules import BlockHead, block_tensors
 from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm, count_matrix_weights
+from .experts import open_experts
 from .families import FAMILIES, Family
 from .rope import NO_ROPE, Rope, RopeTable
 
@@ -93,6 +94,14 @@ class Decoder:
         kinds = {each["rope_type"] for each in self._rope_parameters.values()}
         return kinds.isdisjoint({"dynamic", "longrope"})
 
+    @property
+    def is_static(self) -> bool:
+        """Whether every token takes the same steps, so that they can be recorded.
+
+        With experts the steps depend on the router's choice.
+        """
+        return self.rope_is_fixed and not self.has_experts
+
     def rope_variant(self, length: int) -> str:
         """Name of the embeddings of texts of this length; empty where all texts have the same."""
         for rope in self._rope_parameters.values():
@@ -134,14 +143,22 @@ class Decoder:
     @property
     def num_weights(self) -> int:
         """Number of weights in the matrices of the layers and the LM head."""
-        return self.num_head_weights + sum(
-            count_matrix_weights(layer.module) for layer in self.layers
-        )
+        return self.num_head_weights + sum(layer.num_weights for layer in self.layers)
+
+    @property
+    def num_active_weights(self) -> int:
+        """Number of those weights that one token passes through: not all with experts."""
+        return self.num_head_weights + sum(layer.num_active_weights for layer in self.layers)
 
     @property
     def num_head_weights(self) -> int:
         """Number of weights in the LM head."""
         return count_matrix_weights(self._model.lm_head)
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether a router chooses a token's MLPs, in some layers."""
+        return any(layer.experts is not None for layer in self.layers)
 
     @property
     def hidden_size(self) -> int:
@@ -245,6 +262,7 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
         mlp_norm=mlp_norm,
         after_attention=after_attention,
         after_mlp=after_mlp,
+        experts=open_experts(module.mlp),
         rope_kind=_rope_kind(config, family, index),
     )
 

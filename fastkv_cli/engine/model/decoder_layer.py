@@ -19,6 +19,7 @@ from ..kernels.packing import pack
 from ..methods import Observation
 from .block_modules import BlockLinear, block_tensors
 from .block_tensor import pack_blocks
+from .experts import Experts
 from .families import Family
 from .rope import RopeTable
 
@@ -123,6 +124,7 @@ class DecoderLayer:
         mlp_norm: the norm before the MLP; None if there is none.
         after_attention: adds the attention's output.
         after_mlp: adds the MLP's output.
+        experts: None where the layer has an ordinary MLP.
         rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
     """
 
@@ -138,6 +140,7 @@ class DecoderLayer:
     mlp_norm: RMSNorm | None
     after_attention: Residual
     after_mlp: Residual
+    experts: Experts | None = None
     rope_kind: str = ""
 
     @property
@@ -149,7 +152,19 @@ class DecoderLayer:
     @property
     def intermediate_size(self) -> int:
         """Size of a token's activations inside the MLP."""
+        if self.experts is not None:
+            return self.experts.intermediate_size
         return int(self.module.mlp.down_proj.weight.shape[1])
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights in the layer's matrices."""
+        return count_matrix_weights(self.module)
+
+    @property
+    def num_active_weights(self) -> int:
+        """Number of weights that one token passes through."""
+        return self.num_weights - (self.experts.num_idle_weights if self.experts else 0)
 
     def normalize(self, hidden: Tensor) -> Tensor:
         """Hidden states → the attention's input, (1, T, hidden)."""
@@ -190,6 +205,8 @@ class DecoderLayer:
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
         hidden = self.after_attention.add(hidden, self.module.self_attn.o_proj(mixed))
         normalized = hidden if self.mlp_norm is None else self.mlp_norm(hidden)
+        if self.experts is not None:
+            return self.after_mlp.add(hidden, self.experts(normalized[0]).unsqueeze(0))
         return self.after_mlp.add(hidden, self.module.mlp(normalized))
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: object) -> None:
@@ -219,6 +236,7 @@ class DecoderLayer:
         has_query_norm = family.normalized_heads or family.normalized_projections
         return (
             is_plain
+            and self.experts is None
             and self.activation is functional.silu
             and not (has_query_norm or family.scaled_queries or family.interleaved_rope)
         )
@@ -272,7 +290,7 @@ class DecoderLayer:
         Two for each multiply-add of a matrix product; the attention is causal and limited to the
         sliding window. Rows before `first` are not counted: their results exist already.
         """
-        matrices = count_matrix_weights(self.module)
+        matrices = self.num_active_weights
         kv = 2 * self.hidden_size * self.num_kv_heads * self.head_dim
         rows = num_tokens - first
         window = self.entries(num_tokens)
@@ -318,8 +336,8 @@ def count_weights(module: nn.Module) -> int:
 
 
 def count_matrix_weights(module: nn.Module) -> int:
-    """As `count_weights`, of matrices alone."""
-    in_memory = sum(weight.numel() for weight in module.parameters() if weight.dim() == 2)
+    """As `count_weights`, of matrices alone, those of experts included."""
+    in_memory = sum(weight.numel() for weight in module.parameters() if weight.dim() >= 2)
     return in_memory + sum(tensor.num_weights for tensor in block_tensors(module))
 
 

@@ -40,6 +40,7 @@ class Family:
         multipliers: the config has scalars for embeddings, residuals and logits (Granite).
         unrotated_layers: the config lists layers without RoPE (SmolLM3).
         interleaved_rope: RoPE turns neighbouring dimensions, not those of two halves (GLM-4).
+        experts: a router chooses a token's MLPs among many, in some or all layers (Qwen3 MoE).
         norms: names of the norms in a layer's module.
     """
 
@@ -55,6 +56,7 @@ class Family:
     multipliers: bool = False
     unrotated_layers: bool = False
     interleaved_rope: bool = False
+    experts: bool = False
     norms: NormNames = _LLAMA_NORMS
 
 
@@ -65,6 +67,7 @@ FAMILIES: dict[str, Family] = {
     "ministral3": Family("Ministral 3", gguf="mistral3", scaled_queries=True),
     "qwen2": Family("Qwen2", gguf="qwen2"),
     "qwen3": Family("Qwen3", gguf="qwen3", normalized_heads=True),
+    "qwen3_moe": Family("Qwen3 MoE", normalized_heads=True, experts=True),
     "phi3": Family("Phi-3", gguf="phi3", fused_qkv=True, fused_gate_up=True),
     "granite": Family("Granite", gguf="granite", multipliers=True),
     "smollm3": Family("SmolLM3", gguf="smollm3", unrotated_layers=True),

@@ -76,7 +76,7 @@ def check_shapes(config: Any, stored: Mapping[str, StoredTensor], name: str) -> 
     is_packed = bool(getattr(config, "quantization_config", None))
     # transformers also accepts the body's weights without their prefix
     prefix = "" if "model.embed_tokens.weight" in stored else "model."
-    for key, shape in _expected(config):
+    for key, shape in _expected(config, stored):
         wanted = key if key in stored else key.removeprefix(prefix)
         if is_packed and key.endswith("_proj.weight"):
             found = _unpacked(stored, wanted, shape)
@@ -157,9 +157,11 @@ def _shown_bytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
-def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _expected(
+    config: Any, stored: Mapping[str, StoredTensor]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the matrices and norms of a supported model."""
-    hidden, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
+    hidden, vocabulary = config.hidden_size, config.vocab_size
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     head_dim = getattr(config, "head_dim", None) or hidden // heads
     size, kv_size = heads * head_dim, kv_heads * head_dim
@@ -167,17 +169,12 @@ def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     layer: dict[str, tuple[int, ...]] = {
         **{norm: (hidden,) for norm in family.norms if norm is not None},
         "self_attn.o_proj": (hidden, size),
-        "mlp.down_proj": (hidden, inner),
     }
     if family.fused_qkv:
         layer |= {"self_attn.qkv_proj": (size + 2 * kv_size, hidden)}
     else:
         layer |= {f"self_attn.{x}_proj": (kv_size, hidden) for x in "kv"}
         layer |= {"self_attn.q_proj": (size, hidden)}
-    if family.fused_gate_up:
-        layer |= {"mlp.gate_up_proj": (2 * inner, hidden)}
-    else:
-        layer |= {f"mlp.{x}_proj": (inner, hidden) for x in ("gate", "up")}
     if family.normalized_heads:
         layer |= {f"self_attn.{x}_norm": (head_dim,) for x in "qk"}
     if family.normalized_projections:
@@ -187,7 +184,41 @@ def _expected(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     if not config.tie_word_embeddings:
         yield "lm_head.weight", (vocabulary, hidden)
     for index in range(config.num_hidden_layers):
-        yield from ((f"model.layers.{index}.{key}.weight", shape) for key, shape in layer.items())
+        prefix = f"model.layers.{index}."
+        yield from ((f"{prefix}{key}.weight", shape) for key, shape in layer.items())
+        if family.experts and _has_experts(config, index):
+            yield from _expected_experts(config, f"{prefix}mlp.", stored)
+        else:
+            yield from _expected_mlp(config, f"{prefix}mlp.", config.intermediate_size)
+
+
+def _has_experts(config: Any, index: int) -> bool:
+    is_sparse = (index + 1) % config.decoder_sparse_step == 0
+    return is_sparse and index not in config.mlp_only_layers
+
+
+def _expected_mlp(config: Any, prefix: str, inner: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    hidden = config.hidden_size
+    if FAMILIES[config.model_type].fused_gate_up:
+        yield f"{prefix}gate_up_proj.weight", (2 * inner, hidden)
+    else:
+        yield f"{prefix}gate_proj.weight", (inner, hidden)
+        yield f"{prefix}up_proj.weight", (inner, hidden)
+    yield f"{prefix}down_proj.weight", (hidden, inner)
+
+
+def _expected_experts(
+    config: Any, prefix: str, stored: Mapping[str, StoredTensor]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Router and experts, which files hold one by one or all in one tensor."""
+    hidden, inner, count = config.hidden_size, config.moe_intermediate_size, config.num_experts
+    yield f"{prefix}gate.weight", (count, hidden)
+    if f"{prefix}experts.gate_up_proj" in stored:
+        yield f"{prefix}experts.gate_up_proj", (count, 2 * inner, hidden)
+        yield f"{prefix}experts.down_proj", (count, hidden, inner)
+    else:
+        for expert in range(count):
+            yield from _expected_mlp(config, f"{prefix}experts.{expert}.", inner)
 
 
 def _shown(shape: Sequence[int]) -> str:

@@ -1,0 +1,94 @@
+"""Mixture of experts: a router sends each token through a few of a layer's many MLPs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """The experts of a layer, over the model's own modules.
+
+    Attributes:
+        router: the model's own router: (T, hidden) → its logits, weights and experts of each token,
+            (T, k) each.
+        weights: the module that holds the experts' matrices, `gate_up_proj` (E, 2·I, hidden) and
+            `down_proj` (E, hidden, I).
+        activation: the MLPs' activation function.
+    """
+
+    router: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    weights: Any
+    activation: Callable[[Tensor], Tensor]
+    num_experts: int
+    num_routed: int
+
+    @property
+    def intermediate_size(self) -> int:
+        """Activations inside the MLPs that one token passes through."""
+        return self.num_routed * int(self.weights.down_proj.shape[2])
+
+    @property
+    def num_idle_weights(self) -> int:
+        """Number of weights that a token does not pass through."""
+        shapes = self.weights.gate_up_proj.shape, self.weights.down_proj.shape
+        each: int = sum(math.prod(shape[1:]) for shape in shapes)
+        return each * (self.num_experts - self.num_routed)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) → (T, hidden), one expert after the other over the tokens routed to it.
+
+        Experts without tokens are not read.
+        """
+        _, shares, chosen = self.router(hidden)
+        pairs = chosen.flatten()
+        order = pairs.argsort(stable=True)
+        total, start = torch.zeros_like(hidden), 0
+        for index, count in enumerate(pairs.bincount(minlength=self.num_experts).tolist()):
+            if count:
+                mine = order[start : start + count]
+                rows = mine // self.num_routed
+                output = self._compute(index, hidden[rows]) * shares.flatten()[mine].unsqueeze(1)
+                total.index_add_(0, rows, output.to(total.dtype))
+                start += count
+        return total
+
+    def _compute(self, index: int, rows: Tensor) -> Tensor:
+        """The output of an expert, (T, hidden) → (T, hidden)."""
+        count = rows.shape[0]
+        padded = functional.pad(rows, (0, 0, 0, _round_up(count) - count))
+        gate_up = functional.linear(padded, self.weights.gate_up_proj[index])
+        size = gate_up.shape[1] // 2
+        gated = self.activation(gate_up[:, :size]) * gate_up[:, size:]
+        return functional.linear(gated, self.weights.down_proj[index])[:count]
+
+
+def open_experts(mlp: Any) -> Experts | None:
+    """View a layer's MLP as `Experts`; None if it is an ordinary MLP."""
+    weights = getattr(mlp, "experts", None)
+    if weights is None:
+        return None
+    return Experts(
+        router=mlp.gate,
+        weights=weights,
+        activation=weights.act_fn,
+        num_experts=weights.num_experts,
+        num_routed=mlp.gate.top_k,
+    )
+
+
+def _round_up(count: int) -> int:
+    """The next of four sizes for each power of two.
+
+    The CPU's matrix library compiles and caches a kernel for every matrix size that it meets, and
+    an expert gets any number of tokens.
+    """
+    step = 1 << max(count.bit_length() - 3, 0)
+    return -(-count // step) * step
