@@ -228,7 +228,7 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
             "sliding_window": 48,
             "layer_types": mixed,
             "head_dim": 32,
-            "query_pre_attn_scalar": 9,
+            "query_pre_attn_scalar": 256,
             "rope_parameters": {
                 "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
                 "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 10000.0},
