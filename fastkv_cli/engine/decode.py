@@ -74,11 +74,14 @@ class TokenChooser(Protocol):
         ...
 
 
-def check_not_nan(logits: Tensor, loaded: LoadedModel) -> None:
-    """Raise a ModelError if any of a model's first logits, (vocabulary,), is NaN."""
-    if logits.isnan().any():
+def check_finite(logits: Tensor, loaded: LoadedModel) -> None:
+    """Raise a ModelError unless a model's first logits, (vocabulary,), are finite.
+
+    An infinite or missing number in the weights makes some of them infinite or NaN.
+    """
+    if not logits.isfinite().all():
         what = f"its weights are damaged, or too large for {loaded.dtype_name}"
-        message = f"{loaded.name} gives no numbers (its logits are NaN): {what}"
+        message = f"{loaded.name} gives no numbers (its logits are NaN or infinite): {what}"
         raise ModelError(message, "fetch the model again, or try --dtype float32")
 
 

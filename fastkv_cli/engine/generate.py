@@ -16,7 +16,7 @@ from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sa
 from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
-from .decode import check_not_nan, decode
+from .decode import check_finite, decode
 from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
@@ -175,7 +175,7 @@ class Engine:
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
             ContextError: when the prompt leaves no room in the model's window.
-            ModelError: when the logits are NaN.
+            ModelError: when the logits are NaN or infinite.
             OutOfMemoryError: when memory runs out.
         """
         ids = self._tensor(prompt_ids)
@@ -194,7 +194,7 @@ class Engine:
                     self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
                 )
             answer.prefilled_at = now(self.decoder.device)
-            check_not_nan(prefilled.logits, self.loaded)
+            check_finite(prefilled.logits, self.loaded)
             lengths = prefilled.cache.lengths
             ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
             yield from self._decode(prefilled, sampler, limit, answer, ends, until)

@@ -9,6 +9,19 @@ from ..errors import ModelError
 
 GGUF_ARCHITECTURES = frozenset(family.gguf for family in FAMILIES.values() if family.gguf)
 
+# The beginnings of model types to the nearest supported family and a model of it to take.
+_NEAREST = {
+    "llama": ("llama", "meta-llama/Llama-3.2-1B-Instruct"),
+    "mllama": ("llama", "meta-llama/Llama-3.2-1B-Instruct"),
+    "mistral": ("ministral3", "mistralai/Ministral-3-3B-Instruct-2512"),
+    "mixtral": ("ministral3", "mistralai/Ministral-3-3B-Instruct-2512"),
+    "gemma": ("gemma3_text", "google/gemma-3-1b-it"),
+    "granite": ("granite", "ibm-granite/granite-3.3-2b-instruct"),
+    "phi": ("phi3", "microsoft/Phi-4-mini-instruct"),
+    "smol": ("smollm3", "HuggingFaceTB/SmolLM3-3B"),
+}
+_OTHERWISE = ("qwen3", "Qwen/Qwen3-4B-Instruct-2507")
+
 
 def check_model_type(model_type: object, name: str) -> None:
     """Raise a ModelError unless the family is supported; `name` is the model's, for the message."""
@@ -23,7 +36,7 @@ def check_model_type(model_type: object, name: str) -> None:
             if model_type
             else "of no type that its config.json names"
         )
-        raise unsupported(name, kind, FAMILIES)
+        raise unsupported(name, kind, FAMILIES, nearest=str(model_type)[:60])
 
 
 def is_supported(model_type: object) -> bool:
@@ -42,7 +55,12 @@ def label_of_gguf(architecture: str) -> str:
     return next(labels, architecture)
 
 
-def unsupported(name: str, kind: str, supported: Iterable[str]) -> ModelError:
-    """The error for a family that is not supported."""
+def unsupported(name: str, kind: str, supported: Iterable[str], *, nearest: str = "") -> ModelError:
+    """The error for a family that is not supported; `nearest` is its name, for a model to take."""
+    found = (_NEAREST[start] for start in _NEAREST if nearest.startswith(start))
+    family, model = next(found, _OTHERWISE)
     names = ", ".join(sorted(supported))
-    return ModelError(f"{name} is {kind}, which is not supported", f"supported are {names}")
+    return ModelError(
+        f"{name} is {kind}, which is not supported",
+        f"take {FAMILIES[family].label}, for example --model {model} (supported: {names})",
+    )

@@ -388,7 +388,7 @@ def test_weights_that_are_no_numbers_are_told(
     assert run(["ask", "a.txt", "Who met?", *options, "--model", "./model"]) == ExitCode.MODEL
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("fastkv: ./model gives no numbers (its logits are NaN)")
+    assert err.startswith("fastkv: ./model gives no numbers (its logits are NaN or infinite)")
 
 
 def test_a_model_larger_than_the_memory_is_told_before_it_is_loaded(

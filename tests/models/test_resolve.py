@@ -94,14 +94,29 @@ def test_incomplete_folders(tiny_models: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_other_families_are_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gemma3"}')
+    (tmp_path / "config.json").write_text('{"model_type": "deepseek_v3"}')
     message = refuse(str(tmp_path))
-    assert "of type 'gemma3'" in message
+    assert "of type 'deepseek_v3'" in message
     assert all(model_type in message for model_type in FAMILIES)
     (tmp_path / "config.json").write_text("{}")
     assert "of no type" in refuse(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": ["llama"]}')
     assert "not supported" in refuse(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "model"),
+    [
+        ("llama4", "meta-llama/Llama-3.2-1B-Instruct"),
+        ("mistral4", "mistralai/Ministral-3-3B-Instruct-2512"),
+        ("gemma4_text", "google/gemma-3-1b-it"),
+        ("granitemoehybrid", "ibm-granite/granite-3.3-2b-instruct"),
+        ("deepseek_v3", "Qwen/Qwen3-4B-Instruct-2507"),
+    ],
+)
+def test_other_families_name_a_model_to_take(tmp_path: Path, model_type: str, model: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    assert f"for example --model {model} (" in refuse(str(tmp_path))
 
 
 def test_a_gguf_file_is_hashed_once(
