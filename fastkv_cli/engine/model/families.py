@@ -67,7 +67,7 @@ FAMILIES: dict[str, Family] = {
     "ministral3": Family("Ministral 3", gguf="mistral3", scaled_queries=True),
     "qwen2": Family("Qwen2", gguf="qwen2"),
     "qwen3": Family("Qwen3", gguf="qwen3", normalized_heads=True),
-    "qwen3_moe": Family("Qwen3 MoE", normalized_heads=True, experts=True),
+    "qwen3_moe": Family("Qwen3 MoE", gguf="qwen3moe", normalized_heads=True, experts=True),
     "phi3": Family("Phi-3", gguf="phi3", fused_qkv=True, fused_gate_up=True),
     "granite": Family("Granite", gguf="granite", multipliers=True),
     "smollm3": Family("SmolLM3", gguf="smollm3", unrotated_layers=True),
@@ -80,6 +80,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "gemma3_text": Family(
         "Gemma 3",
+        gguf="gemma3",
         normalized_heads=True,
         centered_norms=True,
         ropes_by_layer_type=True,
@@ -91,6 +92,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "olmo3": Family(
         "Olmo 3",
+        gguf="olmo2",  # as Olmo 2, whose layers have no windows
         normalized_projections=True,
         ropes_by_layer_type=True,
         norms=NormNames(

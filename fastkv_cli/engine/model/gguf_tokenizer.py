@@ -96,7 +96,7 @@ def build_tokenizer(facts: Mapping[str, Any], name: str) -> Tokenizer:
     """
     kind, rule = facts.get("tokenizer.ggml.model"), facts.get("tokenizer.ggml.pre", "default")
     is_gemma = str(facts["general.architecture"]).startswith("gemma")
-    if kind == "gpt2" and not is_gemma:
+    if kind == "gpt2":
         tokenizer = _byte_level(facts, rule, name)
     elif kind == "llama":
         tokenizer = _gemma(facts) if is_gemma else _sentencepiece(facts)

@@ -39,6 +39,7 @@ def load_blocks(
     Raises:
         OSError: when the file cannot be read.
     """
+    _fill_buffers(model)  # first: it also gives random values to parameters of these modules
     sources: _Sources = defaultdict(list)
     for tensor in plan:
         sources[tensor.place.parameter].append(tensor)
@@ -56,7 +57,6 @@ def load_blocks(
     _replace(model, blocks, dtype, scratch)
     if f"{_HEAD}.weight" not in sources:
         _tie(model, blocks, dtype)
-    _fill_buffers(model)
 
 
 def _matrices(model: Any, sources: _Sources, files: _Files) -> Iterator[tuple[str, BlockTensor]]:
