@@ -142,6 +142,7 @@ class ModelSizes:
         kv_per_token: numbers in K and V of a token, over all layers.
         packed_bytes: the packed copies of matrices that stay in a GGUF file; None if they are in
             memory, or mapped.
+        state_bytes: bytes of recurrent states, however long the text is.
     """
 
     num_weights: int
@@ -155,3 +156,4 @@ class ModelSizes:
     head_dim: int
     kv_per_token: int
     packed_bytes: int | None = None
+    state_bytes: int = 0

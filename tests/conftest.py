@@ -170,6 +170,7 @@ class TinyModels(dict[str, Path]):
 def tiny_settings() -> dict[str, dict[str, Any]]:
     """The settings in which each tiny model differs from the others, by its name."""
     mixed = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
+    linear = "linear_attention"
     llama3 = {
         "rope_type": "llama3",
         "rope_theta": 10000.0,
@@ -253,6 +254,20 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "smollm3": {"model_type": "smollm3", "no_rope_layer_interval": 2},
         "glm4": {"model_type": "glm4"},
         "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
+        "qwen3_5": {
+            "model_type": "qwen3_5_text",
+            "layer_types": [linear, "full_attention", "full_attention", linear],
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 16,
+            "rope_parameters": partial | {"mrope_section": [2, 1, 1]},
+        },
+        "lfm2": {
+            "model_type": "lfm2",
+            "layer_types": ["conv", "full_attention", "full_attention", "conv"],
+            "block_multiple_of": 32,
+        },
     }
 
 

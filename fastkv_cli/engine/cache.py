@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -118,9 +119,23 @@ class HeadGroup:
         self.value = torch.nn.functional.pad(self.value, (0, 0, 0, more))
 
 
+class RecurrentState(NamedTuple):
+    """The state of a layer that mixes tokens by a convolution or a recurrence.
+
+    Its size does not depend on the number of tokens.
+
+    Attributes:
+        inputs: (1, channels, K − 1), the last inputs of a convolution over K tokens.
+        matrix: (1, heads, D_key, D_value) float32, the sum of a recurrence; None without one.
+    """
+
+    inputs: Tensor
+    matrix: Tensor | None = None
+
+
 @dataclass(slots=True)
 class CompressedCache:
-    """The kept keys and values of each layer.
+    """The kept keys and values of each layer, or its recurrent state.
 
     Args:
         room: slots to allocate after the prompt's entries, for decoded tokens; grows when full.
@@ -131,6 +146,7 @@ class CompressedCache:
     text_length: int = 0
     next_position: int = 0
     _layers: list[list[HeadGroup]] = field(default_factory=list)
+    _states: dict[int, RecurrentState] = field(default_factory=dict)
 
     def store(
         self,
@@ -170,6 +186,25 @@ class CompressedCache:
             ]
         groups[0].is_consecutive = is_consecutive
         self._layers.append(groups)
+
+    def store_state(self, state: RecurrentState) -> None:
+        """Add the next layer, one with a state in place of keys and values; it is copied."""
+        copies = (None if part is None else part.clone() for part in state)
+        self._states[len(self._layers)] = RecurrentState._make(copies)
+        self._layers.append([])
+
+    def state(self, layer: int) -> RecurrentState:
+        """The state of a layer that has one."""
+        return self._states[layer]
+
+    def update_state(self, layer: int, state: RecurrentState) -> None:
+        """Overwrite the state of a layer by that after further tokens.
+
+        In place, as a captured graph refers to its address.
+        """
+        for held, new in zip(self._states[layer], state, strict=True):
+            if held is not None and new is not None:
+                held.copy_(new)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> list[HeadGroup]:
         """Append T tokens' K and V, (1, H_kv, T, D); returns the layer's groups."""
@@ -217,12 +252,22 @@ class CompressedCache:
             group.claim(1, self.next_position)
         self.next_position += 1
 
+    @property
+    def can_drop(self) -> bool:
+        """Whether tokens can be removed again: they cannot from a recurrent state."""
+        return not self._states
+
     def drop_last(self, num_tokens: int) -> None:
         """Remove the last tokens of the text from every layer.
 
         Only tokens that were appended by one call: after those of several, entries may have left a
         sliding window that the removed tokens' predecessors attend to.
+
+        Raises:
+            ValueError: when a layer has a recurrent state, from which no token can be removed.
         """
+        if not self.can_drop:
+            raise ValueError("no token can be removed from a recurrent state")
         for group in self._all_groups():
             group.length -= num_tokens
         self.next_position -= num_tokens
@@ -236,9 +281,9 @@ class CompressedCache:
         return [row for group in self._layers[layer] for row in group.positions]
 
     def length(self, layer: int) -> float:
-        """Entries in a layer, averaged over its heads."""
+        """Entries in a layer, averaged over its heads; 0 in a layer with a recurrent state."""
         lengths = self.lengths[layer]
-        return sum(lengths) / len(lengths)
+        return sum(lengths) / max(len(lengths), 1)
 
     @property
     def num_layers(self) -> int:
@@ -246,7 +291,7 @@ class CompressedCache:
 
     @property
     def lengths(self) -> list[list[int]]:
-        """Entries kept, per layer and head."""
+        """Entries kept, per layer and head; a layer with a recurrent state has no heads."""
         return [
             [group.length for group in groups for _ in range(group.num_heads)]
             for groups in self._layers
@@ -254,7 +299,7 @@ class CompressedCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values, without the free slots."""
+        """Bytes of the keys and values, without the free slots and recurrent states."""
         return sum(
             tensor.numel() * tensor.element_size()
             for group in self._all_groups()

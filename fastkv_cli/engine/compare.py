@@ -99,7 +99,12 @@ class Comparison:
         )
 
     def _answer_from_draft(self, prefilled: PrefillResult) -> list[int]:
-        """The method's greedy answer, with the full model's answer verified as a draft."""
+        """The method's greedy answer, with the full model's answer verified as a draft.
+
+        A rejected draft cannot be removed from recurrent states: there the answer is decoded.
+        """
+        if not prefilled.cache.can_drop:
+            return self._decode(prefilled.cache, prefilled.logits, [])
         draft = self._answer
         logits = prefilled.logits.unsqueeze(0)
         if len(draft) > 1:

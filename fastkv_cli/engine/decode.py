@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .cache import CompressedCache, HeadGroup
+from .cache import CompressedCache, HeadGroup, RecurrentState
 from .kernels.lookup import attend_cached
 from .model.loader import LoadedModel
 from .model.rope import RopeTable
@@ -18,8 +19,27 @@ Step = Callable[[int], Tensor]
 """Decodes one token: its id → the logits for the next one, (vocabulary,) float32."""
 
 
+class RecurrentDecodingLayer(Protocol):
+    """The interface that decoding uses of a layer without keys and values."""
+
+    @property
+    def is_recurrent(self) -> Literal[True]:
+        """Tells it from a `DecodingLayer`."""
+
+    @property
+    def index(self) -> int:
+        """0-based."""
+
+    def extend(self, hidden: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Run the whole layer for T further tokens, (1, T, hidden)."""
+
+
 class DecodingLayer(Protocol):
-    """The interface of a layer that decoding uses."""
+    """The interface that decoding uses of a layer with keys and values."""
+
+    @property
+    def is_recurrent(self) -> Literal[False]:
+        """Tells it from a `RecurrentDecodingLayer`."""
 
     @property
     def index(self) -> int:
@@ -46,7 +66,7 @@ class DecodingModel(Protocol):
     """The interface of a model that decoding uses: a `Decoder`, or the faster `PackedDecoder`."""
 
     @property
-    def layers(self) -> Sequence[DecodingLayer]:
+    def layers(self) -> Sequence[DecodingLayer | RecurrentDecodingLayer]:
         """All layers, in order."""
 
     @property
@@ -121,13 +141,11 @@ def extend(
     ropes = model.ropes(positions, cache.text_length)
     can_fuse = len(token_ids) == 1 and on_layer is None
 
-    def attend(query: Tensor, group: HeadGroup) -> Tensor:
-        start = group.first_visible(query.shape[2])
-        masked = _outside_window(group, first, query.shape[2], start)
-        keys, values = group.keys[:, :, start:], group.values[:, :, start:]
-        return attend_cached(query, keys, values, layer.scaling, masked)
-
     for layer in model.layers:
+        if layer.is_recurrent:
+            hidden, state = layer.extend(hidden, cache.state(layer.index))
+            cache.update_state(layer.index, state)
+            continue
         if can_fuse and (fused := layer.fused_step(hidden, ropes, cache)) is not None:
             hidden = fused
             continue
@@ -135,9 +153,18 @@ def extend(
         groups = cache.append(layer.index, key, value)
         if on_layer is not None:
             on_layer(layer, query, groups)
+        attend = functools.partial(_attend, layer, first)
         hidden = layer.finish(hidden, attend_groups(query, groups, attend))
     cache.next_position += len(token_ids)
     return model.logits(model.normalize(hidden))
+
+
+def _attend(layer: DecodingLayer, first: int, query: Tensor, group: HeadGroup) -> Tensor:
+    """Attend with the queries of tokens from position `first` on to the entries of a group."""
+    start = group.first_visible(query.shape[2])
+    masked = _outside_window(group, first, query.shape[2], start)
+    keys, values = group.keys[:, :, start:], group.values[:, :, start:]
+    return attend_cached(query, keys, values, layer.scaling, masked)
 
 
 def attend_groups(

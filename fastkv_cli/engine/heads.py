@@ -40,7 +40,7 @@ def needle_attention(
     plan = full.plan(decoder.shape(ids.shape[0]))
     prefilled = prefill(decoder, ids, full, LayerRunner(engine.kernel), plan, room=max_tokens)
     size = needle.stop - needle.start
-    scores = torch.zeros(decoder.num_layers, decoder.layers[0].num_heads)
+    scores = torch.zeros(decoder.num_layers, decoder.attention_layers[0].num_heads)
 
     def add_scores(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
         (group,) = groups  # with the full cache all heads keep equally many entries

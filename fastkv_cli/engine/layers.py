@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from .cache import RecurrentState
 from .kernels.attention import Causality, Kernel, attend
 from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, round_up
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer, take_rows
+from .model.recurrent_layer import Layer, RecurrentLayer
 from .model.rope import RopeTable
+
+# Rows that pass through a recurrent layer at once: it holds some ten float32 copies of them.
+_RECURRENT_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class ActiveTokens:
         """T."""
         return self.positions.shape[0]
 
+    @property
+    def last_row(self) -> Tensor:
+        """(1,), the index of the last token."""
+        return torch.tensor([self.num_tokens - 1], device=self.positions.device)
+
 
 class LayerInputs(NamedTuple):
     """Normalized hidden states (1, T − first, hidden), K and V (1, H_kv, T', D) of a layer.
@@ -64,7 +74,7 @@ class LayerRunner:
 
     kernel: Kernel
     chunk_rows: int = DEFAULT_CHUNK_ROWS
-    on_done: Callable[[DecoderLayer], None] | None = None
+    on_done: Callable[[Layer], None] | None = None
     boundary: int = 0
 
     def __post_init__(self) -> None:
@@ -136,6 +146,40 @@ class LayerRunner:
             self.on_done(layer)
         return after
 
+    def mix(
+        self, layer: RecurrentLayer, tokens: ActiveTokens, *, last_only: bool = False
+    ) -> tuple[ActiveTokens, RecurrentState]:
+        """Compute a recurrent layer; returns its output and its state after the last token.
+
+        Each token enters the state once and in order, so chunks do not overlap, and the padding at
+        the end of one does not count. With `last_only`, only the last token's output is computed.
+        """
+        first, state = tokens.first, self._start(layer, tokens)
+        hidden = torch.empty_like(tokens.hidden)
+        for rows in self._rows_in_order(tokens):
+            chunk = torch.arange(rows.start - first, rows.stop - first, device=hidden.device)
+            before = take_rows(tokens.hidden, self._pad(chunk))
+            mixed, state = layer.mix(before, state, len(chunk))
+            if not last_only:
+                hidden[:, chunk] = layer.finish(before, mixed)[:, : len(chunk)]
+            elif rows.stop == tokens.num_tokens:
+                last = slice(len(chunk) - 1, len(chunk))
+                hidden = layer.finish(take_rows(before, last), take_rows(mixed, last))
+            if rows.stop == tokens.boundary:
+                self._record(layer, state)
+        if not last_only:
+            hidden[:, tokens.num_tokens - first :] = hidden[:, tokens.num_tokens - first - 1, None]
+        if self.on_done is not None:
+            self.on_done(layer)
+        return replace(tokens, hidden=hidden), state
+
+    def _start(self, layer: RecurrentLayer, tokens: ActiveTokens) -> RecurrentState:  # noqa: ARG002
+        """The state of a layer before the first of the tokens to compute."""
+        return layer.start()
+
+    def _record(self, layer: RecurrentLayer, state: RecurrentState) -> None:
+        """Record the state of a layer after the leading tokens that other prompts share."""
+
     def _attended_rows(self, tokens: ActiveTokens) -> int:
         """Rows whose attention is computed at once.
 
@@ -151,6 +195,14 @@ class LayerRunner:
         for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
             for rows in self._chunks(*part, chunk_rows):
                 yield rows, slice(rows.start - first, rows.stop - first)
+
+    def _rows_in_order(self, tokens: ActiveTokens) -> Iterator[slice]:
+        """Chunks of the rows to compute, without padding; they do not overlap."""
+        size = min(self.chunk_rows, _RECURRENT_ROWS)
+        first, boundary, stop = tokens.first, tokens.boundary, tokens.num_tokens
+        for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
+            for start in range(*part, size):
+                yield slice(start, min(start + size, part[1]))
 
     def _pad(self, rows: Tensor) -> Tensor:
         """Pad row indices with copies of the last one to a multiple of GRAIN."""
@@ -186,6 +238,7 @@ class RecordingRunner(LayerRunner):
     _token_ids: Tensor | None = None
     _entered: list[ActiveTokens] = field(default_factory=list)  # the input tokens of each layer
     _inputs: dict[int, LayerInputs] = field(default_factory=dict)
+    _states: dict[int, RecurrentState] = field(default_factory=dict)
 
     def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
         """As `LayerRunner.embed`; cached for the first prompt."""
@@ -218,5 +271,16 @@ class RecordingRunner(LayerRunner):
             self._entered.append(LayerRunner.advance(self, layer, tokens, inputs, None))
         return self._entered[layer.index + 1]
 
-    def _is_whole(self, layer: DecoderLayer, tokens: ActiveTokens) -> bool:
+    def mix(
+        self, layer: RecurrentLayer, tokens: ActiveTokens, *, last_only: bool = False
+    ) -> tuple[ActiveTokens, RecurrentState]:
+        """As `LayerRunner.mix`; for the whole prompt computed once per layer."""
+        if last_only or not self._is_whole(layer, tokens):
+            return LayerRunner.mix(self, layer, tokens, last_only=last_only)
+        if len(self._entered) == layer.index + 1:
+            after, self._states[layer.index] = LayerRunner.mix(self, layer, tokens)
+            self._entered.append(after)
+        return self._entered[layer.index + 1], self._states[layer.index]
+
+    def _is_whole(self, layer: Layer, tokens: ActiveTokens) -> bool:
         return layer.index < len(self._entered) and tokens is self._entered[layer.index]

@@ -115,7 +115,7 @@ def measure_speed(dtype: torch.dtype, kernel: Kernel, decode_bits: int) -> Machi
     """
     narrow, wide = _synthetic(_NARROW, dtype), _synthetic(_WIDE, dtype)
     several = replace(narrow, layers=tuple(replace(narrow.layers[0], index=at) for at in range(4)))
-    layer = narrow.layers[0]
+    layer = narrow.attention_layers[0]
     attend_rows, pairs = _attention(narrow, kernel)
     prefills = [_prefill(each, kernel) for each in (narrow, wide)]
     steps = [_decode_step(each, decode_bits) for each in (narrow, several, wide)]
@@ -167,7 +167,7 @@ def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:
 
 def _attention(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], float]:
     """Causal attention of the last rows of a prompt, and its pairs of a query and a key."""
-    layer = decoder.layers[0]
+    layer = decoder.attention_layers[0]
     rows, num_keys = 64, _LONG // 4
 
     def prepare() -> Callable[[], object]:
@@ -186,7 +186,7 @@ def _attention(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], 
 
 def _prefill(decoder: Decoder, kernel: Kernel) -> tuple[Callable[[], object], int]:
     """Prefill of a layer, and the rows of its prompt."""
-    runner, layer = LayerRunner(kernel), decoder.layers[0]
+    runner, layer = LayerRunner(kernel), decoder.attention_layers[0]
 
     def prepare(rows: int) -> Callable[[], object]:
         tokens = runner.embed(decoder, torch.zeros(rows, dtype=torch.long))
@@ -210,7 +210,9 @@ def _decode_step(decoder: Decoder, decode_bits: int) -> tuple[Callable[[], objec
         model = packed = PackedDecoder.pack(decoder)
         nbytes = packed.weights.copies_bytes
     cache = CompressedCache(_MOST_ROUNDS, text_length=_LONG)
-    before = torch.zeros(1, decoder.layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype)
+    before = torch.zeros(
+        1, decoder.attention_layers[0].num_kv_heads, 64, _HEAD_DIM, dtype=decoder.dtype
+    )
     for _ in decoder.layers:
         cache.store(before, before, torch.arange(64), None)
     cache.next_position = 64
@@ -245,7 +247,7 @@ def _interleave(runs: Sequence[Callable[[], object]], *, warm: bool = False) -> 
 
 def _matrix_rate(decoder: Decoder, rows: int, seconds: float, attention_per_s: float) -> float:
     """Matrix products of a layer in FLOP/s, with all that is done to each row beside them."""
-    layer = decoder.layers[0]
+    layer = decoder.attention_layers[0]
     attention = 2 * layer.num_heads * layer.head_dim * rows * (rows + 1)
     matrices_s = max(seconds - attention / attention_per_s, seconds / 4)
     return (layer.flops(rows, None) - attention) / matrices_s

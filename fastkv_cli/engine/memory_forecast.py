@@ -50,6 +50,7 @@ def forecast_memory(
         and (decoder.is_in_blocks or decoder.dtype is not torch.float32)
         and not decoder.has_experts
         and can_pack()
+        and not decoder.has_recurrent_layers
     )
     return forecast_from_sizes(
         model_sizes(loaded, decoder),
@@ -104,7 +105,8 @@ def forecast_from_sizes(
         copies_bytes=copies if packs else 0,
         full_kv_bytes=full_kv_bytes,
         kept_kv_bytes=kept_kv_bytes,
-        working_bytes=_working_numbers(sizes, num_tokens, device_type) * bytes_per_weight,
+        working_bytes=_working_numbers(sizes, num_tokens, device_type) * bytes_per_weight
+        + sizes.state_bytes,
         program_bytes=program_bytes,
         available_bytes=available_bytes,
     )
@@ -115,7 +117,7 @@ def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
     from .model.decoder_layer import count_weights
 
     layers = [count_weights(each.module) for each in decoder.layers]
-    first = decoder.layers[0]
+    first = decoder.attention_layers[0]
     return ModelSizes(
         num_weights=count_weights(loaded.model),
         layer_weights=sum(layers),
@@ -127,14 +129,18 @@ def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
         num_heads=first.num_heads,
         num_kv_heads=first.num_kv_heads,
         head_dim=first.head_dim,
-        kv_per_token=sum(2 * each.num_kv_heads * each.head_dim for each in decoder.layers),
+        kv_per_token=sum(
+            2 * each.num_kv_heads * each.head_dim for each in decoder.attention_layers
+        ),
+        state_bytes=decoder.state_bytes,
     )
 
 
 def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
     """Bytes of the K and V that this plan keeps after prefill."""
     entries = 0
-    for layer, capacity in zip(decoder.layers, plan.capacities, strict=True):
+    for layer in decoder.attention_layers:
+        capacity = plan.capacities[layer.index]
         heads = [capacity] * layer.num_kv_heads if isinstance(capacity, int) else capacity
         entries += 2 * layer.head_dim * sum(heads)
     return entries * decoder.dtype.itemsize

@@ -73,7 +73,7 @@ class PrefillResult:
             full_flops=decoder.prefill_flops(num_tokens),
             prefill_flops=self.flops,
             layers=tuple(
-                LayerStats(seen, round(sum(heads) / len(heads)))
+                LayerStats(seen, round(sum(heads) / max(len(heads), 1)))
                 for seen, heads in zip(self.tokens_seen, lengths, strict=True)
             ),
             note=self.plan.note,
@@ -113,6 +113,12 @@ def prefill(
     scored: list[Tensor] = []
     tokens = runner.embed(decoder, prompt_ids, room)
     for layer in decoder.layers:
+        is_last = layer.index == decoder.num_layers - 1  # only the last token reaches the LM head
+        if layer.is_recurrent:
+            trace.layer_done(layer, tokens, tokens.last_row if is_last else None)
+            tokens, state = runner.mix(layer, tokens, last_only=is_last)
+            cache.store_state(state)
+            continue
         inputs = runner.project(layer, tokens)
         kept = selected_rows = None
         capacity = plan.capacities[layer.index]
@@ -129,8 +135,8 @@ def prefill(
                 propagated = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
                 selected_rows = propagated
         cache.store(inputs.key, inputs.value, tokens.positions, kept, layer.sliding_window)
-        if layer.index == decoder.num_layers - 1:  # only the last token reaches the LM head
-            selected_rows = torch.tensor([tokens.num_tokens - 1], device=decoder.device)
+        if is_last:
+            selected_rows = tokens.last_row
         trace.layer_done(layer, tokens, selected_rows)
         tokens = runner.advance(layer, tokens, inputs, selected_rows)
         del inputs  # freed before the next layer's are allocated
@@ -202,10 +208,13 @@ def _score_at(
     """Scores of the TSP layer, (B, heads, n − W); computes only what they depend on."""
     assert plan.tsp is not None
     tokens = runner.embed(decoder, prompt_ids)
-    for layer in decoder.layers[: plan.tsp.layer]:
-        trace.layer_done(layer, tokens, None)
-        tokens = runner.advance(layer, tokens, runner.project(layer, tokens), None)
-    layer = decoder.layers[plan.tsp.layer]
+    for earlier in decoder.layers[: plan.tsp.layer]:
+        trace.layer_done(earlier, tokens, None)
+        if earlier.is_recurrent:
+            tokens, _ = runner.mix(earlier, tokens)
+        else:
+            tokens = runner.advance(earlier, tokens, runner.project(earlier, tokens), None)
+    layer = decoder.attention_layer(plan.tsp.layer)
     trace.layer_done(layer, tokens, torch.empty(0, dtype=torch.long))  # K and V only
     return method.scores(_observe(layer, tokens, runner.project(layer, tokens)), plan)
 

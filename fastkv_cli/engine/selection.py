@@ -89,6 +89,33 @@ def top_positions(scores: Tensor, count: int, window: int) -> Tensor:
     return torch.cat((best, recent.expand(*scores.shape[:-1], window)), dim=-1)
 
 
+def top_blocks(scores: Tensor, count: int, window: int, block: int) -> Tensor:
+    """As `top_positions`, in blocks of neighbouring columns, ranked by their mean score.
+
+    Layers that mix neighbours by a convolution or a recurrence need whole stretches of text; blocks
+    by their mean attention are UniPrefill's choice (arXiv 2605.06221).
+
+    Args:
+        scores: (N,), for the N tokens before the window.
+        count: number of positions to return, including the window; window ≤ count ≤ N + window.
+        window: W, always kept.
+        block: columns of a block, counted from the first; the last block may be shorter. Of the
+            last block that is taken only the first columns are, as many as fit.
+
+    Returns:
+        (count,), int64, ascending.
+    """
+    num_columns = scores.shape[0]
+    starts = torch.arange(0, num_columns, block, device=scores.device)
+    sums = functional.pad(scores, (0, -num_columns % block)).view(-1, block).sum(dim=1)
+    means = sums / (num_columns - starts).clamp(max=block)
+    ranks = means.argsort(descending=True, stable=True).argsort()
+    ranked = ranks.repeat_interleave(block)[:num_columns].argsort(stable=True)
+    best = ranked[: count - window].sort().values
+    recent = torch.arange(num_columns, num_columns + window, device=scores.device)
+    return torch.cat((best, recent))
+
+
 def top_positions_per_head(scores: Tensor, counts: Sequence[int], window: int) -> list[Tensor]:
     """As `top_positions`, with a count for each head.
 

@@ -11,6 +11,7 @@ from .memory_forecast import kept_kv_bytes
 from .methods import Plan, Propagation
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer
+from .model.recurrent_layer import Layer
 
 # Scores of the observation window are computed in float32, with a softmax, a pool and a sum: what
 # that takes, as a multiple of the same rows' attention.
@@ -101,15 +102,21 @@ def _unpacking_seconds(decoder: Decoder, num_layers: int, speed: MachineSpeed) -
     return weights / speed.unpack_weights_per_s
 
 
-def _flops_per_token(layer: DecoderLayer) -> int:
+def _flops_per_token(layer: Layer) -> int:
     """Operations of a layer's matrices for one token."""
+    if layer.is_recurrent:
+        return layer.flops(1, None) - layer.mixer.flops_per_token
     return layer.flops(1, None) - 4 * layer.num_heads * layer.head_dim
 
 
 def _layer_seconds(
-    layer: DecoderLayer, num_tokens: int, selected: int | None, known: int, speed: MachineSpeed
+    layer: Layer, num_tokens: int, selected: int | None, known: int, speed: MachineSpeed
 ) -> float:
     """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
+    if layer.is_recurrent:
+        selected_rows = None if selected is None else torch.empty(selected)
+        flops = layer.flops(num_tokens, selected_rows, known)
+        return flops / speed.matrix_flops_per_s(layer.hidden_size)
     token = _flops_per_token(layer)
     kv = layer.flops(1, torch.empty(0, dtype=torch.long))
     new = num_tokens - known
@@ -135,10 +142,10 @@ def _num_pairs(layer: DecoderLayer, num_tokens: int, known: int | None, rows: in
     return whole - (before * (known - before) + before * (before + 1) / 2)
 
 
-def _scoring_seconds(
-    layer: DecoderLayer, num_tokens: int, plan: Plan, speed: MachineSpeed
-) -> float:
+def _scoring_seconds(layer: Layer, num_tokens: int, plan: Plan, speed: MachineSpeed) -> float:
     """Seconds of the window's scores in a layer that compresses or propagates."""
+    if layer.is_recurrent:
+        return 0.0
     capacity = plan.capacities[layer.index]
     compresses = not isinstance(capacity, int) or capacity < layer.entries(num_tokens)
     if not (compresses or (plan.tsp is not None and plan.tsp.needs_scores(layer.index))):

@@ -13,7 +13,7 @@ from torch import Tensor
 from .generation import TokenTrace
 from .layers import ActiveTokens
 from .methods import Plan
-from .model.decoder_layer import DecoderLayer
+from .model.recurrent_layer import Layer
 
 if TYPE_CHECKING:
     from .prefill import PrefillResult
@@ -33,11 +33,9 @@ class PrefillTrace:
 
     plan: Plan
     on_progress: Progress | None = None
-    _computed: list[tuple[DecoderLayer, int, Tensor | None, int]] = field(default_factory=list)
+    _computed: list[tuple[Layer, int, Tensor | None, int]] = field(default_factory=list)
 
-    def layer_done(
-        self, layer: DecoderLayer, tokens: ActiveTokens, selected_rows: Tensor | None
-    ) -> None:
+    def layer_done(self, layer: Layer, tokens: ActiveTokens, selected_rows: Tensor | None) -> None:
         """Record a layer; `selected_rows` pass through attention and MLP (None means all)."""
         self._computed.append((layer, tokens.num_tokens, selected_rows, tokens.first))
         if self.on_progress is not None:

@@ -41,7 +41,7 @@ from fastkv_cli.engine.methods import Method
 LENGTH = 120  # beyond the sliding window of 48
 FAMILIES = [
     *("llama", "mistral-sliding", "ministral", "ministral3", "qwen3", "phi3-partial", "granite"),
-    *("smollm3", "glm4", "qwen3-moe"),
+    *("smollm3", "glm4", "qwen3-moe", "lfm2", "qwen3_5"),
 ]
 # Methods that let every token through every layer, so that K and V are those of Full.
 METHODS: list[Method] = [
@@ -67,6 +67,9 @@ def dense_logits(
     rows = torch.arange(LENGTH, LENGTH + count)
     hidden, ropes = decoder.embed(torch.tensor(token_ids)), decoder.ropes(rows)
     for layer in decoder.layers:
+        if layer.is_recurrent:
+            hidden, _ = layer.extend(hidden, full.state(layer.index))
+            continue
         normalized = layer.normalize(hidden)
         [group] = full.groups(layer.index)
         key, value = (

@@ -18,7 +18,7 @@ HIDDEN, INNER, EXPERTS, ROUTED = 64, 32, 8, 3
 
 
 def first_layer(engine: Engine) -> tuple[DecoderLayer, Experts]:
-    layer = engine.decoder.layers[0]
+    layer = engine.decoder.attention_layers[0]
     assert layer.experts is not None
     return layer, layer.experts
 
@@ -56,16 +56,21 @@ def test_only_the_routed_experts_are_counted(tiny_models: dict[str, Path]) -> No
     dense = attention + 3 * HIDDEN * 128
     with Checks() as check:
         with check("active"):
-            active = [layer.num_active_weights for layer in decoder.layers]
+            active = [layer.num_active_weights for layer in decoder.attention_layers]
             assert active == [sparse, sparse, dense, sparse]
         with check("all"):
             idle = (EXPERTS - ROUTED) * 3 * HIDDEN * INNER
             assert decoder.num_weights - decoder.num_active_weights == 3 * idle
         with check("operations of one token, which attends to itself"):
-            flops = [layer.flops(1, None) for layer in decoder.layers]
+            flops = [layer.flops(1, None) for layer in decoder.attention_layers]
             assert flops == [2 * (weights + 2 * 64) for weights in active]
         with check("activations"):
-            assert [layer.intermediate_size for layer in decoder.layers] == [96, 96, 128, 96]
+            assert [layer.intermediate_size for layer in decoder.attention_layers] == [
+                96,
+                96,
+                128,
+                96,
+            ]
 
 
 def test_sizes_of_products_are_few() -> None:

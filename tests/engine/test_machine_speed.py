@@ -149,7 +149,9 @@ class TestTime:
         no_scores = seconds
         if plan.tsp is not None:  # the scores of 8 rows, or of 1, are not counted as operations
             layers = 1 if plan.tsp.restart else decoder.num_layers
-            most = 4 * 4 * decoder.layers[0].num_heads * decoder.layers[0].head_dim
+            most = (
+                4 * 4 * decoder.attention_layers[0].num_heads * decoder.attention_layers[0].head_dim
+            )
             no_scores -= most * plan.window * num_tokens * layers / 1e9
         assert no_scores <= done.flops / 1e9 * (1 + tolerance)
         assert seconds >= done.flops / 1e9 * (1 - tolerance)

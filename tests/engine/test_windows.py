@@ -116,7 +116,7 @@ def test_decoding_drops_what_has_left_the_window(
         at_once = extend(engine.decoder, deepcopy(cache), ids[60:])
         singly = torch.cat([extend(engine.decoder, cache, [each]) for each in ids[60:]])
         torch.testing.assert_close(singly, at_once, atol=1e-4, rtol=1e-4)
-        for layer in engine.decoder.layers:
+        for layer in engine.decoder.attention_layers:
             [group] = cache.groups(layer.index)
             if layer.sliding_window is None:
                 continue

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..cache import CompressedCache, HeadGroup
 from ..decode import DecodingModel, Step, attend_groups, extend
 from ..model.decoder import Decoder
+from ..model.decoder_layer import DecoderLayer
 from ..model.rope import RopeTable
 from .lookup import attend_allocated, attend_written, has_flash
 
@@ -130,7 +131,7 @@ class GraphInputs:
 def decode_in_place(decoder: Decoder, cache: CompressedCache, inputs: GraphInputs) -> Tensor:
     """Decode the token of these inputs: write its K and V to the next slot, return the logits.
 
-    The cache's lengths are left unchanged.
+    Recurrent states are updated; the cache's lengths are left unchanged.
 
     Returns:
         (vocabulary,) float32.
@@ -139,7 +140,7 @@ def decode_in_place(decoder: Decoder, cache: CompressedCache, inputs: GraphInput
     ropes = inputs.ropes.at(inputs.num_decoded)
     bounds: dict[int, Tensor] = {}  # shared, as most groups have the same length
 
-    def attend(query: Tensor, group: HeadGroup) -> Tensor:
+    def attend(layer: DecoderLayer, query: Tensor, group: HeadGroup) -> Tensor:
         operands = query, group.key, group.value, layer.scaling
         if layer.sliding_window is not None or not has_flash(query):
             return attend_allocated(*operands, inputs.masked(group, layer.sliding_window))
@@ -148,11 +149,15 @@ def decode_in_place(decoder: Decoder, cache: CompressedCache, inputs: GraphInput
         return attend_written(*operands, bounds[group.length])
 
     for layer in decoder.layers:
+        if layer.is_recurrent:
+            hidden, state = layer.extend(hidden, cache.state(layer.index))
+            cache.update_state(layer.index, state)
+            continue
         query, *new = layer.project(hidden, ropes)
         for group, key, value in cache.split(layer.index, *new):
             slot = group.length + inputs.num_decoded
             group.key.index_copy_(2, slot, key)
             group.value.index_copy_(2, slot, value)
-        attended = attend_groups(query, cache.groups(layer.index), attend)
+        attended = attend_groups(query, cache.groups(layer.index), functools.partial(attend, layer))
         hidden = layer.finish(hidden, attended)
     return decoder.logits(decoder.normalize(hidden))[-1]

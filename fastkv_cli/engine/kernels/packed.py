@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -63,6 +64,8 @@ class PackedLayer:
     residuals: tuple[Residual, Residual]
     activation: Callable[[Tensor], Tensor]
     fused: FusedLayer | None
+
+    is_recurrent: ClassVar[Literal[False]] = False
 
     @classmethod
     def of(cls, layer: DecoderLayer) -> PackedLayer:
@@ -158,7 +161,7 @@ class PackedDecoder:
         `on_done` is called with each packed layer.
         """
         layers = []
-        for layer in decoder.layers:
+        for layer in decoder.attention_layers:
             layers.append(PackedLayer.of(layer))
             if on_done is not None:
                 on_done(layer)
@@ -228,8 +231,10 @@ def _problem(decoder: Decoder) -> str | None:
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
     if decoder.dtype is torch.float32 and not decoder.is_in_blocks:
         return "in float32 nothing is rounded"
-    if decoder.has_experts:
-        return "a token passes through few of the experts, which are used as they are"
+    if decoder.has_experts or decoder.has_recurrent_layers:
+        experts = "a token passes through few of the experts, which are used as they are"
+        mixers = "layers with a convolution or a recurrence are not packed"
+        return experts if decoder.has_experts else mixers
     if not can_pack():
         return "this build of torch has no kernels for packed weights"
     needed, free = decoder.num_weights, available_memory_bytes()

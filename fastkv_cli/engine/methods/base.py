@@ -17,13 +17,15 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ..kernels.row_blocks import round_up
-from ..selection import attention_weights, top_positions
+from ..selection import attention_weights, top_blocks, top_positions
 from ..tuning import Tuning
 
 # Entries to keep in a layer, including the window: one number for every head, or one per head.
 Capacity = int | tuple[int, ...]
 # Rows that a layer keeps, ascending: (heads, C), or a list of (C_head,) where the counts differ.
 Kept = Tensor | list[Tensor]
+# Tokens that are propagated together where layers mix neighbours.
+_BLOCK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class PromptShape:
         num_kv_heads: H_kv.
         question: the rows of the user's question in the prompt; None where unknown.
         windows: per layer, the tokens that a query attends to, including itself; None means all.
-            Empty if all layers attend to all tokens.
+            0 in a layer that mixes tokens by a convolution or a recurrence. Empty if all layers
+            attend to all tokens.
     """
 
     num_tokens: int
@@ -51,8 +54,8 @@ class PromptShape:
     def global_layers(self) -> tuple[int, ...]:
         """The layers that are scored and compressed: those that attend to all tokens.
 
-        The other layers keep their sliding window. If no layer attends to all tokens (Mistral 7B
-        v0.1), all layers are scored and compressed.
+        The other layers keep their sliding window, or a recurrent state. If no layer attends to all
+        tokens (Mistral 7B v0.1), all layers are scored and compressed.
         """
         found = tuple(layer for layer, window in enumerate(self.windows) if window is None)
         return found or tuple(range(self.num_layers))
@@ -63,7 +66,7 @@ class PromptShape:
         Of two layers at the same distance the deeper one, which loses fewer answers.
 
         Raises:
-            UsageError: when the given layer is not in the model, or has a sliding window.
+            UsageError: when the given layer is not in the model, or does not attend to all tokens.
         """
         found = self.global_layers
         if layer is None:
@@ -74,8 +77,10 @@ class PromptShape:
                 f"this model has layers 0 to {self.num_layers - 1}",
             )
         if layer not in found:
+            window = self.windows[layer]
+            what = f"attends to the last {window:,} tokens only" if window else "has no attention"
             raise UsageError(
-                f"{name} {layer} attends to the last {self.windows[layer]:,} tokens only",
+                f"{name} {layer} {what}",
                 f"take a layer that attends to all: {', '.join(map(str, found))}",
             )
         return layer
@@ -92,6 +97,13 @@ class PromptShape:
                 else tuple(min(each, most[layer]) for each in capacity)
             )
         return tuple(spread)
+
+    def block_behind(self, layer: int) -> int:
+        """Size of the blocks in which tokens are propagated behind a layer.
+
+        A convolution or a recurrence there takes the propagated tokens for neighbours.
+        """
+        return _BLOCK if 0 in self.windows[layer + 1 :] else 1
 
     def last_window(self, layer: int) -> int:
         """The largest window of the window layers behind a layer, at most n; 0 without any."""
@@ -113,6 +125,8 @@ class Propagation:
         accumulates: whether the selection uses the scores of all global layers up to ℓ*.
         last_window: the last tokens that are propagated whatever their scores, because layers
             behind ℓ* have a sliding window; the observation window is always among them.
+        block: neighbouring tokens that are propagated together, where layers behind ℓ* mix
+            neighbours by a convolution or a recurrence.
     """
 
     layer: int
@@ -121,6 +135,7 @@ class Propagation:
     restart: bool = False
     accumulates: bool = False
     last_window: int = 0
+    block: int = 1
 
     def needs_scores(self, layer: int) -> bool:
         """Whether the selection uses the scores of this layer."""
@@ -257,4 +272,6 @@ class Method(ABC):
         """
         last = max(plan.window, 0 if plan.tsp is None else plan.tsp.last_window)
         num_scored = token_scores.shape[0] + plan.window - last
+        if plan.tsp is not None and plan.tsp.block > 1:
+            return top_blocks(token_scores[:num_scored], length, last, plan.tsp.block)
         return top_positions(token_scores[:num_scored], length, last)

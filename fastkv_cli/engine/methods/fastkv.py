@@ -112,6 +112,7 @@ class FastKV(WindowMethod):
                 length,
                 self.tsp_rate if is_share else length / num_tokens,
                 last_window=last_window,
+                block=prompt.block_behind(layer),
             ),
         )
 

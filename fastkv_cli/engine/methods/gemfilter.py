@@ -62,7 +62,13 @@ class GemFilter(BudgetedMethod):
         return Plan(
             selected.capacities((length,) * len(prompt.global_layers)),
             window=1,  # the last token is always selected: its logits start the answer
-            tsp=Propagation(layer, length, length / prompt.num_tokens, restart=True),
+            tsp=Propagation(
+                layer,
+                length,
+                length / prompt.num_tokens,
+                restart=True,
+                block=prompt.block_behind(-1),
+            ),
         )
 
     def scores(self, observed: Observation, plan: Plan) -> Tensor:

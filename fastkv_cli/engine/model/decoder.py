@@ -21,7 +21,11 @@ from .block_modules import BlockHead, block_tensors
 from .decoder_layer import DecoderLayer, Matrix, Residual, RMSNorm, count_matrix_weights
 from .experts import open_experts
 from .families import FAMILIES, Family
+from .gated_delta_net import GatedDeltaNet
+from .recurrent_layer import Layer, Mixer, RecurrentLayer
+from .renamed_layer import RenamedLayer
 from .rope import NO_ROPE, Rope, RopeTable
+from .short_convolution import ShortConvolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Decoder:
         logits_divisor: divides the LM head's output.
     """
 
-    layers: tuple[DecoderLayer, ...]
+    layers: tuple[Layer, ...]
     dtype: torch.dtype
     device: torch.device
     max_context: int
@@ -52,6 +56,23 @@ class Decoder:
     def num_layers(self) -> int:
         """L."""
         return len(self.layers)
+
+    @property
+    def attention_layers(self) -> tuple[DecoderLayer, ...]:
+        """The layers with keys and values; in most families all."""
+        return tuple(layer for layer in self.layers if not layer.is_recurrent)
+
+    def attention_layer(self, index: int) -> DecoderLayer:
+        """The layer of an index, which must have keys and values."""
+        layer = self.layers[index]
+        if layer.is_recurrent:
+            raise ValueError(f"layer {index} has no keys to score tokens by")
+        return layer
+
+    @property
+    def has_recurrent_layers(self) -> bool:
+        """Whether some layers mix tokens by a convolution or a recurrence."""
+        return any(layer.is_recurrent for layer in self.layers)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Token ids (T,) → (1, T, hidden)."""
@@ -86,7 +107,7 @@ class Decoder:
         found: dict[str, Any] = self._model.config.rope_parameters
         if not self._family.ropes_by_layer_type:
             return {"": found}
-        return {layer.rope_kind: found[layer.rope_kind] for layer in self.layers}
+        return {layer.rope_kind: found[layer.rope_kind] for layer in self.attention_layers}
 
     @property
     def rope_is_fixed(self) -> bool:
@@ -158,7 +179,7 @@ class Decoder:
     @property
     def has_experts(self) -> bool:
         """Whether a router chooses a token's MLPs, in some layers."""
-        return any(layer.experts is not None for layer in self.layers)
+        return any(layer.experts is not None for layer in self.attention_layers)
 
     @property
     def hidden_size(self) -> int:
@@ -167,15 +188,20 @@ class Decoder:
 
     def shape(self, num_tokens: int, question: slice | None = None) -> PromptShape:
         """The sizes of a prompt on this model, from which methods plan."""
-        layer = self.layers[0]
+        layer = self.attention_layers[0]
         return PromptShape(
             num_tokens,
             self.num_layers,
             layer.num_heads,
             layer.num_kv_heads,
             question,
-            windows=tuple(each.sliding_window for each in self.layers),
+            windows=self.windows,
         )
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """Per layer, the tokens that a query attends to; None means all, 0 a recurrent layer."""
+        return tuple(0 if each.is_recurrent else each.sliding_window for each in self.layers)
 
     @property
     def num_global_layers(self) -> int | None:
@@ -196,9 +222,15 @@ class Decoder:
         """
         entries = sum(
             2 * layer.num_kv_heads * layer.head_dim * layer.entries(num_tokens)
-            for layer in self.layers
+            for layer in self.attention_layers
         )
         return entries * self.dtype.itemsize
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the recurrent states, however long the text is."""
+        states = [layer.start() for layer in self.layers if layer.is_recurrent]
+        return sum(part.nbytes for state in states for part in state if part is not None)
 
     def _query_scale(self, positions: Tensor) -> Tensor | None:
         if not self._family.scaled_queries:
@@ -219,7 +251,8 @@ def open_decoder(model: nn.Module) -> Decoder:
     check_model_type(config.model_type, type(model).__name__)
     family = FAMILIES[config.model_type]
     modules: Any = model.model
-    weight: Tensor = modules.norm.weight  # embeddings may stay in a file
+    norm = getattr(modules, family.names.get("norm", "norm"))
+    weight: Tensor = norm.weight  # embeddings may stay in a file
     _check_options(config)
     return Decoder(
         layers=tuple(
@@ -229,7 +262,7 @@ def open_decoder(model: nn.Module) -> Decoder:
         dtype=weight.dtype,
         device=weight.device,
         max_context=config.max_position_embeddings,
-        norm=_norm(modules.norm, family),
+        norm=_norm(norm, family),
         embedding_multiplier=config.embedding_multiplier if family.multipliers else 1.0,
         logits_divisor=config.logits_scaling if family.multipliers else 1.0,
         _model=model,
@@ -237,8 +270,9 @@ def open_decoder(model: nn.Module) -> Decoder:
     )
 
 
-def _open_layer(index: int, module: Any, family: Family, config: Any) -> DecoderLayer:
-    """View a layer's module as a `DecoderLayer`."""
+def _open_layer(index: int, module: Any, family: Family, config: Any) -> Layer:
+    """View a layer's module as a `DecoderLayer`, or a `RecurrentLayer` if it has no attention."""
+    view: Any = RenamedLayer(module, family.names) if family.names else module
     names = family.norms
     multiplier = config.residual_multiplier if family.multipliers else 1.0
     after_attention, after_mlp = (
@@ -249,9 +283,12 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
         None if name is None else _norm(getattr(module, name), family)
         for name in (names.before_attention, names.before_mlp)
     )
+    mixer = _mixer(module)
+    if mixer is not None and input_norm is not None and mlp_norm is not None:
+        return RecurrentLayer(index, module, mixer, view.mlp, input_norm, mlp_norm)
     return DecoderLayer(
         index=index,
-        module=module,
+        module=view,
         family=family,
         num_heads=config.num_attention_heads,
         num_kv_heads=config.num_key_value_heads,
@@ -262,7 +299,7 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Decoder
         mlp_norm=mlp_norm,
         after_attention=after_attention,
         after_mlp=after_mlp,
-        experts=open_experts(module.mlp),
+        experts=open_experts(view.mlp),
         rope_kind=_rope_kind(config, family, index),
     )
 
@@ -286,6 +323,13 @@ def _check_options(config: Any) -> None:
                 f"the config.json of this model sets {option}, which is not supported",
                 "take another model",
             )
+
+
+def _mixer(module: Any) -> Mixer | None:
+    """What mixes tokens in a layer without attention."""
+    if hasattr(module, "conv"):
+        return ShortConvolution(module.conv)
+    return GatedDeltaNet(module.linear_attn) if hasattr(module, "linear_attn") else None
 
 
 def _norm(module: Any, family: Family) -> RMSNorm:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,10 @@ class RMSNorm:
     epsilon: float
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module)."""
+        """(…, hidden) → (…, hidden), in one torch call (half the time of the model's module).
+
+        A gain of another dtype is applied in that dtype, before the result is rounded.
+        """
         rows = hidden.to(self.gain.dtype)
         normalized = functional.rms_norm(rows, self.gain.shape, self.gain, self.epsilon)
         return normalized.to(hidden.dtype)
@@ -143,6 +146,8 @@ class DecoderLayer:
     experts: Experts | None = None
     rope_kind: str = ""
 
+    is_recurrent: ClassVar[Literal[False]] = False
+
     @property
     def hidden_size(self) -> int:
         """Size of a token's hidden state."""
@@ -203,6 +208,9 @@ class DecoderLayer:
             (1, T, hidden), the layer's output.
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
+        if self.family.gated_attention:
+            gate = functional.linear(self.normalize(hidden), *self._query_rows(1))
+            mixed = mixed * torch.sigmoid(gate)
         hidden = self.after_attention.add(hidden, self.module.self_attn.o_proj(mixed))
         normalized = hidden if self.mlp_norm is None else self.mlp_norm(hidden)
         if self.experts is not None:
@@ -304,6 +312,8 @@ class DecoderLayer:
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
         """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""
         attention = self.module.self_attn
+        if self.family.gated_attention and name == "q":
+            return functional.linear(normalized, *self._query_rows(0))
         if not self.family.fused_qkv:
             projected: Tensor = getattr(attention, f"{name}_proj")(normalized)
             return projected
@@ -318,6 +328,14 @@ class DecoderLayer:
         rows = heads.flatten(-2) if self.family.normalized_projections else heads
         normalized: Tensor = norm(rows)
         return normalized.view(heads.shape)
+
+    def _query_rows(self, part: int) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the queries (part 0) or of the output gate (1): they alternate."""
+        projection = self.module.self_attn.q_proj
+        shape = self.num_heads, 2, self.head_dim
+        weight: Tensor = projection.weight.view(*shape, -1)[:, part].flatten(0, 1)
+        bias: Tensor | None = projection.bias
+        return weight, None if bias is None else bias.view(shape)[:, part].flatten()
 
     def _heads(self, projected: Tensor) -> Tensor:
         return projected.view(1, projected.shape[1], -1, self.head_dim)

@@ -6,7 +6,8 @@ Torch is not imported here, so that a command can refuse a model before it loads
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -42,6 +43,8 @@ class Family:
         interleaved_rope: RoPE turns neighbouring dimensions, not those of two halves (GLM-4).
         experts: a router chooses a token's MLPs among many, in some or all layers (Qwen3 MoE).
         norms: names of the norms in a layer's module.
+        gated_attention: the query matrix also gives a gate for the attention's output (Qwen3.5).
+        names: Llama's names of modules, within a layer or the model's body, to the family's.
     """
 
     label: str
@@ -58,7 +61,19 @@ class Family:
     interleaved_rope: bool = False
     experts: bool = False
     norms: NormNames = _LLAMA_NORMS
+    gated_attention: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
 
+
+_LFM2_NAMES = {
+    "norm": "embedding_norm",
+    "self_attn.o_proj": "self_attn.out_proj",
+    "self_attn.q_norm": "self_attn.q_layernorm",
+    "self_attn.k_norm": "self_attn.k_layernorm",
+    "mlp.gate_proj": "feed_forward.w1",
+    "mlp.up_proj": "feed_forward.w3",
+    "mlp.down_proj": "feed_forward.w2",
+}
 
 FAMILIES: dict[str, Family] = {
     "llama": Family("Llama", gguf="llama"),
@@ -101,5 +116,14 @@ FAMILIES: dict[str, Family] = {
             before_mlp=None,
             after_mlp="post_feedforward_layernorm",
         ),
+    ),
+    "qwen3_5_text": Family(
+        "Qwen3.5", normalized_heads=True, gated_attention=True, centered_norms=True
+    ),
+    "lfm2": Family(
+        "LFM2",
+        normalized_heads=True,
+        norms=NormNames(before_attention="operator_norm", before_mlp="ffn_norm"),
+        names=_LFM2_NAMES,
     ),
 }

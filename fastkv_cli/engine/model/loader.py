@@ -284,7 +284,7 @@ def _check_rope(model: Any, name: str) -> None:
     decoder.rope_variant(last)
     ends = torch.tensor([0, last], device=decoder.device)
     ropes = decoder.ropes(ends, decoder.max_context)
-    rotated = [layer for layer in decoder.layers if layer.rope_kind != NO_ROPE]
+    rotated = [layer for layer in decoder.attention_layers if layer.rope_kind != NO_ROPE]
     if not all(ropes[layer.rope_kind].fits(layer.head_dim) for layer in rotated):
         raise ModelError(
             f"the config.json of {name} gives rotary embeddings that cannot be computed with",

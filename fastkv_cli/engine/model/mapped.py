@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 
 from ...models.local import weight_files
-from .decoder_layer import DecoderLayer
 from .loader import LoadedModel
+from .recurrent_layer import Layer
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _LAYER = re.compile(r"\blayers\.(\d+)\.")
@@ -72,7 +72,7 @@ class MappedLayers:
                 spans.setdefault(int(layer[1]), []).append(_Span(file, start, stop))
         return cls({index: _joined(found) for index, found in spans.items()})
 
-    def release(self, layer: DecoderLayer) -> None:
+    def release(self, layer: Layer) -> None:
         """Release the memory of a layer's weights until their next use."""
         for span in self.spans.get(layer.index, ()):
             span.release()

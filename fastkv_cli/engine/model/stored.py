@@ -174,22 +174,33 @@ def _expected(
         layer |= {"self_attn.qkv_proj": (size + 2 * kv_size, hidden)}
     else:
         layer |= {f"self_attn.{x}_proj": (kv_size, hidden) for x in "kv"}
-        layer |= {"self_attn.q_proj": (size, hidden)}
+        layer |= {"self_attn.q_proj": (size * (1 + family.gated_attention), hidden)}
     if family.normalized_heads:
         layer |= {f"self_attn.{x}_norm": (head_dim,) for x in "qk"}
     if family.normalized_projections:
         layer |= {"self_attn.q_norm": (size,), "self_attn.k_norm": (kv_size,)}
     yield "model.embed_tokens.weight", (vocabulary, hidden)
-    yield "model.norm.weight", (hidden,)
+    yield f"model.{family.names.get('norm', 'norm')}.weight", (hidden,)
     if not config.tie_word_embeddings:
         yield "lm_head.weight", (vocabulary, hidden)
+    types = getattr(config, "layer_types", None) or ()
     for index in range(config.num_hidden_layers):
         prefix = f"model.layers.{index}."
-        yield from ((f"{prefix}{key}.weight", shape) for key, shape in layer.items())
+        kind = types[index] if index < len(types) else ""
+        is_recurrent = kind in {"conv", "linear_attention"}
+        for key, shape in layer.items():
+            if not (is_recurrent and key.startswith("self_attn.")):
+                yield f"{prefix}{family.names.get(key, key)}.weight", shape
+        if kind == "conv":
+            yield from _convolution(f"{prefix}conv", hidden, config.conv_L_cache)
+        elif kind == "linear_attention":
+            yield from _delta_net(f"{prefix}linear_attn", config)
         if family.experts and _has_experts(config, index):
             yield from _expected_experts(config, f"{prefix}mlp.", stored)
-        else:
-            yield from _expected_mlp(config, f"{prefix}mlp.", config.intermediate_size)
+            continue
+        for name, shape in _expected_mlp(config, "mlp.", _inner_size(config)):
+            key = name.removesuffix(".weight")
+            yield f"{prefix}{family.names.get(key, key)}.weight", shape
 
 
 def _has_experts(config: Any, index: int) -> bool:
@@ -219,6 +230,37 @@ def _expected_experts(
     else:
         for expert in range(count):
             yield from _expected_mlp(config, f"{prefix}experts.{expert}.", inner)
+
+
+def _inner_size(config: Any) -> int:
+    """Size of a token's activations inside the MLP."""
+    inner = int(config.intermediate_size)
+    if config.model_type != "lfm2" or not config.block_auto_adjust_ff_dim:
+        return inner
+    inner = int(2 * inner / 3)
+    if config.block_ffn_dim_multiplier is not None:
+        multiple = config.block_multiple_of
+        inner = -(-int(config.block_ffn_dim_multiplier * inner) // multiple) * multiple
+    return inner
+
+
+def _convolution(name: str, hidden: int, size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a short convolution over `size` tokens."""
+    yield f"{name}.in_proj.weight", (3 * hidden, hidden)
+    yield f"{name}.conv.weight", (hidden, 1, size)
+    yield f"{name}.out_proj.weight", (hidden, hidden)
+
+
+def _delta_net(name: str, config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a gated DeltaNet."""
+    hidden, heads = config.hidden_size, config.linear_num_value_heads
+    values = heads * config.linear_value_head_dim
+    channels = 2 * config.linear_num_key_heads * config.linear_key_head_dim + values
+    yield f"{name}.conv1d.weight", (channels, 1, config.linear_conv_kernel_dim)
+    yield f"{name}.in_proj_qkv.weight", (channels, hidden)
+    yield f"{name}.in_proj_z.weight", (values, hidden)
+    yield from ((f"{name}.in_proj_{x}.weight", (heads, hidden)) for x in "ab")
+    yield f"{name}.out_proj.weight", (hidden, values)
 
 
 def _shown(shape: Sequence[int]) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..cache import RecurrentState
 from ..layers import ActiveTokens, LayerInputs, LayerRunner
 from ..measure import now
 from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer
-from .state import DocumentState, Recorder, key_of, value_of
+from ..model.recurrent_layer import Layer, RecurrentLayer
+from .state import DocumentState, Recorder, key_of, name_snapshot, value_of
 
 
 @dataclass(slots=True)
@@ -73,7 +75,29 @@ class DocumentRunner(LayerRunner):
         After the last layer of the state, the document's hidden states are added from it, or
         recorded.
         """
-        after = LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
+        return self._join(layer, LayerRunner.advance(self, layer, tokens, inputs, selected_rows))
+
+    def mix(
+        self, layer: RecurrentLayer, tokens: ActiveTokens, *, last_only: bool = False
+    ) -> tuple[ActiveTokens, RecurrentState]:
+        """As `LayerRunner.mix`; see `advance`."""
+        after, state = LayerRunner.mix(self, layer, tokens, last_only=last_only)
+        return self._join(layer, after), state
+
+    def _start(self, layer: RecurrentLayer, tokens: ActiveTokens) -> RecurrentState:
+        """As `LayerRunner._start`; in the layers of the state, that after the document."""
+        if self.state is None or layer.index >= self.layer:
+            return layer.start()
+        return self.state.snapshot(layer.index, tokens.hidden.device)
+
+    def _record(self, layer: RecurrentLayer, state: RecurrentState) -> None:
+        """As `LayerRunner._record`, in the layers of the state."""
+        if layer.index < self.layer and self.recorder is not None:
+            for name, tensor in name_snapshot(layer, state):
+                self.recorder.add(name, tensor)
+
+    def _join(self, layer: Layer, after: ActiveTokens) -> ActiveTokens:
+        """After the last layer of the state, add or record the document's hidden states."""
         if layer.index != self.layer - 1:
             return after
         if self.state is not None:

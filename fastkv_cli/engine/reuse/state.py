@@ -4,7 +4,8 @@ The layers before the TSP layer are causal, so their results for the document do
 tokens after it. Their K and V, and the hidden states that enter the TSP layer, are all that a
 further question needs: the question's own tokens pass through those layers, tokens are selected
 anew, and the few propagated ones pass through the rest. K and V of the TSP layer itself follow from
-the hidden states. In layers with a sliding window, K and V of the last window are enough.
+the hidden states. In layers with a sliding window, K and V of the last window are enough; a
+recurrent layer has its state after the document's last token in place of K and V.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from ...store import TensorSpec
+from ..cache import RecurrentState
 from ..model.decoder import Decoder
+from ..model.recurrent_layer import RecurrentLayer
 
 _NAMES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 # In 8 bits, this many tokens share a scale in each channel. The first token of a text is a hundred
@@ -41,6 +44,7 @@ class StateShape:
         hidden_size: size of a hidden state.
         dtype: the model's dtype.
         int8: whether values are kept in 8 bits, with a scale for each channel of 64 tokens.
+        snapshots: name and tensor of the recurrent states after the last token; always exact.
     """
 
     num_tokens: int
@@ -51,28 +55,38 @@ class StateShape:
     hidden_size: int
     dtype: torch.dtype
     int8: bool = False
+    snapshots: tuple[tuple[str, TensorSpec], ...] = ()
 
     @classmethod
-    def of(cls, decoder: Decoder, num_tokens: int, layer: int, *, int8: bool = False) -> StateShape:
+    def of(cls, decoder: Decoder, num_tokens: int, layer: int, *, int8: bool = False) -> Self:
         """The shape of a state of this model."""
-        first = decoder.layers[0]
+        first = decoder.attention_layers[0]
+        snapshots = [
+            (name, TensorSpec(_NAMES[tensor.dtype], tuple(tensor.shape)))
+            for each in decoder.layers[:layer]
+            if each.is_recurrent
+            for name, tensor in name_snapshot(each, each.start())
+        ]
         return cls(
             num_tokens,
             layer,
-            tuple(each.sliding_window for each in decoder.layers[:layer]),
+            decoder.windows[:layer],
             first.num_kv_heads,
             first.head_dim,
             decoder.hidden_size,
             decoder.dtype,
             int8,
+            tuple(snapshots),
         )
 
     def tensors(self) -> dict[str, TensorSpec]:
         """All tensors by name, in the order in which prefill computes them."""
+        snapshots = dict(self.snapshots)
         found: dict[str, TensorSpec] = {}
         for layer in range(self.layer):
+            own = {name: snapshots[name] for name in snapshot_of(layer) if name in snapshots}
             kv = (self.num_kv_heads, self.num_tokens - self.first_token(layer), self.head_dim)
-            found |= self._spec(key_of(layer), kv) | self._spec(value_of(layer), kv)
+            found |= own or self._spec(key_of(layer), kv) | self._spec(value_of(layer), kv)
         return found | self._spec("hidden", (self.num_tokens, self.hidden_size))
 
     def first_token(self, layer: int) -> int:
@@ -107,6 +121,17 @@ def value_of(layer: int) -> str:
     return f"value.{layer}"
 
 
+def snapshot_of(layer: int) -> tuple[str, str]:
+    """The names of the tensors of a layer's recurrent state."""
+    return f"inputs.{layer}", f"matrix.{layer}"
+
+
+def name_snapshot(layer: RecurrentLayer, state: RecurrentState) -> list[tuple[str, Tensor]]:
+    """The tensors of a layer's recurrent state by their names."""
+    named = zip(snapshot_of(layer.index), state, strict=True)
+    return [(name, tensor) for name, tensor in named if tensor is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentState:
     """Prefix state of the document's tokens.
@@ -114,8 +139,9 @@ class DocumentState:
     Attributes:
         shape: its sizes.
         tensors: by name: `key.ℓ` and `value.ℓ` (H_kv, n, D), or (H_kv, W, D) in layers with a
-            sliding window, `hidden` (n, hidden); in 8 bits each with its `.scale`. They may be
-            mapped from a file.
+            sliding window; `inputs.ℓ` and `matrix.ℓ` of a recurrent layer; `hidden` (n, hidden). In
+            8 bits each with its `.scale`, save those of recurrent layers. They may be mapped from a
+            file.
     """
 
     shape: StateShape
@@ -127,6 +153,12 @@ class DocumentState:
         for name, target in ((key_of(layer), key), (value_of(layer), value)):
             target[0, :, :first] = 0
             target[0, :, first:].copy_(self._dequantized(name))
+
+    def snapshot(self, layer: int, device: torch.device) -> RecurrentState:
+        """The recurrent state of a layer after the document's last token."""
+        inputs, matrix = (self.tensors.get(name) for name in snapshot_of(layer))
+        assert inputs is not None
+        return RecurrentState(inputs.to(device), None if matrix is None else matrix.to(device))
 
     @property
     def hidden(self) -> Tensor:
@@ -164,7 +196,7 @@ def pack_tensor(shape: StateShape, name: str, tensor: Tensor) -> Iterator[tuple[
         tensor: (…, n, channels).
     """
     tensor = tensor.to("cpu").contiguous()
-    if not shape.int8:
+    if not shape.int8 or name in dict(shape.snapshots):
         yield name, tensor
         return
     num_tokens = tensor.shape[-2]

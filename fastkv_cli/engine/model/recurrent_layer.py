@@ -1,0 +1,134 @@
+"""Layers that mix tokens by a convolution or a recurrence instead of attention.
+
+Such a layer keeps no keys and values: its state has the same size however long the text is. It
+wraps the model's own module, as a `DecoderLayer` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import Tensor, nn
+
+from ..cache import RecurrentState
+from .decoder_layer import DecoderLayer, RMSNorm, count_matrix_weights
+
+
+class Mixer(Protocol):
+    """The part of a recurrent layer that mixes tokens."""
+
+    def start(self) -> RecurrentState:
+        """The state before the first token."""
+
+    def mix(
+        self, normalized: Tensor, state: RecurrentState, num_tokens: int
+    ) -> tuple[Tensor, RecurrentState]:
+        """Mix T tokens with those before them.
+
+        Args:
+            normalized: (1, T, hidden), the layer's normalized input; rows after the first
+                `num_tokens` are padding.
+            state: the state before these tokens; it is left unchanged.
+            num_tokens: the tokens that enter the next state.
+
+        Returns:
+            The input of the output projection, (1, T, inner), and the state after the tokens.
+        """
+
+    @property
+    def output(self) -> nn.Linear:
+        """The output projection."""
+
+    @property
+    def flops_per_token(self) -> int:
+        """Floating-point operations of the mixing itself, without the projections."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentLayer:
+    """A layer with a state of fixed size in place of keys and values.
+
+    Attributes:
+        index: 0-based.
+        module: the model's own layer module.
+        mixer: mixes the tokens.
+        mlp: the MLP.
+        input_norm: the norm before the mixer.
+        mlp_norm: the norm before the MLP.
+    """
+
+    index: int
+    module: Any
+    mixer: Mixer
+    mlp: nn.Module
+    input_norm: RMSNorm
+    mlp_norm: RMSNorm
+
+    is_recurrent: ClassVar[Literal[True]] = True
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of a token's hidden state."""
+        return self.input_norm.gain.shape[0]
+
+    @property
+    def num_weights(self) -> int:
+        """Weights of the matrices."""
+        return count_matrix_weights(self.module)
+
+    num_active_weights = num_weights  # every token passes through all of them
+
+    def start(self) -> RecurrentState:
+        """The state before the first token."""
+        return self.mixer.start()
+
+    def mix(
+        self, hidden: Tensor, state: RecurrentState, num_tokens: int
+    ) -> tuple[Tensor, RecurrentState]:
+        """Mix T tokens with those before them.
+
+        Args:
+            hidden: (1, T, hidden), the layer's input; rows after the first `num_tokens` are
+                padding.
+            state: the state before these tokens; it is left unchanged.
+            num_tokens: the tokens that enter the next state.
+
+        Returns:
+            (1, T, inner), the input of `finish`, and the state after the tokens.
+        """
+        return self.mixer.mix(self.input_norm(hidden), state, num_tokens)
+
+    def finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Apply output projection, MLP and both residuals.
+
+        Args:
+            hidden: (1, T, hidden), the layer's input.
+            mixed: (1, T, inner), as `mix` returns it.
+
+        Returns:
+            (1, T, hidden), the layer's output.
+        """
+        hidden = hidden + self.mixer.output(mixed)
+        after: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
+        return after
+
+    def extend(self, hidden: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
+        """Run the whole layer for T further tokens, (1, T, hidden)."""
+        mixed, state = self.mix(hidden, state, hidden.shape[1])
+        return self.finish(hidden, mixed), state
+
+    def flops(self, num_tokens: int, selected_rows: Tensor | None, first: int = 0) -> int:
+        """Floating-point operations: mixing of all tokens, the rest for the selected rows.
+
+        See `DecoderLayer.flops`.
+        """
+        matrices = self.num_weights
+        finishing = count_matrix_weights(self.mlp) + self.mixer.output.weight.numel()
+        mixed = num_tokens - first
+        rows = mixed if selected_rows is None else selected_rows.shape[0]
+        mixing = 2 * (matrices - finishing) + self.mixer.flops_per_token
+        return mixing * mixed + 2 * finishing * rows
+
+
+Layer = DecoderLayer | RecurrentLayer
