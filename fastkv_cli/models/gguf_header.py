@@ -98,13 +98,13 @@ class GGUFHeader:
     def packed_bytes(self) -> int:
         """Bytes of the matrices packed for decoding: 5 bits a weight for 4-bit types, else 8.
 
-        Embeddings are not packed, unless they are the LM head, too.
+        Embeddings are not packed, unless they are the LM head, too; experts when they are used.
         """
         skipped = {"token_embd.weight"} if "output.weight" in self.tensors else set()
         return sum(
             math.prod(tensor.shape) * (5 if tensor.kind in FOUR_BIT_KINDS else 8) // 8
             for name, tensor in self.tensors.items()
-            if len(tensor.shape) > 1 and name not in skipped
+            if len(tensor.shape) > 1 and name not in skipped and "_exps." not in name
         )
 
     @property

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from block_maker import make_blocks
-from cases import make_prompt
+from cases import make_prompt, read_prompt
 from checks import Checks
 from gguf_families import FAMILIES as TINY
 from gguf_families import make_model, write_family
@@ -18,7 +18,9 @@ from gguf_files import add_tokenizer
 
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import DecodeWeights, DType
+from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.kernels.packed import PackedDecoder
+from fastkv_cli.engine.kernels.packed_mlp import PackedExperts
 from fastkv_cli.engine.kernels.packing import can_pack
 from fastkv_cli.engine.model import families as engine_families
 from fastkv_cli.engine.model import loader
@@ -136,3 +138,31 @@ def test_every_family(
             with check(f"unpacked: {unpacked}"):
                 assert found.token_ids == tokens
                 torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
+def test_experts_are_packed_when_they_are_used(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
+    model = make_model("qwen3moe")
+    path = write_family(tmp_path / "a.gguf", "qwen3moe", model, tiny_models["llama"])
+    engine = Engine.load(str(path), device="cpu")
+    packed, ids = engine.decoding_model, make_prompt(40)
+    assert isinstance(packed, PackedDecoder)
+    before = packed.weights.copies_bytes
+    cache = read_prompt(engine, ids, Full()).cache
+    found = extend(packed, cache, [7, 8])[-1]
+    assert packed.weights.copies_bytes > before
+    expected = model(torch.tensor([[*ids, 7, 8]])).logits[0, -1]
+    assert torch.dist(found, expected) < BOUND * expected.norm()
+    for layer in packed.layers:  # without room, they are unpacked for each use
+        assert isinstance(layer.mlp, PackedExperts)
+        layer.mlp._packed.clear()
+        layer.mlp.room.free_bytes = 0
+    cache = read_prompt(engine, ids, Full()).cache
+    again = extend(packed, cache, [7, 8])[-1]
+    assert packed.weights.copies_bytes == before
+    assert torch.dist(again, expected) < BOUND * expected.norm()

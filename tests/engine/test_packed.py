@@ -175,7 +175,9 @@ def check_matrices(engine: Engine) -> None:
     """No matrix of a layer is forgotten: the packed ones hold as many weights as the model's."""
     for layer in engine.decoder.layers:
         assert isinstance(layer, DecoderLayer)
-        held = sum(matrix.weight.numel() for matrix in layer.matrices())
+        held = sum(
+            matrix.weight.numel() for matrix in (*layer.attention_matrices(), *layer.mlp_matrices())
+        )
         assert held == sum(p.numel() for p in layer.module.parameters() if p.dim() == 2)
 
 

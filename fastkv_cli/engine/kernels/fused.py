@@ -39,7 +39,7 @@ class FusedLayer(NamedTuple):
 
 
 def fuse(
-    matrices: tuple[PackedMatrix, PackedMatrix, PackedMatrix, PackedMatrix],
+    matrices: tuple[PackedMatrix, ...],
     norms: tuple[PackedNorm, PackedNorm],
 ) -> FusedLayer | None:
     """Assemble a fused layer; None unless all its matrices are in 4 bits and have no bias."""

@@ -27,6 +27,7 @@ from ..model.decoder_layer import DecoderLayer, Residual, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
 from .packed_matrix import GROUP, PackedMatrix
+from .packed_mlp import PackedExperts, PackedMLP, Room
 from .packing import can_pack
 
 
@@ -58,34 +59,38 @@ class PackedLayer:
     layer: DecoderLayer
     qkv: PackedMatrix
     output: PackedMatrix
-    gate_up: PackedMatrix
-    down: PackedMatrix
+    mlp: PackedMLP | PackedExperts
     norms: tuple[PackedNorm | None, PackedNorm | None]
     residuals: tuple[Residual, Residual]
-    activation: Callable[[Tensor], Tensor]
     fused: FusedLayer | None
 
     is_recurrent: ClassVar[Literal[False]] = False
 
     @classmethod
-    def of(cls, layer: DecoderLayer) -> PackedLayer:
-        """Pack copies of a layer's matrices."""
-        qkv, output, gate_up, down = (matrix.pack() for matrix in layer.matrices())
+    def of(cls, layer: DecoderLayer, room: Room) -> PackedLayer:
+        """Pack copies of a layer's matrices; experts take theirs from `room` when they are used."""
+        qkv, output = (matrix.pack() for matrix in layer.attention_matrices())
+        mlp: PackedMLP | PackedExperts
+        if layer.experts is None:
+            gate_up, down = (matrix.pack() for matrix in layer.mlp_matrices())
+            mlp = PackedMLP(gate_up, down, layer.activation)
+        else:
+            mlp = PackedExperts(layer.experts, room)
         before, between = (
             None if norm is None else PackedNorm.of(norm)
             for norm in (layer.input_norm, layer.mlp_norm)
         )
         residuals = _residual(layer.after_attention), _residual(layer.after_mlp)
         fused = None
-        if before is not None and between is not None and layer.is_llama_like:
-            fused = fuse((qkv, output, gate_up, down), (before, between))
-        matrices = qkv, output, gate_up, down
-        return cls(layer, *matrices, (before, between), residuals, layer.activation, fused)
+        is_plain = isinstance(mlp, PackedMLP) and layer.is_llama_like
+        if before is not None and between is not None and is_plain:
+            fused = fuse((qkv, output, *mlp.matrices), (before, between))
+        return cls(layer, qkv, output, mlp, (before, between), residuals, fused)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
-        """All matrices of the layer."""
-        return self.qkv, self.output, self.gate_up, self.down
+        """All matrices of the layer; of experts, those packed so far."""
+        return self.qkv, self.output, *self.mlp.matrices
 
     @property
     def index(self) -> int:
@@ -130,9 +135,7 @@ class PackedLayer:
         mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
         hidden = self.residuals[0].add(hidden[0], self.output(mixed))
         norm = self.norms[1]
-        gate_up = self.gate_up(hidden if norm is None else norm(hidden))
-        size = gate_up.shape[1] // 2
-        change = self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:])
+        change = self.mlp(hidden if norm is None else norm(hidden))
         return self.residuals[1].add(hidden, change).unsqueeze(0)
 
 
@@ -160,9 +163,11 @@ class PackedDecoder:
 
         `on_done` is called with each packed layer.
         """
+        free = available_memory_bytes()
+        room = Room(math.inf if free is None else free / 2)
         layers = []
         for layer in decoder.attention_layers:
-            layers.append(PackedLayer.of(layer))
+            layers.append(PackedLayer.of(layer, room))
             if on_done is not None:
                 on_done(layer)
         return cls(tuple(layers), PackedNorm.of(decoder.norm), decoder.pack_head(), decoder)
@@ -229,14 +234,19 @@ def _problem(decoder: Decoder) -> str | None:
     """The reason why weights cannot be packed; None if they can."""
     if decoder.device.type != "cpu":
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
-    if decoder.dtype is torch.float32 and not decoder.is_in_blocks:
-        return "in float32 nothing is rounded"
-    if decoder.has_experts or decoder.has_recurrent_layers:
-        experts = "a token passes through few of the experts, which are used as they are"
-        mixers = "layers with a convolution or a recurrence are not packed"
-        return experts if decoder.has_experts else mixers
     if not can_pack():
         return "this build of torch has no kernels for packed weights"
+    if decoder.has_recurrent_layers:
+        return "layers with a convolution or a recurrence are not packed"
+    return None if decoder.is_in_blocks else _problem_in_memory(decoder)
+
+
+def _problem_in_memory(decoder: Decoder) -> str | None:
+    """The reason why weights that are in memory are not packed besides; None if they can be."""
+    if decoder.dtype is torch.float32:
+        return "in float32 nothing is rounded"
+    if decoder.has_experts:
+        return "a token passes through few of the experts, which are used as they are"
     needed, free = decoder.num_weights, available_memory_bytes()
     if free is not None and needed > free / 2:
         return f"packing takes up to {needed / 2**30:.1f} GiB of {free / 2**30:.1f} free"

@@ -168,6 +168,18 @@ class BlockStack(nn.Module):
                 rows.copy_(unpacked)
         return buffer.t() if self._transposed else buffer
 
+    def pack(self, expert: int) -> PackedMatrix | None:
+        """Pack an expert's matrix for decoding; None if its rows are not in the file's order."""
+        first = 0
+        parts = []
+        for tensor, into in self.tensors:
+            count = tensor.num_rows // self._num_experts
+            if self._transposed or into.indices(self._size[0]) != (first, first + count, 1):
+                return None
+            parts.append(tensor.part(expert * count, count))
+            first += count
+        return pack_blocks(parts, None)
+
 
 class BlockEmbedding(nn.Module):
     """Embeddings in blocks: each token's row is read from the file and unpacked."""

@@ -55,15 +55,6 @@ class Matrix(NamedTuple):
         return pack(self.weight, self.bias)
 
 
-class LayerMatrices(NamedTuple):
-    """All matrices of a layer."""
-
-    qkv: Matrix
-    output: Matrix
-    gate_up: Matrix
-    down: Matrix
-
-
 @dataclass(frozen=True, slots=True)
 class RMSNorm:
     """Root mean square norm (arXiv 1910.07467): x · gain / √(mean(x²) + ε).
@@ -256,18 +247,21 @@ class DecoderLayer:
         module: nn.Module = mlp.activation_fn if self.family.fused_gate_up else mlp.act_fn
         return functional.silu if type(module).__name__ in _SILU else module
 
-    def matrices(self) -> LayerMatrices:
-        """All matrices of the layer, with those of the same input concatenated."""
-        attention, mlp = self.module.self_attn, self.module.mlp
+    def attention_matrices(self) -> tuple[Matrix, Matrix]:
+        """Q, K and V as one, and the output projection."""
+        attention = self.module.self_attn
         if self.family.fused_qkv:
             qkv = Matrix.of(attention.qkv_proj)
         else:
             qkv = Matrix.of(attention.q_proj, attention.k_proj, attention.v_proj)
+        return qkv, Matrix.of(attention.o_proj)
+
+    def mlp_matrices(self) -> tuple[Matrix, Matrix]:
+        """Gate and up as one, and down; of a layer without experts."""
+        mlp = self.module.mlp
         if self.family.fused_gate_up:
-            gate_up = Matrix.of(mlp.gate_up_proj)
-        else:
-            gate_up = Matrix.of(mlp.gate_proj, mlp.up_proj)
-        return LayerMatrices(qkv, Matrix.of(attention.o_proj), gate_up, Matrix.of(mlp.down_proj))
+            return Matrix.of(mlp.gate_up_proj), Matrix.of(mlp.down_proj)
+        return Matrix.of(mlp.gate_proj, mlp.up_proj), Matrix.of(mlp.down_proj)
 
     def observe(
         self, normalized: Tensor, ropes: RopeTable, positions: Tensor, key: Tensor, first: int = 0

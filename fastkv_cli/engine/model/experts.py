@@ -24,11 +24,17 @@ class Experts:
         activation: the MLPs' activation function.
     """
 
-    router: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    router: Any
     weights: Any
     activation: Callable[[Tensor], Tensor]
     num_experts: int
     num_routed: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format that router and experts compute in."""
+        dtype: torch.dtype = next(self.router.parameters()).dtype
+        return dtype
 
     @property
     def intermediate_size(self) -> int:
@@ -47,20 +53,30 @@ class Experts:
 
         Experts without tokens are not read.
         """
+        return self.mix(hidden, hidden, self.compute)
+
+    def mix(self, hidden: Tensor, rows: Tensor, compute: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Route tokens by `hidden`, (T, hidden) in the model's dtype, and sum experts' outputs.
+
+        Args:
+            hidden: the router's input.
+            rows: the same rows in the number format to compute in.
+            compute: an expert's index and its rows → its output, (rows, hidden) each.
+        """
         _, shares, chosen = self.router(hidden)
         pairs = chosen.flatten()
         order = pairs.argsort(stable=True)
-        total, start = torch.zeros_like(hidden), 0
+        total, start = torch.zeros_like(rows), 0
         for index, count in enumerate(pairs.bincount(minlength=self.num_experts).tolist()):
             if count:
                 mine = order[start : start + count]
-                rows = mine // self.num_routed
-                output = self._compute(index, hidden[rows]) * shares.flatten()[mine].unsqueeze(1)
-                total.index_add_(0, rows, output.to(total.dtype))
+                tokens = mine // self.num_routed
+                output = compute(index, rows[tokens]) * shares.flatten()[mine].unsqueeze(1)
+                total.index_add_(0, tokens, output.to(total.dtype))
                 start += count
         return total
 
-    def _compute(self, index: int, rows: Tensor) -> Tensor:
+    def compute(self, index: int, rows: Tensor) -> Tensor:
         """The output of an expert, (T, hidden) → (T, hidden)."""
         count = rows.shape[0]
         padded = functional.pad(rows, (0, 0, 0, _round_up(count) - count))

@@ -118,10 +118,11 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "qwen3_5_text": Family(
-        "Qwen3.5", normalized_heads=True, gated_attention=True, centered_norms=True
+        "Qwen3.5", gguf="qwen35", normalized_heads=True, gated_attention=True, centered_norms=True
     ),
     "lfm2": Family(
         "LFM2",
+        gguf="lfm2",
         normalized_heads=True,
         norms=NormNames(before_attention="operator_norm", before_mlp="ffn_norm"),
         names=_LFM2_NAMES,

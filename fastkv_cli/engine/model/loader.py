@@ -35,6 +35,10 @@ _MAX_REASON = 200  # characters
 # The chat templates of the supported families end a turn with one of these.
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
 
+# GGUF architectures with layers that are not packed for decoding, which therefore would unpack
+# every matrix for every token.
+_RECURRENT = {"lfm2", "qwen35", "qwen3next"}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -117,6 +121,8 @@ def load_model(
     files = resolve_model(name, offline=offline, on_progress=on_progress)
     unpacked = unpacked or dtype is DType.FLOAT32 or target.type != "cpu" or not can_pack()
     header = None if files.gguf is None else read_model(files.gguf, name)
+    if header is not None and header.facts["general.architecture"] in _RECURRENT:
+        unpacked = True
     if header is not None and with_weights:
         whole = header.num_weights * number_format.itemsize
         check_room(whole if unpacked else header.packed_bytes, target, name, header.num_weights)

@@ -1,0 +1,83 @@
+"""MLPs for decoding from packed matrices: one for all tokens, or experts that a router chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..model.block_modules import BlockStack
+from ..model.experts import Experts
+from .packed_matrix import PackedMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMLP:
+    """A gated MLP over packed matrices."""
+
+    gate_up: PackedMatrix
+    down: PackedMatrix
+    activation: Callable[[Tensor], Tensor]
+
+    @property
+    def matrices(self) -> tuple[PackedMatrix, ...]:
+        """All matrices."""
+        return self.gate_up, self.down
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) → (T, hidden)."""
+        gate_up = self.gate_up(hidden)
+        size = gate_up.shape[1] // 2
+        return self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:])
+
+
+@dataclass(slots=True)
+class Room:
+    """Bytes of memory that packed experts may still take, over all layers."""
+
+    free_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class PackedExperts:
+    """Experts over packed matrices: each is packed when a token is first routed to it.
+
+    An answer meets few of them, so that most never take memory. Where there is no room left, an
+    expert is unpacked for each use.
+    """
+
+    experts: Experts
+    room: Room
+    _packed: dict[int, PackedMLP] = field(default_factory=dict)
+
+    @property
+    def matrices(self) -> tuple[PackedMatrix, ...]:
+        """The matrices packed so far."""
+        return tuple(matrix for mlp in self._packed.values() for matrix in mlp.matrices)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) float32 → (T, hidden)."""
+        routed = hidden.to(self.experts.dtype)
+        return self.experts.mix(routed, hidden, self._compute)
+
+    def _compute(self, index: int, rows: Tensor) -> Tensor:
+        """The output of an expert, (T, hidden) float32 → (T, hidden)."""
+        if index not in self._packed and self.room.free_bytes > 0:
+            packed = self._pack(index)
+            if packed is not None:
+                self._packed[index] = packed
+                self.room.free_bytes -= sum(matrix.nbytes for matrix in packed.matrices)
+        if index in self._packed:
+            return self._packed[index](rows)
+        return self.experts.compute(index, rows.to(self.experts.dtype)).float()
+
+    def _pack(self, index: int) -> PackedMLP | None:
+        """Pack an expert; None if its matrices are not a file's blocks in the order of use."""
+        matrices = []
+        for stack in (self.experts.weights.gate_up_proj, self.experts.weights.down_proj):
+            packed = stack.pack(index) if isinstance(stack, BlockStack) else None
+            if packed is None:
+                return None
+            matrices.append(packed)
+        return PackedMLP(matrices[0], matrices[1], self.experts.activation)
