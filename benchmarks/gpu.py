@@ -58,7 +58,8 @@ from fastkv_cli.engine.methods import (
     Method,
     SnapKV,
 )
-from fastkv_cli.engine.model.decoder import Decoder, open_decoder
+from fastkv_cli.engine.model.decoder import Decoder
+from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.model.hardware import choose_kernel
 
 RESULTS = Path(__file__).with_name("results") / "gpu.json"

@@ -43,7 +43,8 @@ from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.kernels.packed import choose_decoding_model
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import FastKV, Full, Method, SnapKV
-from fastkv_cli.engine.model.decoder import Decoder, open_decoder
+from fastkv_cli.engine.model.decoder import Decoder
+from fastkv_cli.engine.model.decoder_opening import open_decoder
 
 METHODS: dict[str, Method] = {"full": Full(), "fastkv": FastKV(), "snapkv": SnapKV()}
 COLUMNS: Columns = {

@@ -263,7 +263,10 @@ def test_outputs_that_cannot_be_written(
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs another user to be")
-def test_a_folder_without_permission(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_permission(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTKV_CONFIG", "/config.toml")  # in a folder that all can read
     tmp_path.chmod(0o755)
     os.seteuid(65534)
     try:

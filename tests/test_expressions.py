@@ -40,6 +40,16 @@ WORST: dict[str, list[Input]] = {
     "config._BUDGET": [("1", " ", "x"), ("", " ", ""), ("", "1", "x")],
     "config._SPAN": [("1", " ", "x"), ("1 - ", " ", "x"), ("", "1", "x")],
     "output.console._CONTROL": [("\x1b[", "0", ""), ("", "\x1b[0", ""), ("\x1b[", " ", "\0")],
+    "engine.model.gguf_names._NAME": [("a", ".", ""), ("blk.1.", "a.", "-"), ("", "a.weight", "-")],
+    "engine.model.gguf_placement._UNUSED": [("blk.1.attn_rot_embd", ".", "\n"), ("blk.", "1", "")],
+    "models.content._COMMIT": [("", "0", "x")],
+    "models.gguf_parts._PART": [("", "x-00001-of-00001", ""), ("", "-", ""), ("", "1", "")],
+    "models.on_disk.facts._KV": [("attn_k.", "weight", "")],
+    "models.on_disk.facts._LAYER": [("", "a.", ""), ("", "a", ""), ("", "layers.", "x")],
+    "models.on_disk.gguf_folders._PART": [("", "x-00001-of-00001", "x"), ("", "1", "")],
+    "models.on_disk.naming._BETWEEN": [("", "-", ""), ("", "x-", "")],
+    "models.on_disk.ollama._DIGEST": [("sha256:", "0", ""), ("", "sha256:", "")],
+    "settings._AT": [("", " (at line 1, column ", ""), (" (at line ", "1", ""), ("", " ", "")],
     "prompts.disarm._LINE_END": [("", "x", "")],
     "prompts.disarm._OPENING": [("", "= ", "\n"), ("", " ", "x"), ("", " \n", ""), ("", "=\u200b\n", "")],
     "prompts.disarm._ROLE": [("", "#", ""), ("", "# ", ""), ("", "user", ""), ("", "user:", "")],
@@ -206,6 +216,7 @@ WORST: dict[str, list[Input]] = {
 # Expressions that no text of somebody else's meets, and why.
 NEVER_FOREIGN = {
     "engine.model.hardware._MODEL_NAME": "reads /proc/cpuinfo",
+    "system.instruction_sets._FLAGS": "reads /proc/cpuinfo",
     "output.standard_streams._SIZE": "reads the user's own environment",
 }
 # Met by so much and no more.
@@ -225,6 +236,8 @@ COMPILES_ITS_OWN = {
     "prompts.disarm._pattern",
     "prompts.disarm._spelled",
     "documents.clean.compose",
+    "settings.with_setting",  # of a key of ours, line by line, on the user's own file
+    "settings._line_of",
 }
 # What hurts most expressions that can be hurt, for those whose worst input was listed amiss.
 ANY = " \n\t.,-_/\\'\"`~#*=<>[]{}()|:;1a.é“”„«»。…\u00a0\u200b\u0301漢"

@@ -70,7 +70,7 @@ def test_json_and_one_model(home: Path, capfd: Capture) -> None:
     assert (qwen["place"], qwen["window"], qwen["calibrated"]) == ("Ollama", 4096, False)
     assert qwen["memory_bytes"].keys() == qwen["fits"].keys() == {"10", "300"}
     assert qwen["problem"] is None
-    assert "supported are" in models["ollama:bert:335m"]["problem"]
+    assert "not supported (take Qwen3" in models["ollama:bert:335m"]["problem"]
     assert [each["name"] for each in listed["stored_by_fastkv"]] == [
         "smollm2-135m",
         "small-0123-v2",
@@ -89,7 +89,7 @@ def test_json_and_one_model(home: Path, capfd: Capture) -> None:
 
     code, stdout, stderr = outcome("info nothing", capfd)
     assert (code, stdout) == (ExitCode.MODEL, "")
-    assert stderr.startswith("fastkv: unknown model 'nothing'")
+    assert stderr.startswith("fastkv: nothing is not on this disk")
 
 
 def test_only_what_fastkv_stored_is_removed(

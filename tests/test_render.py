@@ -183,6 +183,7 @@ def test_json_of_a_report() -> None:
             "compute_ratio": 0.75,
             "settings": "preset balanced, calibrated",
             "note": "",
+            "global_layers": None,
             "layers": [{"tokens_seen": 950, "tokens_kept": 95}] * 2
             + [{"tokens_seen": 190, "tokens_kept": 95}] * 2,
         },
@@ -324,6 +325,7 @@ def test_json_of_a_real_run(
             "compute_ratio": "float",
             "settings": "str",
             "note": "str",
+            "global_layers": "NoneType",
             "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
         },
         "citations": [

@@ -106,7 +106,7 @@ def forecast(
             offline=options.offline,
         )
         from ..engine.methods import build_method, build_scoring_method
-        from ..engine.model.decoder import open_decoder
+        from ..engine.model.decoder_opening import open_decoder
         from ..engine.reuse.states import make_reuse
         from ..engine.run_forecast import RunForecast, plan_prompts
         from ..tasks.corpus import join_documents

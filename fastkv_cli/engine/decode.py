@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
-from .cache import CompressedCache, HeadGroup, RecurrentState
+from .cache import CompressedCache
+from .cache_entries import HeadGroup, RecurrentState
 from .kernels.lookup import attend_cached
 from .model.loader import LoadedModel
 from .model.rope import RopeTable

@@ -27,7 +27,8 @@ from .kernels.row_blocks import default_chunk_rows
 from .layers import LayerRunner
 from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, Plan, build_method
-from .model.decoder import Decoder, open_decoder
+from .model.decoder import Decoder
+from .model.decoder_opening import open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
 from .prefill import PrefillResult, prefill, score_tokens

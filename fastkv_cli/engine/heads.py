@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .cache import HeadGroup
+from .cache_entries import HeadGroup
 from .decode import DecodingLayer, extend
 from .generate import Engine
 from .layers import LayerRunner

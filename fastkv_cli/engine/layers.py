@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .cache import RecurrentState
+from .cache_entries import RecurrentState
 from .kernels.attention import Causality, Kernel, attend
 from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, round_up
 from .model.decoder import Decoder

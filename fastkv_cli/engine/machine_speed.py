@@ -23,7 +23,8 @@ from .decode import DecodingModel, extend
 from .kernels.attention import Causality, Kernel, attend
 from .kernels.packed import PackedDecoder
 from .layers import LayerRunner
-from .model.decoder import Decoder, open_decoder
+from .model.decoder import Decoder
+from .model.decoder_opening import open_decoder
 from .model.gguf_blocks import BLOCK_TYPES
 from .model.hardware import describe_hardware
 from .model.plain import PlainLlama

@@ -114,7 +114,7 @@ def forecast_from_sizes(
 
 def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
     """The sizes of a loaded model, with or without weights."""
-    from .model.decoder_layer import count_weights
+    from .model.layer_parts import count_weights
 
     layers = [count_weights(each.module) for each in decoder.layers]
     first = decoder.attention_layers[0]

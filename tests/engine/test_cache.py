@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastkv_cli.engine.cache import CompressedCache, HeadGroup
+from fastkv_cli.engine.cache import CompressedCache
+from fastkv_cli.engine.cache_entries import HeadGroup
 
 HEADS, KV_HEADS, DIM = 6, 2, 4
 

@@ -34,7 +34,8 @@ from fastkv_cli import (
     SnapKV,
     StreamingLLM,
 )
-from fastkv_cli.engine.cache import CompressedCache, HeadGroup
+from fastkv_cli.engine.cache import CompressedCache
+from fastkv_cli.engine.cache_entries import HeadGroup
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.methods import Method
 

@@ -86,7 +86,7 @@ def assert_same(ours: PrefillResult, theirs: PrefillResult) -> None:
 
 @pytest.mark.parametrize("chunk_rows", [32, 1024])
 @pytest.mark.parametrize("methods", [IN_TURN, IN_TURN[::-1]], ids=["in turn", "reversed"])
-@pytest.mark.parametrize("family", ["llama", "ministral", "ministral3"])
+@pytest.mark.parametrize("family", ["llama", "mistral-sliding", "ministral3"])
 def test_what_was_remembered_is_what_would_be_computed(
     tiny_models: dict[str, Path], family: str, methods: list[Method], chunk_rows: int
 ) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import DType
 from fastkv_cli.engine.kernels.packing import can_pack
-from fastkv_cli.engine.model.decoder import open_decoder
+from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.model.loader import load_model
 from fastkv_cli.engine.model.mapped import MappedLayers
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from fastkv_cli import Engine, FastKV
 from fastkv_cli.config import DType
 from fastkv_cli.engine.model import loader
-from fastkv_cli.engine.model.decoder import open_decoder
+from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.model.plain import PlainLlama, is_plain
 from fastkv_cli.errors import ModelError
 

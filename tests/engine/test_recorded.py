@@ -66,4 +66,4 @@ def test_it_reads_as_ever(tiny_models: dict[str, Path], family: str) -> None:
 
 @every_case
 def test_it_reads_as_ever_whatever_heads_keep(tiny_models: dict[str, Path], method: Method) -> None:
-    compare(shared_tiny(tiny_models["ministral"]), method)
+    compare(shared_tiny(tiny_models["mistral-sliding"]), method)

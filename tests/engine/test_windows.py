@@ -12,7 +12,7 @@ from cases import CASES, HEADS, KV_HEADS, make_prompt, read_prompt, shared_tiny
 from checks import Checks
 
 from fastkv_cli import Engine, FastKV, FastKVProbe, Full, GemFilter, HeadKV, PyramidKV, SnapKV
-from fastkv_cli.engine.cache import HeadGroup
+from fastkv_cli.engine.cache_entries import HeadGroup
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.methods import Method, PromptShape
 from fastkv_cli.engine.reuse.state import StateShape

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..cache import CompressedCache, HeadGroup
+from ..cache import CompressedCache
+from ..cache_entries import HeadGroup
 from ..decode import DecodingModel, Step, attend_groups, extend
 from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer

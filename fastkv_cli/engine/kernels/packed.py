@@ -23,7 +23,8 @@ from ...system.free_memory import available_memory_bytes
 from ..cache import CompressedCache
 from ..decode import DecodingModel
 from ..model.decoder import Decoder
-from ..model.decoder_layer import DecoderLayer, Residual, RMSNorm
+from ..model.decoder_layer import DecoderLayer
+from ..model.layer_parts import Residual, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
 from .packed_matrix import GROUP, PackedMatrix

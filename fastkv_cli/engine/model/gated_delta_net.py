@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cache import RecurrentState
+from ..cache_entries import RecurrentState
 from .short_convolution import convolve, no_inputs
 
 

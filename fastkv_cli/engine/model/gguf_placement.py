@@ -80,7 +80,9 @@ class Placement:
 _NEIGHBOURS = {"llama", "mistral3", "granite", "smollm3"}
 _PLUS_ONE = {"gemma3", "qwen35", "qwen3next"}
 # Without a parameter: the config states what they say (RoPE factors), or nothing needs them.
-_UNUSED = re.compile(r"rope_(freqs|factors_long|factors_short)\.weight|.*\.attn_rot_embd(\..*)?")
+_UNUSED = re.compile(
+    r"rope_(freqs|factors_long|factors_short)\.weight|blk\.\d{1,6}\.attn_rot_embd(\..*)?"
+)
 
 
 def placement(name: str, architecture: str, config: Mapping[str, Any]) -> Placement | None:

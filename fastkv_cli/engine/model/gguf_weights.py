@@ -12,17 +12,49 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...models.gguf_header import GGUFHeader
 from .block_modules import BlockEmbedding, BlockHead, BlockLinear, BlockStack, Scratch
 from .block_tensor import BlockFile, BlockTensor
 from .gguf_blocks import BLOCK_TYPES
 from .gguf_placement import Stored
-from .gguf_plan import PlannedTensor
+from .gguf_plan import PlannedTensor, check_plan, plan_tensors
 from .plain import PlainEmbedding, PlainLinear
 
 _EMBEDDING, _HEAD = "model.embed_tokens", "lm_head"
 _LINEAR, _EMBEDDINGS = (nn.Linear, PlainLinear), (nn.Embedding, PlainEmbedding)
 _Sources = dict[str, list[PlannedTensor]]
 _Files = dict[Path, BlockFile]
+
+
+def open_blocks(
+    header: GGUFHeader,
+    name: str,
+    model_class: Any,
+    config: dict[str, Any],
+    settings: Any,
+    dtype: torch.dtype,
+    unpacked: bool,
+) -> Any:
+    """Open a model over the blocks of a GGUF file, or with its weights unpacked.
+
+    Args:
+        header: the file's header.
+        name: the user's name for the model, for messages.
+        model_class: of transformers, or `PlainLlama`.
+        config: the model's config.json.
+        settings: the same as an object, as the class takes it.
+        dtype: the number format to compute in.
+        unpacked: whether the weights are unpacked into memory.
+
+    Raises:
+        ModelError: when the file does not hold the model that its settings describe.
+    """
+    plan = plan_tensors(header, config)
+    with torch.device("meta"):
+        model = model_class(settings)
+    check_plan(plan, {key: tuple(each.shape) for key, each in model.named_parameters()}, name)
+    load_blocks(model, plan, dtype, unpacked=unpacked)
+    return model.eval().requires_grad_(False)
 
 
 def load_blocks(

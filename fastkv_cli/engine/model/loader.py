@@ -21,10 +21,9 @@ from ...models.local import weight_files
 from ..kernels.attention import Kernel
 from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
-from .decoder import open_decoder
+from .decoder_opening import open_decoder
 from .gguf import prepare_gguf, quiet
-from .gguf_plan import check_plan, plan_tensors
-from .gguf_weights import load_blocks
+from .gguf_weights import open_blocks
 from .guarded import GuardedTokenizer, check_growth, explained_panics
 from .hardware import choose_device, choose_dtype, choose_kernel
 from .plain import PlainLlama, is_plain
@@ -189,7 +188,7 @@ def _load(
     if not with_weights and (header is None or unpacked):
         model = _without_weights(model_class, settings, dtype)
     elif header is not None:
-        model = _over_gguf(header, name, model_class, config, settings, dtype, unpacked)
+        model = open_blocks(header, name, model_class, config, settings, dtype, unpacked)
         model = model.to(device)
     else:
         model = _load_folder(folder, name, model_class, settings, device, dtype)
@@ -228,24 +227,6 @@ def _load_tokenizer(folder: Path, name: str, settings: Any | None) -> Any:
 def _without_weights(model_class: Any, settings: Any, dtype: torch.dtype) -> Any:
     with torch.device("meta"):
         return model_class(settings).to(dtype).eval().requires_grad_(False)
-
-
-def _over_gguf(
-    header: GGUFHeader,
-    name: str,
-    model_class: Any,
-    config: dict[str, Any],
-    settings: Any,
-    dtype: torch.dtype,
-    unpacked: bool,
-) -> Any:
-    """A model over the blocks of a GGUF file, or with its weights unpacked."""
-    plan = plan_tensors(header, config)
-    with torch.device("meta"):
-        model = model_class(settings)
-    check_plan(plan, {key: tuple(each.shape) for key, each in model.named_parameters()}, name)
-    load_blocks(model, plan, dtype, unpacked=unpacked)
-    return model.eval().requires_grad_(False)
 
 
 def _load_folder(

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
-from ..cache import RecurrentState
-from .decoder_layer import DecoderLayer, RMSNorm, count_matrix_weights
+from ..cache_entries import RecurrentState
+from .decoder_layer import DecoderLayer
+from .layer_parts import RMSNorm, count_matrix_weights
 
 
 class Mixer(Protocol):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cache import RecurrentState
+from ..cache_entries import RecurrentState
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..cache import RecurrentState
+from ..cache_entries import RecurrentState
 from ..layers import ActiveTokens, LayerInputs, LayerRunner
 from ..measure import now
 from ..model.decoder import Decoder

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...store import TensorSpec
-from ..cache import RecurrentState
+from ..cache_entries import RecurrentState
 from ..model.decoder import Decoder
 from ..model.recurrent_layer import RecurrentLayer
 
