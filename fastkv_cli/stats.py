@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from .thinking_mode import ThinkingStats
+
 MAX_QUOTES = 3  # of an answer
 
 
@@ -22,7 +24,7 @@ class GenerationStats:
         ttft_s: seconds from the start of prefill to the first token.
         decode_s: seconds from the first token to the last; None with fewer than two tokens.
         prompt_tokens: tokens of the prompt.
-        output_tokens: tokens generated, including an end token.
+        output_tokens: tokens generated, including thinking and an end token.
         peak_memory_bytes: peak memory since the last reset, of the GPU if one is used, else of the
             process; None if the system does not report it.
     """
@@ -353,6 +355,7 @@ class RunReport:
         evidence: the result of checking the answer against the documents.
         question: the user's question; empty for a summary.
         turns_left_out: the oldest turns of a conversation, which no longer fit the window.
+        thinking: what the model thought before the answer; None if it did not think.
     """
 
     command: str
@@ -369,6 +372,7 @@ class RunReport:
     evidence: Evidence = Evidence()
     question: str = ""
     turns_left_out: int = 0
+    thinking: ThinkingStats | None = None
 
     @property
     def paths(self) -> list[str]:

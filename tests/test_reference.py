@@ -26,6 +26,7 @@ from fastkv_cli.errors import UsageError
 from fastkv_cli.output.render.extraction import extract, render_json
 from fastkv_cli.output.render.report_json import render_failure, report_fields
 from fastkv_cli.stats import StateStats
+from fastkv_cli.thinking_mode import ThinkingStats
 
 CLONE = Path(__file__).parents[1]
 
@@ -58,7 +59,10 @@ def test_every_variable_of_ours_is_named() -> None:
 def test_fields_of_an_answer() -> None:
     report = with_quotes(make_report())
     with_state = replace(report, reading=replace(report.reading, state=StateStats()))
-    found = {name for each in (report, with_state) for name in names_of(report_fields(each))}
+    thought = replace(report, thinking=ThinkingStats(3, False, "Hm."))
+    found = {
+        name for each in (report, with_state, thought) for name in names_of(report_fields(each))
+    }
     assert found == set(ANSWER_FIELDS)
 
 

@@ -187,6 +187,7 @@ def test_json_of_a_report() -> None:
             "layers": [{"tokens_seen": 950, "tokens_kept": 95}] * 2
             + [{"tokens_seen": 190, "tokens_kept": 95}] * 2,
         },
+        "thinking": None,
         "citations": [
             {
                 "document": "a.pdf",
@@ -328,6 +329,7 @@ def test_json_of_a_real_run(
             "global_layers": "NoneType",
             "layers": [{"tokens_seen": "int", "tokens_kept": "int"}],
         },
+        "thinking": "NoneType",
         "citations": [
             {
                 "document": "str",
@@ -366,6 +368,7 @@ def test_json_of_a_real_run(
         "reading",
         "stats",
         "kv",
+        "thinking",
         "citations",
         "quotes",
         "not_in_document",

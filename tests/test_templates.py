@@ -53,7 +53,8 @@ def rendered(template: str, tokenizer: Any, conversations: list[Any]) -> list[st
     found = render_all(
         {
             "template": template,
-            "variables": tokenizer.special_tokens_map | {"enable_thinking": False},
+            "variables": tokenizer.special_tokens_map,
+            "switches": [{"enable_thinking": False}],
             "conversations": conversations,
             "memory_bytes": 0,
             "cpu_s": 0,

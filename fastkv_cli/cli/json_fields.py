@@ -12,6 +12,11 @@ ANSWER_FIELDS = {
     "command": "`summarize`, `ask` or `chat`",
     "question": "the question; null for a summary",
     "answer": "the text on stdout",
+    "thinking": "what the model thought before the answer; null if it did not think",
+    "thinking.tokens": "tokens of it, counted in `stats.output_tokens`",
+    "thinking.was_closed": "whether it was ended by `--max-thinking`, a loop or an early end, so "
+    "that the model had to answer",
+    "thinking.text": "its text, with every `--thinking`",
     "model.name": "the model's name, as given",
     "model.revision": "its revision",
     "model.dtype": "number format of the weights",

@@ -17,8 +17,8 @@ from ..tasks.text_limits import TextLimits
 from .run import Run
 
 if TYPE_CHECKING:
+    from ..tasks.context_window import Window
     from ..tasks.corpus import Corpus
-    from ..tasks.work import Window
     from .option_sets import ExtractOptions, RunOptions
 
 # Predicts how a task would process a text, with the number of passages of a long one.
@@ -109,8 +109,8 @@ def forecast(
         from ..engine.model.decoder_opening import open_decoder
         from ..engine.reuse.states import make_reuse
         from ..engine.run_forecast import RunForecast, plan_prompts
+        from ..tasks.context_window import open_window
         from ..tasks.corpus import join_documents
-        from ..tasks.work import Window
 
         observer.progress("tokenizing")
         decoder = open_decoder(loaded.model)
@@ -118,7 +118,14 @@ def forecast(
         method = build_method(settings, tuning)
         corpus = join_documents(documents, loaded.tokenizer, options.extract_timeout)
         whole_below = tuning.whole_below_for(settings)
-        window = Window(loaded.tokenizer, decoder.max_context, max_tokens, whole_below)
+        window = open_window(
+            loaded.tokenizer,
+            decoder.max_context,
+            max_tokens,
+            whole_below,
+            thinking=options.thinking,
+            max_thinking=options.max_thinking,
+        )
         reading = forecast(corpus, window, tuning.passages[0])
         scoring = build_scoring_method(tuning, _SCORING_WINDOW)
         longest = decoder.shape(decoder.max_context)

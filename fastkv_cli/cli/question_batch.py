@@ -24,6 +24,7 @@ from ..output.render.report_json import render_failure, render_json
 from ..session.answer import Answer, render_answer_page
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
+from ..thinking_mode import Thinking
 from .run import Run
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def run(sources: list[str], options: RunOptions, questions: Sequence[str]) -> No
         force=options.force,
         max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
         report=options.report,
+        shows_thinking=options.thinking is Thinking.SHOW,
     ) as running:
         answered = f"of {len(questions)} questions are answered"
         running.what_is_left = lambda: "; ".join(

@@ -18,6 +18,7 @@ from ..output.render.report_json import render_json
 from ..output.render.stats_table import render_tables
 from ..session.session import Session
 from ..tasks import NOTHING_TO_RESUME
+from ..thinking_mode import Thinking
 
 if TYPE_CHECKING:
     from .option_sets import RunOptions
@@ -49,6 +50,7 @@ class Run:
         max_tokens: int = 0,
         writer: AnswerWriter | None = None,
         report: Path | None = None,
+        shows_thinking: bool = False,
     ) -> None:
         """Check that the output can be written, before any work is done.
 
@@ -61,6 +63,7 @@ class Run:
             max_tokens: the maximum length of the answer, for the progress bar.
             writer: writes the answer, instead of one for `output`.
             report: a file for the report page; None writes none.
+            shows_thinking: whether to print what the model thinks, on stderr.
 
         Raises:
             OutputError: when the output or the report cannot be written.
@@ -77,6 +80,7 @@ class Run:
             self.writer if streams else None,
             max_tokens=max_tokens,
             debug=debug,
+            shows_thinking=shows_thinking,
         )
         self._output, self._report = output, report
         if report is not None:
@@ -147,6 +151,7 @@ def answer_once(
         streams=not options.json,
         max_tokens=max_tokens,
         report=options.report,
+        shows_thinking=options.thinking is Thinking.SHOW,
     ) as run:
         session = Session(
             sources,

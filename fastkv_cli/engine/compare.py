@@ -60,6 +60,8 @@ class Comparison:
             max_tokens: the most tokens of an answer.
         """
         self._engine, self._question, self._max_tokens = engine, question, max_tokens
+        # a base model would go on behind its answer with questions of its own
+        self._ends_at_line = engine.tokenizer.chat_template is None
         self._ids = torch.tensor(prompt_ids, device=engine.decoder.device)
         self._runner = RecordingRunner(engine.kernel)
         self._full = self._prefill(Full())
@@ -90,13 +92,17 @@ class Comparison:
         distance = (prefilled.hidden.float() - self._full.hidden.float()).square().mean()
         return Compared(
             token_ids=token_ids,
-            text=self._engine.tokenizer.decode(token_ids, skip_special_tokens=True),
+            text=self._text(token_ids),
             agrees=token_ids == self._answer,
             kl=float((full.exp() * (full - ours)).sum()),
             hidden_distance=float(distance),
             kept_ratio=prefilled.kept_bytes / decoder.kv_bytes(num_tokens),
             compute_ratio=prefilled.flops / decoder.prefill_flops(num_tokens),
         )
+
+    def _text(self, token_ids: list[int]) -> str:
+        text: str = self._engine.tokenizer.decode(token_ids, skip_special_tokens=True)
+        return text
 
     def _answer_from_draft(self, prefilled: PrefillResult) -> list[int]:
         """The method's greedy answer, with the full model's answer verified as a draft.
@@ -118,10 +124,15 @@ class Comparison:
         return self._decode(prefilled.cache, logits[same], draft[:same])
 
     def _decode(self, cache: CompressedCache, logits: Tensor, start: list[int]) -> list[int]:
-        """Continue an answer greedily from its start to an end token or the limit."""
+        """Continue an answer greedily to an end token, a base model's line break or the limit."""
         answer = list(start)
         while True:
             answer.append(int(logits.argmax()))
-            if answer[-1] in self._engine.loaded.eos_ids or len(answer) == self._max_tokens:
+            is_over = self._ends_at_line and "\n" in self._text(answer).lstrip()
+            if (
+                is_over
+                or answer[-1] in self._engine.loaded.eos_ids
+                or len(answer) == self._max_tokens
+            ):
                 return answer
             logits = extend(self._engine.decoding_model, cache, answer[-1:])[-1]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sa
 from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
+from .answer_stream import AnswerStream
+from .closing_sampler import ClosingSampler, open_sampler
 from .decode import check_finite, decode
 from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
@@ -35,10 +37,12 @@ from .prefill import PrefillResult, prefill, score_tokens
 from .question import last_question
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
-from .sampling import LoopGuard, Sampler
-from .text_stream import TextStream
+from .sampling import Sampler, make_plain_sampler
 from .trace import Progress, trace_tokens
 from .tuning import Tuning, tuning_of
+
+if TYPE_CHECKING:
+    from ..prompts.answer_form import AnswerForm
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -150,6 +154,7 @@ class Engine:
         shared: int = 0,
         reuse: Reuse | None = None,
         traces_tokens: bool = False,
+        form: AnswerForm | None = None,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -157,7 +162,7 @@ class Engine:
             prompt_ids: token ids, or a text to be tokenized as it is.
             method: the compression method; None is what the command line takes: the calibrated
                 preset `balanced`, and the question, where none is given, in the last user turn.
-            max_new_tokens: the most tokens to generate; the model's window may end it sooner.
+            max_new_tokens: the most tokens of the answer; the model's window may end it sooner.
             question: the rows of the prompt that hold the question, for methods that score tokens
                 by the question's attention; by default the last rows.
             sampling: greedy by default.
@@ -172,6 +177,7 @@ class Engine:
             reuse: finds and keeps the prefix state of those tokens; None for texts that are not
                 used again.
             traces_tokens: whether to find out, after the answer, what prefill made of each token.
+            form: how the answer stands in what is generated; without one, all of it is the answer.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -182,23 +188,30 @@ class Engine:
         ids = self._tensor(prompt_ids)
         if max_new_tokens < 1:
             raise UsageError(f"max_new_tokens {max_new_tokens} is out of range", "it is 1 or more")
-        limit = min(max_new_tokens, self.decoder.max_context - ids.shape[0])
+        text = AnswerStream(self.tokenizer, form)
+        room = self.decoder.max_context - ids.shape[0]
+        limit = min(max_new_tokens, room)
         if method is None:
             method = build_method(MethodSettings(), self.tuning)
             question = question or last_question(self.tokenizer, ids.tolist())
-        sampler = Sampler(sampling, LoopGuard() if guard_loops else None)
+        ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids - text.mark_ids.keys()
+        make_sampler = partial(make_plain_sampler, sampling, guards_loops=guard_loops)
+        sampler, num_more = open_sampler(self.tokenizer, make_sampler, text, ends, room - limit)
         with explained_out_of_memory(ids.shape[0]):
-            answer = GrowingAnswer(TextStream(self.tokenizer), started_at=now(self.decoder.device))
+            answer = GrowingAnswer(text, started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
-            with self._runner(ids, plan, shared, reuse, chunk_rows, limit) as runner:
+            # rare where the template says nothing of it: then the cache grows
+            is_expected = form is not None and form.thoughts and form.thoughts.is_expected
+            most = limit + (num_more if is_expected else 0)
+            with self._runner(ids, plan, shared, reuse, chunk_rows, most) as runner:
                 prefilled = prefill(
-                    self.decoder, ids, method, runner, plan, room=limit, on_progress=on_progress
+                    self.decoder, ids, method, runner, plan, room=most, on_progress=on_progress
                 )
             answer.prefilled_at = now(self.decoder.device)
             check_finite(prefilled.logits, self.loaded)
             lengths = prefilled.cache.lengths
-            ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids
-            yield from self._decode(prefilled, sampler, limit, answer, ends, until)
+            tokens = self._decode(prefilled, sampler)
+            yield from answer.grow(tokens, sampler, (limit, num_more), ends, until)
         yield Generation(
             token_ids=answer.token_ids,
             text=answer.text.text,
@@ -211,30 +224,16 @@ class Engine:
             stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
             kv=prefilled.kv_stats(self.decoder, method, ids.shape[0], lengths),
             trace=trace_tokens(prefilled, ids.shape[0]) if traces_tokens else None,
+            thinking=text.thinking(),
         )
 
     def _decode(
-        self,
-        prefilled: PrefillResult,
-        sampler: Sampler,
-        limit: int,
-        answer: GrowingAnswer,
-        end_ids: frozenset[int],
-        until: Callable[[], bool] | None,
-    ) -> Iterator[Piece]:
-        """Decode the answer to its end and yield its text piece by piece."""
+        self, prefilled: PrefillResult, sampler: Sampler | ClosingSampler
+    ) -> Iterator[tuple[int, float]]:
+        """Decode forever; each token with the time at which it was there."""
         step = choose_step(self.decoding_model, prefilled.cache)
         for token_id in decode(step, prefilled.logits, sampler):
-            if piece := answer.add(token_id, now(self.decoder.device)):
-                yield Piece(piece)
-            if token_id in end_ids or (until is not None and until()):
-                answer.finish_reason = "stop"
-            elif sampler.is_looping:
-                answer.finish_reason = "loop"
-            if answer.finish_reason != "length" or len(answer.token_ids) >= limit:
-                break
-        if piece := answer.text.flush():
-            yield Piece(piece)
+            yield token_id, now(self.decoder.device)
 
     def reset_peak_memory(self) -> None:
         """Measure peak memory from here on, where the system supports it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..stats import GenerationStats, KVStats
+from ..thinking_mode import ThinkingStats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +41,7 @@ class Generation:
 
     Attributes:
         token_ids: the new tokens, without the prompt, including an end token.
-        text: the decoded tokens, without special tokens.
+        text: the answer: the decoded tokens, without special tokens and thinking.
         cache_lengths: entries per layer and KV head, right after prefill.
         first_logits: (vocabulary,) float32, for the first new token.
         token_scores: the TSP layer's scores, one for each token of the prompt before the
@@ -50,6 +51,7 @@ class Generation:
         stats: times and memory.
         kv: statistics of the KV cache.
         trace: what prefill made of each token; None unless it was asked for.
+        thinking: the thinking before the answer; None if there was none.
     """
 
     token_ids: list[int]
@@ -61,3 +63,4 @@ class Generation:
     stats: GenerationStats
     kv: KVStats
     trace: TokenTrace | None = None
+    thinking: ThinkingStats | None = None

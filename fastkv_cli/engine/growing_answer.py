@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..stats import GenerationStats
-from .text_stream import TextStream
+from .answer_stream import AnswerStream
+from .generation import Piece
+
+if TYPE_CHECKING:
+    from .closing_sampler import ClosingSampler
+    from .sampling import Sampler
 
 
 @dataclass(slots=True)
 class GrowingAnswer:
     """A growing answer, and the times of its prefill and its tokens, in seconds."""
 
-    text: TextStream
+    text: AnswerStream
     started_at: float
     prefilled_at: float = 0.0
     first_at: float = 0.0
@@ -26,6 +33,37 @@ class GrowingAnswer:
         self.last_at = at
         self.token_ids.append(token_id)
         return self.text.push(token_id)
+
+    def grow(
+        self,
+        tokens: Iterator[tuple[int, float]],
+        sampler: Sampler | ClosingSampler,
+        limits: tuple[int, int],
+        end_ids: frozenset[int],
+        until: Callable[[], bool] | None,
+    ) -> Iterator[Piece]:
+        """Add tokens up to the answer's end, and yield its text piece by piece.
+
+        Args:
+            tokens: each with its time; endless.
+            sampler: knows of loops.
+            limits: the most tokens of the answer, and of the thinking before it.
+            end_ids: tokens that end the answer.
+            until: called after each token; the answer ends when it returns True.
+        """
+        for token_id, at in tokens:
+            if piece := self.add(token_id, at):
+                yield Piece(piece)
+            is_over = token_id in end_ids or self.text.is_over
+            if is_over or (until is not None and until()):
+                self.finish_reason = "stop"
+            elif sampler.is_looping:
+                self.finish_reason = "loop"
+            num_answered = len(self.token_ids) - min(self.text.num_thought, limits[1])
+            if self.finish_reason != "length" or num_answered >= limits[0]:
+                break
+        if piece := self.text.flush():
+            yield Piece(piece)
 
     def stats(self, prompt_tokens: int, peak_memory_bytes: int | None) -> GenerationStats:
         return GenerationStats(

@@ -40,9 +40,12 @@ def _tail_length(tokenizer: Any, token_ids: Sequence[int]) -> int:
     if tokenizer.chat_template is None:
         return 0
     try:
-        tail = split_template(tokenizer, SYSTEM)[-1]
+        tails = [split_template(tokenizer, SYSTEM, thinks=each)[-1] for each in (False, True)]
     except ModelError:  # a template that cannot be used has no tail that could be told
         return 0
-    tail_ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
-    ends_with_it = list(token_ids[-len(tail_ids) :]) == list(tail_ids)
-    return len(tail_ids) if ends_with_it and len(tail_ids) < len(token_ids) else 0
+    for tail in sorted(tails, key=len, reverse=True):
+        tail_ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
+        ends_with_it = list(token_ids[-len(tail_ids) :]) == list(tail_ids)
+        if ends_with_it and len(tail_ids) < len(token_ids):
+            return len(tail_ids)
+    return 0

@@ -98,3 +98,8 @@ class Sampler:
             return int(logits.argmax())
         weights = (logits.float().cpu() / self._sampling.temperature).softmax(dim=-1)
         return int(torch.multinomial(weights, 1, generator=self._generator))
+
+
+def make_plain_sampler(sampling: Sampling, *, guards_loops: bool) -> Sampler:
+    """A sampler for one answer, with a loop guard if wanted."""
+    return Sampler(sampling, LoopGuard() if guards_loops else None)

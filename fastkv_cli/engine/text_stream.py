@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 _INCOMPLETE = "\ufffd"
@@ -13,19 +14,27 @@ _MAX_TAIL, _MIN_TAIL = 32, 8
 class TextStream:
     """Decodes one growing answer; buffers bytes that are not yet a complete character."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, literals: Mapping[int, str] | None = None) -> None:
+        """Decode with a tokenizer.
+
+        Args:
+            tokenizer: a transformers tokenizer.
+            literals: tokens that stand for these texts, even where they are special.
+        """
         self._tokenizer = tokenizer
+        self._literals = literals or {}
         self._token_ids: list[int] = []
         self._tail_start = 0
         self._num_emitted = 0  # characters of the tail that were returned
 
-    @property
-    def text(self) -> str:
-        """The whole answer so far, without special tokens."""
-        return self._decode(0)
-
     def push(self, token_id: int) -> str:
         """Add a token; returns the complete characters that it adds, possibly none."""
+        literal = self._literals.get(token_id)
+        if literal is not None:
+            buffered = self.flush()
+            self._token_ids.clear()
+            self._tail_start = self._num_emitted = 0
+            return buffered + literal
         self._token_ids.append(token_id)
         tail = self._decode(self._tail_start)
         return "" if tail.endswith(_INCOMPLETE) else self._advance(tail)

@@ -215,6 +215,11 @@ class Messages:
         if not self._quiet:
             self._console.print(_one_line(message), markup=False, soft_wrap=True)
 
+    def stream(self, text: str) -> None:
+        """Print a piece of a text that goes on, dimmed on a terminal."""
+        if not self._quiet:
+            self._console.print(text, style="dim", markup=False, soft_wrap=True, end="")
+
     def show(self, renderables: Iterator[RenderableType]) -> None:
         """Print tables, pictures and plain lines."""
         if not self._quiet:

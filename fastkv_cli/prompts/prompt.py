@@ -38,12 +38,13 @@ LIST_TASKS: dict[Length, str] = {
     Length.MEDIUM: "List the main points of the document above, a sentence each.",
     Length.LONG: "List all points of the document above, a sentence each.",
 }
-_QUESTION, _ANSWER = "Question: ", "Answer: "
+_QUESTION, _ANSWER, _SUMMARY = "Question: ", "Answer: ", "Summary: "
 _ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
 _COPY = f"Copy the words of the document above that answer the question.\n\n{_QUESTION}"
 # What only the frame around a text and its question holds; a question begins a line.
 FRAME_MARKS = (f"<{FENCE_NAME}>", f"</{FENCE_NAME}>", f"\n{_QUESTION.strip()}")
 _OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
+_OURS_ALONE = (*_OURS, _SUMMARY.strip().lower())  # the turns of a model without a template
 SYSTEM = "You read documents and answer from them, briefly and exactly."
 
 
@@ -115,21 +116,34 @@ def tokenize_text(tokenizer: Any, text: str, on_piece: OnPiece = ignore_piece) -
 
 
 def build_prompt(
-    tokenizer: Any, document_ids: Sequence[int], task: str, history: Sequence[Turn] = ()
+    tokenizer: Any,
+    document_ids: Sequence[int],
+    task: str,
+    history: Sequence[Turn] = (),
+    *,
+    thinks: bool = False,
 ) -> Prompt:
     """Build the prompt for a text and a task with the model's own chat template.
 
-    The prompt up to the end of the text is the same with and without a history.
+    For a base model, which has none, it is a text to complete: it ends with "Answer:", or with
+    "Summary:". The prompt up to the end of the text is the same with and without a history.
 
     Args:
         tokenizer: a transformers tokenizer.
         document_ids: the tokens of the text, as `tokenize_text` returns them.
         task: the instruction; a user's question in it is tokenized as data, too.
         history: the turns of the conversation before the question, the oldest first.
+        thinks: whether the model may think before it answers (see `split_template`).
     """
-    before, *between, after = _render(tokenizer, len(history))
     earlier = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
     frame = next((each for each in (_ASK, _COPY) if task.startswith(each)), "")
+    if tokenizer.chat_template is None:
+        tail = _ANSWER if frame else _SUMMARY
+        before, after = str(tokenizer.bos_token or ""), f"\n\n{tail.rstrip()}"
+        between = []
+    else:
+        pieces = split_template(tokenizer, SYSTEM, len(history), thinks=thinks)
+        before, *between, after = pieces
     asked = task.removeprefix(frame)
     if len(between) < len(earlier):  # the template has no place for earlier turns
         frame = _transcribe(tokenizer, history)
@@ -139,7 +153,7 @@ def build_prompt(
         ids += _encode_data(tokenizer, opening + _disarm(tokenizer, text))
         ids += _encode_template(tokenizer, template)
         opening = ""
-    last_ids = _encode_data(tokenizer, opening + _disarm(tokenizer, frame + asked))
+    last_ids = _encode_data(tokenizer, opening + frame + _disarm(tokenizer, asked))
     # a space belongs to the token of the word after it: count the frame without its last space
     num_framed = len(_encode_data(tokenizer, (opening + frame).rstrip(" ")))
     return Prompt(
@@ -168,25 +182,25 @@ def summary_task(length: Length, style: Style = Style.PROSE, language: str = "")
 
 
 def build_summary_scoring_prompt(
-    tokenizer: Any, document_ids: Sequence[int], length: Length
+    tokenizer: Any, document_ids: Sequence[int], length: Length, *, thinks: bool = False
 ) -> tuple[Prompt, int]:
     """Build a prompt that ends with the instruction to summarize; also returns its tokens.
 
     As in `build_scoring_prompt`, the instruction's own tokens are the observation window.
     """
-    prompt = build_prompt(tokenizer, document_ids, SUMMARY_TASKS[length])
+    prompt = build_prompt(tokenizer, document_ids, SUMMARY_TASKS[length], thinks=thinks)
     return replace(prompt, tail_ids=[]), prompt.num_asked
 
 
 def build_scoring_prompt(
-    tokenizer: Any, document_ids: Sequence[int], question: str
+    tokenizer: Any, document_ids: Sequence[int], question: str, *, thinks: bool = False
 ) -> tuple[Prompt, int]:
     """Build a prompt that ends with the question; also returns the question's number of tokens.
 
     A decoder's attention does not depend on later tokens: with none after the question, the
     prompt's last tokens are the question's own, which makes them the observation window.
     """
-    prompt = build_prompt(tokenizer, document_ids, _ASK)
+    prompt = build_prompt(tokenizer, document_ids, _ASK, thinks=thinks)
     own_ids = _encode_data(tokenizer, _disarm(tokenizer, question))
     asked = replace(
         prompt, question_ids=prompt.question_ids + own_ids, tail_ids=[], num_asked=len(own_ids)
@@ -204,13 +218,6 @@ def _transcribe(tokenizer: Any, history: Sequence[Turn]) -> str:
     return _ASK + "".join(turns)
 
 
-def _render(tokenizer: Any, num_turns: int = 0) -> list[str]:
-    """The template's parts around the texts of a conversation, as `split_template` returns them."""
-    if tokenizer.chat_template is None:  # a base model: plain text after its BOS token
-        return [str(tokenizer.bos_token or ""), f"\n\n{_ANSWER.rstrip()}"]
-    return split_template(tokenizer, SYSTEM, num_turns)
-
-
 def _encode_template(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return ids
@@ -223,8 +230,8 @@ def _encode_data(tokenizer: Any, text: str) -> list[int]:
 def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
     """Disarm the tokens and turns of this model, and of others, in a text.
 
-    Tokenizers find tokens that are not marked as special even in data. Where a template begins
-    turns with plain words, those are disarmed, too, as are `turns`.
+    Tokenizers find tokens that are not marked as special even in data. Where turns begin with plain
+    words, in a template or in the prompts of a base model, those are disarmed, too, as are `turns`.
     """
     text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     found_anyway = [
@@ -232,6 +239,7 @@ def _disarm(tokenizer: Any, text: str, turns: Sequence[str] = ()) -> str:
         for token in tokenizer.added_tokens_decoder.values()
         if not token.special and is_control(token)
     ]
-    has_template = tokenizer.chat_template is not None
-    frame = "".join(_render(tokenizer, 1)).replace(SYSTEM, "") if has_template else ""
+    if tokenizer.chat_template is None:
+        return disarm(text, found_anyway, _OURS_ALONE)
+    frame = "".join(split_template(tokenizer, SYSTEM, 1)).replace(SYSTEM, "")
     return disarm(text, found_anyway, [*turn_words(frame), *turns])

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import product
 from typing import Any, TypedDict
 
 from jinja2 import TemplateError, nodes
@@ -32,6 +33,7 @@ class Job(TypedDict):
     Attributes:
         template: the chat template.
         variables: its variables beside the messages, such as the special tokens.
+        switches: further variables; all conversations are rendered with each of them in turn.
         conversations: each a list of messages.
         memory_bytes: limit on the process's address space.
         cpu_s: limit on its CPU time, in seconds.
@@ -40,6 +42,7 @@ class Job(TypedDict):
 
     template: str
     variables: dict[str, Any]
+    switches: list[dict[str, Any]]
     conversations: list[list[dict[str, str]]]
     memory_bytes: int
     cpu_s: int
@@ -69,13 +72,13 @@ def render_all(job: Job) -> Iterator[Rendered]:
     except Exception as error:  # noqa: BLE001 (hostile templates can raise any kind)
         yield {"error": _reason(error)}
         return
-    for messages in job["conversations"]:
+    for switch, messages in product(job["switches"], job["conversations"]):
         pieces = template.generate(
             messages=messages,
             tools=None,
             documents=None,
             add_generation_prompt=True,
-            **job["variables"],
+            **(job["variables"] | switch),
         )
         try:
             yield {"text": _join(pieces, job["output"])}

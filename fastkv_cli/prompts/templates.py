@@ -30,6 +30,8 @@ _MEMORY_BYTES = 512 * 2**20
 _CPU_S = 3  # typically 0.15 s
 _WALL_S = 30.0  # for busy processors, and systems without a limit on CPU time
 _HINT = "try another model, or remove its chat template"
+# The variable by which templates turn thinking on and off (Qwen3, SmolLM3, GLM).
+_SWITCH = "enable_thinking"
 
 _Pieces = tuple[str, ...]  # empty where the template raises, or omits a text
 
@@ -44,7 +46,9 @@ class _Found(NamedTuple):
     reason: str
 
 
-def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]:
+def split_template(
+    tokenizer: Any, system: str, num_turns: int = 0, *, thinks: bool = False
+) -> list[str]:
     """The pieces of a chat template before, between and after the texts of a conversation.
 
     Args:
@@ -52,6 +56,7 @@ def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]
         system: text of the system turn, or start of the first user turn where the template has no
             system turn.
         num_turns: questions and answers before the last question.
+        thinks: leave thinking to the template's default; else turn it off, where the template can.
 
     Returns:
         2 * num_turns + 2 pieces; only 2 where the template has no place for earlier turns, or would
@@ -62,7 +67,7 @@ def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]
     """
     template = _template_of(tokenizer)
     variables = json.dumps(tokenizer.special_tokens_map, sort_keys=True)
-    found = _split_several(template, variables, system, 0)
+    found = _split_several(template, variables, system, 0)[thinks]
     alone = next(filter(None, found.pieces[0]), ())
     if not alone and found.reason:
         raise _failure(found.reason)
@@ -71,8 +76,18 @@ def split_template(tokenizer: Any, system: str, num_turns: int = 0) -> list[str]
     if not num_turns:
         return list(alone)
     first = num_turns - num_turns % _TURNS_AT_ONCE
-    tried = _split_several(template, variables, system, first).pieces[num_turns - first]
+    tried = _split_several(template, variables, system, first)[thinks].pieces[num_turns - first]
     return list(next((pieces for pieces in tried if pieces[:1] == alone[:1]), alone))
+
+
+def has_thinking_switch(tokenizer: Any) -> bool:
+    """Whether the chat template can turn thinking off."""
+    return _SWITCH in _template_of(tokenizer)
+
+
+def mentions(tokenizer: Any, mark: str) -> bool:
+    """Whether the chat template's source has a mark in it."""
+    return mark in _template_of(tokenizer)
 
 
 def _template_of(tokenizer: Any) -> str:
@@ -96,8 +111,8 @@ def _template_of(tokenizer: Any) -> str:
 
 
 @lru_cache(maxsize=16)
-def _split_several(template: str, variables: str, system: str, first: int) -> _Found:
-    """The pieces for `first` to `first` + 7 earlier turns.
+def _split_several(template: str, variables: str, system: str, first: int) -> tuple[_Found, _Found]:
+    """The pieces for `first` to `first` + 7 earlier turns, without thinking and with it.
 
     Raises:
         ModelError: when rendering exceeds the limits on time or memory.
@@ -108,8 +123,19 @@ def _split_several(template: str, variables: str, system: str, first: int) -> _F
         for count in counts
         for has_system in (True, False)
     ]
-    rendered = _render(template, json.loads(variables), conversations)
-    rendered += [{}] * (len(conversations) - len(rendered))
+    without: dict[str, Any] = {_SWITCH: False}
+    switches = [without, {}] if _SWITCH in template else [without]
+    rendered = _render(template, json.loads(variables), switches, conversations)
+    missing: Rendered = rendered[0] if len(rendered) == 1 else {}  # one error for all of them
+    rendered += [missing] * (len(conversations) * len(switches) - len(rendered))
+    found = [
+        _found(rendered[start : start + len(conversations)], system, first)
+        for start in range(0, len(rendered), len(conversations))
+    ]
+    return found[0], found[-1]
+
+
+def _found(rendered: Sequence[Rendered], system: str, first: int) -> _Found:
     split = [
         _split(each.get("text", ""), system, 2 * (number // 2 + first) + 1)
         for number, each in enumerate(rendered)
@@ -140,16 +166,20 @@ def _split(rendered: str, system: str, num_texts: int) -> _Pieces:
 
 
 def _render(
-    template: str, variables: dict[str, Any], conversations: Sequence[list[dict[str, str]]]
+    template: str,
+    variables: dict[str, Any],
+    switches: list[dict[str, Any]],
+    conversations: Sequence[list[dict[str, str]]],
 ) -> list[Rendered]:
-    """Render conversations in a process that ends before this call returns.
+    """Render conversations, all of them with each switch, in a process that ends before returning.
 
     Raises:
         ModelError: when the process cannot be started, takes too long or crashes.
     """
     job: Job = {
         "template": template,
-        "variables": variables | {"enable_thinking": False},
+        "variables": variables,
+        "switches": switches,
         "conversations": list(conversations),
         "memory_bytes": _MEMORY_BYTES,
         "cpu_s": _CPU_S,

@@ -8,6 +8,7 @@ from ..config import MAX_TOKENS, Sampling, StoreMode
 from ..errors import UsageError
 from ..settings import store_mode
 from ..stats import MAX_QUOTES
+from ..thinking_mode import DEFAULT_THINKING_TOKENS, Thinking
 from .option import Group, option
 
 
@@ -18,9 +19,22 @@ class AnswerOptions:
     max_tokens: int | None = option(
         None,
         Group.OUTPUT,
-        "Generate at most this many tokens.",
+        "Generate at most this many tokens of the answer.",
         metavar="TOKENS",
         shown_default="by task",
+    )
+    thinking: Thinking = option(
+        Thinking.HIDE,
+        Group.OUTPUT,
+        "Show on stderr, or hide, what a model thinks before it answers; off turns thinking off, "
+        "where its chat template can.",
+        env="FASTKV_THINKING",
+    )
+    max_thinking: int = option(
+        DEFAULT_THINKING_TOKENS,
+        Group.OUTPUT,
+        "Let the model think for at most this many tokens; then it has to answer.",
+        metavar="TOKENS",
     )
     temperature: float = option(
         0.0,
@@ -84,6 +98,11 @@ class AnswerOptions:
             raise UsageError(
                 f"--max-tokens {self.max_tokens} is out of range",
                 f"give a number from 1 to {MAX_TOKENS:,}",
+            )
+        if not 1 <= self.max_thinking <= MAX_TOKENS:
+            raise UsageError(
+                f"--max-thinking {self.max_thinking} is out of range",
+                f"give a number from 1 to {MAX_TOKENS:,}, or --thinking off",
             )
         if not 0 <= self.quotes <= MAX_QUOTES:
             raise UsageError(f"--quotes {self.quotes} is out of range", f"it is 0 to {MAX_QUOTES}")

@@ -20,6 +20,15 @@ class Observer:
     def piece(self, text: str) -> None:
         """The next piece of the answer's text."""
 
+    def thought(self, text: str, num_tokens: int, most: int) -> None:
+        """The next piece of what the model thinks before it answers.
+
+        Args:
+            text: the piece, possibly empty.
+            num_tokens: tokens it has thought so far.
+            most: the most tokens it may think.
+        """
+
     def end_answer(self) -> None:
         """The answer is complete; warnings about it may follow."""
 

@@ -25,6 +25,7 @@ from ..config import (
     ReadOptions,
     StoreMode,
 )
+from ..thinking_mode import Thinking
 from .answer_options import AnswerOptions
 from .option import Group, option, parse_choices
 
@@ -200,6 +201,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "preset": Preset,
     "method": MethodName,
     "store": StoreMode,
+    "thinking": Thinking,
 }
 
 

@@ -67,6 +67,9 @@ def prepare_work(
         on_progress=observer.progress,
         check=options.check,
         strict=options.strict,
+        thinking=options.thinking,
+        max_thinking=options.max_thinking,
+        on_thought=observer.thought,
         reuse=make_reuse(
             options.store_mode,
             observer.warning,

@@ -91,6 +91,7 @@ def make_report(
         documents=work.corpus.stats,
         reading=outcome.reading,
         generation=outcome.generation.stats,
+        thinking=outcome.generation.thinking,
         kv=outcome.kv,
         extract_s=setup.extract_s,
         load_s=setup.load_s,

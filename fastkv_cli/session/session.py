@@ -15,10 +15,12 @@ from ..engine.tuning import tuning_of
 from ..errors import FastKVError, UsageError
 from ..evidence.places import cite_mark
 from ..prompts.prompt import Turn
+from ..prompts.thinking import find_thought_format
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
 from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
 from ..tasks.reading_map import MapRecorder
+from ..thinking_mode import Thinking
 from .answer import Answer
 from .answer_options import check_question
 from .loading import load_engine
@@ -95,6 +97,8 @@ class Session:
         self._tuning = tuning_of(engine.loaded)
         method = build_preset(options, Preset.BALANCED, self._tuning)
         method.plan(engine.decoder.shape(1))  # fails if the model has no such TSP layer
+        if options.thinking is Thinking.OFF and _thinks_anyway(engine):
+            self._warn(f"{engine.loaded.name} has no switch to turn thinking off: it is hidden")
         engine.reset_peak_memory()
         observer.progress("tokenizing")
         from ..tasks.corpus import join_documents
@@ -295,3 +299,9 @@ class Session:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self.observer.warning(text)
+
+
+def _thinks_anyway(engine: Engine) -> bool:
+    """Whether a model thinks even where it was turned off."""
+    found = find_thought_format(engine.tokenizer, thinks=False)
+    return found is not None and found.is_expected

@@ -191,7 +191,7 @@ class Scored:
 
 def score_segments(work: Work, question: str, parts: Sequence[slice]) -> Scored:
     """Prefill parts up to the TSP layer, with the question as the observation window."""
-    frame, window = build_scoring_prompt(work.tokenizer, [], question)
+    frame, window = build_scoring_prompt(work.tokenizer, [], question, thinks=work.thinks)
     method = work.scoring_method(window)
     keys = open_parts(work, "attention to segments", parts, method, frame.token_ids)
     total = [0.0] * len(work.corpus.segment_index.segments)

@@ -103,7 +103,7 @@ def _score(
     work: Work, length: Length, parts: Sequence[slice]
 ) -> tuple[list[float], list[int], int]:
     """The TSP layer's score of every token of the text, the prompts' lengths, and their window."""
-    frame, window = build_summary_scoring_prompt(work.tokenizer, [], length)
+    frame, window = build_summary_scoring_prompt(work.tokenizer, [], length, thinks=work.thinks)
     method = work.scoring_method(window)
     keys = [""]
     if len(parts) > 1:

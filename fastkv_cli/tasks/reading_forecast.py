@@ -15,9 +15,9 @@ from ..prompts.prompt import (
 )
 from ..summary_style import Style
 from .answer_question import EXCERPT_NOTE, split_to_score
+from .context_window import Window
 from .corpus import Corpus
 from .key_points import split_to_read
-from .work import Window
 
 _PASSAGE_CHARACTERS = 300  # of a passage that a question is answered from, on average; at most 400
 _SENTENCE_TOKENS = 30  # of a key sentence, on average

@@ -22,19 +22,22 @@ _PARAGRAPHS = 5  # of a long summary
 _MULTILINGUAL = frozenset({"gemma2", "gemma3", "gemma3_text", "mistral", "qwen2", "qwen3"})
 
 
-def default_style(model: str) -> Style:
+def default_style(model: str, *, has_template: bool = True) -> Style:
     """The style for a model where the user names none.
 
-    The embedded model invents when it rewrites: verbatim sentences hold more facts.
+    The embedded model invents when it rewrites: verbatim sentences hold more facts. A base model,
+    which has no chat template, follows no instruction to rewrite.
     """
-    return Style.EXTRACTIVE if model == EMBEDDED_MODEL else Style.PROSE
+    return Style.PROSE if has_template and model != EMBEDDED_MODEL else Style.EXTRACTIVE
 
 
-def choose_style(style: Style | None, language: str, model: str) -> Style:
+def choose_style(
+    style: Style | None, language: str, model: str, *, has_template: bool = True
+) -> Style:
     """The user's style; else prose with a language, and the model's default without one."""
     if style is not None:
         return style
-    return Style.PROSE if language else default_style(model)
+    return Style.PROSE if language else default_style(model, has_template=has_template)
 
 
 def summarize(
@@ -55,7 +58,8 @@ def summarize(
     Raises:
         ContextError: when the window leaves no room for text.
     """
-    style = choose_style(style, language, work.engine.loaded.name)
+    has_template = work.tokenizer.chat_template is not None
+    style = choose_style(style, language, work.engine.loaded.name, has_template=has_template)
     found = find_key_points(work, length)
     digest = Digest(_points(found, style, length))
     if style is Style.EXTRACTIVE or not found.sentences:
@@ -104,6 +108,7 @@ def _rewrite(
         reading,
         [found.kv],
         until=lambda: sentences.is_full,
+        ends_at="\n\n",
     )
     shown = ""
     num_said = 0

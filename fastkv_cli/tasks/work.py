@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Sampling
 from ..engine.generation import Generation, Piece
-from ..errors import ContextError
-from ..prompts.prompt import Prompt, Turn, build_prompt
+from ..prompts.answer_form import AnswerForm, OnThought, ignore_thought
+from ..prompts.prompt import Turn
+from ..prompts.thinking import find_thought_format
 from ..stats import KVStats, ReadingStats, Verdict, combine_kv
+from ..thinking_mode import DEFAULT_THINKING_TOKENS, Thinking
 from .attended import most_attended
+from .context_window import Window, open_window
 from .corpus import Corpus
 from .parts import PartStore
 from .reading_map import MapRecorder
@@ -24,65 +27,10 @@ if TYPE_CHECKING:
 # Called with a label, the tokens done, and all tokens.
 TokenProgress = Callable[[str, int, int], None]
 
-# A part of a text with fewer tokens has too little content.
-_MIN_PART_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The context window of a model.
-
-    Attributes:
-        tokenizer: the model's, from transformers.
-        size: in tokens.
-        max_tokens: the part of it reserved for the answer.
-        whole_below: the most tokens of a text that a question is answered from as a whole, if it
-            fits; None if whatever fits is.
-        frames: prompts without a text, by task and history: each is built once.
-    """
-
-    tokenizer: Any
-    size: int
-    max_tokens: int
-    whole_below: int | None = None
-    frames: dict[tuple[str, tuple[Turn, ...]], Prompt] = field(default_factory=dict, compare=False)
-
-    def frame(self, task: str, history: Sequence[Turn] = ()) -> Prompt:
-        """The prompt of a task without its text."""
-        key = task, tuple(history)
-        if key not in self.frames:
-            self.frames[key] = build_prompt(self.tokenizer, [], task, history)
-        return self.frames[key]
-
-    def room(self, task: str, num_tokens: int) -> int:
-        """The number of tokens of a text that fit beside a task and its answer.
-
-        Raises:
-            ContextError: when fewer fit than 64, or than the text's `num_tokens` if that is less.
-        """
-        room = self._room(task)
-        if room < min(_MIN_PART_TOKENS, num_tokens):
-            raise ContextError(
-                f"no room for text: the model's window of {self.size:,} tokens holds the question "
-                f"({self.size - room - self.max_tokens:,}) and the answer ({self.max_tokens:,})",
-                "shorten the question or give a smaller --max-tokens",
-            )
-        return room
-
-    def whole(self, room: int) -> int:
-        """The most tokens of a text that a question is answered from as a whole."""
-        return room if self.whole_below is None else min(room, self.whole_below)
-
-    def keep_turns(self, task: str, history: Sequence[Turn], num_tokens: int) -> Sequence[Turn]:
-        """The latest turns of a conversation that fit beside a task and `num_tokens` of text."""
-        for oldest in range(len(history)):
-            if self._room(task, history[oldest:]) >= num_tokens:
-                return history[oldest:]
-        return ()
-
-    def _room(self, task: str, history: Sequence[Turn] = ()) -> int:
-        """Tokens left for text; negative if not even the rest fits."""
-        return self.size - len(self.frame(task, history).token_ids) - self.max_tokens
+_CUT_THINKING = (
+    "the model was still thinking after {:,} tokens and had to answer: "
+    "allow more with --max-thinking, or turn it off with --thinking off"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +87,9 @@ class Work:
         whole_below: as in `Window`.
         check: whether to judge answers by the text.
         strict: whether to show supported answers only.
+        thinking: whether the model may think.
+        max_thinking: the most tokens it may think for one answer.
+        on_thought: receives what it thinks.
         reuse: states of the text from earlier questions; None if there can be none.
         recorder: records what becomes of each token of the text; None unless that is wanted.
         window: the model's context window, with the prompts built so far for this task.
@@ -157,18 +108,42 @@ class Work:
     whole_below: int | None = None
     check: bool = True
     strict: bool = False
+    thinking: Thinking = Thinking.OFF
+    max_thinking: int = DEFAULT_THINKING_TOKENS
+    on_thought: OnThought = ignore_thought
     reuse: Reuse | None = None
     recorder: MapRecorder | None = None
     window: Window = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         size = self.engine.decoder.max_context
-        window = Window(self.tokenizer, size, self.max_tokens, self.whole_below)
+        window = open_window(
+            self.tokenizer,
+            size,
+            self.max_tokens,
+            self.whole_below,
+            thinking=self.thinking,
+            max_thinking=self.max_thinking,
+        )
         object.__setattr__(self, "window", window)
 
     @property
     def tokenizer(self) -> Any:
         return self.engine.tokenizer
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model may think, as far as its template leaves that open."""
+        return self.window.thinks
+
+    def form(self, ends_at: str) -> AnswerForm:
+        """How answers stand in what the model generates; one of a base model ends at a break."""
+        thoughts = find_thought_format(self.tokenizer, thinks=self.thinks)
+        if thoughts is None:
+            return AnswerForm(ends_at=ends_at)
+        reserved = self.window.thinking_tokens
+        most = min(self.max_thinking, reserved) if reserved else self.max_thinking
+        return AnswerForm(thoughts, most, on_thought=self.on_thought)
 
     def room(self, task: str) -> int:
         """The number of tokens of text that fit the window beside a task and its answer.
@@ -189,6 +164,7 @@ class Work:
         sources: Sequence[int] | None = None,
         recurs: bool = False,
         history: Sequence[Turn] = (),
+        ends_at: str = "\n",
     ) -> Iterator[Piece | Outcome]:
         """Answer a task from a text that fits the window; the last event is the outcome.
 
@@ -203,6 +179,7 @@ class Work:
                 text is not from the documents.
             recurs: whether other tasks will have the same text, so that its state is worth keeping.
             history: the earlier turns of the conversation.
+            ends_at: the line breaks that end the answer of a base model.
         """
         if self.recorder is not None and sources is not None:
             self.recorder.begin_answer()
@@ -215,6 +192,7 @@ class Work:
             recurs=recurs,
             history=history,
             sources=sources,
+            ends_at=ends_at,
         )
         for event in events:
             if isinstance(event, Piece):
@@ -223,6 +201,8 @@ class Work:
                 kv = combine_kv([*parts_kv, event.kv])
                 reading = replace(reading, state=None if self.reuse is None else self.reuse.stats)
                 warnings = _end_warnings(event, self.max_tokens)
+                if event.thinking is not None and event.thinking.was_closed:
+                    warnings = (_CUT_THINKING.format(event.thinking.tokens), *warnings)
                 start = self.window.frame(task, history).document_span.start
                 scores = (event.token_scores or [])[start:]
                 yield Outcome(event, reading, kv, warnings, most_attended(scores, sources or ()))
@@ -239,12 +219,13 @@ class Work:
         recurs: bool = False,
         history: Sequence[Turn] = (),
         sources: Sequence[int] | None = None,
+        ends_at: str = "\n",
     ) -> Iterator[Piece | Generation]:
         """Run the model on a text and a task, after the earlier turns of a conversation.
 
         Progress is reported under `label`, in tokens: `before` of `total` were done with other
         parts. Generation stops when `until`, called after each token, returns true. If the text
-        `recurs`, its state is kept for the next task. `sources` are as those of `answer`.
+        `recurs`, its state is kept for the next task. `sources` and `ends_at`: see `answer`.
         """
         num_tokens = len(token_ids)
 
@@ -266,6 +247,7 @@ class Work:
             shared=prompt.document_span.stop,
             reuse=self.reuse if recurs else None,
             traces_tokens=self.recorder is not None,
+            form=self.form(ends_at),
         )
         if self.recorder is None or sources is None:
             return events

@@ -29,6 +29,7 @@ from ...output.render.stats_table import render_tables
 from ...output.stats_level import StatsLevel
 from ...session.conversation import Chat
 from ...session.session import Session
+from ...thinking_mode import Thinking
 from ..run import Run
 from .line_input import Input, PipedInput, TerminalInput
 from .slash_commands import COMMANDS, LeavingError, as_question, run_command
@@ -61,6 +62,7 @@ def run(sources: list[str], options: ChatOptions) -> None:
             streams=not options.json,
             max_tokens=options.max_tokens or DEFAULT_ANSWER_TOKENS,
             writer=writer,
+            shows_thinking=options.thinking is Thinking.SHOW,
         ) as running,
         Session(sources, options, running.observer, command=COMMAND) as session,
     ):

@@ -13,8 +13,8 @@ from .sources import check_any
 
 if TYPE_CHECKING:
     from ...forecasts import ReadingForecast
+    from ...tasks.context_window import Window
     from ...tasks.corpus import Corpus
-    from ...tasks.work import Window
 
 ArgumentsArg = Annotated[
     list[str] | None,

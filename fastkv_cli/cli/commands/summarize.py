@@ -10,8 +10,8 @@ from .sources import PathsArg, check_any
 
 if TYPE_CHECKING:
     from ...forecasts import ReadingForecast
+    from ...tasks.context_window import Window
     from ...tasks.corpus import Corpus
-    from ...tasks.work import Window
 
 
 def summarize(paths: PathsArg = None, *, options: SummarizeOptions) -> None:
@@ -28,10 +28,11 @@ def summarize(paths: PathsArg = None, *, options: SummarizeOptions) -> None:
         from .. import preview
 
         language = options.language or ""
-        style = choose_style(options.style, language, options.model)
 
         def forecast(corpus: Corpus, window: Window, passages: int) -> ReadingForecast:
             del passages  # a summary is made of sentences
+            has_template = window.tokenizer.chat_template is not None
+            style = choose_style(options.style, language, options.model, has_template=has_template)
             return forecast_summary(corpus, window, length, style, language)
 
         preview.forecast("summarize", sources, options, forecast, max_tokens, Preset.QUALITY)

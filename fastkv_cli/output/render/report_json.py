@@ -99,6 +99,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
                 for layer in kv.layers
             ],
         },
+        "thinking": None if report.thinking is None else asdict(report.thinking),
         **evidence_fields(report.evidence),
         "warnings": list(report.warnings),
     }

@@ -94,6 +94,9 @@ def full_rows(report: RunReport) -> Iterator[Row]:
     loaded = f"documents {format_seconds(report.extract_s)}, model {format_seconds(report.load_s)}"
     yield "Loading", loaded if report.extract_s or report.load_s else "none: all in memory already"
     speed = UNKNOWN if stats.decode_tokens_per_s is None else f"{_speed(report)} tokens/s"
+    if report.thinking is not None:
+        closed = ", not ended by the model" if report.thinking.was_closed else ""
+        yield "Thinking", f"{format_count(report.thinking.tokens, 'token')}{closed}"
     yield "Decode", f"{format_count(stats.output_tokens, 'token')}, {speed}"
     yield "Peak memory", format_bytes(stats.peak_memory_bytes)
     yield "KV cache", _kv_cache(report)
