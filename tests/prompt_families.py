@@ -150,6 +150,14 @@ FAMILIES = {
         ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>"),
         ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|repo_name|>"),
     ),
+    "qwen-3.5": Family(
+        "qwen3_5_text",
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>"),
+        ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|repo_name|>"),
+    ),
+    "lfm-2": Family("lfm2", ("<|startoftext|>", "<|im_start|>", "<|im_end|>"), _CHATML, ("<|im_start|>", "<|im_end|>")),
     "deepseek": Family(
         "qwen2",
         ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"),
