@@ -244,6 +244,15 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
                 "full_attention": yarn,
             },
         },
+        "gpt-oss": {
+            "model_type": "gpt_oss",
+            "sliding_window": 48,
+            "layer_types": mixed,
+            "num_local_experts": 8,
+            "num_experts_per_tok": 3,
+            "swiglu_limit": 2.0,  # the clamping shows in random weights
+            "rope_parameters": yarn | {"truncate": False},
+        },
         "granite": {
             "model_type": "granite",
             "embedding_multiplier": 6.0,
@@ -300,7 +309,7 @@ def save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
         with torch.no_grad():
             for key, weight in model.named_parameters():
                 # Fresh biases are 0 and fresh norms 1: both would hide an engine that skips them.
-                if key.endswith(".bias"):
+                if key.endswith(("bias", "sinks")):
                     weight.normal_(0, 0.2)
                 elif "norm" in key:
                     weight.uniform_(0.5, 1.5)

@@ -50,6 +50,10 @@ class DecodingLayer(Protocol):
     def scaling(self) -> float:
         """Factor applied to q·k."""
 
+    @property
+    def sinks(self) -> Tensor | None:
+        """One more logit for each query head, (H,); None if the layer has none."""
+
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → Q (1, H, T, D), K and V (1, H_kv, T, D)."""
 
@@ -160,23 +164,35 @@ def extend(
     return model.logits(model.normalize(hidden))
 
 
-def _attend(layer: DecodingLayer, first: int, query: Tensor, group: HeadGroup) -> Tensor:
+def _attend(
+    layer: DecodingLayer, first: int, query: Tensor, group: HeadGroup, heads: slice
+) -> Tensor:
     """Attend with the queries of tokens from position `first` on to the entries of a group."""
     start = group.first_visible(query.shape[2])
     masked = _outside_window(group, first, query.shape[2], start)
     keys, values = group.keys[:, :, start:], group.values[:, :, start:]
-    return attend_cached(query, keys, values, layer.scaling, masked)
+    sinks = None if layer.sinks is None else layer.sinks[heads]
+    return attend_cached(query, keys, values, layer.scaling, masked, sinks)
 
 
 def attend_groups(
-    query: Tensor, groups: Sequence[HeadGroup], attend: Callable[[Tensor, HeadGroup], Tensor]
+    query: Tensor,
+    groups: Sequence[HeadGroup],
+    attend: Callable[[Tensor, HeadGroup, slice], Tensor],
 ) -> Tensor:
-    """Attend each group of heads to its own entries with its share of the queries (1, H, T, D)."""
+    """Attend each group of heads to its own entries with its share of the queries (1, H, T, D).
+
+    `attend` is also told which of the H query heads these are.
+    """
     if len(groups) == 1:
-        return attend(query, groups[0])
+        return attend(query, groups[0], slice(None))
     per_head = query.shape[1] // sum(group.num_heads for group in groups)
-    queries = torch.split(query, [per_head * group.num_heads for group in groups], dim=1)
-    return torch.cat([attend(*each) for each in zip(queries, groups, strict=True)], dim=1)
+    attended, first = [], 0
+    for group in groups:
+        heads = slice(first, first + per_head * group.num_heads)
+        attended.append(attend(query[:, heads], group, heads))
+        first = heads.stop
+    return torch.cat(attended, dim=1)
 
 
 def _outside_window(

@@ -10,6 +10,7 @@ from torch import Tensor
 from .cache_entries import HeadGroup
 from .decode import DecodingLayer, extend
 from .generate import Engine
+from .kernels.sinks import softmax_beside
 from .layers import LayerRunner
 from .methods import Full
 from .prefill import prefill
@@ -45,7 +46,11 @@ def needle_attention(
     def add_scores(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
         (group,) = groups  # with the full cache all heads keep equally many entries
         products = query_key_products(query, group.keys).float() * layer.scaling
-        top = products[0, :, 0].softmax(dim=-1).topk(size, dim=-1)
+        if layer.sinks is None:
+            weights = products[0, :, 0].softmax(dim=-1)
+        else:
+            weights = softmax_beside(products[0, :, 0], layer.sinks.float().unsqueeze(1))
+        top = weights.topk(size, dim=-1)
         inside = (top.indices >= needle.start) & (top.indices < needle.stop)
         scores[layer.index] += ((top.values * inside).sum(dim=-1) / size).cpu()
 

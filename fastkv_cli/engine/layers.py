@@ -127,7 +127,9 @@ class LayerRunner:
                 sliding_window=layer.sliding_window,
             )
             queries = layer.queries(take_rows(normalized, hidden_rows), tokens.ropes.at(rows))
-            attended = attend(queries, key, value, causality, layer.scaling, self.kernel)
+            attended = attend(
+                queries, key, value, causality, layer.scaling, self.kernel, layer.sinks
+            )
             before, after = take_rows(tokens.hidden, hidden_rows), hidden[:, into]
             for chunk in self._chunks(0, after.shape[1], self.chunk_rows):
                 after[:, chunk] = layer.finish(take_rows(before, chunk), attended[:, :, chunk])

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .kernels.sinks import softmax_beside
+
 Pooling = Literal["max", "avg"]
 Reduction = Literal["sum", "max"]
 
 
-def attention_weights(query: Tensor, key: Tensor, scaling: float, masked: Tensor) -> Tensor:
+def attention_weights(
+    query: Tensor, key: Tensor, scaling: float, masked: Tensor, sinks: Tensor | None = None
+) -> Tensor:
     """Softmax over all T keys, in float32.
 
     Args:
@@ -26,12 +30,15 @@ def attention_weights(query: Tensor, key: Tensor, scaling: float, masked: Tensor
         scaling: factor applied to q·k, usually 1/√D.
         masked: (R, c), True where a row must not attend to one of the last c keys; every row
             attends to all keys before those.
+        sinks: (H,), one more logit for each head; None if the layer has none.
 
     Returns:
         (B, H, R, T), float32.
     """
     logits = query_key_products(query, key).float().mul_(scaling)
     logits[..., logits.shape[-1] - masked.shape[1] :].masked_fill_(masked, float("-inf"))
+    if sinks is not None:
+        return softmax_beside(logits, sinks.float().view(-1, 1, 1))
     return torch.softmax(logits, dim=-1, out=logits)  # in place: there are H · R · T of them
 
 

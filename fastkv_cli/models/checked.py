@@ -67,6 +67,7 @@ _SIZES = (
     "original_max_position_embeddings",
     "sliding_window",
     "num_experts",
+    "num_local_experts",
     "num_experts_per_tok",
     "moe_intermediate_size",
     "decoder_sparse_step",
@@ -79,6 +80,8 @@ _POSITIVE = (
     "query_pre_attn_scalar",
     "rope_local_base_freq",
     "residual_multiplier",
+    "swiglu_alpha",
+    "swiglu_limit",
     "logits_scaling",
 )
 _MAX_SIZE = 2**31 - 1
@@ -186,10 +189,22 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
         raise _invalid("num_key_value_heads", kv_heads, name)
-    experts, routed = config.get("num_experts"), config.get("num_experts_per_tok")
+    experts = config.get("num_experts") or config.get("num_local_experts")
+    routed = config.get("num_experts_per_tok")
     if experts and routed and routed > experts:
         raise _invalid("num_experts_per_tok", routed, name)
     check_token_ids(config.get("eos_token_id"), "config.json", name)
+    check_quantization(config, name)
+
+
+def check_quantization(config: dict[str, Any], name: str) -> None:
+    """Raise a ModelError for the blocks of gpt-oss: transformers unpacks them to 16 bits."""
+    settings = config.get("quantization_config")
+    if isinstance(settings, dict) and settings.get("quant_method") == "mxfp4":
+        raise ModelError(
+            f"{name} holds its experts in MXFP4, which is only read from GGUF files",
+            "take its GGUF file, such as that of ggml-org/gpt-oss-20b-GGUF",
+        )
 
 
 def check_token_ids(stated: Any, file: str, name: str) -> list[int]:

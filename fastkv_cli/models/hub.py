@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
-from .checked import read_object
+from .checked import check_quantization, read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
 from .supported import check_model_type
@@ -81,13 +81,20 @@ def _cached(repo: str, revision: str | None) -> Path:
     return Path(config).parent
 
 
+def _check_config(path: Path, name: str) -> None:
+    """Raise a ModelError unless models with this config.json are supported."""
+    config = read_object(path, name)
+    check_model_type(config.get("model_type"), name)
+    check_quantization(config, name)
+
+
 def _is_complete(folder: Path, name: str) -> bool:
     """Whether the snapshot is complete.
 
     Raises:
         ModelError: when its family is not supported, which no download changes.
     """
-    check_model_type(read_object(folder / "config.json", name).get("model_type"), name)
+    _check_config(folder / "config.json", name)
     try:
         check_folder(folder, name)
     except ModelError:
@@ -102,7 +109,7 @@ def _download(name: str, repo: str, revision: str | None, on_progress: ProgressC
     # Without a timeout the client would try for half a minute before it reports no answer.
     commit = HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S).sha
     config = Path(hf_hub_download(repo, "config.json", revision=commit))
-    check_model_type(read_object(config, name).get("model_type"), name)
+    _check_config(config, name)
     folder = snapshot_download(
         repo,
         revision=revision,

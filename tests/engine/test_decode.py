@@ -20,6 +20,7 @@ from cases import (
 )
 from checks import Checks
 from torch import Tensor
+from torch.nn import functional
 
 from fastkv_cli import (
     H2O,
@@ -42,7 +43,7 @@ from fastkv_cli.engine.methods import Method
 LENGTH = 120  # beyond the sliding window of 48
 FAMILIES = [
     *("llama", "mistral-sliding", "ministral", "ministral3", "qwen3", "phi3-partial", "granite"),
-    *("smollm3", "glm4", "qwen3-moe", "lfm2", "qwen3_5"),
+    *("smollm3", "glm4", "qwen3-moe", "gpt-oss", "lfm2", "qwen3_5"),
 ]
 # Methods that let every token through every layer, so that K and V are those of Full.
 METHODS: list[Method] = [
@@ -88,7 +89,11 @@ def dense_logits(
             distance = rows.unsqueeze(1) - torch.arange(LENGTH + count)
             seen &= distance < layer.sliding_window
         scores = layer.queries(normalized, ropes) @ key.transpose(2, 3) * layer.scaling
-        attended = scores.masked_fill(~seen, float("-inf")).softmax(dim=-1) @ value
+        scores = scores.masked_fill(~seen, float("-inf"))
+        if layer.sinks is not None:
+            sinks = layer.sinks.view(1, -1, 1, 1).expand(1, -1, count, 1)
+            scores, value = torch.cat((scores, sinks), dim=-1), functional.pad(value, (0, 0, 0, 1))
+        attended = scores.softmax(dim=-1) @ value
         hidden = layer.finish(hidden, attended)
     return decoder.logits(decoder.normalize(hidden))
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import conftest
 import pytest
+import tokenizers
 import torch
 from cases import load_tiny
+from checks import Checks
 
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import Attention, DType
@@ -84,6 +86,34 @@ def test_every_end_of_a_turn_ends_an_answer(tiny_models: dict[str, Path], tmp_pa
         json.dumps(generation | {"eos_token_id": [0, 7]})
     )
     assert load_model(str(folder), device="cpu").eos_ids == {0, 2, 7}
+
+
+def test_the_end_of_a_channel_ends_no_answer(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    marks = ("<|return|>", "<|call|>", "<|end|>")
+    with Checks() as check:
+        for family, ends in (("gpt-oss", marks[:2]), ("phi3", marks[2:])):
+            folder = copy(tiny_models[family], tmp_path / family)
+            tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            ids = {mark: tokenizer.get_vocab_size() + n for n, mark in enumerate(marks)}
+            tokenizer.add_special_tokens(list(marks))
+            tokenizer.save(str(folder / "tokenizer.json"))
+            found = load_model(str(folder), device="cpu").eos_ids
+            with check(family):
+                assert found & set(ids.values()) == {ids[end] for end in ends}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [DType.BFLOAT16, DType.FLOAT16])
+def test_norms_in_float32_leave_the_model_in_16_bits(
+    tiny_models: dict[str, Path], dtype: DType
+) -> None:
+    """Those of gpt-oss stay so in float16."""
+    engine = Engine(load_model(str(tiny_models["gpt-oss"]), dtype=dtype, device="cpu"))
+    prompt_ids = list(range(3, 130))
+    found = engine.generate(prompt_ids, Full(), 4).first_logits
+    exact = load_tiny(tiny_models["gpt-oss"]).generate(prompt_ids, Full(), 1).first_logits
+    assert engine.decoder.dtype is engine.loaded.dtype
+    assert torch.dist(found, exact) < 0.05 * exact.norm()
 
 
 def test_a_gguf_file_gives_what_the_original_gives(

@@ -17,6 +17,7 @@ import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
+MXFP4 = b'{"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}}'
 GATED = (403, "GatedRepo")
 
 RESOLVE = """
@@ -104,6 +105,7 @@ def hub(tiny_models: dict[str, Path]) -> Iterator[str]:
     Hub.repositories = {
         "org/good": good | dict.fromkeys(extra, b"not wanted"),
         "org/gemma": good | {"config.json": b'{"model_type": "gemma3"}'},
+        "org/oss": good | {"config.json": MXFP4},
         "org/bin": {"config.json": good["config.json"], "pytorch_model.bin": b"weights"},
         "org/bare": {"README.md": b"nothing here"},
         "org/gated": GATED,
@@ -160,6 +162,7 @@ def test_each_failure_has_a_message_of_its_own(hub: str, tmp_path: Path) -> None
         "org/good@v9": "there is no revision v9 of org/good",
         "org/bare": "org/bare has no config.json",
         "org/gemma": "org/gemma is of type 'gemma3', which is not supported",
+        "org/oss": "org/oss holds its experts in MXFP4, which is only read from GGUF files",
         "org/bin": "the weights of org/bin are incomplete: model.safetensors is missing",
         "org/down": "Hugging Face does not serve org/down (Server error",
         "org/a--b": "'org/a--b' is not a Hugging Face id",
@@ -168,8 +171,9 @@ def test_each_failure_has_a_message_of_its_own(hub: str, tmp_path: Path) -> None
     wrong = {name: answers[name] for name, start in expected.items() if start not in answers[name]}
     assert not wrong
     assert all("\n" not in answer for answer in answers.values())
-    # Another family costs the config, and no weights.
-    assert [file for file in Hub.served if "gemma" in file] == ["org/gemma/config.json"]
+    # Another family, or format, costs the config, and no weights.
+    for name in ("org/gemma", "org/oss"):
+        assert [file for file in Hub.served if name in file] == [f"{name}/config.json"]
 
 
 def test_offline_and_without_a_network(tmp_path: Path) -> None:

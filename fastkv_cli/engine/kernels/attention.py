@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .row_blocks import round_up, rows_per_block
+from .sinks import attend_beside
 
 
 class Kernel(StrEnum):
@@ -64,14 +65,21 @@ class Causality:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, causality: Causality, scaling: float, kernel: Kernel
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    causality: Causality,
+    scaling: float,
+    kernel: Kernel,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Causal attention of T rows over the S keys that have a position, (1, H, T, D).
 
-    K and V may be longer than S: the rest gets no weight, but must be finite.
+    K and V may be longer than S: the rest gets no weight, but must be finite. With `sinks` (H,),
+    each head has one more logit, and the kernel is that of `attend_beside`.
     """
-    if kernel is Kernel.BLOCKED:
-        return _attend_in_blocks(query, key, value, causality, scaling, kernel)
+    if kernel is Kernel.BLOCKED or sinks is not None:
+        return _attend_in_blocks(query, key, value, causality, scaling, kernel, sinks)
     num_keys = causality.positions.shape[0]
     key, value = key[:, :, :num_keys], value[:, :, :num_keys]
     if not causality.is_plain:
@@ -112,14 +120,21 @@ def _without_cudnn(query: Tensor) -> AbstractContextManager[None]:
 
 
 def attend_folded(
-    query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, scaling: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    visible: Tensor | None,
+    scaling: float,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Torch's SDPA with the queries of a group folded into rows of their KV head.
 
     This is faster than torch's own grouped heads; and with a mask, CUDA's fast kernels require
     equal head counts. `visible` is (T, S) or (H_kv, T, S), True where a row attends; None means
-    everywhere.
+    everywhere. Torch has no sinks: with them, `attend_beside` takes over.
     """
+    if sinks is not None:
+        return attend_beside(query, key, value, visible, scaling, sinks)
     folded = query.reshape(1, key.shape[1], -1, query.shape[3])
     if visible is not None:  # the same for every head of a group
         visible = torch.cat([visible] * (folded.shape[2] // query.shape[2]), dim=-2)
@@ -131,7 +146,13 @@ def attend_folded(
 
 
 def _attend_in_blocks(
-    query: Tensor, key: Tensor, value: Tensor, causality: Causality, scaling: float, kernel: Kernel
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    causality: Causality,
+    scaling: float,
+    kernel: Kernel,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Attention in blocks of query rows, each over only the keys that it attends to."""
     num_queries, num_keys = query.shape[2], causality.positions.shape[0]
@@ -140,8 +161,9 @@ def _attend_in_blocks(
         rows = torch.arange(num_keys - num_queries, num_keys, device=query.device)
     group = query.shape[1] // key.shape[1]
     block_rows = rows_per_block(num_queries, num_keys, group, query.device.type)
-    one_block = _attend_block_sdpa
-    if kernel is Kernel.BLOCKED:
+    one_block = partial(_attend_block_sdpa, sinks=sinks)
+    is_padded = kernel is Kernel.BLOCKED or sinks is not None
+    if kernel is Kernel.BLOCKED and sinks is None:
         scratch = query.new_empty(group * block_rows * key.shape[2])
         one_block = partial(_attend_block, scratch=scratch)
     # a token's heads contiguous in memory, as the output projection needs them
@@ -152,7 +174,7 @@ def _attend_in_blocks(
         block = rows[start : start + block_rows]
         first, last = row_list[start], row_list[start + len(block) - 1]
         low, high = _first_visible(first, causality), last + 1
-        if kernel is Kernel.BLOCKED:
+        if is_padded:
             high = min(low + round_up(high - low), key.shape[2])
         attended[:, :, start : start + block_rows] = one_block(
             query[:, :, start : start + block_rows],
@@ -210,11 +232,17 @@ def _attend_block(
 
 
 def _attend_block_sdpa(
-    query: Tensor, key: Tensor, value: Tensor, masked: Tensor, scaling: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    masked: Tensor,
+    scaling: float,
+    *,
+    sinks: Tensor | None,
 ) -> Tensor:
     visible = torch.ones(masked.shape[0], key.shape[2], dtype=torch.bool, device=key.device)
     visible[:, key.shape[2] - masked.shape[1] :] = ~masked
-    return attend_folded(query, key, value, visible, scaling)
+    return attend_folded(query, key, value, visible, scaling, sinks)
 
 
 def _attend_flash(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

@@ -141,10 +141,11 @@ def decode_in_place(decoder: Decoder, cache: CompressedCache, inputs: GraphInput
     ropes = inputs.ropes.at(inputs.num_decoded)
     bounds: dict[int, Tensor] = {}  # shared, as most groups have the same length
 
-    def attend(layer: DecoderLayer, query: Tensor, group: HeadGroup) -> Tensor:
+    def attend(layer: DecoderLayer, query: Tensor, group: HeadGroup, heads: slice) -> Tensor:
         operands = query, group.key, group.value, layer.scaling
-        if layer.sliding_window is not None or not has_flash(query):
-            return attend_allocated(*operands, inputs.masked(group, layer.sliding_window))
+        sinks = None if layer.sinks is None else layer.sinks[heads]
+        if layer.sliding_window is not None or sinks is not None or not has_flash(query):
+            return attend_allocated(*operands, inputs.masked(group, layer.sliding_window), sinks)
         if group.length not in bounds:
             bounds[group.length] = inputs.bounds(group)
         return attend_written(*operands, bounds[group.length])

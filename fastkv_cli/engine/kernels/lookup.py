@@ -6,10 +6,16 @@ import torch
 from torch import Tensor
 
 from .attention import attend_folded
+from .sinks import softmax_beside
 
 
 def attend_cached(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, masked: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    masked: Tensor | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Attention of the last T rows over all S keys of a cache, (1, H, T, D).
 
@@ -21,6 +27,7 @@ def attend_cached(
         value: as key.
         scaling: factor applied to q·k.
         masked: (heads, T, S), True where a row must not attend to a key.
+        sinks: (H,), one more logit for each head; None if the layer has none.
     """
     num_rows, num_keys = query.shape[2], key.shape[2]
     visible = None
@@ -29,11 +36,16 @@ def attend_cached(
         visible = visible.tril(num_keys - num_rows)
         if masked is not None:
             visible = visible & ~masked
-    return attend_folded(query, key, value, visible, scaling)
+    return attend_folded(query, key, value, visible, scaling, sinks)
 
 
 def attend_allocated(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, masked: Tensor
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    masked: Tensor,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """As `attend_cached` for one row, over all allocated slots, of which a tensor masks some.
 
@@ -43,6 +55,7 @@ def attend_allocated(
         value: as key; must be finite in masked slots, too.
         scaling: factor applied to q·k.
         masked: (heads | 1, S), True where the row must not attend.
+        sinks: (H,), one more logit for each head; None if the layer has none.
 
     Returns:
         (1, H, 1, D).
@@ -50,8 +63,11 @@ def attend_allocated(
     rows = query.reshape(key.shape[1], -1, key.shape[3])
     scores = _product(rows, key[0].transpose(1, 2)).mul_(scaling)
     scores.masked_fill_(masked.unsqueeze(1), float("-inf"))
-    weights = torch.softmax(scores, dim=-1).to(value.dtype)
-    return _product(weights, value[0]).to(query.dtype).view(query.shape)
+    if sinks is None:
+        weights = torch.softmax(scores, dim=-1)
+    else:
+        weights = softmax_beside(scores, sinks.float().view(key.shape[1], -1, 1))
+    return _product(weights.to(value.dtype), value[0]).to(query.dtype).view(query.shape)
 
 
 def attend_written(

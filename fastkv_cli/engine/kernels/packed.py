@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -24,6 +25,7 @@ from ..cache import CompressedCache
 from ..decode import DecodingModel
 from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer
+from ..model.experts import gate_halves
 from ..model.layer_parts import Residual, RMSNorm
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
@@ -74,7 +76,7 @@ class PackedLayer:
         mlp: PackedMLP | PackedExperts
         if layer.experts is None:
             gate_up, down = (matrix.pack() for matrix in layer.mlp_matrices())
-            mlp = PackedMLP(gate_up, down, layer.activation)
+            mlp = PackedMLP(gate_up, down, partial(gate_halves, activation=layer.activation))
         else:
             mlp = PackedExperts(layer.experts, room)
         before, between = (
@@ -102,6 +104,11 @@ class PackedLayer:
     def scaling(self) -> float:
         """Factor applied to q·k."""
         return self.layer.scaling
+
+    @property
+    def sinks(self) -> Tensor | None:
+        """One more logit for each query head, (H,)."""
+        return self.layer.sinks
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → queries, keys and values."""

@@ -18,7 +18,7 @@ class PackedMLP:
 
     gate_up: PackedMatrix
     down: PackedMatrix
-    activation: Callable[[Tensor], Tensor]
+    gate: Callable[[Tensor], Tensor]  # the output of gate_up → the input of down
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
@@ -27,9 +27,7 @@ class PackedMLP:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(T, hidden) → (T, hidden)."""
-        gate_up = self.gate_up(hidden)
-        size = gate_up.shape[1] // 2
-        return self.down(self.activation(gate_up[:, :size]) * gate_up[:, size:])
+        return self.down(self.gate(self.gate_up(hidden)))
 
 
 @dataclass(slots=True)
@@ -80,4 +78,4 @@ class PackedExperts:
             if packed is None:
                 return None
             matrices.append(packed)
-        return PackedMLP(matrices[0], matrices[1], self.experts.activation)
+        return PackedMLP(matrices[0], matrices[1], self.experts.gate)

@@ -179,6 +179,8 @@ class Observation:
         scaling: factor applied to q·k.
         positions: (T,), positions of the tokens in the text.
         sliding_window: tokens that a query attends to, including itself; None means all.
+        sinks: (H,), one more logit for each query head, which takes its share of the attention
+            weights and is no token; None if the layer has none.
     """
 
     key: Tensor
@@ -186,6 +188,7 @@ class Observation:
     scaling: float
     positions: Tensor | None = None
     sliding_window: int | None = None
+    sinks: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -205,7 +208,7 @@ class Observation:
         if self.sliding_window is not None and self.positions is not None:
             last_outside = self.positions[rows].unsqueeze(1) - self.sliding_window
             masked[:, : rows.stop] |= self.positions[: rows.stop] <= last_outside
-        weights = attention_weights(self.queries(rows), key, self.scaling, masked)
+        weights = attention_weights(self.queries(rows), key, self.scaling, masked, self.sinks)
         return weights[..., : rows.stop]
 
     def window_weights(self, plan: Plan) -> Tensor:

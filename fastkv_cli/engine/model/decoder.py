@@ -91,6 +91,8 @@ class Decoder:
             kinds = (kind,) if kind else ()
             cos, sin = self._model.model.rotary_emb(like, with_last.unsqueeze(0), *kinds)
             cos, sin = (each[:, : len(positions)].to(self.dtype) for each in (cos, sin))
+            if self._family.single_angles:
+                cos, sin = (torch.cat((each, each), dim=-1) for each in (cos, sin))
             ropes[kind] = Rope.of(cos, sin, scale, interleaved=interleaved)
             if self._family.unrotated_layers:
                 ropes[NO_ROPE] = Rope.of(cos[..., :0], sin[..., :0], None, interleaved=False)

@@ -42,6 +42,7 @@ class DecoderLayer:
         after_mlp: adds the MLP's output.
         experts: None where the layer has an ordinary MLP.
         rope_kind: key of the layer's rotary embeddings in a `RopeTable`.
+        sinks: (H,), one more logit for each query head, of a key without value; None if none.
     """
 
     index: int
@@ -58,6 +59,7 @@ class DecoderLayer:
     after_mlp: Residual
     experts: Experts | None = None
     rope_kind: str = ""
+    sinks: Tensor | None = None
 
     is_recurrent: ClassVar[Literal[False]] = False
 
@@ -158,6 +160,7 @@ class DecoderLayer:
         return (
             is_plain
             and self.experts is None
+            and self.sinks is None
             and self.activation is functional.silu
             and not (has_query_norm or family.scaled_queries or family.interleaved_rope)
         )
@@ -202,7 +205,7 @@ class DecoderLayer:
             normalized_rows = slice(rows.start - first, rows.stop - first)
             return self.queries(take_rows(normalized, normalized_rows), ropes.at(rows))
 
-        return Observation(key, queries, self.scaling, positions, self.sliding_window)
+        return Observation(key, queries, self.scaling, positions, self.sliding_window, self.sinks)
 
     def entries(self, num_tokens: int) -> int:
         """Cache entries of T tokens that later tokens can attend to: all, or the last window."""

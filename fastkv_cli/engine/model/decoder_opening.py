@@ -32,6 +32,8 @@ def open_decoder(model: nn.Module) -> Decoder:
     modules: Any = model.model
     norm = getattr(modules, family.names.get("norm", "norm"))
     weight: Tensor = norm.weight  # embeddings may stay in a file
+    if family.sinks:  # transformers keeps the norms of such a model in float32
+        weight = modules.layers[0].self_attn.sinks
     _check_options(config)
     return Decoder(
         layers=tuple(
@@ -80,6 +82,7 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Layer:
         after_mlp=after_mlp,
         experts=open_experts(view.mlp),
         rope_kind=_rope_kind(config, family, index),
+        sinks=module.self_attn.sinks if family.sinks else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,14 +22,17 @@ class Experts:
             (T, k) each.
         weights: the module that holds the experts' matrices, `gate_up_proj` (E, 2·I, hidden) and
             `down_proj` (E, hidden, I).
-        activation: the MLPs' activation function.
+        gate: the gate and up of T tokens, (T, 2·I) → the input of down, (T, I).
+        is_transposed: the matrices are (E, hidden, 2·I) and (E, I, hidden), with biases
+            `gate_up_proj_bias` and `down_proj_bias` (gpt-oss).
     """
 
     router: Any
     weights: Any
-    activation: Callable[[Tensor], Tensor]
+    gate: Callable[[Tensor], Tensor]
     num_experts: int
     num_routed: int
+    is_transposed: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -39,7 +43,7 @@ class Experts:
     @property
     def intermediate_size(self) -> int:
         """Activations inside the MLPs that one token passes through."""
-        return self.num_routed * int(self.weights.down_proj.shape[2])
+        return self.num_routed * int(self.weights.down_proj.shape[1 if self.is_transposed else 2])
 
     @property
     def num_idle_weights(self) -> int:
@@ -80,10 +84,14 @@ class Experts:
         """The output of an expert, (T, hidden) → (T, hidden)."""
         count = rows.shape[0]
         padded = functional.pad(rows, (0, 0, 0, _round_up(count) - count))
-        gate_up = functional.linear(padded, self.weights.gate_up_proj[index])
-        size = gate_up.shape[1] // 2
-        gated = self.activation(gate_up[:, :size]) * gate_up[:, size:]
-        return functional.linear(gated, self.weights.down_proj[index])[:count]
+        gated = self.gate(self._project(padded, "gate_up_proj", index))
+        return self._project(gated, "down_proj", index)[:count]
+
+    def _project(self, rows: Tensor, name: str, index: int) -> Tensor:
+        matrix = getattr(self.weights, name)[index]
+        if not self.is_transposed:
+            return functional.linear(rows, matrix)
+        return functional.linear(rows, matrix.t(), getattr(self.weights, f"{name}_bias")[index])
 
 
 def open_experts(mlp: Any) -> Experts | None:
@@ -91,13 +99,31 @@ def open_experts(mlp: Any) -> Experts | None:
     weights = getattr(mlp, "experts", None)
     if weights is None:
         return None
+    is_oss = hasattr(mlp, "router")
+    router = mlp.router if is_oss else mlp.gate
     return Experts(
-        router=mlp.gate,
+        router=router,
         weights=weights,
-        activation=weights.act_fn,
+        gate=partial(_gate_clamped, alpha=weights.alpha, limit=weights.limit)
+        if is_oss
+        else partial(gate_halves, activation=weights.act_fn),
         num_experts=weights.num_experts,
-        num_routed=mlp.gate.top_k,
+        num_routed=router.top_k,
+        is_transposed=is_oss,
     )
+
+
+def gate_halves(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """activation(gate) · up, where up follows gate."""
+    size = gate_up.shape[1] // 2
+    return activation(gate_up[:, :size]) * gate_up[:, size:]
+
+
+def _gate_clamped(gate_up: Tensor, alpha: float, limit: float) -> Tensor:
+    """gpt-oss: gate · σ(α · gate) · (up + 1) of clamped values, where gate and up alternate."""
+    gate = gate_up[:, ::2].clamp(max=limit)
+    up = gate_up[:, 1::2].clamp(min=-limit, max=limit)
+    return (up + 1) * (gate * torch.sigmoid(gate * alpha))
 
 
 def _round_up(count: int) -> int:

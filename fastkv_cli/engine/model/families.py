@@ -42,6 +42,8 @@ class Family:
         unrotated_layers: the config lists layers without RoPE (SmolLM3).
         interleaved_rope: RoPE turns neighbouring dimensions, not those of two halves (GLM-4).
         experts: a router chooses a token's MLPs among many, in some or all layers (Qwen3 MoE).
+        sinks: one more logit in every head's softmax, of a key without value (gpt-oss).
+        single_angles: transformers gives cos and sin of each angle once, not twice (gpt-oss).
         norms: names of the norms in a layer's module.
         gated_attention: the query matrix also gives a gate for the attention's output (Qwen3.5).
         names: Llama's names of modules, within a layer or the model's body, to the family's.
@@ -60,6 +62,8 @@ class Family:
     unrotated_layers: bool = False
     interleaved_rope: bool = False
     experts: bool = False
+    sinks: bool = False
+    single_angles: bool = False
     norms: NormNames = _LLAMA_NORMS
     gated_attention: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +121,7 @@ FAMILIES: dict[str, Family] = {
             after_mlp="post_feedforward_layernorm",
         ),
     ),
+    "gpt_oss": Family("gpt-oss", gguf="gpt-oss", experts=True, sinks=True, single_angles=True),
     "qwen3_5_text": Family(
         "Qwen3.5", gguf="qwen35", normalized_heads=True, gated_attention=True, centered_norms=True
     ),

@@ -22,6 +22,7 @@ from ..kernels.attention import Kernel
 from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
 from .decoder_opening import open_decoder
+from .families import FAMILIES
 from .gguf import prepare_gguf, quiet
 from .gguf_weights import open_blocks
 from .guarded import GuardedTokenizer, check_growth, explained_panics
@@ -31,8 +32,10 @@ from .rope import NO_ROPE
 from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
 
 _MAX_REASON = 200  # characters
-# The chat templates of the supported families end a turn with one of these.
+# The chat templates of the supported families end a turn with one of these; but those of gpt-oss
+# with one of `_END_OF_CHANNELS`: a turn has several channels, of which each ends with <|end|>.
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
+_END_OF_CHANNELS = ("<|return|>", "<|call|>")
 
 # GGUF architectures with layers that are not packed for decoding, which therefore would unpack
 # every matrix for every token.
@@ -202,7 +205,9 @@ def _read_settings(folder: Path) -> Any:
     from transformers import AutoConfig
 
     settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    settings._attn_implementation = "sdpa"  # the engine computes attention itself
+    # the engine computes attention itself; transformers' SDPA refuses models with sinks
+    has_sinks = settings.model_type in FAMILIES and FAMILIES[settings.model_type].sinks
+    settings._attn_implementation = "eager" if has_sinks else "sdpa"
     return settings
 
 
@@ -246,7 +251,7 @@ def _load_folder(
             folder,
             config=settings,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=settings._attn_implementation,
             device_map={"": device} if device.type == "cuda" else None,
             use_safetensors=True,
             local_files_only=True,
@@ -292,7 +297,9 @@ def _eos_ids(stated: Sequence[int], model: Any, tokenizer: Any, name: str) -> fr
         *check_token_ids(tokenizer.eos_token_id, "tokenizer_config.json", name),
     }
     added = tokenizer.get_added_vocab()
-    found.update(added[token] for token in _END_OF_TURN if token in added)
+    has_channels = model.config.model_type == "gpt_oss"
+    ends = _END_OF_CHANNELS if has_channels else _END_OF_TURN
+    found.update(added[token] for token in ends if token in added)
     return frozenset(found)
 
 

@@ -191,10 +191,7 @@ def _expected(
         for key, shape in layer.items():
             if not (is_recurrent and key.startswith("self_attn.")):
                 yield f"{prefix}{family.names.get(key, key)}.weight", shape
-        if kind == "conv":
-            yield from _convolution(f"{prefix}conv", hidden, config.conv_L_cache)
-        elif kind == "linear_attention":
-            yield from _delta_net(f"{prefix}linear_attn", config)
+        yield from _expected_mixer(config, prefix, kind)
         if family.experts and _has_experts(config, index):
             yield from _expected_experts(config, f"{prefix}mlp.", stored)
             continue
@@ -203,9 +200,19 @@ def _expected(
             yield f"{prefix}{family.names.get(key, key)}.weight", shape
 
 
+def _expected_mixer(config: Any, prefix: str, kind: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What mixes tokens in a layer, other than the attention's matrices and norms."""
+    if kind == "conv":
+        yield from _convolution(f"{prefix}conv", config.hidden_size, config.conv_L_cache)
+    elif kind == "linear_attention":
+        yield from _delta_net(f"{prefix}linear_attn", config)
+    elif FAMILIES[config.model_type].sinks:
+        yield f"{prefix}self_attn.sinks", (config.num_attention_heads,)
+
+
 def _has_experts(config: Any, index: int) -> bool:
-    is_sparse = (index + 1) % config.decoder_sparse_step == 0
-    return is_sparse and index not in config.mlp_only_layers
+    is_sparse = (index + 1) % getattr(config, "decoder_sparse_step", 1) == 0
+    return is_sparse and index not in getattr(config, "mlp_only_layers", ())
 
 
 def _expected_mlp(config: Any, prefix: str, inner: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -222,7 +229,17 @@ def _expected_experts(
     config: Any, prefix: str, stored: Mapping[str, StoredTensor]
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Router and experts, which files hold one by one or all in one tensor."""
-    hidden, inner, count = config.hidden_size, config.moe_intermediate_size, config.num_experts
+    hidden, count = config.hidden_size, config.num_experts
+    if config.model_type == "gpt_oss":
+        inner = config.intermediate_size
+        yield f"{prefix}router.weight", (count, hidden)
+        yield f"{prefix}router.bias", (count,)
+        yield f"{prefix}experts.gate_up_proj", (count, hidden, 2 * inner)
+        yield f"{prefix}experts.gate_up_proj_bias", (count, 2 * inner)
+        yield f"{prefix}experts.down_proj", (count, inner, hidden)
+        yield f"{prefix}experts.down_proj_bias", (count, hidden)
+        return
+    inner = config.moe_intermediate_size
     yield f"{prefix}gate.weight", (count, hidden)
     if f"{prefix}experts.gate_up_proj" in stored:
         yield f"{prefix}experts.gate_up_proj", (count, 2 * inner, hidden)
