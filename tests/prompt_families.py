@@ -35,6 +35,12 @@ _CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+_HARMONY = (
+    "{% for m in messages %}{{ '<|start|>' + m['role'] }}"
+    "{% if m['role'] == 'assistant' %}{{ '<|channel|>final' }}{% endif %}"
+    "{{ '<|message|>' + m['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}"
+)
 _INST = (
     "{{ bos_token }}{% for m in messages %}"
     "{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}"
@@ -164,6 +170,12 @@ FAMILIES = {
         _DEEPSEEK,
         ("<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<think>", "</think>"),
         ("<think>", "</think>"),
+    ),
+    "gpt-oss": Family(
+        "gpt_oss",
+        ("<|startoftext|>", "<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"),
+        _HARMONY,
+        ("<|start|>", "<|message|>", "<|end|>", "<|channel|>"),
     ),
     "phi-3": Family(
         "phi3",
