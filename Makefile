@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test check format completions reference accuracy peers reuse large-models evidence summaries long-document fuzz clean
+.PHONY: demo test check format completions reference accuracy peers reuse large-models evidence summaries long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -84,6 +84,11 @@ evidence: $(READY)
 # Do summaries state facts of the text, and nothing else? Some minutes on 2 cores.
 summaries: $(READY)
 	$(call measure,summaries.py,summaries)
+
+# What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: two to three hours
+# on 2 cores. Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
+gemma: $(READY)
+	$(call measure,gemma.py,gemma)
 
 # 2,000 broken documents, 1,000 model folders, 2,000 GGUF models: half an hour on one core.
 fuzz: $(READY)

