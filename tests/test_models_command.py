@@ -89,7 +89,7 @@ def test_json_and_one_model(home: Path, capfd: Capture) -> None:
 
     code, stdout, stderr = outcome("info nothing", capfd)
     assert (code, stdout) == (ExitCode.MODEL, "")
-    assert stderr.startswith("fastkv: nothing is not on this disk")
+    assert stderr.startswith("fastkv: unknown model 'nothing'")
 
 
 def test_only_what_fastkv_stored_is_removed(

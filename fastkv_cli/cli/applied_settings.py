@@ -49,8 +49,12 @@ def applied_settings(context: typer.Context, values: dict[str, Any]) -> Iterator
     if "model" in values:
         from ..models import full_name
 
-        with _explained(model):
-            values["model"] = full_name(values["model"])
+        try:
+            with _explained(model):
+                values["model"] = full_name(values["model"])
+        except ModelError:
+            if model is not None:
+                raise  # a name from the command line is resolved after the other options
     with _explained(model):
         yield
 

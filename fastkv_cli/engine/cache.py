@@ -17,11 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .cache_entries import HeadGroup, RecurrentState
-
-# Free slots of a layer with a sliding window: entries that have left the window are dropped once
-# this many have, in one copy.
-_SPARE = 256
+from .cache_entries import HeadGroup, RecurrentState, free_slots
 
 
 @dataclass(slots=True)
@@ -212,7 +208,7 @@ class CompressedCache:
     ) -> HeadGroup:
         """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
         heads, count = rows.shape
-        free = self.room if window is None else min(self.room, _SPARE)
+        free = free_slots(self.room, window)
         shape = 1, heads, count + free, key.shape[3]
         stored = HeadGroup(
             key=key.new_empty(shape),

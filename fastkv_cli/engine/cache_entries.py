@@ -121,3 +121,8 @@ class RecurrentState(NamedTuple):
 
     inputs: Tensor
     matrix: Tensor | None = None
+
+
+def free_slots(room: int, window: int | None) -> int:
+    """Slots to allocate behind a layer's entries for `room` tokens to come."""
+    return room if window is None else min(room, _SPARE)

@@ -79,9 +79,9 @@ def full_name(name: str) -> str:
     """The full name of a model on disk of which a part is given; any other name as it is.
 
     Reports, states and calibrations are then those of one model, however its name was written.
-    Whether there is such a model at all, `resolve_model` finds out.
 
     Raises:
+        ModelError: when there is no such model, or it cannot be used.
         UsageError: when it is a part of several names.
     """
     is_other = name == EMBEDDED_MODEL or not name.strip() or _on_disk(name) is not None
@@ -89,8 +89,7 @@ def full_name(name: str) -> str:
         return name
     if _looks_like_path(name) and not on_disk.has_scheme(name):
         return name
-    model = on_disk.match_name(name, on_disk.find_models())
-    return name if model is None else model.name
+    return _named_on_disk(name).name
 
 
 def _named_on_disk(name: str) -> on_disk.FoundModel:

@@ -108,7 +108,7 @@ def test_windows_count_original_positions_behind_the_tsp_layer(engine: Engine) -
 def test_decoding_drops_what_has_left_the_window(
     tiny_models: dict[str, Path], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastkv_cli.engine.cache._SPARE", 16)
+    monkeypatch.setattr("fastkv_cli.engine.cache_entries._SPARE", 16)
     engine = shared_tiny(tiny_models[family])
     ids = make_prompt(180)
     for method, room in ((Full(), 0), (Full(), 200), (SnapKV(capacity=30), 5)):
@@ -129,7 +129,7 @@ def test_decoding_drops_what_has_left_the_window(
 
 def test_entries_are_moved_with_their_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group of two heads that kept different entries drops what both have left behind."""
-    monkeypatch.setattr("fastkv_cli.engine.cache._SPARE", 5)
+    monkeypatch.setattr("fastkv_cli.engine.cache_entries._SPARE", 5)
     kept = torch.tensor([[3, 8, 20, 21], [5, 9, 10, 21]])
     key = kept.float().view(1, 2, 4, 1).clone()
     group = HeadGroup(key, key.clone(), kept, length=4, window=12)
