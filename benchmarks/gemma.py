@@ -1,6 +1,6 @@
 """What FastKV does to the answers of Gemma 3 270M, a base model with sliding windows.
 
-    python benchmarks/gemma.py [--lengths 2k,8k,16k] [--samples 15] [--minutes 10] [--folder FOLDER]
+    python benchmarks/gemma.py [--lengths 2k,8k,16k] [--samples 15] [--minutes 30] [--folder FOLDER]
     python benchmarks/gemma.py --model MODEL  # another model, nothing is fetched
 
 Gemma's terms of use apply to the model: https://ai.google.dev/gemma/terms. Its GGUF file is fetched
@@ -173,7 +173,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="another model; nothing is fetched")
     parser.add_argument("--lengths", default="2k,8k,16k", help="of prompts, in tokens")
     parser.add_argument("--samples", type=int, default=15, help="questions of a suite and length")
-    parser.add_argument("--minutes", type=float, default=10, help="for calibrate")
+    parser.add_argument("--minutes", type=float, default=30, help="for calibrate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model is kept")
     arguments = parser.parse_args()
