@@ -157,7 +157,8 @@ def test_reading_on_over_a_full_cache_is_reading_the_whole(
     logits = extend(engine.decoder, cache, ids[LENGTH:])
     for row in range(5):
         whole = read_prompt(engine, ids[: LENGTH + row + 1], Full()).logits
-        torch.testing.assert_close(logits[row], whole, atol=1e-4, rtol=1e-4)
+        # a recurrence in chunks and step by step sums in another order: 3e-4 apart on AVX2
+        torch.testing.assert_close(logits[row], whole, atol=1e-3, rtol=1e-3)
 
 
 def test_the_caches_of_these_tests_are_ragged(tiny_models: dict[str, Path]) -> None:
