@@ -155,10 +155,11 @@ def test_reading_on_over_a_full_cache_is_reading_the_whole(
     engine, ids = shared_tiny(tiny_models[family]), make_prompt(LENGTH + 5)
     cache = read_prompt(engine, ids[:LENGTH], Full()).cache
     logits = extend(engine.decoder, cache, ids[LENGTH:])
+    # a recurrence in chunks and step by step sums in another order: 3e-4 apart on AVX2
+    bound = 1e-3 if engine.decoder.has_recurrent_layers else 1e-4
     for row in range(5):
         whole = read_prompt(engine, ids[: LENGTH + row + 1], Full()).logits
-        # a recurrence in chunks and step by step sums in another order: 3e-4 apart on AVX2
-        torch.testing.assert_close(logits[row], whole, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(logits[row], whole, atol=bound, rtol=bound)
 
 
 def test_the_caches_of_these_tests_are_ragged(tiny_models: dict[str, Path]) -> None:
