@@ -25,6 +25,7 @@ from fastkv_cli.engine.model.block_modules import (
 from fastkv_cli.engine.model.block_tensor import BlockFile, BlockTensor, pack_blocks
 from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
 from fastkv_cli.errors import ModelError
+from fastkv_cli.models import gguf_sizes
 
 ROWS, COLUMNS = 96, 512
 needs_kernels = pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
@@ -52,6 +53,7 @@ def in_file(
 
 
 def test_every_type_is_unpacked_exactly() -> None:
+    assert BLOCK_TYPES.keys() == gguf_sizes._READABLE, "what headers may name can be unpacked"
     with Checks() as check:
         for kind, blocks in BLOCK_TYPES.items():
             raw = make_blocks(kind, ROWS, COLUMNS)
