@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test check format completions reference accuracy peers reuse large-models evidence summaries long-document gemma fuzz clean
+.PHONY: demo test check format completions reference accuracy gate peers reuse large-models evidence summaries long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -61,6 +61,13 @@ accuracy: $(READY)
 		--samples 8 --json -o $(RESULTS)/rivals.json --force
 	$(call measure,selection.py --samples 6,selection)
 	$(BIN)/python benchmarks/accuracy_page.py
+
+# Do settings keep full's answers? 240 questions, one setting after the other, each resumed where it
+# stopped: 25 minutes for full, 10 to 15 for each preset on 2 cores. Run one at a time.
+SETTINGS ?= balanced fast quality
+
+gate: $(READY)
+	$(call measure,gate.py $(SETTINGS),gate)
 
 # A 300-page PDF made of TEXTS, summarized and asked: about an hour on 2 cores.
 TEXTS ?= examples/siege-of-vicksburg.pdf examples/password-rules.txt
