@@ -12,7 +12,6 @@ from conftest import BENCHMARKS, RunBenchmark
 
 from fastkv_cli.config import MethodName, Preset, Suite
 from fastkv_cli.errors import UsageError
-from fastkv_cli.evaluation.quality.suites import Questionnaire
 
 
 @pytest.fixture
@@ -25,8 +24,7 @@ def test_the_list_is_what_is_asked(gate: Any, embedded_dir: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(embedded_dir)
-    asked = Questionnaire(tuple(Suite), gate.LENGTHS, gate.SAMPLES, gate.SEED)
-    questions = gate.mix(asked.questions(tokenizer))
+    questions = gate.draw_questions(tokenizer)
     listed = [json.loads(line) for line in gate.LIST.read_text("utf-8").splitlines()]
     assert [gate.describe(each) for each in questions] == listed
     assert len({each["key"] for each in listed}) == len(listed) == 240
