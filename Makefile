@@ -63,7 +63,7 @@ accuracy: $(READY)
 	$(BIN)/python benchmarks/accuracy_page.py
 
 # Do settings keep full's answers? 240 questions, one setting after the other, each resumed where it
-# stopped: 25 minutes for full, 10 to 15 for each preset on 2 cores. Run one at a time.
+# stopped: 15 minutes for full, 10 for each preset on 2 cores. Run one at a time.
 SETTINGS ?= balanced fast quality
 
 gate: $(READY)
