@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import UsageError
 from .sizes import NUMBER
@@ -21,6 +22,8 @@ MAX_TOKENS = 10**9  # above any model's window; beyond 2^63 PyTorch's integers o
 LOCAL_REVISION = "local"  # the revision of a local folder, which has no other
 _BUDGET = re.compile(rf"\s*+({NUMBER})\s*+([%kK]?)\s*+")
 _SPAN = re.compile(r"\s*+(\d{1,18})\s*+(-?)\s*+(\d{0,18})\s*+")  # of pages
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class MethodName(StrEnum):
@@ -383,3 +386,12 @@ class MethodSettings:
                 f"method {self.name} has no Token-Selective Propagation",
                 "leave out --tsp-layer and --tsp-rate",
             )
+
+
+def choice_of(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
+    """The member of an enum that a value names; raises a UsageError if there is none."""
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(kind)
+        raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None

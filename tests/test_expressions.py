@@ -27,6 +27,9 @@ from fastkv_cli.documents.markdown import drop_comments
 from fastkv_cli.evidence import find_quotes, index_segments
 from fastkv_cli.evidence.unsupported import not_in_document
 from fastkv_cli.evidence.words import keys_of
+from fastkv_cli.fields.dates import find_dates
+from fastkv_cli.fields.numbers import find_numbers
+from fastkv_cli.fields.spans import find_spans
 from fastkv_cli.prompts.disarm import disarm, disarm_headings
 from fastkv_cli.tasks.sentences import SentenceFilter, find_sentences
 
@@ -42,6 +45,29 @@ WORST: dict[str, list[Input]] = {
     "output.console._CONTROL": [("\x1b[", "0", ""), ("", "\x1b[0", ""), ("\x1b[", " ", "\0")],
     "engine.model.gguf_names._NAME": [("a", ".", ""), ("blk.1.", "a.", "-"), ("", "a.weight", "-")],
     "engine.model.gguf_placement._UNUSED": [("blk.1.attn_rot_embd", ".", "\n"), ("blk.", "1", "")],
+    "fields.dates._FORMS": [
+        ("", "1", ""), ("", "1.", ""), ("", "1. ", ""), ("", "may ", ""), ("1", " ", "may"), ("", "12.12.", ""),
+        ("", "2024-12-", ""), ("", "1 de ", ""), ("", "12 ", ""),
+    ],
+    "fields.numbers._COMMA": [("", "1", ""), ("", "1,1", "")],
+    "fields.numbers._NUMBER": [
+        ("", "1", ""), ("", "111,", ""), ("", "111 ", ""), ("", "1.", ""), ("", "-", ""), ("", "111 111", ",1"),
+        ("", "1 -", ""), ("", "1'", ""),
+    ],
+    "fields.numbers._POINT": [("", "1", ""), ("", "1.1", "")],
+    "fields.numbers._SCALE": [("", " million", ""), ("", " ", ""), ("", " m", "")],
+    "fields.spans._BULLET": [("", "#", ""), ("-", " ", ""), ("", "- ", "")],
+    "fields.spans._CODE": [("", "x", ""), ("", "1", ""), ("", "x1 ", ""), ("", "(", "1"), ("", "(x", "1")],
+    "fields.spans._GAP": [("", " ", ""), ("", " \t", ""), ("", " |", ""), ("", "x  ", "")],
+    "fields.spans._KEEPS_STOP": [("", "A.", ""), ("", "Inc", ""), ("", "A", "."), ("", "e.V", "")],
+    "fields.spans._LABEL": [("", "x", ""), ("", "x ", ":"), ("", "x:", ""), ("x:", " ", ""), ("x:", "\t", "")],
+    "fields.spans._LINE": [("", "x", ""), ("", "\n", "")],
+    "fields.spans._NAME": [
+        ("", "Aa ", ""), ("", "A", ""), ("", "Aa of ", ""), ("", "A-", ""), ("", "Aa de la ", ""), ("", "A.", ""),
+    ],
+    "fields.spans._PHONE": [("+", "1", ""), ("", "+1", ""), ("", "+1 ", ""), ("", "0-", ""), ("", "(01", "")],
+    "fields.spans._QUOTED": [("", "“", ""), ("“", "x", ""), ("", "“x", ""), ("", "\"", "")],
+    "fields.spans._SENTENCE": [("", ". ", ""), ("", " ", ""), ("", ". A", "")],
     "models.content._COMMIT": [("", "0", "x")],
     "models.gguf_parts._PART": [("", "x-00001-of-00001", ""), ("", "-", ""), ("", "1", "")],
     "models.on_disk.facts._KV": [("attn_k.", "weight", "")],
@@ -412,6 +438,11 @@ FUNCTIONS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "not_in_document": (
         lambda text: not_in_document(f"A\n{text}", "", index_of("nothing")),
         ("Ab ", "a ", "1. ", "“a” ", "“a”", "\n1. a"),
+    ),
+    "find_dates": (lambda text: list(find_dates(text)), ("1.1.2024 ", "May 1, 2024 ", "1/2/2024 ", "may ")),
+    "find_numbers": (lambda text: list(find_numbers(text)), ("1,234.5 ", "1 million ", "1 ", "-1 ")),
+    "find_spans": (
+        find_spans, ("A b. ", "A: b\n", "a   b", "Aa ", "“a” ", "x1 ", "(", "a:", "A. ", "Inc. ", "|", "- "),
     ),
     "find_sentences": (find_sentences, (".", "e.g. ", "<a>", "a<", "a ", ". ", "\n ", "A. ")),
     "SentenceFilter": (push_all, ("a ", "<a>", "e.g. ", "...")),

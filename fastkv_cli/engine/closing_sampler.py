@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from .answer_stream import AnswerStream
+from .constraint import ConstrainedSampler, Samplers
 from .sampling import Sampler
 
 
@@ -22,7 +23,7 @@ class ClosingSampler:
 
     def __init__(
         self,
-        make_sampler: Callable[[], Sampler],
+        samplers: Samplers,
         stream: AnswerStream,
         closing_ids: Sequence[int],
         max_thinking: int,
@@ -31,13 +32,13 @@ class ClosingSampler:
         """Sample for a stream, to which the caller adds each token before it asks for the next.
 
         Args:
-            make_sampler: makes the samplers of the thoughts and of the answer.
+            samplers: make the sampler of the thoughts and that of the answer.
             stream: knows whether the model is thinking.
             closing_ids: the tokens that close the thinking.
             max_thinking: tokens after which to close it.
             end_ids: tokens that end the generation.
         """
-        self._thoughts, self._answer = make_sampler(), make_sampler()
+        self._thoughts, self._answer = samplers[0](), samplers[1]()
         self._stream, self._closing_ids = stream, closing_ids
         self._max_thinking, self._end_ids = max_thinking, end_ids
         self._forced: deque[int] = deque()
@@ -46,6 +47,11 @@ class ClosingSampler:
     def is_looping(self) -> bool:
         """Whether the answer repeats itself."""
         return self._answer.is_looping
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can follow the answer."""
+        return self._answer.is_over
 
     def choose(self, logits: Tensor) -> int:
         """The next token id from logits (vocabulary,)."""
@@ -64,24 +70,24 @@ class ClosingSampler:
 
 def open_sampler(
     tokenizer: Any,
-    make_sampler: Callable[[], Sampler],
+    samplers: Samplers,
     stream: AnswerStream,
     end_ids: frozenset[int],
     room: int,
-) -> tuple[Sampler | ClosingSampler, int]:
+) -> tuple[Sampler | ClosingSampler | ConstrainedSampler, int]:
     """The sampler of a stream, and the most tokens that its thinking takes.
 
     Args:
         tokenizer: the model's.
-        make_sampler: makes a plain sampler.
+        samplers: make a sampler of thoughts and one of the answer.
         stream: the stream.
         end_ids: tokens that end the generation.
         room: tokens of the model's window beside the prompt and the answer.
     """
     form = stream.form
     if form is None or form.thoughts is None:
-        return make_sampler(), 0
+        return samplers[1](), 0
     closing: list[int] = tokenizer(form.thoughts.closing, add_special_tokens=False)["input_ids"]
     max_thinking = max(0, min(form.max_thinking, room - len(closing)))
-    sampler = ClosingSampler(make_sampler, stream, closing, max_thinking, end_ids)
+    sampler = ClosingSampler(samplers, stream, closing, max_thinking, end_ids)
     return sampler, min(max_thinking + len(closing), room)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling
+from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling, choice_of
 from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
 from .answer_stream import AnswerStream
 from .closing_sampler import ClosingSampler, open_sampler
+from .constraint import ConstrainedSampler, Grammar, Samplers, constrain, grammar_tokenizer
 from .decode import check_finite, decode
 from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
@@ -42,9 +42,9 @@ from .trace import Progress, trace_tokens
 from .tuning import Tuning, tuning_of
 
 if TYPE_CHECKING:
-    from ..prompts.answer_form import AnswerForm
+    from llguidance import LLTokenizer
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
+    from ..prompts.answer_form import AnswerForm
 
 
 class Engine:
@@ -99,12 +99,12 @@ class Engine:
             UsageError: when the device, dtype or attention is not available.
             OutOfMemoryError: when the weights do not fit.
         """
-        weights = _enum(DecodeWeights, decode_weights, "decode_weights")
+        weights = choice_of(DecodeWeights, decode_weights, "decode_weights")
         loaded = load_model(
             model,
-            dtype=_enum(DType, dtype, "dtype"),
+            dtype=choice_of(DType, dtype, "dtype"),
             device=device,
-            attention=_enum(Attention, attention, "attention"),
+            attention=choice_of(Attention, attention, "attention"),
             offline=offline,
             on_progress=on_progress,
             unpacked=weights is DecodeWeights.FULL,
@@ -115,6 +115,11 @@ class Engine:
     def tokenizer(self) -> Any:
         """The transformers tokenizer."""
         return self.loaded.tokenizer
+
+    @cached_property
+    def vocabulary(self) -> LLTokenizer:
+        """The vocabulary, as grammars need it."""
+        return grammar_tokenizer(self.loaded)
 
     @cached_property
     def tuning(self) -> Tuning:
@@ -155,6 +160,7 @@ class Engine:
         reuse: Reuse | None = None,
         traces_tokens: bool = False,
         form: AnswerForm | None = None,
+        grammar: Grammar | None = None,
     ) -> Iterator[Piece | Generation]:
         """Answer a prompt piece by piece; the last item is the `Generation`.
 
@@ -178,6 +184,7 @@ class Engine:
                 used again.
             traces_tokens: whether to find out, after the answer, what prefill made of each token.
             form: how the answer stands in what is generated; without one, all of it is the answer.
+            grammar: what the answer may be; loops are then not guarded against.
 
         Raises:
             UsageError: when the prompt is empty or a setting is out of range.
@@ -195,8 +202,11 @@ class Engine:
             method = build_method(MethodSettings(), self.tuning)
             question = question or last_question(self.tokenizer, ids.tolist())
         ends = frozenset[int]() if ignore_eos else self.loaded.eos_ids - text.mark_ids.keys()
-        make_sampler = partial(make_plain_sampler, sampling, guards_loops=guard_loops)
-        sampler, num_more = open_sampler(self.tokenizer, make_sampler, text, ends, room - limit)
+        make_free = partial(make_plain_sampler, sampling, guards_loops=guard_loops)
+        samplers: Samplers = (make_free, make_free)
+        if grammar is not None:
+            samplers = make_free, constrain(sampling, self.vocabulary, grammar)
+        sampler, num_more = open_sampler(self.tokenizer, samplers, text, ends, room - limit)
         with explained_out_of_memory(ids.shape[0]):
             answer = GrowingAnswer(text, started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
@@ -228,7 +238,7 @@ class Engine:
         )
 
     def _decode(
-        self, prefilled: PrefillResult, sampler: Sampler | ClosingSampler
+        self, prefilled: PrefillResult, sampler: Sampler | ClosingSampler | ConstrainedSampler
     ) -> Iterator[tuple[int, float]]:
         """Decode forever; each token with the time at which it was there."""
         step = choose_step(self.decoding_model, prefilled.cache)
@@ -308,11 +318,3 @@ class Engine:
                 f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
             )
         return torch.tensor(ids, device=self.decoder.device)
-
-
-def _enum(kind: type[_Choice], value: _Choice | str, name: str) -> _Choice:
-    try:
-        return kind(value)
-    except ValueError:
-        names = ", ".join(kind)
-        raise UsageError(f"{name} {value!r} is unknown", f"it is one of {names}") from None

@@ -12,6 +12,7 @@ from .generation import Piece
 
 if TYPE_CHECKING:
     from .closing_sampler import ClosingSampler
+    from .constraint import ConstrainedSampler
     from .sampling import Sampler
 
 
@@ -37,7 +38,7 @@ class GrowingAnswer:
     def grow(
         self,
         tokens: Iterator[tuple[int, float]],
-        sampler: Sampler | ClosingSampler,
+        sampler: Sampler | ClosingSampler | ConstrainedSampler,
         limits: tuple[int, int],
         end_ids: frozenset[int],
         until: Callable[[], bool] | None,
@@ -46,7 +47,7 @@ class GrowingAnswer:
 
         Args:
             tokens: each with its time; endless.
-            sampler: knows of loops.
+            sampler: knows of loops, and where a grammar ends.
             limits: the most tokens of the answer, and of the thinking before it.
             end_ids: tokens that end the answer.
             until: called after each token; the answer ends when it returns True.
@@ -54,7 +55,7 @@ class GrowingAnswer:
         for token_id, at in tokens:
             if piece := self.add(token_id, at):
                 yield Piece(piece)
-            is_over = token_id in end_ids or self.text.is_over
+            is_over = token_id in end_ids or self.text.is_over or sampler.is_over
             if is_over or (until is not None and until()):
                 self.finish_reason = "stop"
             elif sampler.is_looping:

@@ -73,6 +73,11 @@ class Sampler:
         """Whether the guard found that the answer repeats itself."""
         return self._guard is not None and self._guard.is_looping
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can follow; only a grammar knows that."""
+        return False
+
     def choose(self, logits: Tensor) -> int:
         """The next token id from logits (vocabulary,)."""
         logits = self._penalized(logits)
