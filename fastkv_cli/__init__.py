@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TOVA,
         AdaKV,
         FastKV,
+        FastKVCascade,
         FastKVProbe,
         Full,
         GemFilter,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         PyramidKV,
         SnapKV,
         StreamingLLM,
+        UniPrefill,
     )
     from .session.answer import Answer
     from .session.conversation import Chat
@@ -65,6 +67,7 @@ __all__ = [
     "Document",
     "Engine",
     "FastKV",
+    "FastKVCascade",
     "FastKVProbe",
     "Full",
     "GemFilter",
@@ -75,6 +78,7 @@ __all__ = [
     "Session",
     "SnapKV",
     "StreamingLLM",
+    "UniPrefill",
     "__version__",
     "load_document",
     "open",

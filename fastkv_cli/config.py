@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .errors import UsageError
+from .propagation import PropagationStep
 from .sizes import NUMBER
 
 EMBEDDED_MODEL = "smollm2-135m"
@@ -30,6 +31,7 @@ class MethodName(StrEnum):
     """The compression methods, by their command-line names."""
 
     PROBE = "fastkv-probe"
+    CASCADE = "fastkv-cascade"
     FASTKV = "fastkv"
     FULL = "full"
     SNAPKV = "snapkv"
@@ -40,6 +42,7 @@ class MethodName(StrEnum):
     H2O = "h2o"
     TOVA = "tova"
     GEMFILTER = "gemfilter"
+    UNIPREFILL = "uniprefill"
 
 
 class Preset(StrEnum):
@@ -358,6 +361,7 @@ class MethodSettings:
     budget: Budget | None = None
     tsp_layer: int | None = None
     tsp_rate: float | None = None
+    tsp_steps: tuple[PropagationStep, ...] = ()
     preset: Preset | None = None
     usual_preset: Preset = Preset.BALANCED
 
@@ -372,7 +376,8 @@ class MethodSettings:
     @property
     def is_default(self) -> bool:
         """Whether the user left all settings at their defaults."""
-        return (self.budget, self.tsp_layer, self.tsp_rate, self.preset) == (None,) * 4
+        given = self.budget, self.tsp_layer, self.tsp_rate, self.preset
+        return given == (None,) * 4 and not self.tsp_steps
 
     @property
     def chosen_preset(self) -> Preset:
@@ -385,6 +390,15 @@ class MethodSettings:
             raise UsageError(
                 f"method {self.name} has no Token-Selective Propagation",
                 "leave out --tsp-layer and --tsp-rate",
+            )
+        self.refuse_steps()
+
+    def refuse_steps(self) -> None:
+        """Raise a UsageError if steps of propagation were given to another method's settings."""
+        if self.tsp_steps:
+            raise UsageError(
+                f"method {self.name} takes no steps of propagation",
+                f"leave out --tsp-steps, or use --method {MethodName.CASCADE}",
             )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from .propagation import StepStats
 from .thinking_mode import ThinkingStats
 
 MAX_QUOTES = 3  # of an answer
@@ -70,8 +71,8 @@ class KVStats:
     Attributes:
         method: the method's name.
         budget: the KV budget, as the user writes it.
-        tsp_layer: the layer after which only selected tokens are propagated; None if all are.
-        tsp_rate: the share of the tokens propagated; None if all are.
+        tsp_layer: the first layer after which only selected tokens are propagated; None if all are.
+        tsp_rate: the share of the tokens propagated there; None if all are.
         full_bytes: predicted bytes of the full cache.
         kept_bytes: measured bytes of the keys and values held right after prefill.
         full_flops: predicted floating-point operations of a full prefill.
@@ -80,6 +81,7 @@ class KVStats:
         note: why less was compressed than asked for, if so.
         global_layers: number of layers that attend to all tokens, to which the budget applies; the
             others hold their sliding window. None if all layers are scored and compressed.
+        steps: of token-selective propagation, by layer.
     """
 
     method: str
@@ -93,12 +95,14 @@ class KVStats:
     layers: tuple[LayerStats, ...]
     note: str = ""
     global_layers: int | None = None
+    steps: tuple[StepStats, ...] = ()
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         """Restore an instance from the dict of `asdict`, also after a JSON round trip."""
         layers = tuple(LayerStats(**layer) for layer in fields["layers"])
-        return cls(**{**fields, "layers": layers})
+        steps = tuple(StepStats(**step) for step in fields["steps"])
+        return cls(**{**fields, "layers": layers, "steps": steps})
 
     @property
     def kept_ratio(self) -> float:
@@ -128,6 +132,9 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
                 sum(layer.tokens_kept for layer in layers),
             )
             for layers in zip(*(kv.layers for kv in prompts), strict=True)
+        ),
+        steps=tuple(
+            StepStats.add(each) for each in zip(*(kv.steps for kv in prompts), strict=False)
         ),
         note=compressed.note or f"budget {compressed.budget}, over {len(prompts)} prompts",
     )

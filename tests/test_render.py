@@ -19,6 +19,7 @@ from fastkv_cli.output.render.quotes_table import render_quotes
 from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
 from fastkv_cli.output.stats_level import StatsLevel
+from fastkv_cli.propagation import StepStats
 from fastkv_cli.stats import (
     Citation,
     DecodingWeights,
@@ -68,6 +69,7 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
             full_flops=4_000_000,
             prefill_flops=3_000_000,
             layers=(LayerStats(950, 95),) * behind + (LayerStats(190, 95),) * (num_layers - behind),
+            steps=(StepStats(behind - 1, 0.2, 950, 190),),
         ),
         extract_s=0.1,
         load_s=0.75,
@@ -175,6 +177,9 @@ def test_json_of_a_report() -> None:
             "budget": "10%",
             "tsp_layer": 1,
             "tsp_rate": 0.2,
+            "steps": [
+                {"layer": 1, "rate": 0.2, "tokens_seen": 950, "tokens_propagated": 190},
+            ],
             "full_bytes": 10_000_000,
             "kept_bytes": 1_000_000,
             "kept_ratio": 0.1,
@@ -318,6 +323,14 @@ def test_json_of_a_real_run(
             "budget": "str",
             "tsp_layer": "int",
             "tsp_rate": "float",
+            "steps": [
+                {
+                    "layer": "int",
+                    "rate": "float",
+                    "tokens_seen": "int",
+                    "tokens_propagated": "int",
+                }
+            ],
             "full_bytes": "int",
             "kept_bytes": "int",
             "kept_ratio": "float",

@@ -8,15 +8,16 @@ layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ..propagation import StepStats
 from ..stats import KVStats, LayerStats
 from .cache import CompressedCache
 from .layers import ActiveTokens, LayerInputs, LayerRunner
-from .methods import Method, Observation, Plan
+from .methods import Method, Observation, Plan, Propagation
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer
 from .trace import PrefillTrace, Progress
@@ -32,10 +33,10 @@ class PrefillResult:
             input of the LM head.
         logits: (vocabulary,) float32, for the first new token.
         plan: the budgets that the method set for this prompt.
-        token_scores: (n − W,) float32, the TSP layer's scores summed over heads; None without a
-            TSP layer.
+        token_scores: (n − W,) float32, the first TSP layer's scores summed over heads; None without
+            a TSP layer.
         propagated: (length,) int64, the ascending positions of the tokens that were propagated
-            behind the TSP layer; None if all were.
+            behind the last TSP layer; None if all were.
         tokens_seen: per layer, the number of tokens that it processed.
         kept_bytes: bytes of the cache right after prefill.
         flops: floating-point operations of the layers, without scoring.
@@ -78,7 +79,15 @@ class PrefillResult:
             ),
             note=self.plan.note,
             global_layers=decoder.num_global_layers,
+            steps=tuple(self._step_stats(step, num_tokens) for step in self.plan.steps),
         )
+
+    def _step_stats(self, step: Propagation, num_tokens: int) -> StepStats:
+        """Tokens before and behind a step; only the last token passes the last layer."""
+        if step.restart:
+            return StepStats(step.layer, step.rate, num_tokens, step.length)
+        seen = (*self.tokens_seen, 1)
+        return StepStats(step.layer, step.rate, seen[step.layer], seen[step.layer + 1])
 
 
 @torch.inference_mode()
@@ -103,11 +112,11 @@ def prefill(
         room: cache entries to allocate for the tokens to be decoded.
         on_progress: called with the share of the work that is done, 0 to 1.
     """
-    trace = PrefillTrace(plan, on_progress)
-    tsp, token_scores, propagated = plan.tsp, None, None
-    if tsp is not None and tsp.restart:
+    trace, selection = PrefillTrace(plan, on_progress), plan
+    token_scores = propagated = None
+    if plan.tsp is not None and plan.tsp.restart:
         propagated, token_scores = _filter_prompt(decoder, prompt_ids, method, runner, plan, trace)
-        prompt_ids, tsp = prompt_ids[propagated], None
+        prompt_ids, selection = prompt_ids[propagated], replace(plan, steps=())
 
     cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
     scored: list[Tensor] = []
@@ -123,17 +132,18 @@ def prefill(
         kept = selected_rows = None
         capacity = plan.capacities[layer.index]
         compresses = not isinstance(capacity, int) or capacity < layer.entries(tokens.num_tokens)
-        propagates = tsp is not None and tsp.needs_scores(layer.index)
+        propagates = selection.propagates_by(layer.index)
         if compresses or propagates:
             scores = method.scores(_observe(layer, tokens, inputs), plan)  # step 1
             if compresses:
                 kept = method.keep(scores, capacity, plan)  # step 2
             if propagates:
                 scored.append(scores)
-            if tsp is not None and tsp.layer == layer.index:
-                token_scores = scores[0].sum(dim=0)
-                propagated = method.propagate(method.combine(scored), tsp.length, plan)  # step 3
-                selected_rows = propagated
+            if step := selection.step_at(layer.index):
+                selected_rows = method.propagate(method.combine(scored), step, plan)  # step 3
+                propagated = tokens.positions[selected_rows]
+                token_scores = scores[0].sum(dim=0) if token_scores is None else token_scores
+                scored = [each[..., selected_rows[: -plan.window]] for each in scored]
         cache.store(inputs.key, inputs.value, tokens.positions, kept, layer.sliding_window)
         if is_last:
             selected_rows = tokens.last_row
@@ -193,7 +203,7 @@ def _filter_prompt(
     """
     assert plan.tsp is not None
     scores = _score_at(decoder, prompt_ids, method, runner, plan, trace)
-    rows = method.propagate(method.combine([scores]), plan.tsp.length, plan)
+    rows = method.propagate(method.combine([scores]), plan.tsp, plan)
     return rows, scores[0].sum(dim=0)
 
 

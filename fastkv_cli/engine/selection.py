@@ -123,6 +123,24 @@ def top_blocks(scores: Tensor, count: int, window: int, block: int) -> Tensor:
     return torch.cat((best, recent))
 
 
+def count_of_share(scores: Tensor, share: float, block: int = 1) -> int:
+    """The fewest of the highest-scoring columns that together hold a share of all scores (top-p).
+
+    Args:
+        scores: (N,), none negative.
+        share: above 0 and at most 1.
+        block: columns that are counted together, as in `top_blocks`.
+
+    Returns:
+        A number of columns in whole blocks, at most N.
+    """
+    num_columns = scores.shape[0]
+    sums = functional.pad(scores.double(), (0, -num_columns % block)).view(-1, block).sum(dim=1)
+    held = sums.sort(descending=True).values.cumsum(dim=0)
+    num_blocks = int((held < share * held[-1]).sum()) + 1 if num_columns else 0
+    return min(num_blocks * block, num_columns)
+
+
 def top_positions_per_head(scores: Tensor, counts: Sequence[int], window: int) -> list[Tensor]:
     """As `top_positions`, with a count for each head.
 

@@ -51,15 +51,15 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
     seconds, active = 0.0, prompt.num_tokens
     for layer in decoder.layers:
         known = prompt.num_known if layer.index < prompt.state_layer else 0
-        selected = None
-        if tsp is not None and layer.index == tsp.layer:
-            selected = tsp.length
-        elif layer.index == decoder.num_layers - 1:
+        selected, step = None, prompt.plan.step_at(layer.index)
+        if layer.index == decoder.num_layers - 1:
             selected = 1
+        elif step is not None:
+            selected = min(step.length, active)
         seconds += _layer_seconds(layer, active, selected, known, speed)
         seconds += _scoring_seconds(layer, active, prompt.plan, speed)
-        if tsp is not None and layer.index == tsp.layer:
-            active = tsp.length
+        if step is not None:
+            active = min(step.length, active)
     seconds += _unpacking_seconds(decoder, decoder.num_layers, speed)
     head = decoder.num_head_weights * decoder.dtype.itemsize
     return seconds + head / speed.decode_bytes_per_s
@@ -148,7 +148,7 @@ def _scoring_seconds(layer: Layer, num_tokens: int, plan: Plan, speed: MachineSp
         return 0.0
     capacity = plan.capacities[layer.index]
     compresses = not isinstance(capacity, int) or capacity < layer.entries(num_tokens)
-    if not (compresses or (plan.tsp is not None and plan.tsp.needs_scores(layer.index))):
+    if not (compresses or plan.propagates_by(layer.index)):
         return 0.0
     rows = plan.num_rows or plan.window
     scores = _SCORING * 4 * layer.num_heads * layer.head_dim * rows * num_tokens

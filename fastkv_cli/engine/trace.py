@@ -56,13 +56,12 @@ class PrefillTrace:
     @property
     def _share_done(self) -> float:
         """Share of the work that is done, counted in layers × tokens."""
-        done, all_layers, tsp = len(self._computed), len(self.plan.capacities), self.plan.tsp
-        if tsp is None:
-            return done / all_layers
-        if tsp.restart:  # the layers up to the TSP layer run again, over the selected tokens
-            all_layers += tsp.layer + 1
-        total = tsp.layer + tsp.rate * (all_layers - tsp.layer)
-        return (min(done, tsp.layer) + tsp.rate * max(done - tsp.layer, 0)) / total
+        done, num_layers, tsp = len(self._computed), len(self.plan.capacities), self.plan.tsp
+        if tsp is not None and tsp.restart:  # all layers run once more, over the selected tokens
+            shares = [1.0] * tsp.layer + [tsp.rate] * (num_layers + 1)
+        else:
+            shares = [self.plan.share_from(layer) for layer in range(num_layers)]
+        return sum(shares[:done]) / sum(shares)
 
 
 def trace_tokens(prefilled: PrefillResult, num_tokens: int) -> TokenTrace:

@@ -28,6 +28,7 @@ from ..config import (
 )
 from ..errors import FastKVError, UsageError
 from ..models.content import content_id
+from ..propagation import PropagationStep
 from ..system.trust import check_trusted
 
 if TYPE_CHECKING:
@@ -57,13 +58,18 @@ class PresetSettings:
         tsp_layer: ℓ*, 0-based; None is L/2 − 1, the paper's choice.
         tsp_rate: share of the tokens that are propagated behind ℓ*.
         budget: share of the KV cache to keep.
+        tsp_steps: several steps of propagation, for `fastkv-cascade`; ℓ* is the first one's layer.
+            Empty if there is only that one.
     """
 
     tsp_layer: int | None
     tsp_rate: float
     budget: Budget
+    tsp_steps: tuple[PropagationStep, ...] = ()
 
     def __str__(self) -> str:
+        if self.tsp_steps:
+            return f"TSP steps {', '.join(map(str, self.tsp_steps))}, budget {self.budget}"
         layer = "L/2 − 1" if self.tsp_layer is None else self.tsp_layer
         return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}"
 
@@ -119,6 +125,7 @@ class Tuning:
             "--budget": settings.budget,
             "--tsp-layer": settings.tsp_layer,
             "--tsp-rate": settings.tsp_rate,
+            "--tsp-steps": settings.tsp_steps or None,
         }
         own = [option for option, value in given.items() if value is not None]
         by_hand = f"; by hand: {', '.join(own)}" if own else ""
@@ -225,7 +232,8 @@ def _answering(measured: Mapping[str, Any]) -> dict[str, Any]:
 def _preset(chosen: Mapping[str, Any]) -> PresetSettings:
     layer, rate = int(chosen["tsp_layer"]), float(chosen["tsp_rate"])
     MethodSettings(tsp_layer=layer, tsp_rate=rate)  # raises where they are out of range
-    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])))
+    steps = PropagationStep.parse_all(chosen["tsp_steps"]) if chosen.get("tsp_steps") else ()
+    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])), steps)
 
 
 def _head_scores(measured: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:

@@ -25,6 +25,7 @@ from ..config import (
     ReadOptions,
     StoreMode,
 )
+from ..propagation import PropagationStep
 from ..thinking_mode import Thinking
 from .answer_options import AnswerOptions
 from .option import Group, option, parse_choices
@@ -178,6 +179,15 @@ class MethodOptions:
         shown_default=False,
     )
 
+    tsp_steps: str | None = option(
+        None,
+        Group.METHOD,
+        "Propagate fewer and fewer tokens in several steps, each LAYER:RATE, as 10:0.5,17:0.2; "
+        "with :p=0.95 as few as hold that share of the scores.",
+        metavar="STEPS",
+        shown_default=False,
+    )
+
     def method_settings(self, usual_preset: Preset) -> MethodSettings:
         """The checked settings of the method; `usual_preset` is the default preset of the task.
 
@@ -189,6 +199,7 @@ class MethodOptions:
             budget=None if self.budget is None else Budget.parse(self.budget),
             tsp_layer=self.tsp_layer,
             tsp_rate=self.tsp_rate,
+            tsp_steps=() if self.tsp_steps is None else PropagationStep.parse_all(self.tsp_steps),
             preset=self.preset,
             usual_preset=usual_preset,
         )

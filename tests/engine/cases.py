@@ -19,6 +19,7 @@ from fastkv_cli.engine.methods.window import HeadwiseMethod
 from fastkv_cli.engine.prefill import PrefillResult, prefill
 from fastkv_cli.engine.tuning import Tuning
 from fastkv_cli.errors import UsageError
+from fastkv_cli.propagation import PropagationStep
 
 # The tiny models, in numbers.
 LAYERS, HEADS, KV_HEADS, DIM = 4, 4, 2, 16
@@ -84,6 +85,7 @@ def settings_of(name: MethodName) -> dict[str, MethodSettings]:
         "layer 0": {"tsp_layer": 0, "budget": Budget(rate=0.25)},
         "half go on": {"tsp_rate": 0.5, "budget": Budget(rate=0.25)},
         "last layer": {"tsp_layer": 3, "tsp_rate": 1.0},
+        "two steps": {"tsp_steps": (PropagationStep(1, 0.6), PropagationStep(2, 0.25, block=4))},
     }
     taken = {}
     for label, changes in choices.items():

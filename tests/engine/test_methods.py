@@ -40,6 +40,7 @@ COMPRESSING = [name for name in METHODS if name is not MethodName.FULL]
 PUBLISHED = [
     "AdaKV",
     "FastKV",
+    "FastKVCascade",
     "FastKVProbe",
     "Full",
     "GemFilter",
@@ -49,6 +50,7 @@ PUBLISHED = [
     "SnapKV",
     "StreamingLLM",
     "TOVA",
+    "UniPrefill",
 ]
 
 
@@ -78,10 +80,12 @@ def num_read_again(plan: Plan, length: int) -> int:
 
 def seen_by(plan: Plan, length: int) -> list[int]:
     """Of each layer the tokens that it reads at most, told from the plan alone."""
-    if plan.tsp is None:
-        return [length] * LAYERS
-    behind = LAYERS - plan.tsp.layer - 1
-    return [length] * (plan.tsp.layer + 1) + [plan.tsp.length] * behind
+    seen = []
+    for layer in range(LAYERS):
+        seen.append(length)
+        if step := plan.step_at(layer):
+            length = step.length
+    return seen
 
 
 def compresses(capacity: Capacity, seen: int) -> bool:
@@ -116,6 +120,7 @@ def test_the_matrix_holds_all_settings_that_every_method_takes() -> None:
     tsp = {"layer 0", "half go on", "last layer"}
     assert set(settings_of(MethodName.FULL)) == {"default"}
     assert set(settings_of(MethodName.FASTKV)) == shared | tsp
+    assert set(settings_of(MethodName.CASCADE)) == shared | tsp | {"two steps"}
     assert set(settings_of(MethodName.GEMFILTER)) == shared | {"layer 0"}
     for name in COMPRESSING:
         assert set(settings_of(name)) >= shared

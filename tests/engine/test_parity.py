@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from fastkv_cli import AdaKV, Engine, FastKV, HeadKV, SnapKV
-from fastkv_cli.engine.methods import Method, Observation, Plan, PromptShape
+from fastkv_cli.engine.methods import Method, Observation, Plan, PromptShape, Propagation
 
 PARITY = Path(os.environ.get("FASTKV_PARITY_DIR", Path(__file__).parents[1] / "parity"))
 UNIT: list[dict[str, Any]] = json.loads((PARITY / "unit.json").read_text())
@@ -52,7 +52,8 @@ def test_fastkv_keeps_and_propagates_what_the_published_code_does(case: dict[str
     plan = Plan(capacities=(case["capacity"],), window=case["window"])
     scores = method.scores(observe(case), plan)
     kept = method.keep(scores, case["capacity"], plan)
-    propagated = method.propagate(method.combine([scores]), case["tsp_length"], plan)
+    step = Propagation(0, case["tsp_length"], rate=1.0)
+    propagated = method.propagate(method.combine([scores]), step, plan)
     assert [set(head.tolist()) for head in kept] == [set(k) for k in case["fastkv"]["kept"]]
     assert set(propagated.tolist()) == set(case["fastkv"]["tsp"])
 

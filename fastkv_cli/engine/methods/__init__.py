@@ -7,6 +7,7 @@ from ...config import MethodName, MethodSettings
 from ..tuning import Tuning
 from .adakv import AdaKV
 from .base import Capacity, Kept, Method, Observation, Plan, PromptShape, Propagation
+from .cascade import FastKVCascade
 from .fastkv import FastKV
 from .full import Full
 from .gemfilter import GemFilter
@@ -17,6 +18,7 @@ from .pyramidkv import PyramidKV
 from .snapkv import SnapKV
 from .streamingllm import StreamingLLM
 from .tova import TOVA
+from .uniprefill import UniPrefill
 
 
 def _methods_in_this_folder() -> dict[MethodName, type[Method]]:
@@ -58,6 +60,7 @@ __all__ = [
     "AdaKV",
     "Capacity",
     "FastKV",
+    "FastKVCascade",
     "FastKVProbe",
     "Full",
     "GemFilter",
@@ -71,6 +74,7 @@ __all__ = [
     "PyramidKV",
     "SnapKV",
     "StreamingLLM",
+    "UniPrefill",
     "build_method",
     "build_scoring_method",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ..kernels.row_blocks import round_up
-from ..selection import attention_weights, top_blocks, top_positions
+from ..selection import attention_weights, count_of_share, top_blocks, top_positions
 from ..tuning import Tuning
 
 # Entries to keep in a layer, including the window: one number for every head, or one per head.
@@ -114,19 +114,23 @@ class PromptShape:
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """Token-selective propagation: the TSP layer, and the number of tokens propagated behind it.
+    """A step of token-selective propagation: a layer, and the tokens propagated behind it.
 
     Attributes:
         layer: ℓ*, 0-based.
-        length: tokens that are propagated, including the window.
+        length: tokens that are propagated, including the window; with `top_p` the most.
         rate: the same as a share of the prompt, as it was set.
         restart: whether the selected tokens start again at the first layer, at positions without
             gaps (GemFilter), instead of continuing at the next one.
         accumulates: whether the selection uses the scores of all global layers up to ℓ*.
         last_window: the last tokens that are propagated whatever their scores, because layers
             behind ℓ* have a sliding window; the observation window is always among them.
-        block: neighbouring tokens that are propagated together, where layers behind ℓ* mix
-            neighbours by a convolution or a recurrence.
+        block: neighbouring tokens that are propagated together: where layers behind ℓ* mix
+            neighbours by a convolution or a recurrence, and where a method wants it.
+        top_p: the fewest tokens that hold this share of the scores are propagated, at least
+            `least`; None for always `length`.
+        least: see `top_p`; including the window.
+        leading: first tokens that are propagated whatever their scores.
     """
 
     layer: int
@@ -136,10 +140,21 @@ class Propagation:
     accumulates: bool = False
     last_window: int = 0
     block: int = 1
+    top_p: float | None = None
+    least: int = 0
+    leading: int = 0
 
     def needs_scores(self, layer: int) -> bool:
         """Whether the selection uses the scores of this layer."""
         return layer == self.layer or (self.accumulates and layer < self.layer)
+
+    def count(self, scores: Tensor, last: int) -> int:
+        """Tokens to propagate of those with scores (N,) and the `last` ones behind them."""
+        num_tokens = scores.shape[0] + last
+        if self.top_p is None:
+            return min(self.length, num_tokens)
+        chosen = count_of_share(scores, self.top_p, self.block) + last
+        return min(max(chosen, self.least), self.length, num_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +166,32 @@ class Plan:
             a sliding window that is not scored holds that window.
         window: W, the number of last tokens, which are always kept; 0 where nothing is scored.
         num_rows: the first rows of the window whose queries score the other tokens; None means all.
-        tsp: the propagation, for methods with a TSP layer.
+        steps: of propagation, by ascending layer; FastKV has one, methods without a TSP layer none.
         note: why a prompt is compressed less than requested, for the statistics; else empty.
     """
 
     capacities: tuple[Capacity, ...]
     window: int = 0
     num_rows: int | None = None
-    tsp: Propagation | None = None
+    steps: tuple[Propagation, ...] = ()
     note: str = ""
+
+    @property
+    def tsp(self) -> Propagation | None:
+        """The first step of propagation: layers up to its own process every token."""
+        return self.steps[0] if self.steps else None
+
+    def step_at(self, layer: int) -> Propagation | None:
+        """The step of a layer; None if it has none."""
+        return next((step for step in self.steps if step.layer == layer), None)
+
+    def propagates_by(self, layer: int) -> bool:
+        """Whether a step of propagation uses the scores of this layer."""
+        return any(step.needs_scores(layer) for step in self.steps)
+
+    def share_from(self, layer: int) -> float:
+        """Share of the prompt that a layer's attention and MLP compute, at most."""
+        return next((step.rate for step in reversed(self.steps) if step.layer <= layer), 1.0)
 
     @classmethod
     def keep_all(cls, prompt: PromptShape, note: str = "") -> Plan:
@@ -265,16 +297,20 @@ class Method(ABC):
         """
         return scored[-1][0].sum(dim=0)
 
-    def propagate(self, token_scores: Tensor, length: int, plan: Plan) -> Tensor:
-        """Select the tokens to propagate, (length,) ascending row indices, the window among them.
+    def propagate(self, token_scores: Tensor, step: Propagation, plan: Plan) -> Tensor:
+        """Select the tokens to propagate: ascending row indices, the window among them.
 
         Args:
             token_scores: (T − W,), as `combine` returns them.
-            length: number of tokens to propagate.
+            step: the step of propagation.
             plan: the plan for this prompt.
         """
-        last = max(plan.window, 0 if plan.tsp is None else plan.tsp.last_window)
-        num_scored = token_scores.shape[0] + plan.window - last
-        if plan.tsp is not None and plan.tsp.block > 1:
-            return top_blocks(token_scores[:num_scored], length, last, plan.tsp.block)
-        return top_positions(token_scores[:num_scored], length, last)
+        last = max(plan.window, step.last_window)
+        scores = token_scores[: token_scores.shape[0] + plan.window - last]
+        count = step.count(scores, last)
+        if step.leading:
+            scores = scores.clone()
+            scores[: step.leading] = float("inf")
+        if step.block > 1:
+            return top_blocks(scores, count, last, step.block)
+        return top_positions(scores, count, last)

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from ...config import Budget, MethodSettings
 from ...errors import UsageError
+from ...propagation import PropagationStep
 from ..tuning import Tuning
 from .base import Plan, PromptShape, Propagation
 from .window import WindowMethod
@@ -46,6 +47,10 @@ class FastKV(WindowMethod):
                 f"TSP length {self.tsp_length} is out of range",
                 f"it is more than the observation window of {self.window_size} tokens",
             )
+        self._check_rates()
+
+    def _check_rates(self) -> None:
+        """Raise a UsageError where layers behind ℓ* would keep more than they see."""
         if (self.capacity, self.tsp_length) == (None, None) and self.retention_rate > self.tsp_rate:
             raise UsageError(
                 f"retention rate {self.retention_rate:g} is above the TSP rate {self.tsp_rate:g}",
@@ -59,6 +64,7 @@ class FastKV(WindowMethod):
         Where the user sets only the budget, the TSP rate is raised to it: layers behind ℓ* cannot
         keep more tokens than they process.
         """
+        settings.refuse_steps()
         tuned = tuning.presets[settings.chosen_preset]
         budget = settings.budget or tuned.budget
         tsp_rate = settings.tsp_rate or max(tuned.tsp_rate, budget.rate or 0)
@@ -88,45 +94,52 @@ class FastKV(WindowMethod):
     def window_plan(self, prompt: PromptShape, window: int, num_rows: int | None = None) -> Plan:
         """As `plan`, with an observation window of another size, whose first `num_rows` score."""
         num_tokens = prompt.num_tokens
+        capacity = self.even_capacity(num_tokens)
+        steps = [(self._propagation(step, prompt), step.rate) for step in self.steps(prompt)]
+        deep = [self._deep_capacity(capacity, num_tokens, step.length, at) for step, at in steps]
+        least = min(*deep, *(step.length for step, _ in steps))
+        if note := self.full_note(num_tokens, least, window):
+            return Plan.keep_all(prompt, note)
+        taken = [each for each in zip(steps, deep, strict=True) if each[0][0].length < num_tokens]
+        capacities = [
+            next((behind for (step, _), behind in reversed(taken) if step.layer < each), capacity)
+            for each in prompt.global_layers
+        ]
+        propagations = tuple(step for (step, _), _ in taken)
+        return Plan(prompt.capacities(capacities), window, num_rows, propagations)
+
+    def steps(self, prompt: PromptShape) -> tuple[PropagationStep, ...]:
+        """The steps of propagation on a model; FastKV has one, at its TSP layer.
+
+        Raises:
+            UsageError: when the model has no such layer.
+        """
         half = max(prompt.num_layers // 2 - 1, 0)
         layer = prompt.choose_layer(self.tsp_layer, half, "TSP layer")
-        last_window = prompt.last_window(layer)
-        length = self._length(num_tokens, last_window)
-        capacity = self.even_capacity(num_tokens)
-        deep_capacity = self._deep_capacity(capacity, num_tokens, length)
-        if note := self.full_note(num_tokens, min(deep_capacity, length), window):
-            return Plan.keep_all(prompt, note)
-        global_layers = prompt.global_layers
-        if length == num_tokens:
-            capacities = prompt.capacities((capacity,) * len(global_layers))
-            return Plan(capacities, window, num_rows)
+        return (PropagationStep(layer, self.tsp_rate),)
+
+    def _propagation(self, step: PropagationStep, prompt: PromptShape) -> Propagation:
+        """A step in numbers of tokens: those selected, and the last window."""
+        num_tokens, last_window = prompt.num_tokens, prompt.last_window(step.layer)
+        before = num_tokens - last_window
+        selected = int(before * step.rate) if self.tsp_length is None else self.tsp_length
+        length = min(selected, before) + last_window
         is_share = self.tsp_length is None and not last_window
-        return Plan(
-            capacities=prompt.capacities(
-                [capacity if each <= layer else deep_capacity for each in global_layers]
-            ),
-            window=window,
-            num_rows=num_rows,
-            tsp=Propagation(
-                layer,
-                length,
-                self.tsp_rate if is_share else length / num_tokens,
-                last_window=last_window,
-                block=prompt.block_behind(layer),
-            ),
+        return Propagation(
+            step.layer,
+            length,
+            step.rate if is_share else length / num_tokens,
+            last_window=last_window,
+            block=max(step.block, prompt.block_behind(step.layer)),
+            top_p=step.top_p,
+            least=int(before * step.floor) + last_window,
         )
 
-    def _length(self, num_tokens: int, last_window: int) -> int:
-        """Tokens that are propagated behind ℓ*: those selected, and the last window."""
-        before = num_tokens - last_window
-        selected = int(before * self.tsp_rate) if self.tsp_length is None else self.tsp_length
-        return min(selected, before) + last_window
-
-    def _deep_capacity(self, capacity: int, num_tokens: int, length: int) -> int:
-        """Entries per head in the layers behind ℓ*, to which `length` tokens are propagated.
+    def _deep_capacity(self, capacity: int, num_tokens: int, length: int, rate: float) -> int:
+        """Entries per head in the layers behind a step to which `length` tokens are propagated.
 
         A last window adds to the tokens that these layers see, not to what they keep.
         """
         if self.capacity is not None or self.tsp_length is not None:
             return min(capacity, length)
-        return int(int(num_tokens * self.tsp_rate) * (self.retention_rate / self.tsp_rate))
+        return int(int(num_tokens * rate) * min(self.retention_rate / rate, 1.0))

@@ -31,7 +31,7 @@ class Full(Method):
         if not settings.is_default:
             raise UsageError(
                 "method full keeps everything",
-                "leave out --budget, --preset, --tsp-layer and --tsp-rate",
+                "leave out --budget, --preset, --tsp-layer, --tsp-rate and --tsp-steps",
             )
         return cls()
 

@@ -41,6 +41,7 @@ class GemFilter(BudgetedMethod):
     @classmethod
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
         """Take the user's budget; the user's TSP layer is the filter layer."""
+        settings.refuse_steps()
         if settings.tsp_rate is not None:
             raise UsageError("method gemfilter has no TSP rate", "give --budget in its place")
         return cls.with_budget(settings, tuning, filter_layer=settings.tsp_layer)
@@ -62,12 +63,14 @@ class GemFilter(BudgetedMethod):
         return Plan(
             selected.capacities((length,) * len(prompt.global_layers)),
             window=1,  # the last token is always selected: its logits start the answer
-            tsp=Propagation(
-                layer,
-                length,
-                length / prompt.num_tokens,
-                restart=True,
-                block=prompt.block_behind(-1),
+            steps=(
+                Propagation(
+                    layer,
+                    length,
+                    length / prompt.num_tokens,
+                    restart=True,
+                    block=prompt.block_behind(-1),
+                ),
             ),
         )
 

@@ -42,9 +42,7 @@ class FastKVProbe(FastKV):
             start = max(prompt.question.start, stop - self.max_rows)
             window, num_rows = prompt.num_tokens - start, stop - start
         plan = self.window_plan(prompt, window, num_rows)
-        if plan.tsp is None:
-            return plan
-        return replace(plan, tsp=replace(plan.tsp, accumulates=True))
+        return replace(plan, steps=tuple(replace(step, accumulates=True) for step in plan.steps))
 
     def per_head_scores(self, observed: Observation, plan: Plan) -> Tensor:
         """Maximum attention from any question token, pooled along the text, (B, H, T − W)."""

@@ -85,6 +85,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "budget": kv.budget,
             "tsp_layer": kv.tsp_layer,
             "tsp_rate": kv.tsp_rate,
+            "steps": [asdict(step) for step in kv.steps],
             "full_bytes": kv.full_bytes,
             "kept_bytes": kv.kept_bytes,
             "kept_ratio": round(kv.kept_ratio, 4),

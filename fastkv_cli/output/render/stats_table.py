@@ -104,13 +104,23 @@ def full_rows(report: RunReport) -> Iterator[Row]:
     if report.settings:
         yield "Settings", report.settings
     if kv.tsp_layer is not None and kv.tsp_rate is not None:
-        selected = kv.layers[-1].tokens_seen
-        yield (
-            "TSP",
-            f"layer {kv.tsp_layer} of 0–{len(kv.layers) - 1}, rate {kv.tsp_rate:.4g}: "
-            f"{selected:,} of {_num_tokens(report):,} tokens propagated",
-        )
+        yield "TSP", _propagated(report)
         yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
+
+
+def _propagated(report: RunReport) -> str:
+    """`layer 17 of 0–29, rate 0.2: 800 of 4,000 tokens propagated`; of several steps each."""
+    kv = report.kv
+    last = len(kv.layers) - 1
+    if len(kv.steps) > 1:
+        layers = ", ".join(str(step.layer) for step in kv.steps)
+        counts = [kv.steps[0].tokens_seen, *(step.tokens_propagated for step in kv.steps)]
+        return f"layers {layers} of 0–{last}: {' → '.join(f'{each:,}' for each in counts)} tokens"
+    selected = kv.layers[-1].tokens_seen
+    return (
+        f"layer {kv.tsp_layer} of 0–{last}, rate {kv.tsp_rate:.4g}: "
+        f"{selected:,} of {_num_tokens(report):,} tokens propagated"
+    )
 
 
 def _left_out(report: RunReport) -> Iterator[Row]:
