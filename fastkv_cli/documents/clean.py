@@ -35,6 +35,8 @@ _LINE_START_WORD = re.compile(r"[ \t]*([^\W\d_]+)")
 _CONJUNCTIONS = frozenset(  # suspended hyphens, as in "pre- and post-war"
     ("and", "or", "to", "of", "und", "oder", "bis", "et", "ou", "y", "o", "e")
 )
+# A soft hyphen that a PDF shows inside a line is a hyphen, as in 2015-09-01; a tab is a wide gap.
+_MARKS = {ord(_SOFT_HYPHEN): "-", ord("\t"): " "}
 _MAX_JOINED_LINE = 1000
 _MIN_LINE = 20  # average characters per line, below which hyphens are not joined
 
@@ -84,7 +86,7 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     breaks_words = num_whole >= num_compound
     for number, page in cutting.items():
         pages[number] = _join_hyphens(page, words, breaks_words=breaks_words)
-    return {number: _tidy(page.replace(_SOFT_HYPHEN, "")) for number, page in pages.items()}
+    return {number: _tidy(page.translate(_MARKS)) for number, page in pages.items()}
 
 
 def compose(text: str) -> str:

@@ -6,6 +6,8 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from .omissions import Omission
+
 MAX_CHARACTERS = 20_000_000  # of one document
 MAX_PAGES = 50_000  # of one PDF
 
@@ -64,6 +66,7 @@ class Document:
         kind: The format's display name.
         empty: Numbers of pages without text, ascending, like the next two.
         failed: Numbers of pages that could not be read.
+        omissions: What was left out of the pages that were read; one warning names all of it.
         left_out: Numbers of selected pages not reached because of a limit or a crash.
         gaps: For plain text and Markdown, where its line numbers deviate from the file's.
         read_s: Seconds it took to read, from its last byte on.
@@ -78,6 +81,7 @@ class Document:
     empty: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    omissions: tuple[Omission, ...] = ()
     gaps: LineGaps = field(default_factory=LineGaps, hash=False)
     read_s: float = field(default=0.0, compare=False)
 

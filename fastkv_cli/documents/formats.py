@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import PurePath
 
 from .document import LineGaps
 from .encodings import encoding_of_mark
 from .magic import zip_format
+from .omissions import Note
 from .plain_text import finish_text
 
 _HEAD_BYTES = 4096
+
+
+_Reader = Callable[[bytes, str, str | None], tuple[str, tuple[Note, ...]]]
 
 
 class Format(StrEnum):
@@ -65,7 +70,7 @@ def format_of(data: bytes, source: str) -> Format:
 
 def read_as(
     kind: Format, data: bytes, name: str, encoding: str | None = None
-) -> tuple[str, tuple[str, ...], LineGaps]:
+) -> tuple[str, tuple[Note, ...], LineGaps]:
     """Read a file in a format.
 
     Args:
@@ -75,12 +80,13 @@ def read_as(
         encoding: Of text, Markdown and HTML; None to detect it.
 
     Returns:
-        The cleaned text, warnings, and the line gaps of the cleaned text.
+        The cleaned text, notes, and the line gaps of the cleaned text.
 
     Raises:
         DocumentError: when the file is damaged, not text, too large or without text, or when its
             parser is not installed.
     """
+    read: _Reader
     match kind:
         case Format.HTML:
             from .html import read_html as read

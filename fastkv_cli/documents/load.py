@@ -13,6 +13,7 @@ from ..errors import DocumentError, EncryptedError, UsageError
 from .document import Document
 from .formats import HAS_FILE_LINES, format_of, read_as
 from .magic import ZIP_STARTS
+from .omissions import split_notes
 from .pdf import read_pdf
 from .process import read_in_process
 from .source import STDIN, check_source, holds_pdf_marker, label, open_source
@@ -139,15 +140,17 @@ def _load(source: str, options: ReadOptions, on_page: OnPage | None, clock: _Clo
         data = b"".join(clock.restart_after(opened.chunks()))
     kind = format_of(data, source) if _is_short(data) and options.encoding is None else None
     if kind in HAS_FILE_LINES:
-        text, warnings, gaps = read_as(kind, data, name)
+        text, notes, gaps = read_as(kind, data, name)
     else:
-        kind, text, warnings, gaps = read_in_process(data, name, options)
+        kind, text, notes, gaps = read_in_process(data, name, options)
+    warnings, omissions = split_notes(notes)
     return Document(
         path=source,
         text=text,
         num_pages=None,
         pages=(),
         warnings=warnings,
+        omissions=omissions,
         kind=kind.value if kind in HAS_FILE_LINES else kind.value.upper(),
         gaps=gaps,
     )

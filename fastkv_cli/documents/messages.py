@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 
+from .omissions import Note
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -49,6 +51,7 @@ class PageRead:
             names, and those not found in any text.
         hidden: How many invisible characters of each kind were removed.
         label: What is printed on it, where that is not its number.
+        omissions: What was left out of it: kind → count.
     """
 
     number: int
@@ -59,6 +62,7 @@ class PageRead:
     odd: int = 0
     hidden: dict[str, int] = field(default_factory=dict)
     label: str = ""
+    omissions: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,13 @@ class PageFailed:
 
     number: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What a reader reports of a document as a whole; see `decode_notes`."""
+
+    notes: list[Note]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,10 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class TextRead:
-    """All text of a document without pages was sent: its `Format`, and warnings."""
+    """All text of a document without pages was sent: its `Format`, and notes as in `Remarks`."""
 
     format: str
-    warnings: list[str]
+    notes: list[Note]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +127,20 @@ class Done:
     """The last message."""
 
 
-Message = Opened | PageRead | PageFailed | TextPart | TextRead | Refused | Stopped | Done
+Message = Opened | PageRead | PageFailed | Remarks | TextPart | TextRead | Refused | Stopped | Done
 _KINDS: dict[str, type[Message]] = {
     kind.__name__: kind
-    for kind in (Opened, PageRead, PageFailed, TextPart, TextRead, Refused, Stopped, Done)
+    for kind in (
+        Opened,
+        PageRead,
+        PageFailed,
+        Remarks,
+        TextPart,
+        TextRead,
+        Refused,
+        Stopped,
+        Done,
+    )
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..config import ReadOptions
@@ -12,7 +12,8 @@ from . import verdict
 from .clean import join_pages
 from .document import MAX_CHARACTERS, Document, Page
 from .invisible import invisible_warning
-from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Stopped
+from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Remarks, Stopped
+from .omissions import Note, Omission, decode_notes, split_notes
 from .process import ReadingProcess, as_error, make_job
 from .source import label
 
@@ -31,7 +32,15 @@ class _Extraction:
     is_cut_off: bool = False
     pages: dict[int, PageRead] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
+    remarks: list[Note] = field(default_factory=list)
     stopped: Stopped | None = None
+
+    @property
+    def omissions(self) -> Iterator[Omission]:
+        """What was left out of the pages that were read."""
+        for number, page in self.pages.items():
+            for kind, count in page.omissions.items():
+                yield Omission(kind, count, (number,))
 
     @property
     def empty(self) -> list[int]:
@@ -72,12 +81,14 @@ def read_pdf(
     if not texts:
         raise _no_text(name, raw)
     text, pages = _join(join_pages(texts), raw.pages)
+    warnings, omissions = split_notes([*_notes(raw), *raw.remarks, *raw.omissions])
     return Document(
         path=source,
         text=text,
         num_pages=raw.num_pages,
         pages=pages,
-        warnings=tuple(_notes(raw)),
+        warnings=warnings,
+        omissions=omissions,
         kind="PDF",
         empty=tuple(raw.empty),
         failed=tuple(raw.failures),
@@ -125,6 +136,8 @@ def _record(message: Message, raw: _Extraction, options: ReadOptions) -> None:
             raw.pages[message.number] = message
         case PageFailed():
             raw.failures[message.number] = message.reason
+        case Remarks():
+            raw.remarks += decode_notes(message.notes)
         case Stopped():
             raw.stopped = message
         case Refused():

@@ -1,4 +1,4 @@
-"""Extract the text of a PDF page by page with pypdf; runs in the parser process.
+"""Extract the text of a PDF page by page; runs in the parser process.
 
 On damaged files pypdf raises exceptions of all kinds, AttributeError and RecursionError among
 them. Each is caught and reported with a reason, so that one bad page does not lose the others.
@@ -6,7 +6,6 @@ them. Each is caught and reported with a reason, so that one bad page does not l
 
 from __future__ import annotations
 
-import contextlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,14 +17,14 @@ from ..errors import DocumentError, EncryptedError
 from . import verdict
 from .clean import clean_page
 from .document import MAX_CHARACTERS, MAX_PAGES
-from .glyphs import drop_slashes, scale_widths
 from .invisible import strip_invisible
-from .messages import Job, Message, Opened, PageFailed, PageRead, Stopped
+from .messages import Job, Message, Opened, PageFailed, PageRead, Remarks, Stopped
 from .page_labels import PageLabels
-from .reading_order import extract_text
+from .pdf_forms import document_extras
+from .pdf_text import TextReader
 
 if TYPE_CHECKING:
-    from pypdf import PageObject, PdfReader
+    from pypdf import PdfReader
 
 _REPAIR = "download it again, or repair it, e.g. with qpdf broken.pdf repaired.pdf"
 _PAGES_BETWEEN_CLEARING = 100
@@ -40,16 +39,19 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
         DocumentError: when it is damaged, or has no pages.
     """
     reader = _open(data, job.name)
-    if reader.is_encrypted:
-        _decrypt(reader, job.name, job.password)
+    password = _decrypt(reader, job.name, job.password) if reader.is_encrypted else None
     num_pages = _count_pages(reader, data, job.name)
     yield Opened(num_pages, is_cut_off=_is_cut_off(data))
     chosen: Sequence[int] = range(1, num_pages + 1)
     if job.pages is not None:
         chosen = PageRange(tuple((first, last) for first, last in job.pages)).select(num_pages)
     labels = PageLabels(reader)
+    texts = TextReader(data, password, reader)
+    form, remarks = document_extras(reader)
+    if remarks:
+        yield Remarks(remarks)
     for done, number in enumerate(chosen[:MAX_PAGES], start=1):
-        message = _try_page(reader, number)
+        message = _try_page(reader, texts, number, form if done == 1 else "")
         if isinstance(message, PageRead) and message.text:
             message = replace(message, label=labels.of(number))
         yield message
@@ -60,22 +62,24 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
         yield Stopped(f"stopped at {MAX_PAGES:,} pages", "choose others with --pages")
 
 
-def _try_page(reader: PdfReader, number: int) -> PageRead | PageFailed:
+def _try_page(
+    reader: PdfReader, texts: TextReader, number: int, more: str
+) -> PageRead | PageFailed:
+    """Read a page; `more` is text to put behind it."""
     try:
-        return _read_page(reader.pages[number - 1], number)
+        page = reader.pages[number - 1]
+        raw, omissions = texts.read(page, number)
+        if more:
+            raw = f"{raw}\n\n{more}"
+        visible, named, odd = verdict.count_odd(raw)
+        seen, hidden = strip_invisible(raw)
+        text = clean_page(seen)[: MAX_CHARACTERS + 1]
+        shows_image = not text and verdict.has_image(page)
     except Exception as error:  # noqa: BLE001 (any exception; the other pages are still wanted)
         return PageFailed(number, verdict.reason(error))
-
-
-def _read_page(page: PageObject, number: int) -> PageRead:
-    with contextlib.suppress(Exception):  # without scaled widths the text is still usable
-        scale_widths(page)
-    raw = drop_slashes(extract_text(page))[: MAX_CHARACTERS + 1]
-    visible, named, odd = verdict.count_odd(raw)
-    seen, hidden = strip_invisible(raw)
-    text = clean_page(seen)[: MAX_CHARACTERS + 1]
-    shows_image = not text and verdict.has_image(page)
-    return PageRead(number, text, shows_image, visible, named, odd, dict(hidden))
+    return PageRead(
+        number, text, shows_image, visible, named, odd, dict(hidden), omissions=omissions
+    )
 
 
 def _open(data: bytes, name: str) -> PdfReader:
@@ -90,12 +94,16 @@ def _open(data: bytes, name: str) -> PdfReader:
         raise _damaged(data, name, error) from error
 
 
-def _decrypt(reader: PdfReader, name: str, password: str | None) -> None:
-    """Decrypt the file: first without a password, as most encrypted files need none."""
+def _decrypt(reader: PdfReader, name: str, password: str | None) -> str | bytes:
+    """Decrypt the file: first without a password, as most encrypted files need none.
+
+    Returns:
+        The password that opened it.
+    """
     for candidate in ("", *_spellings(password or "")):
         try:
             if reader.decrypt(candidate):
-                return
+                return candidate
         except ValueError:
             continue  # the standard forbids this password, so it is not the right one
         except Exception as error:

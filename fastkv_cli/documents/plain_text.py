@@ -6,22 +6,23 @@ from ..errors import DocumentError
 from .clean import clean_text
 from .document import MAX_CHARACTERS, LineGaps
 from .invisible import invisible_warning, strip_invisible
+from .omissions import Note
 
 _SOFT_HYPHEN = "\u00ad"
 
 
 def finish_text(
-    raw: str, warnings: tuple[str, ...], name: str
-) -> tuple[str, tuple[str, ...], LineGaps]:
+    raw: str, notes: tuple[Note, ...], name: str
+) -> tuple[str, tuple[Note, ...], LineGaps]:
     """Remove invisible characters, clean the text, and check its size.
 
     Args:
         raw: The decoded text.
-        warnings: The loader's warnings.
+        notes: The loader's.
         name: The document's name in messages.
 
     Returns:
-        The text; the warnings, with one about invisible characters if there were any; and the line
+        The text; the notes, with one about invisible characters if there were any; and the line
         gaps (see `Document.gaps`).
 
     Raises:
@@ -37,4 +38,4 @@ def finish_text(
     if not text.strip():
         raise DocumentError(f"{name} holds no text, only white space", "check the file")
     warning = invisible_warning(hidden)
-    return text, warnings if warning is None else (*warnings, warning), gaps
+    return text, notes if warning is None else (*notes, warning), gaps

@@ -28,6 +28,7 @@ from .messages import (
     decode,
     encode,
 )
+from .omissions import Note, decode_notes
 from .worker import LENGTH_BYTES
 
 _ELSEWHERE = "convert it in another program, e.g. to plain text"
@@ -37,7 +38,7 @@ _POLL_S = 0.25  # interval of checking the clock
 
 def read_in_process(
     data: bytes, name: str, options: ReadOptions
-) -> tuple[Format, str, tuple[str, ...], LineGaps]:
+) -> tuple[Format, str, tuple[Note, ...], LineGaps]:
     """Like `formats.format_of` and `formats.read_as`, in a separate process.
 
     Returns:
@@ -57,7 +58,7 @@ def read_in_process(
                     gaps.starts.extend(message.gap_starts)
                     gaps.more.extend(message.gap_more)
                 case TextRead():
-                    return Format(message.format), "".join(parts), tuple(message.warnings), gaps
+                    return Format(message.format), "".join(parts), decode_notes(message.notes), gaps
                 case Refused():
                     raise as_error(message)
                 case Stopped():

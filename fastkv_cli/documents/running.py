@@ -1,4 +1,7 @@
-"""Drop running headers, footers and page numbers: lines repeated at the edges of most pages."""
+"""Drop running headers, footers and page numbers: lines repeated at the edges of most pages.
+
+What a running line says stays where it stands first. Page numbers, which say nothing, all go.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,15 @@ _MIN_PAGES = 4
 _EDGE_LINES = 2
 _MAX_LINE = 250  # longer lines are body text
 _NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"\w++")
+_OWN_NUMBER = re.compile(r"[^\W\d_]\.? \d+$")  # as in "Sample 12": what the number counts
+_PAGE_WORDS = frozenset(
+    (
+        *("page", "pages", "p", "pg", "of", "seite", "s", "von", "página", "pagina", "pág", "pag"),
+        *("de", "di", "sur", "av", "van", "из", "стр", "strona", "z", "sida", "side", "sayfa"),
+        *("第", "页", "頁", "ページ", "共", "쪽", "no"),
+    )
+)
 _PAGE_NUMBER = re.compile(r"^\d{1,4}\b|\b\d{1,4}$")
 
 
@@ -21,6 +33,7 @@ class _EdgeLine:
     Attributes:
         words: the text without its numbers, so that "12  Title" and "Title  12", on left and right
             pages, are equal.
+        has_own_number: whether it ends in a number that belongs to the word before it.
         numbers: all its numbers, in order.
         offsets: a number at either end, minus the page number.
     """
@@ -28,6 +41,7 @@ class _EdgeLine:
     page: int
     index: int
     words: str
+    has_own_number: bool
     numbers: tuple[int, ...]
     offsets: frozenset[int]
 
@@ -39,8 +53,10 @@ def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
     most pages, or on most left or right ones. Each of its numbers must be the same everywhere or
     increase with the page numbers (the keys of `pages`), so rows of a table, which look alike too,
     are kept. If more than half of the pages have their number in such a line, the words beside it,
-    such as a chapter title, need to be the same on two pages only. A page with no other lines keeps
-    them.
+    such as a chapter title, need to be the same on two pages only.
+
+    The first of the lines with the same words stays, and all of those whose number belongs to a
+    word and changes ("Sample 3"), as one record a page has. A page with no other lines keeps them.
     """
     num_filled = Counter(number % 2 for number, page in pages.items() if page)
     if num_filled.total() < _MIN_PAGES:
@@ -55,9 +71,24 @@ def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
             running += _in_step(group, needed_in_all)
             for side, count in needed.items():
                 running += _in_step([line for line in group if line.page % 2 == side], count)
-        for line in running:
+        for line in _repeated(running):
             dropped[line.page].add(line.index)
     return {number: _without(held, dropped[number]) for number, held in lines.items()}
+
+
+def _repeated(running: Sequence[_EdgeLine]) -> Iterator[_EdgeLine]:
+    """The running lines that say nothing which does not stand elsewhere."""
+    groups: dict[str, list[_EdgeLine]] = defaultdict(list)
+    for line in running:
+        groups[line.words].append(line)
+    for words, group in groups.items():
+        if not words or all(word.strip(".:") in _PAGE_WORDS for word in _WORD.findall(words)):
+            yield from group
+        elif not (
+            len({line.numbers for line in group}) > 1 and all(line.has_own_number for line in group)
+        ):
+            first = min(line.page for line in group)
+            yield from (line for line in group if line.page > first)
 
 
 def _edges(pages: Mapping[int, Sequence[str]]) -> tuple[list[_EdgeLine], list[_EdgeLine]]:
@@ -77,9 +108,16 @@ def _edge_line(page: int, index: int, line: str) -> _EdgeLine:
         page,
         index,
         words=" ".join(_NUMBER.sub("#", line).split()).strip("# ").casefold(),
+        has_own_number=_OWN_NUMBER.search(line) is not None and not _ends_in_page_word(line),
         numbers=tuple(int(number[:18]) for number in _NUMBER.findall(line)),
         offsets=frozenset(int(number) - page for number in _PAGE_NUMBER.findall(line)),
     )
+
+
+def _ends_in_page_word(line: str) -> bool:
+    """Whether the word before the last number says that it is a page's."""
+    words = _WORD.findall(line.casefold())
+    return len(words) > 1 and words[-2] in _PAGE_WORDS
 
 
 def _numbered(edge: Sequence[_EdgeLine], needed: int) -> Iterator[_EdgeLine]:

@@ -21,17 +21,40 @@ OCR = "run OCR first, e.g. ocrmypdf"
 _MAX_REASON = 80
 _MAX_SPANS = 12
 _MAX_FORM_DEPTH = 5
+_LATIN_WORD = re.compile(r"(?<![^\W\d_])[a-zß-öø-ž]{4,}+(?![^\W\d_])")
+_VOWEL = re.compile("[aeiouyà-æè-ïò-öøù-ýÿāăąēėęěīįıōőœūůűų]")
+_MIN_WORDS = 20
+_MAX_VOWELLESS = 0.25  # of the words
 _MIN_JUDGED = 50  # below this many characters, a share says little
 
 
+_IN_WORDS = {  # messages of these are about an object of the parser, in words of Python
+    "AssertionError": "its parts contradict each other",
+    "AttributeError": "a part is of the wrong kind",
+    "EOFError": "it ends early",
+    "IndexError": "a part is missing",
+    "KeyError": "a part is missing",
+    "NotImplementedError": "it needs what the parser cannot do",
+    "StopIteration": "it ends early",
+    "TypeError": "a part is of the wrong kind",
+    "UnicodeDecodeError": "a text in it cannot be decoded",
+    "ZeroDivisionError": "a size in it is 0",
+}
+
+
 def reason(error: BaseException) -> str:
-    """The reason of an error, in one printable line that is never empty."""
+    """The reason of an error, in one printable line of words that is never empty."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, MemoryError):
         return "out of memory"
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    text = _RAW_BYTES.sub("", text).strip(" .:") or type(error).__name__
+    text = _RAW_BYTES.sub("", text).strip(" .:")
+    kind = type(error).__name__
+    if kind == "KeyError" and text.strip("'"):
+        text = f"{_IN_WORDS[kind]}: {text.strip(chr(39))}"
+    elif not text or (kind in _IN_WORDS and kind != "NotImplementedError"):
+        text = _IN_WORDS.get(kind, "its structure is broken")
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1].rstrip() + "…"
 
 
@@ -92,7 +115,8 @@ def count_odd(text: str) -> tuple[int, int, int]:
     """Count the characters of a raw text that are visible, spell glyph names, or are odd.
 
     Glyph names look like `/101/32` or `/g12`. Odd characters are unassigned, private, controls or
-    U+FFFD. Fonts without a usable map to characters yield both.
+    U+FFFD; all are odd if letters stand for other letters. Fonts without a usable map to
+    characters yield both.
     """
     named = sum(len(match[0]) for match in _GLYPH_NAME.finditer(text))
     visible = {c: n for c, n in Counter(text).items() if not c.isspace()}
@@ -101,7 +125,26 @@ def count_odd(text: str) -> tuple[int, int, int]:
         for c, n in visible.items()
         if c == "\N{REPLACEMENT CHARACTER}" or unicodedata.category(c) in {"Cn", "Co", "Cc"}
     )
-    return sum(visible.values()), named, odd
+    num_visible = sum(visible.values())
+    return num_visible, named, num_visible if _is_cipher(text) else odd
+
+
+def _is_cipher(text: str) -> bool:
+    """Whether letters stand for other letters: many words in lower case have no vowel.
+
+    A font whose map to characters is shifted shows "the" and gives "sgd". In every language in
+    Latin letters nearly all words of four letters and more have a vowel (99% in Czech, 97% in a
+    manual of a program with its abbreviations), and 40% or less in such a text.
+    """
+    words = _LATIN_WORD.findall(text)
+    if len(words) < _MIN_WORDS or len(words) * 5 < len(text.split()):
+        return False
+    return sum(_VOWEL.search(word) is None for word in words) > _MAX_VOWELLESS * len(words)
+
+
+def looks_unreadable(text: str) -> bool:
+    """Whether a text is likely garbage."""
+    return _is_unreadable(*count_odd(text))
 
 
 def _is_unreadable(visible: int, named: int, odd: int) -> bool:

@@ -24,7 +24,7 @@ def clean_page(page: str) -> str:
         ("a dan- \ngerous thing", "a dangerous\nthing"),
         ("method\nof the meth-\nod of", "method\nof the method\nof"),
         ("a well-known man, a well-\nknown man", "a well-known man, a well-known\nman"),
-        ("so\u00adft hy\u00ad\nphens", "soft hyphens"),
+        ("2015\u00ad09, hy\u00ad\nphens", "2015-09, hyphens"),
         ("un-\ncon-\ntrolled", "uncontrolled"),
         ("from Nord-\nSüd", "from Nord-\nSüd"),
         ("pre-\nand post-war", "pre-\nand post-war"),
@@ -84,9 +84,8 @@ def test_running_lines_are_dropped() -> None:
         n: f"Annual Report{' ' * n}2020\n{name} text\nmore {name}\nPage {n} of 5\n"
         for n, name in enumerate(names, start=1)
     }
-    assert clean_pages(pages) == {
-        n: f"{name} text\nmore {name}" for n, name in enumerate(names, start=1)
-    }
+    bare = {n: f"{name} text\nmore {name}" for n, name in enumerate(names, start=1)}
+    assert clean_pages(pages) == {**bare, 1: f"Annual Report 2020\n{bare[1]}"}
 
 
 def test_left_and_right_pages_with_gaps_in_the_numbers() -> None:
@@ -95,7 +94,7 @@ def test_left_and_right_pages_with_gaps_in_the_numbers() -> None:
         n: (f"{n + 40} MY BOOK" if n % 2 else f"MY BOOK {n + 40}") + f"\n{w} {w}\nthe {w}\nan {w}"
         for n, w in words.items()
     }
-    assert not any("BOOK" in page for page in clean_pages(pages).values())
+    assert [n for n, page in clean_pages(pages).items() if "BOOK" in page] == [1]
 
 
 def test_headers_of_left_and_right_pages_and_chapters_beside_page_numbers() -> None:
@@ -103,7 +102,8 @@ def test_headers_of_left_and_right_pages_and_chapters_beside_page_numbers() -> N
     bare = {n: f"{word} {word}\nthe {word}\nan {word}" for n, word in enumerate(words, start=1)}
     sides = {n: f"{'THE BOOK' if n % 2 else 'A. WRITER'}\n{page}" for n, page in bare.items()}
     chapters = {n: f"{n + 6} Chapter {'ABCD'[n // 4]}\n{page}" for n, page in bare.items()}
-    assert clean_pages(sides) == clean_pages(chapters) == bare
+    assert clean_pages(sides) == {**bare, 1: sides[1], 2: sides[2]}
+    assert clean_pages(chapters) == {**bare, **{n: chapters[n] for n in (1, 4, 8)}}
     alone = {n: f"{n + 6} {page}" for n, page in bare.items()}
     assert clean_pages(alone) == alone, "a line that no other page has may be text"
 
@@ -121,7 +121,23 @@ def test_lines_that_only_look_alike_stay() -> None:
 
 def test_a_page_of_nothing_but_running_lines_keeps_them() -> None:
     pages = {n: f"Confidential\n{n}" for n in range(1, 6)}
-    assert clean_pages(pages) == pages
+    assert clean_pages(pages) == {**pages, 1: "Confidential"}
+
+
+def test_what_a_running_line_says_stays_once() -> None:
+    texts = {n: f"{word} {word}\nthe {word}\nan {word}" for n, word in enumerate("abcdef", start=1)}
+
+    def headed(form: str) -> dict[int, str]:
+        pages = {n: f"{form.format(n)}\n{text}" for n, text in texts.items()}
+        cleaned = clean_pages(pages)
+        return {n: page.split("\n")[0] for n, page in cleaned.items() if page != texts[n]}
+
+    assert headed("Brandvold Fisheries") == {1: "Brandvold Fisheries"}
+    assert headed("Sample {}") == {n: f"Sample {n}" for n in texts}, "one record a page"
+    for form in ("{}", "- {} -", "Page {} of 6", "Seite {}", "{} / 6"):
+        assert headed(form) == {}, form
+    for form in ("{} Chapter One", "Chapter One\t{}", "Chapter One, page {}", "Chapter One | {}"):
+        assert list(headed(form)) == [1], form
 
 
 @pytest.mark.parametrize(

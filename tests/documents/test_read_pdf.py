@@ -136,10 +136,8 @@ def test_damaged_pages_do_not_lose_the_others() -> None:
     (warning,) = read.warnings
     assert warning.startswith("pages 2, 12–13 could not be read (")
     assert warning.endswith("were left out")
-    one = load("content-stream-errors.pdf")
-    assert [page.number for page in one.pages] == [1, 2, 4]
-    assert one.warnings[0].startswith("page 3 could not be read (")
-    assert one.warnings[0].endswith("was left out")
+    rest = load("content-stream-errors.pdf")  # its third page has a broken picture behind its text
+    assert (rest.text.split(), rest.warnings) == (["Potato"] * 4, ())
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from fastkv_cli.documents import verdict
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (AssertionError(), "AssertionError"),
-        (ValueError(" \n\t"), "ValueError"),
+        (AssertionError(), "its parts contradict each other"),
+        (ValueError(" \n\t"), "its structure is broken"),
+        (TypeError("unhashable type: 'list'"), "a part is of the wrong kind"),
         (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
         (MemoryError(), "out of memory"),
-        (KeyError("/Root"), "'/Root'"),
+        (KeyError("/Root"), "a part is missing: /Root"),
         (ValueError("bad\x1b[31m\nthing\u202e."), "bad [31m thing"),
         (ValueError("could not read: b'%PDF\\x00'"), "could not read"),
         (ValueError("x" * 500), "x" * 79 + "…"),

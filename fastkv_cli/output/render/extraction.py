@@ -40,7 +40,10 @@ class PageExtract:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """One document; `pages` is empty and `num_pages` None where the format has none."""
+    """One document; `pages` is empty and `num_pages` None where the format has none.
+
+    `left_out` is what was not read of its content: kind, count and pages of each.
+    """
 
     path: str
     kind: str
@@ -50,6 +53,7 @@ class Extract:
     pages: tuple[PageExtract, ...]
     text: str
     warnings: tuple[str, ...]
+    left_out: tuple[dict[str, Any], ...] = ()
 
 
 def extract(document: Document, token_starts: Sequence[int] | None = None) -> Extract:
@@ -91,6 +95,7 @@ def extract(document: Document, token_starts: Sequence[int] | None = None) -> Ex
         pages=tuple(sorted(pages, key=lambda page: page.number)),
         text=document.text,
         warnings=document.warnings,
+        left_out=tuple(omission._asdict() for omission in document.omissions),
     )
 
 

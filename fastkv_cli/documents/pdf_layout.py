@@ -1,0 +1,127 @@
+"""Lay out a PDF page as text: in drawing order, with tables as rows and columns read down.
+
+Most programs draw text in reading order, column by column; sorting lines by position would read
+across columns. Only a page that was drawn mostly upwards, or in no order, is sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .pdf_chars import Rule, Segment
+from .pdf_lines import Line, Piece, build_lines
+from .pdf_tables import find_tables, render_table
+
+_BOXES = frozenset(("[x]", "[ ]"))
+_MAX_UPWARDS = 0.4  # of 356 ordinary pages, only one exceeded this: a page of figures
+_MIN_CHARACTERS = 100
+
+
+def lay_out(segments: Sequence[Segment], rules: Sequence[Rule], extra: Sequence[Line] = ()) -> str:
+    """The text of a page; a tab stands for a wide gap in a line.
+
+    Args:
+        segments: Its characters in drawing order.
+        rules: The lines drawn on it.
+        extra: Lines that are no part of its content: values of form fields, typed-on notes.
+    """
+    lines = build_lines(segments, rules)
+    if _runs_upwards(lines):
+        lines.sort(key=lambda line: (not line.is_flat, -line.base, line.pieces[0].left))
+    lines = place_lines(lines, extra)
+    pieces = [piece for line in lines if line.is_flat for piece in line.pieces]
+    tables, columns = find_tables(pieces, rules)
+    blocks: dict[int, tuple[int, str]] = {}
+    for table in tables:
+        blocks |= dict.fromkeys(map(id, table.pieces), (id(table), render_table(table)))
+    for column in columns:
+        text = "\n".join(piece.text for piece in column.pieces)
+        blocks |= dict.fromkeys(map(id, column.pieces), (id(column), text))
+    return "\n".join(_written(lines, blocks))
+
+
+def _written(lines: Sequence[Line], blocks: dict[int, tuple[int, str]]) -> list[str]:
+    """The lines; a block stands where its first piece was drawn."""
+    parts: list[str] = []
+    done: set[int] = set()
+    for line in lines:
+        own: list[str] = []
+        for piece in line.pieces:
+            block = blocks.get(id(piece))
+            if block is None:
+                own.append(piece.text)
+            elif block[0] not in done:
+                done.add(block[0])
+                if own:
+                    parts.append("\t".join(own))
+                    own = []
+                parts.append(block[1])
+        if own:
+            parts.append("\t".join(own))
+    return parts
+
+
+def place_lines(lines: list[Line], extra: Sequence[Line]) -> list[Line]:
+    """Put further lines where they stand: behind the text to their left, or below that above.
+
+    A box to tick stands before the text to its right.
+    """
+    for more in extra:
+        piece = more.pieces[0]
+        row = [line for line in lines if line.is_flat and _shares_row(line, piece)]
+        left = [line for line in row if line.pieces[-1].left < piece.left]
+        right = [
+            line
+            for line in row
+            if piece.text in _BOXES and 0 <= line.pieces[0].left - piece.right < 2 * line.size
+        ]
+        if right:
+            min(right, key=lambda line: line.pieces[0].left).pieces.insert(0, piece)
+            _join(right[0], 0)
+        elif left:
+            nearest = max(left, key=lambda line: line.pieces[-1].left)
+            nearest.pieces.append(piece)
+            _join(nearest, len(nearest.pieces) - 2)
+        else:
+            above = [at for at, line in enumerate(lines) if line.is_flat and line.base > piece.base]
+            at = min(above, key=lambda at: lines[at].base) + 1 if above else 0
+            lines.insert(at if above or not lines else len(lines), more)
+    return lines
+
+
+def _join(line: Line, at: int) -> None:
+    """Make the pieces `at` and `at + 1` of a line one, so that label and value stay together."""
+    first, second = line.pieces[at : at + 2]
+    line.pieces[at : at + 2] = [
+        Piece(
+            [*first.chars, *second.chars],
+            line.base,
+            line.size,
+            min(first.left, second.left),
+            max(first.right, second.right),
+            f"{first.text} {second.text}",
+        )
+    ]
+
+
+def _shares_row(line: Line, piece: Piece) -> bool:
+    """Whether a line stands beside a piece, whose base and size are those of its box."""
+    middle = line.base + 0.3 * line.size
+    return piece.base - 0.3 * line.size <= middle <= piece.base + piece.size + 0.3 * line.size
+
+
+def _runs_upwards(lines: Sequence[Line]) -> bool:
+    """Whether more than 40% of the text was drawn after a move up the page."""
+    counts = {True: 0, False: 0}
+    upwards: bool | None = None
+    height: float | None = None
+    for line in lines:
+        if not line.is_flat:
+            continue
+        if height is not None and abs(line.base - height) > max(0.6 * line.size, 3):
+            upwards = line.base > height
+        height = line.base
+        if upwards is not None:
+            counts[upwards] += len(line.chars)
+    total = sum(counts.values())
+    return total >= _MIN_CHARACTERS and counts[True] > _MAX_UPWARDS * total
