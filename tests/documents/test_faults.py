@@ -27,7 +27,8 @@ CASES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_it_says_what_the_document_says(case: dict[str, Any]) -> None:
-    text, warnings, error = "", (), ""
+    warnings: tuple[str, ...] = ()
+    text = error = ""
     try:
         document = load_document(str(FOLDER / case["name"]))
         text, warnings = document.text, document.warnings
