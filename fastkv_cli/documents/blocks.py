@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-Attributes = dict[str, str | None]
+from .inline import Attributes, InlineText
+from .numerals import kind_of, write_number
 
+LABEL_START, LABEL_END = "\ue000", "\ue001"  # around the number that a block has in its source
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LISTS = frozenset({"ul", "ol", "menu", "dir"})
 _CELLS = frozenset({"td", "th"})
@@ -20,6 +22,7 @@ _BLOCKS = frozenset({
 
 _SPACES = re.compile(r"[ \t\n\r\f\u00a0]+")
 _BLANKS = re.compile(r"[ \t\r\f\u00a0]+")
+_LIST_STYLE = re.compile(r"list-style(?:-type)?\s*+:\s*+([a-z-]++)", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*+(\d{1,6})")
 _LINE_EDGES = re.compile(r" ?\n ?")
 _MAX_INDENT = 8  # nesting depth is capped here, so that indentation cannot grow quadratically
@@ -65,37 +68,42 @@ class _Table:
     is_in_cell: bool = False
 
 
+@dataclass(slots=True)
+class _List:
+    """An open list: how its numbers are written, the next one, and the step to those after it."""
+
+    kind: str
+    number: int = 1
+    step: int = 1
+
+
 class BlockWriter:
     """Takes tags and text in document order; returns Markdown at the end."""
 
     def __init__(self) -> None:
         self._blocks: list[_Block] = []
-        self._inline: list[str] = []
-        self._lists: list[int | None] = []  # next number of each open list; None for bullets
+        self._inline = InlineText()
+        self._lists: list[_List] = []
         self._marker: str | None = None
         self._tables: list[_Table] = []
         self._num_quotes = self._num_pre = self._heading = 0
 
     def text(self, text: str) -> None:
         """Add text with the white space of the source."""
-        self._inline.append(text if self._num_pre else _SPACES.sub(" ", text))
+        self._inline.add(text if self._num_pre else _SPACES.sub(" ", text))
 
     def open(self, tag: str, attributes: Attributes) -> None:
         """Handle an opening tag."""
-        if tag == "br":
-            self._inline.append("\n")
-        elif tag == "q":
-            self._inline.append('"')
         if tag not in _BLOCKS:
+            self._inline.open(tag, attributes)
             return
         self._flush()
         if tag in _HEADINGS:
             self._heading = _HEADINGS[tag]
         elif tag in _LISTS:
-            start = _number(attributes.get("start"), 1)
-            self._lists.append(start if tag == "ol" else None)
+            self._lists.append(_list(tag, attributes))
         elif tag == "li":
-            self._start_item()
+            self._start_item(attributes)
         elif tag == "blockquote":
             self._num_quotes += 1
         elif tag == "pre":
@@ -105,9 +113,8 @@ class BlockWriter:
 
     def close(self, tag: str) -> None:
         """Handle a closing tag."""
-        if tag == "q":
-            self._inline.append('"')
         if tag not in _BLOCKS:
+            self._inline.close(tag)
             return
         self._flush()
         if tag in _HEADINGS:
@@ -147,14 +154,18 @@ class BlockWriter:
         """End the current block, if it has text."""
         if not self._inline:
             return
-        text = "".join(self._inline)
-        self._inline.clear()
+        text = self._inline.take()
         if self._num_pre:
             text = text.strip("\n")
         else:
             text = _LINE_EDGES.sub("\n", _BLANKS.sub(" ", text)).strip()
         if not text.strip():
             return
+        label, text = _label_of(text)
+        if label and self._marker is not None:
+            self._marker = f"{label} "
+        elif label:
+            text = f"{label} {text}"
         if self._heading:
             text = f"{'#' * self._heading} {_SPACES.sub(' ', text)}"
         elif self._num_pre and not self._is_in_cell:
@@ -185,13 +196,15 @@ class BlockWriter:
         """Where to append blocks: the current cell, but only of an innermost data table."""
         return self._tables[-1].rows[-1][-1].blocks if self._is_in_cell else self._blocks
 
-    def _start_item(self) -> None:
-        number = self._lists[-1] if self._lists else None
-        if number is None:
+    def _start_item(self, attributes: Attributes) -> None:
+        current = self._lists[-1] if self._lists else _List("bullet")
+        if current.kind == "bullet":
             self._marker = "- "
-        else:
-            self._marker = f"{number}. "
-            self._lists[-1] = number + 1
+            return
+        current.number = _number(attributes.get("value"), current.number)
+        number = write_number(current.number, current.kind)
+        self._marker = f"{number}. " if number else "- "
+        current.number += current.step
 
     def _open_table(self, tag: str, attributes: Attributes) -> None:
         if tag == "table":
@@ -230,6 +243,24 @@ class BlockWriter:
             for cell in row:
                 self._blocks += cell.blocks
         table.rows.clear()
+
+
+def _list(tag: str, attributes: Attributes) -> _List:
+    """A list as its attributes and its style make it."""
+    style = _LIST_STYLE.search(attributes.get("style") or "")
+    if tag != "ol":
+        return _List("bullet")
+    kind = kind_of(style[1].lower() if style else attributes.get("type"))
+    start = _number(attributes.get("start"), 1)
+    return _List(kind, start, -1 if "reversed" in attributes else 1)
+
+
+def _label_of(text: str) -> tuple[str, str]:
+    """The number that a block begins with, "" if it has none, and the rest of its text."""
+    if not text.startswith(LABEL_START):
+        return "", text
+    label, _, rest = text[1:].partition(LABEL_END)
+    return label, rest.lstrip()
 
 
 def _number(text: str | None, default: int) -> int:

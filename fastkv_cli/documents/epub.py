@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -12,10 +13,13 @@ from ..errors import DocumentError
 from .archive import local_name, open_archive, parse_xml, refusing_damage
 from .document import MAX_CHARACTERS
 from .html import decode_html, hidden_warning, html_to_text
+from .omissions import Note, counted
 
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+_PAGE_TYPES = frozenset({
+    "application/xhtml+xml", "text/html", "application/x-dtbook+xml", "image/svg+xml",
+})  # fmt: skip
 
 
 class _Book(NamedTuple):
@@ -26,7 +30,7 @@ class _Book(NamedTuple):
     num_missing: int
 
 
-def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
+def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[Note, ...]]:
     """Read a book as Markdown: title, authors, then its chapters.
 
     Args:
@@ -35,7 +39,7 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         encoding: The user's choice for its pages; None to use what they declare.
 
     Returns:
-        The text, and warnings (hidden text, missing chapters).
+        The text, and notes (hidden text, missing chapters, what was not read).
 
     Raises:
         DocumentError: when it is damaged, too large or copy-protected, or has no text besides its
@@ -53,6 +57,7 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         parts = [book.head]
         num_missing = book.num_missing
         num_hidden = num_characters = 0
+        omissions = Counter[str]()
         for page in book.pages:
             try:
                 source, _ = decode_html(archive.read(page), name, encoding)
@@ -61,9 +66,10 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
             except Exception:  # noqa: BLE001 (one bad chapter must not lose the others)
                 num_missing += 1
                 continue
-            text, hidden = html_to_text(source, is_book=True)
+            text, hidden, left_out = html_to_text(source, is_book=True)
             parts.append(text)
             num_hidden += hidden
+            omissions += left_out
             num_characters += len(text)
             if num_characters > MAX_CHARACTERS:  # the caller raises the error
                 break
@@ -72,14 +78,13 @@ def read_epub(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         raise DocumentError(
             f"{name} holds no text in its chapters{lost}", "check it in an e-book reader"
         )
-    warnings = []
+    notes: list[Note] = []
     if num_missing:
         subject = "1 chapter is" if num_missing == 1 else f"{num_missing:,} chapters are"
-        warnings.append(f"{subject} missing or damaged and left out")
-    hidden_text = hidden_warning(num_hidden)
-    if hidden_text is not None:
-        warnings.append(hidden_text)
-    return "\n\n".join(filter(None, parts)), tuple(warnings)
+        notes.append(f"{subject} missing or damaged and left out")
+    notes += hidden_warning(num_hidden)
+    notes += counted(omissions)
+    return "\n\n".join(filter(None, parts)), tuple(notes)
 
 
 def _open_book(archive: zipfile.ZipFile) -> _Book:

@@ -97,7 +97,7 @@ def read_as(
         case Format.DOCX:
             from .office import read_docx as read
         case Format.PPTX:
-            from .office import read_pptx as read
+            from .slides import read_pptx as read
         case Format.TEXT:
             from .decode_text import decode_text as read
     return finish_text(*read(data, name, encoding), name)

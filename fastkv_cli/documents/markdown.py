@@ -15,6 +15,8 @@ _MARK = re.compile(
 )
 _FENCES = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[ \t]*+$", re.MULTILINE)  # that may close one
 _TICKS = re.compile("`++")
+_ITEM = re.compile(r"[ \t]*+(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
+_MAX_LINES_BACK, _MAX_LINE = 50, 200
 _MAX_CODE_SPAN = 2000  # a longer span is not code: its backtick is literal
 
 
@@ -56,6 +58,8 @@ def drop_comments(text: str) -> tuple[str, int]:
         elif mark["ticks"]:
             at = _span_end(text, at, len(mark["ticks"]))
         else:
+            if mark["comment"] and _is_indented_code(text, start):
+                continue
             if mark["comment"]:
                 closing_at = text.find("-->", at)
                 if closing_at < 0:  # no comment is closed from here on: the rest is visible
@@ -66,6 +70,28 @@ def drop_comments(text: str) -> tuple[str, int]:
             shown_from = at
     kept.append(text[shown_from:])
     return "".join(kept), num_comments
+
+
+def _is_indented_code(text: str, at: int) -> bool:
+    """Whether a place is in code by its indentation: four blanks, below an empty line, in no list.
+
+    At most 50 lines of 200 characters are looked back at.
+    """
+    end, is_own = at, True
+    for _ in range(_MAX_LINES_BACK):
+        start = text.rfind("\n", max(0, end - _MAX_LINE), end) + 1
+        if not start and end > _MAX_LINE:
+            return False
+        line = text[start:end].expandtabs(4)
+        if not line.strip() and not is_own:  # the code begins below this line
+            above = text[:start][-_MAX_LINE:].rstrip().rpartition("\n")[2]
+            return _ITEM.match(above) is None and not above.startswith(("  ", "\t"))
+        if not line.startswith("    "):
+            return False
+        if start == 0:
+            return True
+        end, is_own = start - 1, False
+    return False
 
 
 def _fence_end(text: str, start: int, fence: str) -> int:

@@ -1,20 +1,17 @@
-"""Read Word and PowerPoint files, with the libraries of the office extra."""
+"""Read Word files, with mammoth of the office extra."""
 
 from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ..errors import DocumentError
 from .archive import open_archive, parse_xml, refusing_damage
 from .html import hidden_warning, html_to_text
-
-if TYPE_CHECKING:
-    from pptx.slide import Slide
+from .omissions import Note, counted
+from .word_parts import WordParts
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _NEEDED_PARTS = re.compile(r"\[Content_Types\]\.xml|.*\.rels|word/[^/]*\.xml")
@@ -24,8 +21,8 @@ _SMALLEST = 3  # half-points: smaller text is not meant to be read
 _WORD_STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fresh"
 
 
-def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a Word file as Markdown: headings, lists, tables, notes; without images.
+def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[Note, ...]]:
+    """Read a Word file as Markdown: headings, lists, tables, notes, formulas; without images.
 
     Args:
         data: The whole file.
@@ -33,7 +30,8 @@ def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
         encoding: Ignored: the file itself declares it.
 
     Returns:
-        The text, and warnings (hidden text).
+        The text, with what headers and footers say before and behind it; and notes (hidden text,
+        what was not read).
 
     Raises:
         DocumentError: when it is damaged or too large, or the office extra is not installed.
@@ -42,50 +40,32 @@ def read_docx(data: bytes, name: str, encoding: str | None = None) -> tuple[str,
     try:
         import mammoth
     except ImportError as error:
-        raise _no_extra(name, "a Word file (DOCX)") from error
+        raise no_extra(name, "a Word file (DOCX)") from error
     with open_archive(data, name) as archive, refusing_damage(name):
-        lean, num_hidden = _without_hidden_text(archive)
+        parts = WordParts(archive)
+        lean, num_hidden = _without_hidden_text(archive, parts)
         html = mammoth.convert_to_html(
             lean,
             style_map=_WORD_STYLES,
             include_embedded_style_map=False,  # the file's own could leave text out
             convert_image=mammoth.images.img_element(lambda _: {}),
         ).value
-    text, _ = html_to_text(html)
-    warning = hidden_warning(num_hidden)
-    return text, () if warning is None else (warning,)
+        text = html_to_text(html).text
+        headers, footers = parts.margins(text)
+        parts.omissions["comment"] += _count(archive, "word/comments.xml", "comment")
+    notes = counted(parts.omissions)
+    text = "\n\n".join(filter(None, [*headers, text, *footers]))
+    return text, (*hidden_warning(num_hidden), *notes)
 
 
-def read_pptx(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a PowerPoint file as Markdown: a heading per slide, lists, tables, speaker notes.
-
-    Arguments, result and errors are those of `read_docx`.
-    """
-    del encoding
-    try:
-        import pptx
-    except ImportError as error:
-        raise _no_extra(name, "a PowerPoint file (PPTX)") from error
-    open_archive(data, name).close()
-    with refusing_damage(name):
-        slides = list(pptx.Presentation(BytesIO(data)).slides)
-        texts = [
-            _slide_text(number, slide)
-            for number, slide in enumerate(slides, start=1)
-            if slide._element.get("show") not in _FALSE
-        ]
-    num_hidden = len(slides) - len(texts)
-    warnings = () if not num_hidden else (f"hidden slides left out: {num_hidden:,}",)
-    return "\n\n".join(texts), warnings
-
-
-def _no_extra(name: str, kind: str) -> DocumentError:
+def no_extra(name: str, kind: str) -> DocumentError:
+    """The error for a file whose library is not installed."""
     return DocumentError(
         f"{name} is {kind}, which needs the office extra", "pip install 'fastkv-cli[office]'"
     )
 
 
-def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
+def _without_hidden_text(archive: zipfile.ZipFile, parts: WordParts) -> tuple[BytesIO, int]:
     """A copy of a Word file without images and hidden text, and the number of hidden places."""
     lean, num_hidden = BytesIO(), 0
     hidden_styles: set[str] = set()
@@ -105,10 +85,30 @@ def _without_hidden_text(archive: zipfile.ZipFile) -> tuple[BytesIO, int]:
                 num_hidden += _remove_hidden_runs(root, hidden_styles)
                 for simple in root.iter(f"{_W}fldSimple"):  # mammoth drops its text
                     simple.tag = f"{_W}smartTag"
+                parts.rewrite(member, root)
                 content = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+            elif member == "word/styles.xml":
+                content = _typed_styles(content)
             copy.writestr(member, content)
     lean.seek(0)
     return lean, num_hidden
+
+
+def _typed_styles(styles: bytes) -> bytes:
+    """The styles, without those that mammoth cannot take: without a type or an id."""
+    root = parse_xml(styles)
+    root[:] = [
+        each
+        for each in root
+        if each.tag != f"{_W}style" or (each.get(f"{_W}type") and each.get(f"{_W}styleId"))
+    ]
+    return bytes(ElementTree.tostring(root, "utf-8", xml_declaration=True))
+
+
+def _count(archive: zipfile.ZipFile, member: str, tag: str) -> int:
+    if member not in archive.namelist():
+        return 0
+    return sum(1 for _ in parse_xml(archive.read(member)).iter(f"{_W}{tag}"))
 
 
 def _remove_hidden_runs(root: ElementTree.Element, hidden_styles: set[str]) -> int:
@@ -143,54 +143,3 @@ def _is_hidden(properties: ElementTree.Element | None, hidden_styles: set[str]) 
         return len(digits) < 10 and int(digits or "0") < _SMALLEST
     style = properties.find(f"{_W}rStyle")
     return style is not None and style.get(f"{_W}val") in hidden_styles
-
-
-def _slide_text(number: int, slide: Slide) -> str:
-    """One slide: its title as heading, then its content, then its notes."""
-    title = slide.shapes.title
-    heading = " ".join(title.text_frame.text.split()) if title is not None else ""
-    blocks = [f"## Slide {number}: {heading}" if heading else f"## Slide {number}"]
-    for shape in _shapes(slide.shapes):
-        if title is not None and shape.shape_id == title.shape_id:
-            continue
-        if shape.has_table:
-            blocks.append(_table_text(shape.table))
-        elif shape.has_text_frame:
-            blocks.append(_paragraphs(shape.text_frame.paragraphs, is_list=shape.is_placeholder))
-    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-        notes = slide.notes_slide.notes_text_frame.text.strip()
-        blocks.append(f"Notes: {notes}" if notes else "")
-    return "\n\n".join(filter(None, blocks))
-
-
-def _shapes(shapes: Any) -> Iterator[Any]:
-    """All visible shapes, with groups expanded in place."""
-    waiting = list(shapes)[::-1]
-    while waiting:
-        shape = waiting.pop()
-        if shape._element.xpath("./*/p:cNvPr[@hidden='1' or @hidden='true']"):
-            continue
-        if hasattr(shape, "shapes"):
-            waiting += list(shape.shapes)[::-1]
-        else:
-            yield shape
-
-
-def _paragraphs(paragraphs: Sequence[Any], *, is_list: bool) -> str:
-    """Paragraphs, as a list if the layout makes them one."""
-    lines = [(paragraph.level, paragraph.text.strip()) for paragraph in paragraphs]
-    lines = [(level, " ".join(text.split())) for level, text in lines if text]
-    if is_list and len(lines) > 1:
-        return "\n".join(f"{'  ' * level}- {text}" for level, text in lines)
-    return "\n\n".join(text for _, text in lines)
-
-
-def _table_text(table: Any) -> str:
-    rows = [
-        [" ".join(cell.text.split()).replace("|", "\\|") for cell in row.cells]
-        for row in table.rows
-    ]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    if len(lines) > 1:
-        lines.insert(1, f"|{' --- |' * len(rows[0])}")
-    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 _PLURALS = {"text of a hidden layer": "texts of hidden layers"}
@@ -20,6 +20,11 @@ class Omission(NamedTuple):
     kind: str
     count: int  # type: ignore[assignment]  # hides tuple.count, which nothing here calls
     pages: tuple[int, ...] = ()
+
+
+def counted(counts: Mapping[str, int], pages: tuple[int, ...] = ()) -> list[Omission]:
+    """The omissions of kinds that were counted; none for a count of 0."""
+    return [Omission(kind, count, pages) for kind, count in counts.items() if count]
 
 
 Note = str | Omission

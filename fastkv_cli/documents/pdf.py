@@ -13,7 +13,7 @@ from .clean import join_pages
 from .document import MAX_CHARACTERS, Document, Page
 from .invisible import invisible_warning
 from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Remarks, Stopped
-from .omissions import Note, Omission, decode_notes, split_notes
+from .omissions import Note, Omission, counted, decode_notes, split_notes
 from .process import ReadingProcess, as_error, make_job
 from .source import label
 
@@ -39,8 +39,7 @@ class _Extraction:
     def omissions(self) -> Iterator[Omission]:
         """What was left out of the pages that were read."""
         for number, page in self.pages.items():
-            for kind, count in page.omissions.items():
-                yield Omission(kind, count, (number,))
+            yield from counted(page.omissions, (number,))
 
     @property
     def empty(self) -> list[int]:

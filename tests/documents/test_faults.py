@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "faults"
 CASES: list[dict[str, Any]] = [
     case
     for case in json.loads((FOLDER / "checks.json").read_text("utf-8"))
-    if case["name"].endswith(".pdf")
+    if not case["name"].endswith((".eml", ".mhtml", ".ipynb"))
 ]
 
 

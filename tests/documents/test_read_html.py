@@ -8,8 +8,15 @@ import pytest
 
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document
-from fastkv_cli.documents.html import html_to_text, read_html
+from fastkv_cli.documents.html import html_to_text as page_to_text
+from fastkv_cli.documents.html import read_html
 from fastkv_cli.errors import DocumentError
+
+
+def html_to_text(source: str, *, is_book: bool = False) -> tuple[str, int]:
+    page = page_to_text(source, is_book=is_book)
+    return page.text, page.num_hidden
+
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><title>The  report - Site</title><meta charset="utf-8">
@@ -136,7 +143,7 @@ class TestWhatBelongsToThePage:
              "## Title\n\ntext\n\nby A"),
             ("<nav><p>all is a menu</p></nav>", "all is a menu"),
             ("<header>all is a header</header>", "all is a header"),
-            ("<noscript>no</noscript><template>no</template><svg><text>no</text></svg>yes", "yes"),
+            ("<noscript>no</noscript><template>no</template><svg><title>no</title></svg>yes", "yes"),
             ("<main><main>in <b>in</b></main></main>", "in in"),
         ],
     )  # fmt: skip
@@ -302,7 +309,7 @@ class TestTables:
         ("<h1>a<br>b</h1>", "# a b"),
         ("<pre>a\n\n  b```</pre>", "````\na\n\n  b```\n````"),
         ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>", "漢(kan)"),
-        ("x<sub>2</sub> &lt;b&gt; &amp;amp;", "x2 <b> &amp;"),
+        ("x<sub>2</sub> &lt;b&gt; &amp;amp;", "x₂ <b> &amp;"),
         ("", ""),
     ],
 )

@@ -17,7 +17,8 @@ from fastkv_cli.documents import Document, archive, epub, load_document
 from fastkv_cli.documents.epub import read_epub
 from fastkv_cli.documents.formats import Format, format_of
 from fastkv_cli.documents.magic import MAX_MEMBERS
-from fastkv_cli.documents.office import read_docx, read_pptx
+from fastkv_cli.documents.office import read_docx
+from fastkv_cli.documents.slides import read_pptx
 from fastkv_cli.errors import DocumentError
 
 CELL = "<w:tc><w:tcPr>{}</w:tcPr><w:p>{}</w:p></w:tc>"
