@@ -16,7 +16,7 @@ from fastkv_cli.documents.formulas import from_omml, from_xml
 from fastkv_cli.documents.html import html_to_text
 from fastkv_cli.documents.numerals import kind_of, write_number
 from fastkv_cli.documents.office import read_docx
-from fastkv_cli.documents.omissions import Omission, split_notes
+from fastkv_cli.documents.omissions import Note, Omission, split_notes
 from fastkv_cli.documents.scripts import lower_text, raise_text
 from fastkv_cli.documents.slides import read_pptx
 
@@ -118,7 +118,7 @@ def test_what_a_web_page_embeds_is_counted() -> None:
 
 
 def test_one_warning_names_all_that_was_left_out() -> None:
-    notes = [
+    notes: list[Note] = [
         Omission("form field", 1, (2,)),
         "another",
         Omission("chart", 2, (4,)),
