@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Attention, DType
 from ..system.free_memory import check_memory_to_start
+from ..system.heap import reuse_freed_memory
 from ..system.isolated import existing_folder
 from .observer import Observer
 from .options import DeviceOptions
@@ -27,6 +28,7 @@ def torch_environment() -> Iterator[None]:
         OutOfMemoryError: when `ulimit -v` leaves less memory than torch's libraries take.
     """
     check_memory_to_start()
+    reuse_freed_memory()
     # OpenMP's threads spin while they wait for each other; on cores shared with other programs that
     # stalls all of them. Measured on 2 cores: spinning 100 times less costs nothing while both are
     # idle, and makes prefill twice as fast while one is busy.

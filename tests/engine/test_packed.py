@@ -91,6 +91,20 @@ def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
                 assert error(matrix(inputs), expected) < (0.006 if ROUNDS_RESULTS else 1e-4)
 
 
+def test_a_large_matrix_is_packed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = on_8_bits(torch.randn(200, 96, generator=torch.Generator().manual_seed(2)))
+    inputs, bias = make_inputs(3, 96), torch.randn(200)
+    whole = pack(weight, bias)
+    packing._int8_kernel.cache_clear()
+    monkeypatch.setattr(packing, "_PART_BYTES", 64 * 96)
+    in_parts = pack(weight, bias)
+    packing._int8_kernel.cache_clear()
+    assert torch.equal(in_parts(inputs), whole(inputs))
+    if isinstance(in_parts, Int8Matrix):
+        assert len(in_parts.packed) == 4
+        assert in_parts.nbytes == whole.nbytes
+
+
 def test_one_great_input_does_not_drown_the_others() -> None:
     """8 bits for the activations would: what the coarse row leaves over is in the fine one."""
     weight = on_8_bits(torch.randn(64, 256, generator=torch.Generator().manual_seed(3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from conftest import environment
 from safetensors.torch import load_file, save_file
 
-from fastkv_cli import Engine, FastKV
+from fastkv_cli import Engine, FastKV, Full
 from fastkv_cli.config import DType
 from fastkv_cli.engine.model import loader
 from fastkv_cli.engine.model.decoder_opening import open_decoder
@@ -34,6 +36,14 @@ CONFIG = {
     "rms_norm_eps": 1e-5,
     "tie_word_embeddings": False,
     "vocab_size": 384,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 256,
 }
 TOKENIZER = {"tokenizer_class": "TokenizersBackend"}
 
@@ -70,6 +80,37 @@ def test_it_gives_what_transformers_gives(
     assert torch.equal(ropes[0].sin, ropes[1].sin)
 
 
+@pytest.mark.parametrize("name", ["mistral", "nemo", "qwen2", "qwen3", "llama3-rope"])
+def test_the_other_families_give_what_transformers_gives(
+    name: str,
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(tiny_models[name], folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+
+    def load() -> Engine:
+        return Engine.load(str(folder), device="cpu", dtype="bfloat16", decode_weights="full")
+
+    plain = load()
+    monkeypatch.setattr(loader, "is_plain", lambda *_: False)
+    other = load()
+    assert isinstance(plain.loaded.model, PlainLlama)
+    assert type(other.loaded.model).__module__.startswith("transformers.")
+    ids = [7 * at % 300 for at in range(300)]
+    first, second = (engine.generate(ids, Full(), 1).first_logits for engine in (plain, other))
+    # transformers rounds the norms of Qwen3's heads once more, to bfloat16
+    bound = 0.05 * second.norm() if name == "qwen3" else 0.0
+    assert torch.dist(first, second) <= bound
+    positions = torch.tensor([0, 3, 300, 8000])
+    ropes = [open_decoder(engine.loaded.model).ropes(positions)[""] for engine in (plain, other)]
+    assert torch.equal(ropes[0].cos, ropes[1].cos)
+    assert torch.equal(ropes[0].sin, ropes[1].sin)
+
+
 def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS],
@@ -87,7 +128,11 @@ def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded
     ("change", "expected"),
     [
         ({}, True),
+        ({"model_type": "mistral", "sliding_window": None}, True),
+        ({"model_type": "mistral", "sliding_window": 48}, False),
+        ({"model_type": "qwen3", "head_dim": 32}, True),
         ({"model_type": "qwen3"}, False),
+        ({"model_type": "phi3"}, False),
         ({"dtype": "float32"}, False),
         ({"hidden_act": "gelu"}, False),
         ({"vocab_size": None}, False),
@@ -96,6 +141,9 @@ def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded
         ({"mlp_bias": True}, False),
         ({"quantization_config": {"bits": 4}}, False),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0}}, False),
+        ({"rope_parameters": LLAMA3}, True),
+        ({"rope_parameters": LLAMA3 | {"factor": 0}}, False),
+        ({"rope_parameters": LLAMA3 | {"rope_type": "yarn"}}, False),
         ({"rope_parameters": None, "rope_theta": 10000.0}, False),
         (
             {

@@ -42,11 +42,18 @@ class Int8Matrix:
     The 8-bit product loads weights from memory several times as fast as those with 16-bit inputs.
     So each input row is split into two rows of 8 bits, a coarse one and its remainder: together 16
     bits, exact enough, for one pass over the weights.
+
+    Attributes:
+        packed: W in oneDNN's order, in parts of consecutive rows.
+        scales: (N,) float32.
+        zeros: (rows of a part,) int32, all 0.
+        bias: (N,); None for no bias.
+        num_columns: K.
     """
 
-    packed: Tensor
-    scales: Tensor  # (N,) float32
-    zeros: Tensor  # (N,) int32
+    packed: tuple[Tensor, ...]
+    scales: Tensor
+    zeros: Tensor
     bias: Tensor | None
     num_columns: int
     bits = 8
@@ -59,10 +66,14 @@ class Int8Matrix:
         coarse = scaled.round()
         fine = (scaled - coarse).mul_(254).round_()
         rows = torch.cat((coarse, fine)).add_(128).to(torch.uint8)
-        product = torch.ops.onednn.qlinear_pointwise(
-            *(rows, 1.0, 128, self.packed, self.scales, self.zeros, None),
-            *(1.0, 0, torch.float32, "none", [], ""),
-        )
+        products = [
+            torch.ops.onednn.qlinear_pointwise(
+                *(rows, 1.0, 128, part, scales, self.zeros[: len(scales)], None),
+                *(1.0, 0, torch.float32, "none", [], ""),
+            )
+            for part, scales in zip(self.packed, self.scales.split(len(self.zeros)), strict=True)
+        ]
+        product = products[0] if len(products) == 1 else torch.cat(products, dim=1)
         count = inputs.shape[0]
         total: Tensor = product[:count].add_(product[count:], alpha=1 / 254).mul_(step)
         return total if self.bias is None else total.add_(self.bias)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +16,9 @@ from .packed_matrix import GROUP, Int4Matrix, Int8Matrix, Int8RowsMatrix, Single
 # holds for matrices that were in 4 bits before, such as those of a GGUF file. Relative error of the
 # Frobenius norm.
 _LOSSLESS = 2.0**-8
+# oneDNN takes a copy of 8-bit matrices in its own order. A large one, such as an LM head of 262 MB,
+# is packed in parts, from one buffer: that of the whole would double it meanwhile.
+_PART_BYTES = 2**24
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> SingleMatrix:
@@ -77,10 +82,13 @@ class Int8Builder:
         kernel = kernel or _int8_kernel()
         if kernel is None:
             raise RuntimeError("this build of torch has no kernels for matrices in 8 bits")
-        self._finish, scale_dtype = kernel
-        self._levels = torch.empty(num_rows, num_columns, dtype=torch.int8)
-        self._scales = torch.empty(num_rows, 1, dtype=scale_dtype)
-        self._filled = 0
+        self._kernel = kernel
+        part_rows = max(kernel.part_bytes // num_columns // 64 * 64, 64)
+        self._part = torch.empty(min(num_rows, part_rows), num_columns, dtype=torch.int8)
+        self._packed: list[Tensor] = []
+        self._num_in_part = 0
+        self._scales = torch.empty(num_rows, 1, dtype=kernel.scale_dtype)
+        self._num_scales = 0
 
     def add(self, weight: Tensor) -> None:
         """Add the next rows, (rows, K) float32, overwritten."""
@@ -109,18 +117,30 @@ class Int8Builder:
 
     def _add_scales(self, largest: Tensor) -> Tensor:
         """The next rows' scales, as they are stored, in float32."""
-        rows = slice(self._filled, self._filled + largest.shape[0])
+        rows = slice(self._num_scales, self._num_scales + largest.shape[0])
+        self._num_scales = rows.stop
         self._scales[rows] = largest.clamp(min=1e-30).div_(127)
         return self._scales[rows].float()
 
     def _add_levels(self, levels: Tensor) -> None:
-        rows = slice(self._filled, self._filled + levels.shape[0])
-        self._levels[rows] = levels.round_().clamp_(-127, 127)
-        self._filled = rows.stop
+        levels.round_().clamp_(-127, 127)
+        while len(levels):
+            taken = levels[: len(self._part) - self._num_in_part]
+            self._part[self._num_in_part : self._num_in_part + len(taken)] = taken
+            self._num_in_part += len(taken)
+            levels = levels[len(taken) :]
+            if self._num_in_part == len(self._part):
+                self._pack_part()
+
+    def _pack_part(self) -> None:
+        self._packed.append(self._kernel.pack(self._part[: self._num_in_part]))
+        self._num_in_part = 0
 
     def finish(self, bias: Tensor | None) -> Int8Matrix | Int8RowsMatrix:
         """The packed matrix."""
-        return self._finish(self._levels, self._scales[:, 0], bias)
+        if self._num_in_part:
+            self._pack_part()
+        return self._kernel.join(self._packed, self._scales[:, 0], bias, self._part.shape)
 
 
 @cache
@@ -146,19 +166,29 @@ def _is_right(matrix: SingleMatrix, inputs: Tensor, expected: Tensor) -> bool:
     return torch.allclose(matrix(inputs).float(), expected, rtol=0.02, atol=0.1)
 
 
-_Int8Kernel = tuple[
-    Callable[[Tensor, Tensor, Tensor | None], Int8Matrix | Int8RowsMatrix], torch.dtype
-]
-"""Packs levels (N, K) int8, scales (N,) and bias; the number format of the scales."""
+class _Int8Kernel(NamedTuple):
+    """A kernel for matrices in 8 bits.
+
+    Attributes:
+        pack: levels (rows, K) int8, overwritten later → the same in the kernel's order.
+        join: parts in that order, scales (N,), bias, and the shape of a whole part → the matrix.
+        scale_dtype: the number format of the scales.
+        part_bytes: the most bytes of a part.
+    """
+
+    pack: Callable[[Tensor], Tensor]
+    join: Callable[[list[Tensor], Tensor, Tensor | None, torch.Size], Int8Matrix | Int8RowsMatrix]
+    scale_dtype: torch.dtype
+    part_bytes: int
 
 
 @cache
 def _int8_kernel() -> _Int8Kernel | None:
     """The fastest kernel for matrices in 8 bits whose products are correct here."""
     weight, inputs, expected = _sample()
-    kernels: tuple[_Int8Kernel, ...] = (
-        (_pack_int8, torch.float32),
-        (Int8RowsMatrix, torch.bfloat16),
+    kernels = (
+        _Int8Kernel(_pack_int8, _join_int8, torch.float32, _PART_BYTES),
+        _Int8Kernel(lambda levels: levels, _join_rows, torch.bfloat16, sys.maxsize),
     )
     for kernel in kernels:
         builder = Int8Builder(weight.shape[0], weight.shape[1], kernel)
@@ -224,8 +254,19 @@ def _rows_per_block() -> int:
     return 0
 
 
-def _pack_int8(levels: Tensor, scales: Tensor, bias: Tensor | None) -> Int8Matrix:
-    num_rows, num_columns = levels.shape
-    packed = torch.ops.onednn.qlinear_prepack(levels, [2, num_columns])
-    zeros = torch.zeros(num_rows, dtype=torch.int32)
-    return Int8Matrix(packed, scales, zeros, bias, num_columns)
+def _pack_int8(levels: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(levels, [2, levels.shape[1]])
+    return packed
+
+
+def _join_int8(
+    parts: list[Tensor], scales: Tensor, bias: Tensor | None, shape: torch.Size
+) -> Int8Matrix:
+    zeros = torch.zeros(shape[0], dtype=torch.int32)
+    return Int8Matrix(tuple(parts), scales, zeros, bias, num_columns=shape[1])
+
+
+def _join_rows(
+    parts: list[Tensor], scales: Tensor, bias: Tensor | None, _: torch.Size
+) -> Int8RowsMatrix:
+    return Int8RowsMatrix(parts[0], scales, bias)

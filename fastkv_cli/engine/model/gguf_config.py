@@ -125,7 +125,7 @@ def _with_biases(file: _File) -> _Config:
 
 
 def _plain(model_type: str) -> Callable[[_File], _Config]:
-    return lambda _: {"model_type": model_type, "sliding_window": None}
+    return lambda _: {"model_type": model_type, "hidden_act": "silu", "sliding_window": None}
 
 
 def _phi3(file: _File) -> _Config:
