@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     MEMORY = 6
     CONTEXT = 7
     OUTPUT = 9
+    PARTLY = 10
     NOT_SUPPORTED = 11
     HANGUP = 129
     INTERRUPTED = 130
@@ -44,6 +45,7 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.MEMORY: "not enough memory",
     ExitCode.CONTEXT: "the question leaves no room for text in the model's window",
     ExitCode.OUTPUT: "the output could not be written",
+    ExitCode.PARTLY: "some documents of a batch failed (failures.csv lists them)",
     ExitCode.NOT_SUPPORTED: "--strict: no answer that the document supports was found",
     ExitCode.HANGUP: "the terminal was closed (SIGHUP)",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
@@ -121,6 +123,12 @@ class PartlyFailedError(FastKVError):
     def __init__(self, failures: Sequence[FastKVError], num_asked: int) -> None:
         super().__init__(f"{len(failures)} of {num_asked} questions could not be answered")
         self.exit_code = failures[0].exit_code
+
+
+class PartlyDoneError(FastKVError):
+    """Some documents of a batch failed, each reported already."""
+
+    exit_code = ExitCode.PARTLY
 
 
 class NotSupportedError(FastKVError):

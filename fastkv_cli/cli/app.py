@@ -15,6 +15,7 @@ from ..system.termination import clean_up_at_signals
 from ..version import __version__
 from .bare_stats import expand_stats
 from .commands.ask import ask
+from .commands.batch_command import batch
 from .commands.bench import bench
 from .commands.cache_command import cache
 from .commands.calibrate import calibrate
@@ -72,7 +73,11 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "profile-heads": profile_heads,
     "config": config,
 }
-_GROUPS = {"models": (models, "fastkv models info NAME"), "cache": (cache, "fastkv cache ls")}
+_GROUPS = {
+    "batch": (batch, "fastkv batch FOLDER --out RESULTS --summarize"),
+    "models": (models, "fastkv models info NAME"),
+    "cache": (cache, "fastkv cache ls"),
+}
 for name, command in _COMMANDS.items():
     app.command(name)(with_options(command))
 for name, (group, _) in _GROUPS.items():

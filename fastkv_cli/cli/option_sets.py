@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..batch.batch_options import BatchOptions
 from ..evaluation.quality.quality_options import CalibrationOptions, EvalOptions, HeadOptions
 from ..evaluation.speed.speed_options import SpeedOptions
 from ..output.stats_level import StatsLevel
@@ -120,6 +121,24 @@ class SummarizeOptions(RunOptions, SummaryOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchRunOptions(MessageOptions, SessionOptions, SummaryOptions, BatchOptions):
+    """All options of `batch run`."""
+
+    @property
+    def summary(self) -> SummaryOptions | None:
+        """What a summary is to be like; None where none is wanted."""
+        if not self.summarize:
+            return None
+        return SummaryOptions(length=self.length, style=self.style, language=self.language)
+
+    @property
+    def session(self) -> SessionOptions:
+        """Those of a session alone."""
+        names = (declared.name for declared in fields(SessionOptions))
+        return SessionOptions(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatOptions(MessageOptions, SessionOptions):
     """All options of `chat`."""
 
@@ -138,6 +157,11 @@ class ChatOptions(MessageOptions, SessionOptions):
     no_stats: bool = option(
         False, Group.OUTPUT, "Print no statistics (same as --stats off).", "--no-stats"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(MessageOptions, FileOptions):
+    """All options of `batch export`."""
 
 
 @dataclass(frozen=True, kw_only=True)

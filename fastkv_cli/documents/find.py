@@ -50,7 +50,7 @@ def find_documents(sources: Sequence[str]) -> tuple[list[Found], list[str]]:
             search.add(source, is_named=True)
         elif _is_folder(source):
             _add_folder(search, source)
-        elif _is_pattern(source):
+        elif is_pattern(source):
             _add_matches(search, source)
         else:
             search.add(source, is_named=True)
@@ -117,7 +117,7 @@ def load_all(
 def names_documents(text: str) -> bool:
     """Whether a text is the name of a file or folder, or a pattern that matches one."""
     try:
-        return _exists(text) or (_is_pattern(text) and any(_matches(text)))
+        return _exists(text) or (is_pattern(text) and any(match_pattern(text)))
     except (OSError, ValueError):  # too long for a path, or with characters no path can hold
         return False
 
@@ -137,7 +137,7 @@ def _is_folder(source: str) -> bool:
         return False
 
 
-def _is_pattern(source: str) -> bool:
+def is_pattern(source: str) -> bool:
     """Whether it can only be a pattern: no file has that name, and it is not a URL."""
     return _WILDCARD.search(source) is not None and "://" not in source and not _exists(source)
 
@@ -182,7 +182,7 @@ def _documents_in(search: Search, folder: str, root: str) -> tuple[list[str], Co
     skipped = Counter[str]()
     for path in _walk(search, folder):
         suffix = PurePath(path).suffix.lower()
-        if not _is_known(suffix):
+        if not is_known_suffix(suffix):
             skipped[suffix or _NO_SUFFIX] += 1
         elif not search.links_out_of(path, root):
             found.append(path)
@@ -214,12 +214,12 @@ def _add_matches(search: Search, pattern: str) -> None:
     suffix = PurePath(pattern).suffix
     takes_all = bool(suffix) and _WILDCARD.search(suffix) is None
     try:
-        matches = sorted(_matches(pattern), key=natural_key)
+        matches = sorted(match_pattern(pattern), key=natural_key)
     except (OSError, ValueError):
         matches = []
     found: list[str] = []
     skipped = Counter[str]()
-    root = real_path(str(_fixed_part(pattern)))
+    root = real_path(str(fixed_part(pattern)))
     for path in matches:
         suffix = PurePath(path).suffix.lower()
         if Path(path).is_dir():
@@ -228,7 +228,7 @@ def _add_matches(search: Search, pattern: str) -> None:
                 inside, others = _documents_in(search, path, root)
                 found += inside
                 skipped += others
-        elif not (takes_all or _is_known(suffix)):
+        elif not (takes_all or is_known_suffix(suffix)):
             skipped[suffix or _NO_SUFFIX] += 1
         elif not search.links_out_of(path, root):
             found.append(path)
@@ -243,25 +243,28 @@ def _add_matches(search: Search, pattern: str) -> None:
         search.add(path, is_named=False)
 
 
-def _fixed_part(pattern: str) -> Path:
+def fixed_part(pattern: str) -> Path:
     """The folder that the user named: all parts before the first wildcard."""
     parts = PurePath(pattern).parts
     named = takewhile(lambda part: _WILDCARD.search(part) is None, parts)
     return Path(*named)
 
 
-def _matches(pattern: str) -> Iterator[str]:
-    """The matches of a pattern; hidden names only if it spells a dot. Links are not followed."""
+def match_pattern(pattern: str, most: int = 0) -> Iterator[str]:
+    """The matches of a pattern; hidden names only if it spells a dot. Links are not followed.
+
+    Raises:
+        DocumentError: when there are more than `most`, or 100,000.
+    """
+    most = most or _MAX_ENTRIES
     path = Path(pattern)
     if path.name == "**":  # matches files as well, which some Python versions do not do
         path /= "*"
     start, rest = Path(path.anchor), str(path.relative_to(path.anchor))
     spells_dots = _HIDDEN_PART.search(pattern) is not None
     for number, match in enumerate(start.glob(rest)):
-        if number > _MAX_ENTRIES:
-            raise DocumentError(
-                f"{label(pattern)} matches more than {_MAX_ENTRIES:,} files", "name fewer"
-            )
+        if number > most:
+            raise DocumentError(f"{label(pattern)} matches more than {most:,} files", "name fewer")
         if spells_dots or not any(map(_is_hidden, match.parts)):
             yield str(match)
 
@@ -270,5 +273,6 @@ def _is_hidden(part: str) -> bool:
     return part.startswith(".") and part != ".."
 
 
-def _is_known(suffix: str) -> bool:
+def is_known_suffix(suffix: str) -> bool:
+    """Whether files in folders that end in it, in lower case, are documents."""
     return suffix == PDF_SUFFIX or suffix in SUFFIXES

@@ -16,7 +16,7 @@ from .magic import ZIP_STARTS
 from .omissions import split_notes
 from .pdf import read_pdf
 from .process import read_in_process
-from .source import STDIN, check_source, holds_pdf_marker, label, open_source
+from .source import STDIN, check_source, holds_pdf_marker, label, open_bytes, open_source
 
 OnPage = Callable[[int, int], None]
 """Called after each page with the pages done and the pages to read."""
@@ -33,6 +33,7 @@ def load_document(
     source: str,
     options: ReadOptions = _DEFAULTS,
     *,
+    data: bytes | None = None,
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
 ) -> Document:
@@ -44,6 +45,7 @@ def load_document(
     Args:
         source: A path, or "-" for standard input.
         options: Page range and password of a PDF, encoding of a text, and the time limit.
+        data: Its bytes, if they are here already; the source then is only a name.
         on_page: Called after each page of a PDF with the pages done and the pages to read.
         ask_password: Called for the password of an encrypted PDF, unless `options` has it or the
             source can be read only once.
@@ -60,7 +62,7 @@ def load_document(
     while True:
         try:
             clock = _Clock()
-            document = _load(source, options, on_page, clock)
+            document = _load(source, options, on_page, clock, data)
             return replace(document, read_s=clock.elapsed_s)
         except EncryptedError:
             # A pipe cannot be read twice.
@@ -121,9 +123,15 @@ class _Clock:
         return time.monotonic() - self._started
 
 
-def _load(source: str, options: ReadOptions, on_page: OnPage | None, clock: _Clock) -> Document:
+def _load(
+    source: str,
+    options: ReadOptions,
+    on_page: OnPage | None,
+    clock: _Clock,
+    data: bytes | None = None,
+) -> Document:
     name = label(source)
-    with open_source(source) as opened:
+    with open_source(source) if data is None else open_bytes(data, source) as opened:
         if not opened.head:
             raise DocumentError(
                 f"{name} is empty", "check that it was written or downloaded in full"

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -130,6 +131,12 @@ def open_source(source: str) -> Iterator[Source]:
         if handle.isatty():
             raise _is_keyboard()
         yield Source(handle, source)
+
+
+@contextmanager
+def open_bytes(data: bytes, source: str) -> Iterator[Source]:
+    """Open bytes in memory like a file of this name."""
+    yield Source(BytesIO(data), source)
 
 
 def _open(source: str) -> BinaryIO:

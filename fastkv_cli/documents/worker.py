@@ -19,6 +19,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from .. import errors
+from ..system.isolated import claim_stdout
 from .messages import (
     Done,
     Job,
@@ -39,7 +40,7 @@ _PART = 2**18  # characters per message
 def main() -> None:
     """Read the document on standard input and write messages; never returns."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end at once, without a traceback
-    out = _claim_stdout()
+    out = claim_stdout()
     job = decode_job(sys.stdin.buffer.readline())
     out_of_memory = b"\n" + encode(  # encoded while there is memory; it may follow half a line
         Stopped(
@@ -115,15 +116,6 @@ def _read_text(job: Job, data: bytes) -> Iterator[Message]:
         yield TextPart(text[start : start + _PART], starts, more)
         first = last
     yield TextRead(kind.value, list(notes))
-
-
-def _claim_stdout() -> int:
-    """A descriptor for messages alone; whatever libraries print to stdout is discarded."""
-    out = os.dup(1)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return out
 
 
 def _set_limits(job: Job) -> None:

@@ -7,8 +7,9 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from errno import EACCES
+from itertools import chain
 from pathlib import Path
 
 from ..errors import OutputError
@@ -48,8 +49,8 @@ def check_writable(path: Path, *, force: bool) -> None:
         raise _cannot_write(path, error) from error
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all.
+def write_file(path: Path, *data: bytes, chunks: Iterable[bytes] = ()) -> None:
+    """Write a file, whole or not at all: the data, or chunks that are made as they are written.
 
     A descriptor of this process (/dev/stdout, /dev/fd/3, `>(command)` in a shell), a device or a
     named pipe cannot be replaced: it is written to.
@@ -61,12 +62,14 @@ def write_file(path: Path, data: bytes) -> None:
         descriptor = find_descriptor(path)
         target = path if descriptor is not None else _follow(path)
         if descriptor is not None:
-            _write_all(descriptor, data)
+            for chunk in chain(data, chunks):
+                _write_all(descriptor, chunk)
         elif target.exists() and not target.is_file():
-            target.write_bytes(data)
+            with target.open("wb") as file:
+                file.writelines(chain(data, chunks))
         else:
             with _signals_wait():
-                _replace(target, data)
+                _replace(target, chain(data, chunks))
     except (OSError, ValueError) as error:
         raise _cannot_write(path, error) from error
 
@@ -133,13 +136,13 @@ def _probe(folder: Path) -> None:
         Path(name).unlink()
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a temporary file beside the path, then rename it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fastkv-")
     beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(chunks)
         umask = os.umask(0)
         os.umask(umask)
         beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)

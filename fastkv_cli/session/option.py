@@ -14,6 +14,7 @@ class Group(StrEnum):
     """The panels of the help text, in order."""
 
     MEASUREMENT = "Options"  # of one measuring command alone; the panel that --help is in
+    BATCH = "Batch"
     DOCUMENT = "Document"
     MODEL = "Model"
     METHOD = "Method"

@@ -11,7 +11,7 @@ from .observer import Observer
 
 
 def read_documents(
-    sources: Sequence[str],
+    sources: Sequence[str | Document],
     options: ReadOptions,
     observer: Observer,
     warn: Callable[[str], None],
@@ -21,7 +21,7 @@ def read_documents(
     Call it before torch is imported, so that a wrong path fails at once.
 
     Args:
-        sources: paths, folders, patterns, or "-".
+        sources: paths, folders, patterns, or "-"; or documents, which are read already.
         options: how to read them.
         observer: receives the progress, and is asked for passwords.
         warn: called with one line for each thing that was left out or may be wrong.
@@ -38,13 +38,19 @@ def read_documents(
         typing_s += time.perf_counter() - asked
         return password
 
-    documents, warnings = load_all(
-        sources,
-        options,
-        on_page=lambda done, total: observer.progress("extracting pages", done, total, "pages"),
-        ask_password=ask if observer.asks_passwords else None,
-    )
-    extract_s = time.perf_counter() - started - typing_s
+    documents = [source for source in sources if isinstance(source, Document)]
+    paths = [source for source in sources if isinstance(source, str)]
+    warnings: list[str] = []
+    extract_s = sum(document.read_s for document in documents)
+    if paths or not documents:
+        found, warnings = load_all(
+            paths,
+            options,
+            on_page=lambda done, total: observer.progress("extracting pages", done, total, "pages"),
+            ask_password=ask if observer.asks_passwords else None,
+        )
+        documents += found
+        extract_s += time.perf_counter() - started - typing_s
     for warning in warnings:
         warn(warning)
     for document in documents:

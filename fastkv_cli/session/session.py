@@ -32,6 +32,7 @@ from .reports import SetupStats, answer_warnings, find_evidence, make_report
 from .summary_options import SummaryOptions
 
 if TYPE_CHECKING:
+    from ..documents import Document
     from ..engine.generate import Engine
     from .conversation import Chat
 
@@ -54,10 +55,11 @@ class Session:
 
     def __init__(
         self,
-        sources: Sequence[str],
+        sources: Sequence[str | Document],
         options: SessionOptions,
         observer: Observer = SILENT,
         *,
+        engine: Engine | None = None,
         command: str = "",
         resume: bool = False,
         asks_again: bool = True,
@@ -66,9 +68,11 @@ class Session:
         """Read the documents, load the model and tokenize the text.
 
         Args:
-            sources: files, folders and patterns; "-" is standard input.
+            sources: files, folders and patterns, "-" for standard input; or documents that were
+                read already.
             options: how to read, compress and answer.
             observer: receives progress, warnings and pieces of answers.
+            engine: of the model in `options`, shared with other sessions; None loads one.
             command: the command's name in reports; empty for the task's own.
             resume: continue an interrupted run from its finished parts.
             asks_again: whether another question may follow, so that without a store the document
@@ -92,7 +96,10 @@ class Session:
         observer.progress("starting")
         if warning := cache_warning():
             self._warn(warning)
-        engine = load_engine(options.model, options, observer)
+        load_s = 0.0
+        if engine is None:
+            engine = load_engine(options.model, options, observer)
+            load_s = engine.load_s
         self._engine: Engine | None = engine
         self._tuning = tuning_of(engine.loaded)
         method = build_preset(options, Preset.BALANCED, self._tuning)
@@ -104,7 +111,7 @@ class Session:
         from ..tasks.corpus import join_documents
 
         self._corpus = join_documents(self.documents, engine.tokenizer, options.extract_timeout)
-        self._setup = SetupStats(extract_s, engine.load_s, tuple(self._warnings))
+        self._setup = SetupStats(extract_s, load_s, tuple(self._warnings))
 
     def ask(self, question: str) -> Answer:
         """Answer a question from the documents, whatever their length.

@@ -131,6 +131,15 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
+def claim_stdout() -> int:
+    """A descriptor for messages alone; whatever libraries print to stdout is discarded."""
+    out = os.dup(1)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return out
+
+
 def _path_for_child() -> str:
     return json.dumps(_without_current(sys.path))
 

@@ -1,0 +1,62 @@
+"""A worker as a process: `local_pool.py` starts it with `main`.
+
+Standard input carries the settings in one line, then jobs; standard output carries messages, one
+JSON object a line. Whatever ends this process, as the kernel when memory is short, ends no other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from ..errors import as_failure
+from ..system.isolated import claim_stdout
+from .document_worker import DocumentWorker
+from .job import Job, WorkSettings
+from .pool import IN_FLIGHT
+
+
+def main() -> None:
+    """Work on the jobs of standard input until it ends; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
+    out, lock = claim_stdout(), threading.Lock()
+
+    def send(**message: object) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        with lock:
+            while data:
+                data = data[os.write(out, data) :]
+
+    settings = WorkSettings.from_json(sys.stdin.buffer.readline().decode())
+    try:
+        worker = DocumentWorker(settings)
+        send(kind="ready", model=worker.model)
+    except Exception as error:  # noqa: BLE001 (reported by the parent)
+        failure = as_failure(error)
+        code = int(failure.exit_code)
+        send(kind="refused", exit_code=code, message=failure.message, hint=failure.hint)
+        os._exit(1)
+
+    def work(job: Job) -> None:
+        finished = worker.work(job)
+        try:
+            send(kind="finished", **asdict(finished))
+        except OSError:  # the parent is gone
+            os._exit(1)
+        if worker.is_broken:
+            os._exit(1)
+
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        for line in sys.stdin.buffer:
+            key, path, size, mtime_ns = json.loads(line)
+            threads.submit(work, Job(key, path, (size, mtime_ns)))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

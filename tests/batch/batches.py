@@ -1,0 +1,92 @@
+"""Batches for the tests: folders of texts, runs in processes of their own, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from processes import start
+
+TASK = ["--ask", "How often did the committee meet?", "--max-tokens", "4", "--store", "off"]
+TIMED = ("stats", "parts_s")
+
+
+def write_texts(folder: Path, number: int) -> list[Path]:
+    """Short texts, all different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"text-{at:03}.txt" for at in range(number)]
+    for at, path in enumerate(paths):
+        path.write_text(f"In {1900 + at} the committee met {at} times, and wrote it down.\n")
+    return paths
+
+
+def start_batch(options: list[str], *arguments: str, **changes: object) -> subprocess.Popen[str]:
+    """`fastkv batch` with a line of JSON for each result on stdout."""
+    return start(["batch", *arguments, "--out", "out", "--jsonl", "-", *options], **changes)
+
+
+def finish_batch(child: subprocess.Popen[str]) -> tuple[int, list[str], str]:
+    """The exit code, the names of the documents that were worked on, and stderr."""
+    stdout, stderr = child.communicate(timeout=300)
+    return child.returncode, names_in(stdout), stderr
+
+
+def names_in(stdout: str) -> list[str]:
+    return [Path(json.loads(line)["path"]).name for line in stdout.splitlines()]
+
+
+def results(out: Path) -> dict[str, Any]:
+    """All results by the names of their documents, as they are on the disk."""
+    found = [json.loads(path.read_text()) for path in out.glob("results/*/*.json")]
+    return {Path(each["path"]).name: each for each in found}
+
+
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what two runs measure differently."""
+    changed: dict[str, Any] = json.loads(json.dumps(result))
+    for each in changed["results"]:
+        each.pop("stats")
+        each["reading"].pop("parts_s")
+    return changed
+
+
+def wait_for(out: Path, number: int, timeout_s: float = 300) -> None:
+    """Wait until there are so many results."""
+    deadline = time.monotonic() + timeout_s
+    while len(list(out.glob("results/*/*.json"))) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started (Linux)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """The workers of a batch, by their module."""
+    found = []
+    for child in children_of(pid):
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"worker_process" in command:
+            found.append(child)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")  # noqa: PTH110
