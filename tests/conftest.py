@@ -358,6 +358,14 @@ def environment(**changes: object) -> dict[str, str]:
     return os.environ | {name: str(value) for name, value in changes.items()}
 
 
+@pytest.fixture
+def without_ocr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read documents as where the ocr extra is not installed."""
+    from fastkv_cli.documents.ocr import extra
+
+    monkeypatch.setattr(extra, "is_installed", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def tiny_gguf(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny Llama as a GGUF file, in float32."""

@@ -62,6 +62,7 @@ def failure(
         ("libreoffice-writer-password.pdf", ExitCode.ENCRYPTED, "--password.*FASTKV_PDF_PASSWORD"),
     ],
 )
+@pytest.mark.usefixtures("without_ocr")
 def test_documents_that_cannot_be_read(
     here: Path,
     capfd: pytest.CaptureFixture[str],

@@ -41,7 +41,7 @@ SIZES = [2**12, 2**14, 2**16, 2**18, 10**6]  # one that takes the square fails a
 Input = tuple[str, str, str]
 WORST: dict[str, list[Input]] = {
     "config._BUDGET": [("1", " ", "x"), ("", " ", ""), ("", "1", "x")],
-    "config._SPAN": [("1", " ", "x"), ("1 - ", " ", "x"), ("", "1", "x")],
+    "read_options._SPAN": [("1", " ", "x"), ("1 - ", " ", "x"), ("", "1", "x")],
     "output.console._CONTROL": [("\x1b[", "0", ""), ("", "\x1b[0", ""), ("\x1b[", " ", "\0")],
     "engine.model.gguf_names._NAME": [("a", ".", ""), ("blk.1.", "a.", "-"), ("", "a.weight", "-")],
     "engine.model.gguf_placement._UNUSED": [("blk.1.attn_rot_embd", ".", "\n"), ("blk.", "1", "")],
@@ -75,6 +75,7 @@ WORST: dict[str, list[Input]] = {
     "models.on_disk.gguf_folders._PART": [("", "x-00001-of-00001", "x"), ("", "1", "")],
     "models.on_disk.naming._BETWEEN": [("", "-", ""), ("", "x-", "")],
     "models.on_disk.ollama._DIGEST": [("sha256:", "0", ""), ("", "sha256:", "")],
+    "store.ocr_pages._NAME": [("", "0", "x"), (".", "0", ".")],
     "settings._AT": [("", " (at line 1, column ", ""), (" (at line ", "1", ""), ("", " ", "")],
     "prompts.disarm._LINE_END": [("", "x", "")],
     "prompts.disarm._OPENING": [("", "= ", "\n"), ("", " ", "x"), ("", " \n", ""), ("", "=\u200b\n", "")],

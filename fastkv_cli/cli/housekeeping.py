@@ -17,6 +17,7 @@ from ..output.render.table_text import render_text
 from ..settings import store_limit_bytes
 from ..sizes import format_size
 from ..store import StateEntry, StateStore, default_store_dir
+from ..store.ocr_pages import OcrPageStore
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +43,9 @@ def list_states(*, json: bool, quiet: bool) -> None:
         write_tables(*store_tables.list_tables(entries, store.limit_bytes))
     else:
         messages.note(f"no states are stored in {store.folder}")
+    num_pages, size = OcrPageStore().size()
+    if num_pages and not json:
+        messages.note(f"also kept: {_count_pages(num_pages)}, {format_size(size)}")
 
 
 def verify_states(*, json: bool, quiet: bool) -> None:
@@ -106,6 +110,7 @@ def remove_all(*, yes: bool, quiet: bool) -> None:
         messages.note("nothing was removed")
         return
     _remove(store, {entry.digest for entry in entries}, messages)
+    _prune_pages(0, messages)
 
 
 def prune_states(limit_bytes: int | None, older_than_s: float | None, *, quiet: bool) -> None:
@@ -124,8 +129,18 @@ def prune_states(limit_bytes: int | None, older_than_s: float | None, *, quiet: 
     store = _open_store(messages)
     limit = store.limit_bytes if limit_bytes is None else limit_bytes
     _report_removed(store, store.prune(limit, older_than_s), messages)
+    _prune_pages(limit, messages)
     if store.total_bytes > limit:
         raise _cannot_remove(store)
+
+
+def _prune_pages(limit_bytes: int, messages: Messages) -> None:
+    if num_removed := OcrPageStore().prune(limit_bytes):
+        messages.note(f"also removed: {_count_pages(num_removed)}")
+
+
+def _count_pages(number: int) -> str:
+    return f"the text of {number:,} recognized page{'s' if number > 1 else ''} (OCR)"
 
 
 def _open_store(messages: Messages) -> StateStore:

@@ -123,9 +123,11 @@ EXTRACT_FIELDS = {
     "documents[].pages[].status": "`read`, `no text`, `could not be read` or `left out`",
     "documents[].pages[].characters": "characters of the page",
     "documents[].pages[].tokens": "tokens of the page",
+    "documents[].pages[].confidence": "of OCR, 0 to 1; null where the text is the file's own",
     "documents[].pages[].text": "its text",
     "documents[].text": "the text of a document without pages",
     "documents[].warnings": "one line each",
+    "documents[].left_out": "what was not read: `kind`, `count` and `pages` of each",
 }
 
 DRY_RUN_FIELDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..config import Preset
+from ..config import Preset, StoreMode
 from ..engine.tuning import tuning_of
 from ..forecasts import ReadingForecast
 from ..output.render import dry_run, extraction
@@ -13,6 +13,7 @@ from ..output.stats_level import StatsLevel
 from ..prompts.prompt import tokenize_text
 from ..session.loading import load_without_weights
 from ..session.reading import read_documents
+from ..settings import store_mode
 from ..tasks.text_limits import TextLimits
 from .run import Run
 
@@ -42,7 +43,13 @@ def extract(sources: Sequence[str], options: ExtractOptions) -> None:
     ) as run:
         run.what_is_left = str
         observer = run.observer
-        documents, _ = read_documents(sources, read, observer, observer.warning)
+        documents, _ = read_documents(
+            sources,
+            read,
+            observer,
+            observer.warning,
+            keeps_scans=store_mode(None) is not StoreMode.OFF,
+        )
         observer.progress("starting")
         loaded = load_without_weights(
             options.model, observer, device="cpu", offline=options.offline
@@ -95,7 +102,13 @@ def forecast(
             warnings.append(text)
             observer.warning(text)
 
-        documents, extract_s = read_documents(sources, options.read, observer, warn)
+        documents, extract_s = read_documents(
+            sources,
+            options.read,
+            observer,
+            warn,
+            keeps_scans=options.store_mode is not StoreMode.OFF,
+        )
         observer.progress("starting")
         loaded = load_without_weights(
             options.model,

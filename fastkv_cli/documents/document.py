@@ -20,12 +20,14 @@ class Page:
         number: 1-based, in the file.
         start, end: its span.
         label: what is printed on it, as "iv", where the file says so and it is not the number.
+        confidence: of OCR, from 0 to 1; None where the text is the file's own.
     """
 
     number: int
     start: int
     end: int
     label: str = ""
+    confidence: float | None = None
 
 
 @dataclass(slots=True)

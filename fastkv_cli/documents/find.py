@@ -14,6 +14,7 @@ from ..errors import DocumentError, FastKVError, UsageError
 from .document import Document
 from .formats import PDF_SUFFIX, SUFFIXES
 from .load import AskPassword, OnPage, load_document
+from .ocr.scans import NO_OBSERVER, ScanObserver
 from .search import MAX_SUFFIXES_SHOWN, Found, Search, real_path
 from .source import STDIN, check_found, check_source, label
 
@@ -63,6 +64,7 @@ def load_all(
     *,
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
+    scan_observer: ScanObserver = NO_OBSERVER,
 ) -> tuple[list[Document], list[str]]:
     """Find and load documents, in order; named ones are checked before any is loaded.
 
@@ -74,6 +76,7 @@ def load_all(
         options: Applied to every document.
         on_page: As for `load_document`; the counts start again with each document.
         ask_password: As for `load_document`.
+        scan_observer: As for `load_document`.
 
     Returns:
         The documents, and warnings about the whole set, one line each.
@@ -99,7 +102,13 @@ def load_all(
             if not each.is_named:
                 check_found(each.path)
             documents.append(
-                load_document(each.path, options, on_page=on_page, ask_password=ask_password)
+                load_document(
+                    each.path,
+                    options,
+                    on_page=on_page,
+                    ask_password=ask_password,
+                    scan_observer=scan_observer,
+                )
             )
         except (DocumentError, UsageError) as error:
             if each.is_named or len(found) == 1:

@@ -13,6 +13,9 @@ from ..errors import DocumentError, EncryptedError, UsageError
 from .document import Document
 from .formats import HAS_FILE_LINES, format_of, read_as
 from .magic import ZIP_STARTS
+from .ocr.extra import check_readable
+from .ocr.images import image_format
+from .ocr.scans import NO_OBSERVER, ScanObserver
 from .omissions import split_notes
 from .pdf import read_pdf
 from .process import read_in_process
@@ -36,6 +39,7 @@ def load_document(
     data: bytes | None = None,
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
+    scan_observer: ScanObserver = NO_OBSERVER,
 ) -> Document:
     """Load one document.
 
@@ -49,6 +53,7 @@ def load_document(
         on_page: Called after each page of a PDF with the pages done and the pages to read.
         ask_password: Called for the password of an encrypted PDF, unless `options` has it or the
             source can be read only once.
+        scan_observer: Keeps recognized pages, and is told the progress of OCR.
 
     Raises:
         UsageError: for a page range that the document does not have, or if standard input is a
@@ -62,7 +67,7 @@ def load_document(
     while True:
         try:
             clock = _Clock()
-            document = _load(source, options, on_page, clock, data)
+            document = _load(source, options, on_page, scan_observer, clock, data)
             return replace(document, read_s=clock.elapsed_s)
         except EncryptedError:
             # A pipe cannot be read twice.
@@ -81,6 +86,7 @@ def load_documents(
     *,
     on_page: OnPage | None = None,
     ask_password: AskPassword | None = None,
+    scan_observer: ScanObserver = NO_OBSERVER,
 ) -> list[Document]:
     """Load several documents in the order given; all are checked before the first is loaded.
 
@@ -89,6 +95,7 @@ def load_documents(
         options: Applied to every document.
         on_page: As for `load_document`; the counts start again with each document.
         ask_password: As for `load_document`.
+        scan_observer: As for `load_document`.
 
     Raises:
         UsageError: when there is no source or "-" occurs twice, and as `load_document`.
@@ -102,7 +109,13 @@ def load_documents(
     for source in sources:
         check_source(source)
     return [
-        load_document(source, options, on_page=on_page, ask_password=ask_password)
+        load_document(
+            source,
+            options,
+            on_page=on_page,
+            ask_password=ask_password,
+            scan_observer=scan_observer,
+        )
         for source in sources
     ]
 
@@ -127,6 +140,7 @@ def _load(
     source: str,
     options: ReadOptions,
     on_page: OnPage | None,
+    scan_observer: ScanObserver,
     clock: _Clock,
     data: bytes | None = None,
 ) -> Document:
@@ -136,8 +150,17 @@ def _load(
             raise DocumentError(
                 f"{name} is empty", "check that it was written or downloaded in full"
             )
-        if _is_pdf(opened.head):
-            return read_pdf(clock.restart_after(opened.chunks()), source, options, on_page=on_page)
+        paged = "PDF" if _is_pdf(opened.head) else image_format(opened.head)
+        if paged is not None:
+            check_readable(paged, options, name)
+            return read_pdf(
+                clock.restart_after(opened.chunks()),
+                source,
+                options,
+                kind=paged,
+                on_page=on_page,
+                scan_observer=scan_observer,
+            )
         if source.lower().endswith(".pdf"):
             raise _not_a_pdf(opened.head, name)
         if options.pages is not None:

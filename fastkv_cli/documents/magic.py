@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _OFFICE = "save it as PDF or plain text first, e.g. with LibreOffice"
 _UNPACK = "unpack it and name the files in it"
-_IMAGE = "run OCR first, e.g. ocrmypdf, which makes a PDF of it"
+_IMAGE = "save it as PNG or PDF: pages and pictures are read by OCR"
 _NO_TEXT = "name a PDF or a text"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 
+from ..config import PageRange
 from .omissions import Note
 
 
@@ -13,13 +14,18 @@ class Job:
     """The job of a parser process; the bytes of the document follow.
 
     Attributes:
-        format: "PDF", or the value of a `Format`; "" to detect one of these.
+        format: "PDF", an image format, or the value of a `Format`; "" to detect one of the last.
         name: The document's name in messages.
         pages: The pages to read, as `PageRange.spans`; None for all.
         password: Of a PDF; None if none was given.
         encoding: Of a text; None to detect it.
         limit_s: Time limit; the system ends the process after 5 CPU seconds more.
         limit_bytes: Limit of address space (`RLIMIT_AS`).
+        ocr: Which pages of a PDF are given a digest, to be recognized: see `OcrMode`.
+        recognizes: Whether to recognize the `pages`; the time limit is that of one page.
+        dpi: The resolution in which pages are drawn for it.
+        num_threads: Threads for it.
+        sparse: Pages with a little text, recognized only if an image covers most of them.
     """
 
     format: str
@@ -29,6 +35,18 @@ class Job:
     encoding: str | None
     limit_s: float
     limit_bytes: int
+    ocr: str = "off"
+    recognizes: bool = False
+    dpi: int = 0
+    num_threads: int = 1
+    sparse: list[int] = field(default_factory=list)
+
+    @property
+    def page_range(self) -> PageRange | None:
+        """The pages to read; None for all."""
+        if self.pages is None:
+            return None
+        return PageRange(tuple((first, last) for first, last in self.pages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,8 @@ class PageRead:
         hidden: How many invisible characters of each kind were removed.
         label: What is printed on it, where that is not its number.
         omissions: What was left out of it: kind → count.
+        digest: Identifies what it shows, if it is to be recognized; "" if not.
+        confidence: From 0 to 1, of recognized text; None of all other.
     """
 
     number: int
@@ -63,6 +83,8 @@ class PageRead:
     hidden: dict[str, int] = field(default_factory=dict)
     label: str = ""
     omissions: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..config import ReadOptions
+from ..config import OcrMode, ReadOptions
 from ..errors import DocumentError
 from . import verdict
 from .clean import join_pages
 from .document import MAX_CHARACTERS, Document, Page
 from .invisible import invisible_warning
 from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Remarks, Stopped
+from .ocr.extra import ocr_hint, wanted_mode
+from .ocr.scans import NO_OBSERVER, ScanObserver, Scans, recognize
 from .omissions import Note, Omission, counted, decode_notes, split_notes
 from .process import ReadingProcess, as_error, make_job
 from .source import label
@@ -33,6 +35,8 @@ class _Extraction:
     pages: dict[int, PageRead] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
     remarks: list[Note] = field(default_factory=list)
+    recognized: set[int] = field(default_factory=set)  # by OCR, or tried
+    ocr_failures: dict[int, str] = field(default_factory=dict)
     stopped: Stopped | None = None
 
     @property
@@ -59,15 +63,19 @@ def read_pdf(
     source: str,
     options: ReadOptions,
     *,
+    kind: str = "PDF",
     on_page: Callable[[int, int], None] | None = None,
+    scan_observer: ScanObserver = NO_OBSERVER,
 ) -> Document:
-    """Read the text of a PDF.
+    """Read the text of a PDF or an image.
 
     Args:
         chunks: The bytes of the file.
         source: The path as the user typed it.
-        options: Page range, password and time limit.
+        options: Page range, password, time limit and OCR.
+        kind: "PDF", or the format of an image, which is all OCR.
         on_page: Called after each page with the pages done and the pages to read.
+        scan_observer: Keeps recognized pages, and is told the progress of OCR.
 
     Raises:
         UsageError: when `options.pages` names a page that the file does not have.
@@ -75,7 +83,14 @@ def read_pdf(
         DocumentError: when it is damaged, has no pages, or yields no text.
     """
     name = label(source)
-    raw = _extract(chunks, make_job("PDF", name, options), options, on_page)
+    mode = wanted_mode(options, name)
+    kept: list[bytes] = []
+    if mode is not OcrMode.OFF:  # its pages may have to be drawn
+        chunks = _keep(chunks, kept)
+    raw = _extract(chunks, make_job(kind, name, options, mode), options, on_page)
+    if any(page.digest for page in raw.pages.values()):
+        _recognize(raw, kind, name, lambda: b"".join(kept), options, scan_observer)
+    kept.clear()
     texts = {number: page.text for number, page in raw.pages.items() if page.text}
     if not texts:
         raise _no_text(name, raw)
@@ -88,7 +103,7 @@ def read_pdf(
         pages=pages,
         warnings=warnings,
         omissions=omissions,
-        kind="PDF",
+        kind=kind,
         empty=tuple(raw.empty),
         failed=tuple(raw.failures),
         left_out=tuple(raw.left_out),
@@ -121,6 +136,30 @@ def _extract(
             if on_page is not None:
                 on_page(len(raw.pages) + len(raw.failures), len(raw.chosen))
     return raw
+
+
+def _keep(chunks: Iterable[bytes], kept: list[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        kept.append(chunk)
+        yield chunk
+
+
+def _recognize(
+    raw: _Extraction,
+    kind: str,
+    name: str,
+    data: Callable[[], bytes],
+    options: ReadOptions,
+    observer: ScanObserver,
+) -> None:
+    """Replace pages by what OCR reads on them; failures are recorded."""
+    pages = {number: page for number, page in raw.pages.items() if page.digest}
+    raw.recognized.update(pages)
+    for result in recognize(Scans(kind, name, data, pages, options), observer):
+        if isinstance(result, PageRead):
+            raw.pages[result.number] = result
+        else:
+            raw.ocr_failures[result.number] = result.reason
 
 
 def _record(message: Message, raw: _Extraction, options: ReadOptions) -> None:
@@ -162,7 +201,8 @@ def _join(texts: dict[int, str], read: dict[int, PageRead]) -> tuple[str, tuple[
     pages: list[Page] = []
     start = 0
     for number, text in texts.items():
-        pages.append(Page(number, start, start + len(text), read[number].label))
+        page = read[number]
+        pages.append(Page(number, start, start + len(text), page.label, page.confidence))
         start += len(text) + len(_PAGE_BREAK)
     return _PAGE_BREAK.join(texts.values()), tuple(pages)
 
@@ -172,11 +212,16 @@ def _notes(raw: _Extraction) -> list[str]:
     notes: list[str] = []
     if raw.failures:
         notes.append(verdict.failed_pages(raw.failures))
-    if raw.empty:
-        notes.append(_empty_pages(raw))
+    if empty := _empty_pages(raw):
+        notes.append(empty)
     if raw.stopped and raw.left_out:
         left_out = verdict.pages_phrase(raw.left_out, " was", " were")
         notes.append(f"{raw.stopped.reason}: {left_out} left out; {raw.stopped.hint}")
+    if raw.ocr_failures:
+        notes.append(verdict.failed_ocr(raw.ocr_failures))
+    unsure = verdict.unsure_pages(raw.pages)
+    if unsure is not None:
+        notes.append(unsure)
     garbled = verdict.garbled_pages(raw.pages)
     if garbled is not None:
         notes.append(garbled)
@@ -189,8 +234,9 @@ def _notes(raw: _Extraction) -> list[str]:
 
 
 def _empty_pages(raw: _Extraction) -> str:
-    scans = [number for number in raw.empty if raw.pages[number].shows_image]
-    blanks = [number for number in raw.empty if not raw.pages[number].shows_image]
+    empty = [number for number in raw.empty if number not in raw.ocr_failures]
+    scans = [number for number in empty if raw.pages[number].shows_image]
+    blanks = [number for number in empty if not raw.pages[number].shows_image]
     return verdict.empty_pages(scans, blanks)
 
 
@@ -207,9 +253,19 @@ def _no_text(name: str, raw: _Extraction) -> DocumentError:
         where = "on " + verdict.pages_phrase(raw.empty)
     if raw.failures:
         where += f" ({verdict.failed_pages(raw.failures)})"
+    if raw.ocr_failures:
+        return DocumentError(
+            f"{name} holds no text {where}, and {verdict.failed_ocr(raw.ocr_failures)}",
+            verdict.OTHER_OCR,
+        )
+    if raw.recognized.issuperset(raw.empty):
+        return DocumentError(
+            f"{name} holds no text {where}, and OCR found none",
+            "blank, or too small: try --ocr-dpi 300",
+        )
     if any(raw.pages[number].shows_image for number in raw.empty):
-        return DocumentError(f"{name} holds no text {where}", f"a scan; {verdict.OCR}")
+        return DocumentError(f"{name} holds no text {where}", f"a scan; {ocr_hint()}")
     return DocumentError(
         f"{name} holds no text {where}",
-        f"blank or drawing only; if letters are drawn in it, {verdict.OCR}",
+        f"blank or drawing only; if letters are drawn in it, {ocr_hint()}",
     )

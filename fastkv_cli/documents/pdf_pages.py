@@ -12,19 +12,21 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from ..config import PageRange
+from ..config import OcrMode
 from ..errors import DocumentError, EncryptedError
 from . import verdict
 from .clean import clean_page
 from .document import MAX_CHARACTERS, MAX_PAGES
 from .invisible import strip_invisible
 from .messages import Job, Message, Opened, PageFailed, PageRead, Remarks, Stopped
+from .ocr import SPARSE
+from .ocr.page_digest import digest_page
 from .page_labels import PageLabels
 from .pdf_forms import document_extras
 from .pdf_text import TextReader
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
+    from pypdf import PageObject, PdfReader
 
 _REPAIR = "download it again, or repair it, e.g. with qpdf broken.pdf repaired.pdf"
 _PAGES_BETWEEN_CLEARING = 100
@@ -43,15 +45,15 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
     num_pages = _count_pages(reader, data, job.name)
     yield Opened(num_pages, is_cut_off=_is_cut_off(data))
     chosen: Sequence[int] = range(1, num_pages + 1)
-    if job.pages is not None:
-        chosen = PageRange(tuple((first, last) for first, last in job.pages)).select(num_pages)
+    if job.page_range is not None:
+        chosen = job.page_range.select(num_pages)
     labels = PageLabels(reader)
     texts = TextReader(data, password, reader)
     form, remarks = document_extras(reader)
     if remarks:
         yield Remarks(remarks)
     for done, number in enumerate(chosen[:MAX_PAGES], start=1):
-        message = _try_page(reader, texts, number, form if done == 1 else "")
+        message = _try_page(reader, texts, number, form if done == 1 else "", job.ocr)
         if isinstance(message, PageRead) and message.text:
             message = replace(message, label=labels.of(number))
         yield message
@@ -63,9 +65,9 @@ def read_pages(data: bytes, job: Job) -> Iterator[Message]:
 
 
 def _try_page(
-    reader: PdfReader, texts: TextReader, number: int, more: str
+    reader: PdfReader, texts: TextReader, number: int, more: str, ocr: str
 ) -> PageRead | PageFailed:
-    """Read a page; `more` is text to put behind it."""
+    """Read a page; `more` is text to put behind it, `ocr` an `OcrMode`."""
     try:
         page = reader.pages[number - 1]
         raw, omissions = texts.read(page, number)
@@ -77,9 +79,23 @@ def _try_page(
         shows_image = not text and verdict.has_image(page)
     except Exception as error:  # noqa: BLE001 (any exception; the other pages are still wanted)
         return PageFailed(number, verdict.reason(error))
-    return PageRead(
+    read = PageRead(
         number, text, shows_image, visible, named, odd, dict(hidden), omissions=omissions
     )
+    return replace(read, digest=digest_page(page)) if _needs_ocr(read, page, ocr) else read
+
+
+def _needs_ocr(read: PageRead, page: PageObject, mode: str) -> bool:
+    """Whether the text of a page is missing or unreadable, or so little that it may be a stamp."""
+    if mode == OcrMode.FORCE:
+        return True
+    if mode == OcrMode.OFF:
+        return False
+    if not read.text:
+        return page.get("/Contents") is not None
+    if verdict.is_unreadable(read.visible, read.named, read.odd):
+        return True
+    return read.visible < SPARSE and verdict.has_image(page)
 
 
 def _open(data: bytes, name: str) -> PdfReader:

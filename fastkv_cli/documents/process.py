@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from .. import errors
-from ..config import ReadOptions
+from ..config import OcrMode, ReadOptions
 from ..errors import DocumentError, FastKVError
 from ..system.isolated import start_module
 from .document import LineGaps
@@ -66,8 +66,8 @@ def read_in_process(
     raise DocumentError(f"{name} gave no text", _ELSEWHERE)
 
 
-def make_job(kind: str, name: str, options: ReadOptions) -> Job:
-    """The job of reading a document with these options."""
+def make_job(kind: str, name: str, options: ReadOptions, ocr: str = OcrMode.OFF) -> Job:
+    """The job of reading a document with these options; `ocr` as in `Job`."""
     return Job(
         format=kind,
         name=name,
@@ -76,6 +76,7 @@ def make_job(kind: str, name: str, options: ReadOptions) -> Job:
         encoding=options.encoding,
         limit_s=options.extract_timeout_s,
         limit_bytes=MEMORY_LIMIT_BYTES,
+        ocr=ocr,
     )
 
 
@@ -135,6 +136,14 @@ class ReadingProcess:
         self._write(bytes(LENGTH_BYTES), flush=True)
         self._ends_at = time.monotonic() + self._limit_s
         self._clock.start()
+
+    def kill(self) -> None:
+        """End the process; its messages end with a `Stopped`."""
+        self._process.kill()
+
+    def restart_clock(self) -> None:
+        """Begin the time limit again, for the next page."""
+        self._ends_at = time.monotonic() + self._limit_s
 
     def reserve_time(self, seconds: float) -> None:
         """Kill the process this much earlier, to leave time for processing its messages."""

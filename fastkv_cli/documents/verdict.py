@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .ocr.extra import ocr_hint
+
 if TYPE_CHECKING:
     from pypdf import PageObject
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 _GLYPH_NAME = re.compile(r"/[A-Za-z]{0,4}\d{1,5}")
 _INLINE_IMAGE = re.compile(rb"(?:^|\s)BI\s")
 _RAW_BYTES = re.compile(r"(?::| starting with)? b['\"].*")  # pypdf quotes bytes of the file
-_FORCE_OCR = "run OCR over it, e.g. ocrmypdf --force-ocr"
-OCR = "run OCR first, e.g. ocrmypdf"
+OTHER_OCR = "run OCR in another program, e.g. ocrmypdf"
+SURE = 0.85  # confidence of OCR, below which a page is named
 _MAX_REASON = 80
 _MAX_SPANS = 12
 _MAX_FORM_DEPTH = 5
@@ -92,7 +94,7 @@ def empty_pages(scans: Sequence[int], blanks: Sequence[int]) -> str:
     """The warning about pages without text: those that show an image, and the others."""
     parts = []
     if scans:
-        parts.append(f"{pages_phrase(scans, ' holds', ' hold')} no text: a scan; {OCR}")
+        parts.append(f"{pages_phrase(scans, ' holds', ' hold')} no text: a scan; {ocr_hint()}")
     if blanks:
         holds = pages_phrase(blanks, " holds", " hold")
         parts.append(f"{holds} no text (blank or drawing only)")
@@ -105,10 +107,33 @@ def garbled_pages(pages: Mapping[int, PageRead]) -> str | None:
     named = sum(page.named for page in pages.values())
     odd = sum(page.odd for page in pages.values())
     why = "looks unreadable (its fonts do not say which characters they show)"
-    if _is_unreadable(visible, named, odd):
-        return f"text {why}: {_FORCE_OCR}"
-    garbled = [n for n, page in pages.items() if _is_unreadable(page.visible, page.named, page.odd)]
-    return f"text of {pages_phrase(garbled)} {why}: {_FORCE_OCR}" if garbled else None
+    if is_unreadable(visible, named, odd):
+        return f"text {why}: {ocr_hint(again=True)}"
+    garbled = [n for n, page in pages.items() if is_unreadable(page.visible, page.named, page.odd)]
+    if not garbled:
+        return None
+    return f"text of {pages_phrase(garbled)} {why}: {ocr_hint(again=True)}"
+
+
+def failed_ocr(failures: Mapping[int, str]) -> str:
+    """The warning about pages that OCR failed on; `failures` maps page number → reason."""
+    why = Counter(failures.values()).most_common(1)[0][0]
+    return f"OCR of {pages_phrase(list(failures))} failed ({why})"
+
+
+def unsure_pages(pages: Mapping[int, PageRead]) -> str | None:
+    """The warning about pages that OCR read with a low confidence; None if there are none."""
+    unsure = {
+        number: page.confidence
+        for number, page in pages.items()
+        if page.confidence is not None and page.confidence < SURE
+    }
+    if not unsure:
+        return None
+    low, high = (f"{100 * value:.0f}%" for value in (min(unsure.values()), max(unsure.values())))
+    confidence = low if low == high else f"{low} to {high}"
+    was = pages_phrase(list(unsure), " was", " were")
+    return f"{was} read by OCR with a confidence of only {confidence}: compare them with the text"
 
 
 def count_odd(text: str) -> tuple[int, int, int]:
@@ -144,10 +169,10 @@ def _is_cipher(text: str) -> bool:
 
 def looks_unreadable(text: str) -> bool:
     """Whether a text is likely garbage."""
-    return _is_unreadable(*count_odd(text))
+    return is_unreadable(*count_odd(text))
 
 
-def _is_unreadable(visible: int, named: int, odd: int) -> bool:
+def is_unreadable(visible: int, named: int, odd: int) -> bool:
     """Whether text with these counts is likely garbage.
 
     It is if more than half of it spells glyph names (a fifth would match a table of dates like

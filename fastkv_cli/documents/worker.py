@@ -31,6 +31,7 @@ from .messages import (
     decode_job,
     encode,
 )
+from .ocr import IMAGES
 
 LENGTH_BYTES = 4  # bytes of the length before each chunk; a length of 0 ends the document
 _SPARE_CPU_S = 5
@@ -94,10 +95,18 @@ def _send_results(job: Job, data: bytes, out: int) -> None:
 def _read(job: Job, data: bytes) -> Iterator[Message]:
     logging.disable(logging.CRITICAL)  # pypdf logs thousands of lines on a bad file
     warnings.simplefilter("ignore")
-    if job.format == "PDF":
+    if job.recognizes:
+        from .ocr.draw import read_scans
+
+        yield from read_scans(data, job)
+    elif job.format == "PDF":
         from .pdf_pages import read_pages
 
         yield from read_pages(data, job)
+    elif job.format in IMAGES:
+        from .ocr.draw import read_image
+
+        yield from read_image(data, job)
     else:
         yield from _read_text(job, data)
 
@@ -126,7 +135,7 @@ def _set_limits(job: Job) -> None:
         return
     for limit, value in (
         (resource.RLIMIT_AS, job.limit_bytes),
-        (resource.RLIMIT_CPU, int(job.limit_s) + _SPARE_CPU_S),  # if the parent cannot kill it
+        (resource.RLIMIT_CPU, _cpu_limit_s(job)),  # if the parent cannot kill it
         (resource.RLIMIT_CORE, 0),
     ):
         _, most = resource.getrlimit(limit)
@@ -135,6 +144,11 @@ def _set_limits(job: Job) -> None:
             resource.setrlimit(limit, (lower, most))
         except (OSError, ValueError):  # macOS has RLIMIT_AS but rejects it
             continue
+
+
+def _cpu_limit_s(job: Job) -> int:
+    num_limits = len(job.pages or [0]) * job.num_threads if job.recognizes else 1
+    return min(int(job.limit_s) * num_limits + _SPARE_CPU_S, 2**31 - 1)
 
 
 def _receive(stream: BinaryIO) -> bytes:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from ..config import (
     DEFAULT_EXTRACT_TIMEOUT_S,
     DEFAULT_METHOD,
+    DEFAULT_OCR_DPI,
     EMBEDDED_MODEL,
     Attention,
     Budget,
@@ -20,6 +21,7 @@ from ..config import (
     DType,
     MethodName,
     MethodSettings,
+    OcrMode,
     PageRange,
     Preset,
     ReadOptions,
@@ -63,9 +65,22 @@ class DocumentOptions:
     extract_timeout: float = option(
         DEFAULT_EXTRACT_TIMEOUT_S,
         Group.DOCUMENT,
-        "Stop extracting the text of one document after this many seconds.",
+        "Stop extracting the text of one document, or of one page by OCR, after this many seconds.",
         metavar="SECONDS",
         env="FASTKV_EXTRACT_TIMEOUT",
+    )
+    ocr: OcrMode = option(
+        OcrMode.AUTO,
+        Group.DOCUMENT,
+        "Recognize the text of pages that have none (auto), of none (off), or of all (force).",
+        env="FASTKV_OCR",
+    )
+    ocr_dpi: int = option(
+        DEFAULT_OCR_DPI,
+        Group.DOCUMENT,
+        "Draw pages for OCR in this resolution.",
+        metavar="DPI",
+        env="FASTKV_OCR_DPI",
     )
 
     @property
@@ -80,6 +95,8 @@ class DocumentOptions:
             password=self.password,
             encoding=self.encoding,
             extract_timeout_s=self.extract_timeout,
+            ocr=OcrMode(self.ocr),
+            ocr_dpi=self.ocr_dpi,
         )
 
 
@@ -206,6 +223,7 @@ class MethodOptions:
 
 
 _CHOICES: dict[str, type[StrEnum]] = {
+    "ocr": OcrMode,
     "dtype": DType,
     "attention": Attention,
     "decode_weights": DecodeWeights,

@@ -7,7 +7,29 @@ from collections.abc import Callable, Sequence
 
 from ..config import ReadOptions
 from ..documents import Document, load_all
+from ..documents.ocr.scans import ScannedPage
+from ..store.ocr_pages import OcrPage, OcrPageStore
 from .observer import Observer
+
+
+class _Scans:
+    """Shows the progress of OCR, and keeps recognized pages for the next question."""
+
+    def __init__(self, observer: Observer, store: OcrPageStore | None) -> None:
+        self._observer, self._store = observer, store
+
+    def find(self, key: str) -> ScannedPage | None:
+        page = None if self._store is None else self._store.find(key)
+        return None if page is None else ScannedPage(*page)
+
+    def keep(self, key: str, page: ScannedPage) -> None:
+        if self._store is not None:
+            self._store.keep(key, OcrPage(*page))
+
+    def progress(self, done: int, total: int) -> None:
+        self._observer.progress("recognizing pages (OCR)", done, total, "pages")
+        if done == total and self._store is not None:
+            self._store.prune()
 
 
 def read_documents(
@@ -15,6 +37,8 @@ def read_documents(
     options: ReadOptions,
     observer: Observer,
     warn: Callable[[str], None],
+    *,
+    keeps_scans: bool = True,
 ) -> tuple[list[Document], float]:
     """Read the documents; also returns the seconds it took, without the time to type passwords.
 
@@ -25,6 +49,7 @@ def read_documents(
         options: how to read them.
         observer: receives the progress, and is asked for passwords.
         warn: called with one line for each thing that was left out or may be wrong.
+        keeps_scans: whether to keep the text of recognized pages on disk, and use kept ones.
 
     Raises:
         FastKVError: when a document that was named cannot be read.
@@ -48,6 +73,7 @@ def read_documents(
             options,
             on_page=lambda done, total: observer.progress("extracting pages", done, total, "pages"),
             ask_password=ask if observer.asks_passwords else None,
+            scan_observer=_Scans(observer, OcrPageStore(warn) if keeps_scans else None),
         )
         documents += found
         extract_s += time.perf_counter() - started - typing_s

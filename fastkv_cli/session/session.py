@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset
+from ..config import DEFAULT_ANSWER_TOKENS, DEFAULT_MAX_TOKENS, Length, Preset, StoreMode
 from ..engine.generation import Piece
 from ..engine.tuning import tuning_of
 from ..errors import FastKVError, UsageError
@@ -91,7 +91,13 @@ class Session:
         self._warnings: list[str] = []
         self.last: Answer | None = None
         self.kept_parts, self.read_in_parts = "", False
-        documents, extract_s = read_documents(sources, options.read, observer, self._warn)
+        documents, extract_s = read_documents(
+            sources,
+            options.read,
+            observer,
+            self._warn,
+            keeps_scans=options.store_mode is not StoreMode.OFF,
+        )
         self.documents = tuple(documents)
         observer.progress("starting")
         if warning := cache_warning():

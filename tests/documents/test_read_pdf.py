@@ -16,6 +16,8 @@ from fastkv_cli.documents.messages import Stopped
 from fastkv_cli.documents.process import make_job
 from fastkv_cli.errors import DocumentError, ExitCode, FastKVError, UsageError
 
+pytestmark = pytest.mark.usefixtures("without_ocr")
+
 
 def load(name: str, pages: str | None = None, password: str | None = None) -> Document:
     options = ReadOptions(PageRange.parse(pages) if pages else None, password)
@@ -43,7 +45,7 @@ def failure(name: str, password: str | None = None) -> FastKVError:
         ("qpdf_zero_pages.pdf", "is a PDF without pages", ExitCode.INPUT),
         (
             "cardinal.pdf",
-            "holds no text in its 4 pages: a scan; run OCR first, e.g. ocrmypdf",
+            "holds no text in its 4 pages: a scan; run OCR first, e.g. ocrmypdf, or let fastkv do it: pip install 'fastkv-cli[ocr]'",
             ExitCode.INPUT,
         ),
         ("no_contents.pdf", "holds no text in its 1 page: blank or drawing only", ExitCode.INPUT),
@@ -173,7 +175,9 @@ def test_garbled_pages_are_named_where_others_are_not(tmp_path: Path) -> None:
     )
     (warning,) = read.warnings
     assert warning.startswith("text of page 2 looks unreadable (its fonts do not say")
-    assert warning.endswith("run OCR over it, e.g. ocrmypdf --force-ocr")
+    assert warning.endswith(
+        "run OCR over it, e.g. ocrmypdf --force-ocr, or let fastkv do it: pip install 'fastkv-cli[ocr]'"
+    )
 
 
 def test_mixed_file_names_the_pages_without_text(tmp_path: Path) -> None:
@@ -188,7 +192,9 @@ def test_mixed_file_names_the_pages_without_text(tmp_path: Path) -> None:
     assert read.text == "the only words"
     assert read.page_at(0) == 4
     assert read.empty == (1, 2, 3, 5, 6)
-    assert read.warnings == ("pages 1–3, 5–6 hold no text: a scan; run OCR first, e.g. ocrmypdf",)
+    assert read.warnings == (
+        "pages 1–3, 5–6 hold no text: a scan; run OCR first, e.g. ocrmypdf, or let fastkv do it: pip install 'fastkv-cli[ocr]'",
+    )
 
 
 def test_blank_page_is_not_called_scanned(tmp_path: Path) -> None:

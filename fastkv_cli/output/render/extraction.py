@@ -29,12 +29,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageExtract:
-    """One page: its status and text; tokens are None where they were not counted."""
+    """One page.
+
+    Attributes:
+        number: from 1.
+        status: "read", or why there is no text.
+        characters: of its text.
+        tokens: None where they were not counted.
+        confidence: of OCR, from 0 to 1; None where the text is the file's own.
+        text: as the model would read it.
+    """
 
     number: int
     status: str
     characters: int
     tokens: int | None
+    confidence: float | None
     text: str
 
 
@@ -75,6 +85,7 @@ def extract(document: Document, token_starts: Sequence[int] | None = None) -> Ex
             status=READ,
             characters=page.end - page.start,
             tokens=tokens(page.start, page.end),
+            confidence=page.confidence,
             text=document.text[page.start : page.end],
         )
         for page in document.pages
@@ -85,7 +96,7 @@ def extract(document: Document, token_starts: Sequence[int] | None = None) -> Ex
         (FAILED, document.failed),
         (LEFT_OUT, document.left_out),
     ):
-        pages += [PageExtract(number, status, 0, none, "") for number in numbers]
+        pages += [PageExtract(number, status, 0, none, None, "") for number in numbers]
     return Extract(
         path=document.path,
         kind=document.kind,
@@ -147,10 +158,16 @@ def render_tables(extract: Extract) -> Iterator[RenderableType]:
             name_span(run),
             f"{page.characters:,}",
             _number(page.tokens),
-            "" if page.status == READ else Text(page.status, style="yellow"),
+            Text(_remark(page), style="" if page.status == READ else "yellow"),
         )
     table.add_row(Text("all", style="bold"), f"{extract.characters:,}", _number(extract.tokens), "")
     yield table
+
+
+def _remark(page: PageExtract) -> str:
+    if page.confidence is not None:
+        return f"OCR, {100 * page.confidence:.0f}% sure"
+    return "" if page.status == READ else page.status
 
 
 def _number(value: int | None) -> str:
