@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     MODEL = 5
     MEMORY = 6
     CONTEXT = 7
+    INCOMPLETE = 8
     OUTPUT = 9
     PARTLY = 10
     NOT_SUPPORTED = 11
@@ -44,6 +45,7 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.MODEL: "the model is unknown, unsupported, or missing while offline",
     ExitCode.MEMORY: "not enough memory",
     ExitCode.CONTEXT: "the question leaves no room for text in the model's window",
+    ExitCode.INCOMPLETE: "--schema: the object does not fit --max-tokens; what fits is printed",
     ExitCode.OUTPUT: "the output could not be written",
     ExitCode.PARTLY: "some documents of a batch failed (failures.csv lists them)",
     ExitCode.NOT_SUPPORTED: "--strict: no answer that the document supports was found",
@@ -103,6 +105,19 @@ class ContextError(FastKVError):
     """A prompt does not fit the model's window."""
 
     exit_code = ExitCode.CONTEXT
+
+
+class IncompleteError(FastKVError):
+    """The object of a schema does not fit the limit of tokens; what was there is printed."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+    def __init__(self, missing: Sequence[str], num_fields: int) -> None:
+        names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        super().__init__(
+            f"{len(missing)} of {num_fields} fields do not fit --max-tokens: {names}",
+            "allow more with --max-tokens, or ask for fewer fields",
+        )
 
 
 class OutputError(FastKVError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from .field_values import FilledSchema
 from .propagation import StepStats
 from .thinking_mode import ThinkingStats
 
@@ -353,16 +354,15 @@ class RunReport:
 
     Attributes:
         command: "summarize", "ask" or "chat".
-        answer: the text on stdout.
         extract_s: seconds to read the documents from disk.
         load_s: seconds to load the model, without imports, downloads and conversion.
         ttft_s: seconds from the start of the first prefill to the answer's first token.
         settings: the source of the method's settings; empty if it has none.
-        warnings: one line each.
         evidence: the result of checking the answer against the documents.
         question: the user's question; empty for a summary.
         turns_left_out: the oldest turns of a conversation, which no longer fit the window.
         thinking: what the model thought before the answer; None if it did not think.
+        filled: the object and its fields; None without a schema.
     """
 
     command: str
@@ -380,10 +380,10 @@ class RunReport:
     question: str = ""
     turns_left_out: int = 0
     thinking: ThinkingStats | None = None
+    filled: FilledSchema | None = None
 
     @property
     def paths(self) -> list[str]:
-        """The paths of the documents, in order."""
         return [document.path for document in self.documents]
 
     @property

@@ -25,11 +25,14 @@ from fastkv_cli.documents.html import decode_html
 from fastkv_cli.documents.invisible import strip_invisible
 from fastkv_cli.documents.markdown import drop_comments
 from fastkv_cli.evidence import find_quotes, index_segments
+from fastkv_cli.evidence.field_labels import FieldTerms, LabelFinder
 from fastkv_cli.evidence.unsupported import not_in_document
 from fastkv_cli.evidence.words import keys_of
 from fastkv_cli.fields.dates import find_dates
+from fastkv_cli.fields.labeled import find_labeled
 from fastkv_cli.fields.numbers import find_numbers
 from fastkv_cli.fields.spans import find_spans
+from fastkv_cli.fields.tables import find_tables
 from fastkv_cli.prompts.disarm import disarm, disarm_headings
 from fastkv_cli.tasks.sentences import SentenceFilter, find_sentences
 
@@ -49,6 +52,10 @@ WORST: dict[str, list[Input]] = {
         ("", "1", ""), ("", "1.", ""), ("", "1. ", ""), ("", "may ", ""), ("1", " ", "may"), ("", "12.12.", ""),
         ("", "2024-12-", ""), ("", "1 de ", ""), ("", "12 ", ""),
     ],
+    "evidence.field_labels._LINE_END": [("", "\n", ""), ("", "x", "")],
+    "evidence.field_labels._SENTENCE_END": [("", ".", ""), ("", " ", ""), ("", ". ", "")],
+    "fields.labeled.LABEL": [("", "x", ""), ("", "x ", ":"), ("", "x:", "")],
+    "fields.labeled._LINE": [("", "x", ""), ("", "\n", "")],
     "fields.numbers._COMMA": [("", "1", ""), ("", "1,1", "")],
     "fields.numbers._NUMBER": [
         ("", "1", ""), ("", "111,", ""), ("", "111 ", ""), ("", "1.", ""), ("", "-", ""), ("", "111 111", ",1"),
@@ -60,7 +67,7 @@ WORST: dict[str, list[Input]] = {
     "fields.spans._CODE": [("", "x", ""), ("", "1", ""), ("", "x1 ", ""), ("", "(", "1"), ("", "(x", "1")],
     "fields.spans._GAP": [("", " ", ""), ("", " \t", ""), ("", " |", ""), ("", "x  ", "")],
     "fields.spans._KEEPS_STOP": [("", "A.", ""), ("", "Inc", ""), ("", "A", "."), ("", "e.V", "")],
-    "fields.spans._LABEL": [("", "x", ""), ("", "x ", ":"), ("", "x:", ""), ("x:", " ", ""), ("x:", "\t", "")],
+    "fields.spans.LABEL": [("", "x", ""), ("", "x ", ":"), ("", "x:", ""), ("x:", " ", ""), ("x:", "\t", "")],
     "fields.spans._LINE": [("", "x", ""), ("", "\n", "")],
     "fields.spans._NAME": [
         ("", "Aa ", ""), ("", "A", ""), ("", "Aa of ", ""), ("", "A-", ""), ("", "Aa de la ", ""), ("", "A.", ""),
@@ -68,6 +75,11 @@ WORST: dict[str, list[Input]] = {
     "fields.spans._PHONE": [("+", "1", ""), ("", "+1", ""), ("", "+1 ", ""), ("", "0-", ""), ("", "(01", "")],
     "fields.spans._QUOTED": [("", "“", ""), ("“", "x", ""), ("", "“x", ""), ("", "\"", "")],
     "fields.spans._SENTENCE": [("", ". ", ""), ("", " ", ""), ("", ". A", "")],
+    "fields.shapes._WORD": [("", "x", ""), ("", "x ", ""), ("", "1", "")],
+    "fields.tables._ITEM": [("", " ", ""), ("", "- ", ""), ("-", " ", ""), ("- ", "x", ""), ("", "\n", ""), ("", "1", "")],
+    "fields.tables._PARTS": [("", ",", ""), ("", " ", ""), ("", " and", ""), ("", "x", "")],
+    "fields.written._BULLET": [("", "1", ""), ("", "1. ", ""), ("", "\n", "")],
+    "fields.written._YEAR": [("", "1", ""), ("", "2024 ", "")],
     "models.content._COMMIT": [("", "0", "x")],
     "models.gguf_parts._PART": [("", "x-00001-of-00001", ""), ("", "-", ""), ("", "1", "")],
     "models.on_disk.facts._KV": [("attn_k.", "weight", "")],
@@ -427,6 +439,13 @@ def push_all(text: str) -> None:
     sentences.end(was_cut=False)
 
 
+def label_all(text: str) -> None:
+    """The labels of every number."""
+    finder, terms = LabelFinder(text), FieldTerms.of("total amount", "to pay")
+    for found in find_numbers(text):
+        finder.score(terms, found.start, found.end)
+
+
 OF = (
     "<_of_",
     "<" + "a" * 64 + "_of_" + "a" * 64,
@@ -461,6 +480,12 @@ FUNCTIONS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
     "find_spans": (
         find_spans, ("A b. ", "A: b\n", "a   b", "Aa ", "“a” ", "x1 ", "(", "a:", "A. ", "Inc. ", "|", "- "),
     ),
+    "find_labeled": (find_labeled, ("a: b\n", "a   b\n", "a: ", "A. b: ", "a\n", "a   b   ", "- a: b\n")),
+    "find_tables": (
+        lambda text: find_tables(text, find_labeled(text)),
+        ("a: b\n", "a   b\n", "- a\n", "1. ", "a   1\n"),
+    ),
+    "LabelFinder": (label_all, ("a: 1\n", "a   1\n", "1 ", "a 1. ", "a\n1\n")),
     "find_sentences": (find_sentences, (".", "e.g. ", "<a>", "a<", "a ", ". ", "\n ", "A. ")),
     "SentenceFilter": (push_all, ("a ", "<a>", "e.g. ", "...")),
 }  # fmt: skip

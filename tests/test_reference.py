@@ -23,6 +23,7 @@ from fastkv_cli.cli.json_fields import (
 )
 from fastkv_cli.cli.reference import reference_page
 from fastkv_cli.errors import UsageError
+from fastkv_cli.field_values import FieldValue, FilledSchema
 from fastkv_cli.output.render.extraction import extract, render_json
 from fastkv_cli.output.render.report_json import render_failure, report_fields
 from fastkv_cli.stats import StateStats
@@ -60,8 +61,11 @@ def test_fields_of_an_answer() -> None:
     report = with_quotes(make_report())
     with_state = replace(report, reading=replace(report.reading, state=StateStats()))
     thought = replace(report, thinking=ThinkingStats(3, False, "Hm."))
+    filled = replace(report, filled=FilledSchema({}, (FieldValue("total", 1),)))
     found = {
-        name for each in (report, with_state, thought) for name in names_of(report_fields(each))
+        name
+        for each in (report, with_state, thought, filled)
+        for name in names_of(report_fields(each))
     }
     assert found == set(ANSWER_FIELDS)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..errors import InterruptedRunError, NotSupportedError, UsageError
+from ..errors import IncompleteError, InterruptedRunError, NotSupportedError, UsageError
 from ..output.console import AnswerWriter, Messages, stderr_console
 from ..output.console_observer import ConsoleObserver
 from ..output.output_file import check_writable, write_file
@@ -129,6 +129,8 @@ def answer_once(
     options: RunOptions,
     max_tokens: int,
     stream: Callable[[Session], Iterator[str]],
+    *,
+    asks_again: bool = False,
 ) -> None:
     """Open a session, run one task, and print its answer and statistics.
 
@@ -138,6 +140,7 @@ def answer_once(
         options: the command's options.
         max_tokens: the maximum length of the answer.
         stream: starts the task and returns the pieces of its answer.
+        asks_again: whether the task has several prompts about the documents.
 
     Raises:
         FastKVError: on any failure, with its exit code.
@@ -159,7 +162,7 @@ def answer_once(
             run.observer,
             command=command,
             resume=options.resume,
-            asks_again=False,
+            asks_again=asks_again,
             maps=options.report is not None,
         )
         run.what_is_left = lambda: "; ".join(filter(None, (run.unwritten, _resume_hint(session))))
@@ -179,6 +182,8 @@ def answer_once(
     if not options.json:
         run.messages.show(render_quotes(report))
     run.messages.show(render_tables(report, options.stats_level))
+    if report.filled is not None and report.filled.missing:
+        raise IncompleteError(report.filled.missing, len(report.filled.fields))
     if options.strict and report.evidence.is_refused:
         raise NotSupportedError(1, 1)
 

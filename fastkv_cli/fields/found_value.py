@@ -10,4 +10,4 @@ class FoundValue(NamedTuple):
 
     start: int
     end: int
-    value: str | float | int
+    value: str | float | int | None

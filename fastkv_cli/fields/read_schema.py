@@ -10,6 +10,7 @@ from .concise_schema import read_concise
 from .field import Schema
 from .json_schema import read_json_schema
 
+OBJECT_TOKENS = 4096  # of the JSON that fills in a schema, by default
 _MOST_BYTES = 2**20
 _SUFFIXES = (".json", ".txt", ".schema")
 
@@ -57,3 +58,8 @@ def _text_of(given: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"--schema {given} is not UTF-8", "convert the file") from None
+
+
+def as_schema(given: Schema | str) -> Schema:
+    """A schema as it is, or read from its text or file; raises a UsageError as `read_schema`."""
+    return given if isinstance(given, Schema) else read_schema(given)

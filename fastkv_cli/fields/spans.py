@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _LINE = re.compile(r"[^\n]+")
 _GAP = re.compile(r" {3,}|[ ]*\t[ \t]*|[ ]?\|[ ]?")
 _BULLET = re.compile(r"(?:[-*+•–]|\d{1,2}[.)])[ ]{1,3}|#{1,6} ")
-_LABEL = re.compile(r"[^\s:：][^:：\n]{0,50}?[ \u00a0]?[:：][ \t]{1,20}(?=\S)")
+LABEL = re.compile(r"[^\s:：][^:：\n]{0,50}?[ \u00a0]?[:：][ \t]{1,20}(?=\S)")
 _SENTENCE = re.compile(r"(?<=[.!?])[ ](?=[A-ZÀ-ÖØ-Þ¿¡„“\"(])")
 _CODE = re.compile(r"(?<![^\s(\[„“\"])[^\s\d@]{0,20}[\d@]\S{0,60}")
 _PHONE = re.compile(r"(?<![\w+])(?:\+|\(?0)\d[\d ()/-]{5,20}\d(?!\w)")
@@ -20,6 +20,10 @@ _NAME = re.compile(
 _QUOTED = re.compile(r"[“„\"«]([^“”„\"«»\n]{2,120})[”“\"»]")
 _ENDS = " \t\u00a0.,;:!?)]}\"”»’'…"
 _BEGINS = ' \t\u00a0,;:([{"“„«'
+_MOST_CUT = 4  # words at the beginning of a name, as of a greeting
+_TITLES = frozenset(
+    (*"abcdefghijklmnopqrstuvwxyz", "dr", "mr", "mrs", "ms", "st", "prof", "mme", "sra")
+)
 _MOST = 160  # characters of a value
 _KEEPS_STOP = re.compile(r"(?:\b(?:Inc|Ltd|Co|Corp|Jr|Sr|St|No|e\.V)|\b[A-Z](?:\.[A-Z])+)\.\Z")
 
@@ -46,37 +50,47 @@ def _in_line(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         begin = first
         if bullet := _BULLET.match(text, begin, last):
             begin = bullet.end()
-        yield begin, last
-        if label := _LABEL.match(text, begin, last):
-            yield label.end(), last
+        if label := LABEL.match(text, begin, last):
             begin = label.end()
-        at = begin
-        for gap in _SENTENCE.finditer(text, begin, last):
-            yield at, gap.start()
-            if label := _LABEL.match(text, at, gap.start()):
-                yield label.end(), gap.start()
-            at = gap.end()
-        if at > begin:
-            yield at, last
-            if label := _LABEL.match(text, at, last):
-                yield label.end(), last
+        yield begin, last
+        for span in sentences_of(text, begin, last):
+            yield _behind_label(text, *span)
         for pattern in (_CODE, _PHONE):
             yield from (match.span() for match in pattern.finditer(text, first, last))
+        starts = {span[0] for span in sentences_of(text, begin, last)}
         for match in _NAME.finditer(text, first, last):
-            yield from _names_in(text, *match.span())
+            if match.start() not in starts or " " in match[0]:
+                yield from _names_in(text, *match.span())
         yield from (match.span(1) for match in _QUOTED.finditer(text, first, last))
 
 
+def sentences_of(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The sentences of a line or cell, as spans."""
+    at = start
+    for gap in _SENTENCE.finditer(text, start, end):
+        yield at, gap.start()
+        at = gap.end()
+    yield at, end
+
+
+def _behind_label(text: str, start: int, end: int) -> tuple[int, int]:
+    label = LABEL.match(text, start, end)
+    return (label.end() if label else start), end
+
+
 def _names_in(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A run of capitalized words, and its parts: around full stops, and without its first word."""
-    yield start, end
-    stop = text.find(". ", start, end)
-    if stop > 0:
-        yield start, stop
-        yield stop + 2, end
-    space = text.find(" ", start, end)
-    if space > 0:
-        yield space + 1, stop if stop > space else end
+    """A run of capitalized words, without its first ones too, and up to a full stop."""
+    last, stop = end, text.find(". ", start, end)
+    if stop > 0 and text[text.rfind(" ", start, stop) + 1 : stop].lower() not in _TITLES:
+        last = stop + 1  # kept by an abbreviation, as of Ltd.
+        if " " in text[stop + 2 : end]:
+            yield stop + 2, end
+    at = start
+    for _ in range(_MOST_CUT):
+        yield at, last
+        at = text.find(" ", at, last) + 1
+        if not at:
+            break
 
 
 def cells_of(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

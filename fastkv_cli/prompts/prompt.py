@@ -41,6 +41,8 @@ LIST_TASKS: dict[Length, str] = {
 _QUESTION, _ANSWER, _SUMMARY = "Question: ", "Answer: ", "Summary: "
 _ASK = f"Answer the question from the document above.\n\n{_QUESTION}"
 _COPY = f"Copy the words of the document above that answer the question.\n\n{_QUESTION}"
+_FILL = "Fill in this form from the document above. Copy its words; write none if it does not say."
+_FORM = f"{_FILL}\n\n"
 # What only the frame around a text and its question holds; a question begins a line.
 FRAME_MARKS = (f"<{FENCE_NAME}>", f"</{FENCE_NAME}>", f"\n{_QUESTION.strip()}")
 _OURS = tuple(word.strip().lower() for word in (_QUESTION, _ANSWER))
@@ -136,7 +138,7 @@ def build_prompt(
         thinks: whether the model may think before it answers (see `split_template`).
     """
     earlier = [text for turn in history for text in (ask_task(turn.question), turn.answer)]
-    frame = next((each for each in (_ASK, _COPY) if task.startswith(each)), "")
+    frame = next((each for each in (_ASK, _COPY, _FORM) if task.startswith(each)), "")
     if tokenizer.chat_template is None:
         tail = _ANSWER if frame else _SUMMARY
         before, after = str(tokenizer.bos_token or ""), f"\n\n{tail.rstrip()}"
@@ -173,6 +175,11 @@ def ask_task(question: str) -> str:
 def copy_task(question: str) -> str:
     """The instruction to answer a question in the text's own words."""
     return _COPY + question
+
+
+def fill_task(form: str) -> str:
+    """The instruction to fill in a form: a line for each field, its name and what it is."""
+    return _FORM + form
 
 
 def summary_task(length: Length, style: Style = Style.PROSE, language: str = "") -> str:

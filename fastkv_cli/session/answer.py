@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FastKVError, UsageError
+from ..field_values import FieldValue
 from ..stats import Citation, GenerationStats, KVStats, Quote, RunReport, Verdict
 from ..tasks.reading_map import ReadingMap
 from ..version import library_versions
@@ -35,6 +36,16 @@ class Answer:
     def said(self) -> str:
         """The answer without the citation."""
         return self.report.answer.removesuffix(self.mark)
+
+    @property
+    def value(self) -> Any:
+        """The object of a filled schema, or the list of them; None without a schema."""
+        return None if self.report.filled is None else self.report.filled.value
+
+    @property
+    def fields(self) -> tuple[FieldValue, ...]:
+        """The fields of a filled schema, each with its place and quote."""
+        return () if self.report.filled is None else self.report.filled.fields
 
     @property
     def citations(self) -> tuple[Citation, ...]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..config import Attention, DType
+from ..prompts.thinking import find_thought_format
 from ..system.free_memory import check_memory_to_start
 from ..system.heap import reuse_freed_memory
 from ..system.isolated import existing_folder
@@ -92,3 +93,9 @@ def load_without_weights(
             ),
             with_weights=False,
         )
+
+
+def thinks_anyway(engine: Engine) -> bool:
+    """Whether a model thinks even where it was turned off."""
+    found = find_thought_format(engine.tokenizer, thinks=False)
+    return found is not None and found.is_expected

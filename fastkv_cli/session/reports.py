@@ -33,6 +33,8 @@ def find_evidence(
 
     By then the answer has been printed and may have taken minutes, so no failure may discard it.
     """
+    if outcome.filled is not None:  # each of its fields has its own
+        return Evidence()
     try:
         if outcome.check_failure is not None:
             raise outcome.check_failure
@@ -78,6 +80,7 @@ def make_report(
     return RunReport(
         command=command,
         question=outcome.question,
+        filled=outcome.filled,
         turns_left_out=outcome.turns_left_out,
         answer=outcome.generation.text + mark,
         model=ModelStats(

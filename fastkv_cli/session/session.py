@@ -14,16 +14,17 @@ from ..engine.generation import Piece
 from ..engine.tuning import tuning_of
 from ..errors import FastKVError, UsageError
 from ..evidence.places import cite_mark
+from ..fields.field import Schema
+from ..fields.read_schema import OBJECT_TOKENS, as_schema
 from ..prompts.prompt import Turn
-from ..prompts.thinking import find_thought_format
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
+from ..tasks import Outcome, PartStore, Work, ask, extract, fill, summarize
 from ..tasks.reading_map import MapRecorder
 from ..thinking_mode import Thinking
 from .answer import Answer
 from .answer_options import check_question
-from .loading import load_engine
+from .loading import load_engine, thinks_anyway
 from .observer import SILENT, Observer
 from .options import SessionOptions
 from .prepare_work import build_preset, prepare_work
@@ -91,12 +92,9 @@ class Session:
         self._warnings: list[str] = []
         self.last: Answer | None = None
         self.kept_parts, self.read_in_parts = "", False
+        keeps = options.store_mode is not StoreMode.OFF
         documents, extract_s = read_documents(
-            sources,
-            options.read,
-            observer,
-            self._warn,
-            keeps_scans=options.store_mode is not StoreMode.OFF,
+            sources, options.read, observer, self._warn, keeps_scans=keeps
         )
         self.documents = tuple(documents)
         observer.progress("starting")
@@ -110,7 +108,7 @@ class Session:
         self._tuning = tuning_of(engine.loaded)
         method = build_preset(options, Preset.BALANCED, self._tuning)
         method.plan(engine.decoder.shape(1))  # fails if the model has no such TSP layer
-        if options.thinking is Thinking.OFF and _thinks_anyway(engine):
+        if options.thinking is Thinking.OFF and thinks_anyway(engine):
             self._warn(f"{engine.loaded.name} has no switch to turn thinking off: it is hidden")
         engine.reset_peak_memory()
         observer.progress("tokenizing")
@@ -134,6 +132,14 @@ class Session:
         answer = extract if self.options.extractive else ask
         task = partial(answer, question=check_question(question))
         return self._stream("ask", task, DEFAULT_ANSWER_TOKENS)
+
+    def fill(self, schema: Schema | str) -> Answer:
+        """Fill in a schema, given as for `--schema`; its object is `Answer.value`. See `ask`."""
+        return self._last_after(self.stream_fields(schema))
+
+    def stream_fields(self, schema: Schema | str) -> Iterator[str]:
+        """Stream the JSON of a filled schema; takes and raises the same as `fill`."""
+        return self._stream("ask", partial(fill, schema=as_schema(schema)), OBJECT_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM, **others: str | None) -> Answer:
         """Summarize the documents, whatever their length.
@@ -312,9 +318,3 @@ class Session:
     def _warn(self, text: str) -> None:
         self._warnings.append(text)
         self.observer.warning(text)
-
-
-def _thinks_anyway(engine: Engine) -> bool:
-    """Whether a model thinks even where it was turned off."""
-    found = find_thought_format(engine.tokenizer, thinks=False)
-    return found is not None and found.is_expected

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Sampling
 from ..engine.generation import Generation, Piece
+from ..field_values import FilledSchema
 from ..prompts.answer_form import AnswerForm, OnThought, ignore_thought
 from ..prompts.prompt import Turn
 from ..prompts.thinking import find_thought_format
@@ -51,6 +52,7 @@ class Outcome:
         check_failure: the exception that prevented the check; None if it ran or was disabled.
         attention: the model's to each segment of the corpus; None if it was not measured by parts.
         turns_left_out: the oldest turns of a conversation, which no longer fit the window.
+        filled: the object and its fields, if a schema was asked for.
     """
 
     generation: Generation
@@ -66,6 +68,7 @@ class Outcome:
     check_failure: Exception | None = None
     attention: Sequence[float] | None = None
     turns_left_out: int = 0
+    filled: FilledSchema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +223,14 @@ class Work:
         history: Sequence[Turn] = (),
         sources: Sequence[int] | None = None,
         ends_at: str = "\n",
+        grammar: str | None = None,
     ) -> Iterator[Piece | Generation]:
         """Run the model on a text and a task, after the earlier turns of a conversation.
 
         Progress is reported under `label`, in tokens: `before` of `total` were done with other
         parts. Generation stops when `until`, called after each token, returns true. If the text
-        `recurs`, its state is kept for the next task. `sources` and `ends_at`: see `answer`.
+        `recurs`, its state is kept for the next task. `sources` and `ends_at`: see `answer`. With a
+        `grammar`, nothing but its texts is generated.
         """
         num_tokens = len(token_ids)
 
@@ -247,7 +252,8 @@ class Work:
             shared=prompt.document_span.stop,
             reuse=self.reuse if recurs else None,
             traces_tokens=self.recorder is not None,
-            form=self.form(ends_at),
+            form=self.form("" if grammar else ends_at),
+            grammar=grammar,
         )
         if self.recorder is None or sources is None:
             return events

@@ -45,6 +45,21 @@ QuestionsOpt = Annotated[
     ),
 ]
 
+SchemaOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FIELDS|FILE",
+        show_default=False,
+        help="Fill in these fields as one JSON object, in place of a question: 'vendor, total "
+        "float, date: day of issue', a JSON Schema, or a file with either.",
+    ),
+]
+MultiOpt = Annotated[
+    bool,
+    typer.Option("--schema-multi", help="Fill in --schema for every row of a list, as an array."),
+]
+
 _EXAMPLE = 'as in: fastkv ask report.pdf "Who wrote it?"'
 _NO_DOCUMENT = f"name one before the question, {_EXAMPLE}"
 
@@ -53,10 +68,19 @@ def ask(
     arguments: ArgumentsArg = None,
     question: QuestionOpt = None,
     questions: QuestionsOpt = None,
+    schema: SchemaOpt = None,
     *,
+    schema_multi: MultiOpt = False,
     options: RunOptions,
 ) -> None:
-    """Answer a question, or several, from documents of any length."""
+    """Answer a question, or several, or fill in fields, from documents of any length."""
+    if schema is not None or schema_multi:
+        from ..field_command import run_schema
+
+        if question or questions is not None:
+            raise UsageError("--schema and questions exclude each other", "give one of them")
+        run_schema(arguments or [], schema, options, multi=schema_multi)
+        return
     if question or questions is not None:
         _ask_several(arguments or [], question or [], questions, options)
         return
@@ -68,7 +92,7 @@ def ask(
     check_any(paths, _NO_DOCUMENT)
     sources = paths or ["-"]
     if options.dry_run:
-        _forecast(sources, options, [last])
+        forecast(sources, options, [last])
         return
     options.check_all()
     from ..run import answer_once
@@ -87,21 +111,21 @@ def _ask_several(paths: list[str], asked: list[str], file: str | None, options: 
 
     wanted = question_batch.read_questions(asked, file, sources)
     if options.dry_run:
-        _forecast(sources, options, wanted)
+        forecast(sources, options, wanted)
         return
     question_batch.run(sources, options, wanted)
 
 
-def _forecast(sources: list[str], options: RunOptions, questions: list[str]) -> None:
+def forecast(sources: list[str], options: RunOptions, questions: list[str]) -> None:
     """Print the dry run."""
     options.check_all()
     from ...tasks import forecast_ask
     from .. import preview
 
-    def forecast(corpus: Corpus, window: Window, passages: int) -> ReadingForecast:
+    def predict(corpus: Corpus, window: Window, passages: int) -> ReadingForecast:
         return forecast_ask(
             corpus, window, questions, passages=passages, extractive=options.extractive
         )
 
     max_tokens = options.max_tokens or DEFAULT_ANSWER_TOKENS
-    preview.forecast("ask", sources, options, forecast, max_tokens)
+    preview.forecast("ask", sources, options, predict, max_tokens)

@@ -38,6 +38,8 @@ def report_fields(report: RunReport) -> dict[str, Any]:
         "command": report.command,
         "question": report.question or None,
         "answer": report.answer,
+        "object": None if report.filled is None else report.filled.value,
+        "fields": None if report.filled is None else list(map(asdict, report.filled.fields)),
         "model": {
             "name": report.model.name,
             "revision": report.model.revision,
