@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test check format completions reference accuracy gate peers reuse large-models evidence summaries long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence summaries long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -19,6 +19,10 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Batches on a real Ray cluster on this machine, whose actors, nodes and driver are killed.
+test-ray: $(READY)
+	$(BIN)/pytest -m ray tests/batch
 
 # For daily work: everything but the tests of files that have not changed, in less than a minute.
 # Changed against HEAD; against main (or BASE=REF) where everything is committed.

@@ -70,6 +70,31 @@ class BatchOptions:
         metavar="SIZE",
         shown_default=False,
     )
+    ray: str | None = option(
+        None,
+        Group.BATCH,
+        "Run the workers as actors of a Ray cluster: of the one that this machine belongs to "
+        "(auto), or of ADDRESS.",
+        "--ray",
+        metavar="auto|ADDRESS",
+        shown_default=False,
+    )
+    num_cpus: float | None = option(
+        None,
+        Group.BATCH,
+        "Give each worker on Ray so many CPUs, and as many threads.",
+        metavar="N",
+        shown_default="1",
+    )
+    num_gpus: float | None = option(
+        None, Group.BATCH, "Give each worker on Ray so many GPUs.", metavar="N", shown_default="0"
+    )
+    ship: bool = option(
+        False,
+        Group.BATCH,
+        "Send documents to workers on Ray as bytes, where they cannot see the files.",
+        "--ship",
+    )
     jsonl: str | None = option(
         None,
         Group.OUTPUT,
@@ -96,6 +121,16 @@ class BatchOptions:
                 f"--document-timeout {self.document_timeout:g} is out of range",
                 "give seconds above 0",
             )
+        if self.ray is None and (
+            self.ship or self.num_cpus is not None or self.num_gpus is not None
+        ):
+            raise UsageError("--num-cpus, --num-gpus and --ship are for Ray", "give --ray auto")
+        cpus, gpus = self.placement
+        if not (0 <= cpus <= _MAX_WORKERS and 0 <= gpus <= _MAX_WORKERS and cpus + gpus > 0):
+            raise UsageError(
+                f"--num-cpus {cpus:g} and --num-gpus {gpus:g} are out of range",
+                "give a worker one of them, as --num-cpus 1",
+            )
         if self.jsonl not in {None, "-"}:
             raise UsageError(
                 f"--jsonl {self.jsonl} is not stdout",
@@ -121,6 +156,12 @@ class BatchOptions:
                 f"give a number from 1 to {_MAX_WORKERS:,}, or auto",
             )
         return number
+
+    @property
+    def placement(self) -> tuple[float, float]:
+        """CPUs and GPUs of a worker on Ray."""
+        cpus = 1.0 if self.num_cpus is None else self.num_cpus
+        return cpus, self.num_gpus or 0.0
 
     @property
     def worker_bytes(self) -> int:

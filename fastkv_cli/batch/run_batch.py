@@ -158,6 +158,18 @@ def _choose_store(
 
 
 def _open_pool(work: WorkSettings, batch: BatchOptions, num_documents: int, *, debug: bool) -> Pool:
+    if batch.ray is not None:
+        from .ray_pool import RayPool
+
+        cpus, gpus = batch.placement
+        return RayPool(
+            work,
+            batch.ray,
+            num_workers=batch.num_workers,
+            num_cpus=cpus,
+            num_gpus=gpus,
+            ships=batch.ship,
+        )
     number = batch.num_workers or choose_workers(num_documents)
     return LocalPool(work, number, debug=debug)
 
