@@ -76,8 +76,9 @@ class Setting:
                 "content": loaded_content(engine.loaded),
                 "dtype": engine.loaded.dtype_name,
                 "device": engine.loaded.device.type,
-                "method": f"{self.method.name} {self.method}",
-                "options": _changed(self.options),  # an option that is added later changes no key
+                # what is added later, with a default that changes no answer, changes no key
+                "method": {"name": self.method.name, **_settings(self.method)},
+                "options": _changed(self.options),
                 "questions": digest(questions),
             },
         )
@@ -225,6 +226,12 @@ def measure(texts: Sequence[str], arguments: argparse.Namespace) -> dict[str, An
         "suites": suites,
         "correct": {name: [one["correct"] for one in answers] for name, answers in found.items()},
     }
+
+
+def _settings(method: Method) -> dict[str, str]:
+    """The fields of a method that are not at their defaults."""
+    values = {field: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
+    return {field.name: str(each) for field, each in values.items() if each != field.default}
 
 
 def _changed(options: Mapping[str, Any]) -> dict[str, str]:

@@ -91,6 +91,14 @@ class DecodeWeights(StrEnum):
     FULL = "full"
 
 
+class PrefillAttention(StrEnum):
+    """Attention of the layers that process every token: over all keys, or block-sparse."""
+
+    AUTO = "auto"
+    DENSE = "dense"
+    SPARSE = "sparse"
+
+
 class StoreMode(StrEnum):
     """How document states are stored on disk for further questions."""
 
@@ -282,6 +290,7 @@ class MethodSettings:
     tsp_steps: tuple[PropagationStep, ...] = ()
     preset: Preset | None = None
     usual_preset: Preset = Preset.BALANCED
+    prefill_attention: PrefillAttention = PrefillAttention.AUTO
 
     def __post_init__(self) -> None:
         if self.tsp_layer is not None and self.tsp_layer < 0:
@@ -310,6 +319,13 @@ class MethodSettings:
                 "leave out --tsp-layer and --tsp-rate",
             )
         self.refuse_steps()
+
+    def refuse_sparse(self) -> None:
+        """Raise a UsageError if sparse attention was asked for in a method without it."""
+        if self.prefill_attention is PrefillAttention.SPARSE:
+            raise UsageError(
+                f"method {self.name} has dense attention", "leave out --prefill-attention sparse"
+            )
 
     def refuse_steps(self) -> None:
         """Raise a UsageError if steps of propagation were given to another method's settings."""

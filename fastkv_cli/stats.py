@@ -83,6 +83,8 @@ class KVStats:
         global_layers: number of layers that attend to all tokens, to which the budget applies; the
             others hold their sliding window. None if all layers are scored and compressed.
         steps: of token-selective propagation, by layer.
+        attention_ratio: share of the pairs of query and key attended to in layers with block-sparse
+            attention; None if prefill attention was dense.
     """
 
     method: str
@@ -97,6 +99,7 @@ class KVStats:
     note: str = ""
     global_layers: int | None = None
     steps: tuple[StepStats, ...] = ()
+    attention_ratio: float | None = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:

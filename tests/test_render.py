@@ -180,6 +180,7 @@ def test_json_of_a_report() -> None:
             "steps": [
                 {"layer": 1, "rate": 0.2, "tokens_seen": 950, "tokens_propagated": 190},
             ],
+            "attention_ratio": None,
             "full_bytes": 10_000_000,
             "kept_bytes": 1_000_000,
             "kept_ratio": 0.1,
@@ -331,6 +332,7 @@ def test_json_of_a_real_run(
                     "tokens_propagated": "int",
                 }
             ],
+            "attention_ratio": "NoneType",
             "full_bytes": "int",
             "kept_bytes": "int",
             "kept_ratio": "float",

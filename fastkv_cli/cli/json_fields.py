@@ -76,6 +76,8 @@ ANSWER_FIELDS = {
     "kv.steps[].rate": "share of the prompt to propagate behind it; with a top-p, at most",
     "kv.steps[].tokens_seen": "tokens that the layer saw",
     "kv.steps[].tokens_propagated": "those that were propagated",
+    "kv.attention_ratio": "share of the pairs of query and key that layers with block-sparse "
+    "attention attended to; null if prefill attention was dense",
     "kv.full_bytes": "predicted bytes of the full KV cache",
     "kv.kept_bytes": "measured bytes of the keys and values held right after prefill",
     "kv.kept_ratio": "kept over full bytes",

@@ -16,9 +16,10 @@ from torch import Tensor
 from .cache import CompressedCache
 from .decode import extend
 from .generate import Engine
-from .layers import RecordingRunner
+from .kernels.sparse_attention import BlockSparsity
 from .methods import Full, Method
 from .prefill import PrefillResult, prefill
+from .recording_runner import RecordingRunner
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Comparison:
         # a base model would go on behind its answer with questions of its own
         self._ends_at_line = engine.tokenizer.chat_template is None
         self._ids = torch.tensor(prompt_ids, device=engine.decoder.device)
-        self._runner = RecordingRunner(engine.kernel)
+        self._runners: dict[BlockSparsity | None, RecordingRunner] = {}
         self._full = self._prefill(Full())
         self._answer = self._decode(self._full.cache, self._full.logits, [])
 
@@ -84,7 +85,12 @@ class Comparison:
     def _prefill(self, method: Method) -> PrefillResult:
         decoder = self._engine.decoder
         plan = method.plan(decoder.shape(self._ids.shape[0], self._question))
-        return prefill(decoder, self._ids, method, self._runner, plan, room=self._max_tokens)
+        if plan.sparsity not in self._runners:
+            self._runners[plan.sparsity] = RecordingRunner(
+                self._engine.kernel, sparsity=plan.sparsity
+            )
+        runner = self._runners[plan.sparsity]
+        return prefill(decoder, self._ids, method, runner, plan, room=self._max_tokens)
 
     def _compared(self, prefilled: PrefillResult, token_ids: list[int]) -> Compared:
         decoder, num_tokens = self._engine.decoder, self._ids.shape[0]

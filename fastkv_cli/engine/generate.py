@@ -262,7 +262,7 @@ class Engine:
         """Make the layer runner; with `reuse`, one that uses the shared tokens' prefix state."""
         if chunk_rows is None:
             chunk_rows = default_chunk_rows(self.decoder.device.type)
-        settings = self.kernel, chunk_rows, self._on_done, shared
+        settings = self.kernel, chunk_rows, self._on_done, shared, plan.sparsity
         num_tokens = ids.shape[0]
         if reuse is None or not reuse.applies(plan, shared, num_tokens):
             yield LayerRunner(*settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -13,6 +14,11 @@ from ..errors import UsageError
 from .cache_entries import RecurrentState
 from .kernels.attention import Causality, Kernel, attend
 from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, round_up
+from .kernels.sparse_attention import (
+    FIRST_SPARSE_ROW,
+    BlockSparsity,
+    attend_sparsely,
+)
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer, take_rows
 from .model.recurrent_layer import Layer, RecurrentLayer
@@ -35,6 +41,7 @@ class ActiveTokens:
         boundary: number of leading tokens that other prompts about the same text share. They pass
             through a layer separately from the tokens after them, so that each result is the same
             to the last bit, whether it is computed now or reused.
+        is_whole: whether they are all tokens of the text, none of which was left behind.
     """
 
     hidden: Tensor
@@ -42,6 +49,7 @@ class ActiveTokens:
     ropes: RopeTable
     first: int = 0
     boundary: int = 0
+    is_whole: bool = True
 
     @property
     def num_tokens(self) -> int:
@@ -69,13 +77,17 @@ class LayerInputs(NamedTuple):
 class LayerRunner:
     """Computes layers, `chunk_rows` tokens at a time.
 
-    `on_done` is called with each finished layer; for `boundary` see `ActiveTokens`.
+    `on_done` is called with each finished layer; for `boundary` see `ActiveTokens`. With a
+    `sparsity`, attention is block-sparse while all tokens of a text are active, where the kernel is
+    BLOCKED; the pairs of query and key that it leaves out are counted by layer.
     """
 
     kernel: Kernel
     chunk_rows: int = DEFAULT_CHUNK_ROWS
     on_done: Callable[[Layer], None] | None = None
     boundary: int = 0
+    sparsity: BlockSparsity | None = None
+    skipped_pairs: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         if self.chunk_rows < 1:
@@ -113,7 +125,7 @@ class LayerRunner:
         K and V are needed for every token, the rest only for the propagated ones: selecting before
         computing gives the same result for less work.
         """
-        normalized, key, value = inputs
+        normalized = inputs.normalized
         padded_rows = None if selected_rows is None else self._pad(selected_rows)
         count = tokens.hidden.shape[1] if padded_rows is None else padded_rows.shape[0]
         hidden = tokens.hidden.new_empty(1, count, tokens.hidden.shape[2])
@@ -121,15 +133,8 @@ class LayerRunner:
         def compute(
             into: slice, rows: slice | Tensor, hidden_rows: slice | Tensor, num_keys: int
         ) -> None:
-            causality = Causality(
-                positions=tokens.positions[:num_keys],
-                rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, tokens),
-                sliding_window=layer.sliding_window,
-            )
             queries = layer.queries(take_rows(normalized, hidden_rows), tokens.ropes.at(rows))
-            attended = attend(
-                queries, key, value, causality, layer.scaling, self.kernel, layer.sinks
-            )
+            attended = self._attend(layer, tokens, queries, inputs, rows, num_keys)
             before, after = take_rows(tokens.hidden, hidden_rows), hidden[:, into]
             for chunk in self._chunks(0, after.shape[1], self.chunk_rows):
                 after[:, chunk] = layer.finish(take_rows(before, chunk), attended[:, :, chunk])
@@ -143,10 +148,54 @@ class LayerRunner:
                 chosen = padded_rows[chunk]
                 compute(chunk, chosen, chosen - tokens.first, num_keys=tokens.num_tokens)
             ropes = tokens.ropes.at(padded_rows)
-            after = ActiveTokens(hidden, tokens.positions[selected_rows], ropes)
+            after = ActiveTokens(hidden, tokens.positions[selected_rows], ropes, is_whole=False)
         if self.on_done is not None:
             self.on_done(layer)
         return after
+
+    def _attend(
+        self,
+        layer: DecoderLayer,
+        tokens: ActiveTokens,
+        queries: Tensor,
+        inputs: LayerInputs,
+        rows: slice | Tensor,
+        num_keys: int,
+    ) -> Tensor:
+        """Attention of some rows over the first keys, (1, H, rows, D)."""
+        key, value = inputs.key, inputs.value
+        # The shared rows are sparse in every prompt, whatever its length; the question is not.
+        dense_from = max(tokens.boundary, tokens.num_tokens - GRAIN)
+        if self._attends_sparsely(layer, tokens, rows, dense_from):
+            assert self.sparsity is not None
+            assert isinstance(rows, slice)
+            attended, skipped = attend_sparsely(
+                queries, key, value, rows.start, dense_from, layer.scaling, self.sparsity
+            )
+            self.skipped_pairs[layer.index] += skipped
+            return attended
+        causality = Causality(
+            positions=tokens.positions[:num_keys],
+            rows=rows if isinstance(rows, Tensor) else self._rows_in_text(rows, tokens),
+            sliding_window=layer.sliding_window,
+        )
+        return attend(queries, key, value, causality, layer.scaling, self.kernel, layer.sinks)
+
+    def _attends_sparsely(
+        self, layer: DecoderLayer, tokens: ActiveTokens, rows: slice | Tensor, dense_from: int
+    ) -> bool:
+        """Whether attention of these rows is block-sparse, all or some."""
+        return (
+            self.sparsity is not None
+            and self.kernel is Kernel.BLOCKED
+            and tokens.is_whole
+            and isinstance(rows, slice)
+            and rows.start < dense_from
+            and rows.stop > FIRST_SPARSE_ROW
+            and GRAIN <= rows.stop - rows.start <= tokens.num_tokens - rows.start
+            and layer.sliding_window is None
+            and layer.sinks is None
+        )
 
     def mix(
         self, layer: RecurrentLayer, tokens: ActiveTokens, *, last_only: bool = False
@@ -227,62 +276,3 @@ class LayerRunner:
             size = min(round_up(stop - at), chunk_rows)
             end = min(at + size, stop)
             yield slice(max(end - size, start), end)
-
-
-@dataclass(slots=True)
-class RecordingRunner(LayerRunner):
-    """Caches the layers' results for one whole prompt, for the other methods of a comparison.
-
-    Methods differ in what they select from a layer, not in what the layer computes for all tokens.
-    Meant for evaluations: it keeps every layer's hidden states, K and V in memory.
-    """
-
-    _token_ids: Tensor | None = None
-    _entered: list[ActiveTokens] = field(default_factory=list)  # the input tokens of each layer
-    _inputs: dict[int, LayerInputs] = field(default_factory=dict)
-    _states: dict[int, RecurrentState] = field(default_factory=dict)
-
-    def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
-        """As `LayerRunner.embed`; cached for the first prompt."""
-        if self._token_ids is None:
-            self._token_ids = token_ids
-            self._entered = [LayerRunner.embed(self, decoder, token_ids, room)]
-        if torch.equal(token_ids, self._token_ids):
-            return self._entered[0]
-        return LayerRunner.embed(self, decoder, token_ids, room)
-
-    def project(self, layer: DecoderLayer, tokens: ActiveTokens) -> LayerInputs:
-        """As `LayerRunner.project`; for the whole prompt computed once per layer."""
-        if not self._is_whole(layer, tokens):
-            return LayerRunner.project(self, layer, tokens)
-        if layer.index not in self._inputs:
-            self._inputs[layer.index] = LayerRunner.project(self, layer, tokens)
-        return self._inputs[layer.index]
-
-    def advance(
-        self,
-        layer: DecoderLayer,
-        tokens: ActiveTokens,
-        inputs: LayerInputs,
-        selected_rows: Tensor | None,
-    ) -> ActiveTokens:
-        """As `LayerRunner.advance`; computed once per layer while all tokens are propagated."""
-        if selected_rows is not None or not self._is_whole(layer, tokens):
-            return LayerRunner.advance(self, layer, tokens, inputs, selected_rows)
-        if len(self._entered) == layer.index + 1:
-            self._entered.append(LayerRunner.advance(self, layer, tokens, inputs, None))
-        return self._entered[layer.index + 1]
-
-    def mix(
-        self, layer: RecurrentLayer, tokens: ActiveTokens, *, last_only: bool = False
-    ) -> tuple[ActiveTokens, RecurrentState]:
-        """As `LayerRunner.mix`; for the whole prompt computed once per layer."""
-        if last_only or not self._is_whole(layer, tokens):
-            return LayerRunner.mix(self, layer, tokens, last_only=last_only)
-        if len(self._entered) == layer.index + 1:
-            after, self._states[layer.index] = LayerRunner.mix(self, layer, tokens)
-            self._entered.append(after)
-        return self._entered[layer.index + 1], self._states[layer.index]
-
-    def _is_whole(self, layer: Layer, tokens: ActiveTokens) -> bool:
-        return layer.index < len(self._entered) and tokens is self._entered[layer.index]

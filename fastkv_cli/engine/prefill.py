@@ -40,6 +40,8 @@ class PrefillResult:
         tokens_seen: per layer, the number of tokens that it processed.
         kept_bytes: bytes of the cache right after prefill.
         flops: floating-point operations of the layers, without scoring.
+        attention_ratio: share of the pairs of query and key that the layers with block-sparse
+            attention attended to; None without any.
     """
 
     cache: CompressedCache
@@ -51,6 +53,7 @@ class PrefillResult:
     tokens_seen: tuple[int, ...]
     kept_bytes: int
     flops: int
+    attention_ratio: float | None
 
     def kv_stats(
         self, decoder: Decoder, method: Method, num_tokens: int, lengths: list[list[int]]
@@ -79,6 +82,7 @@ class PrefillResult:
             ),
             note=self.plan.note,
             global_layers=decoder.num_global_layers,
+            attention_ratio=self.attention_ratio,
             steps=tuple(self._step_stats(step, num_tokens) for step in self.plan.steps),
         )
 
@@ -162,7 +166,8 @@ def prefill(
         propagated=propagated,
         tokens_seen=trace.tokens_seen(decoder.num_layers),
         kept_bytes=cache.nbytes,
-        flops=trace.flops,
+        flops=trace.flops(runner.skipped_pairs),
+        attention_ratio=trace.attention_ratio(runner.skipped_pairs),
     )
 
 

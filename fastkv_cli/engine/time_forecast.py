@@ -56,7 +56,10 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
             selected = 1
         elif step is not None:
             selected = min(step.length, active)
-        seconds += _layer_seconds(layer, active, selected, known, speed)
+        is_sparse = selected is None and active == prompt.num_tokens
+        sparsity = prompt.plan.sparsity if is_sparse else None
+        cost = 1.0 if sparsity is None else sparsity.expected_cost(active)
+        seconds += _layer_seconds(layer, active, selected, known, speed, cost)
         seconds += _scoring_seconds(layer, active, prompt.plan, speed)
         if step is not None:
             active = min(step.length, active)
@@ -110,7 +113,12 @@ def _flops_per_token(layer: Layer) -> int:
 
 
 def _layer_seconds(
-    layer: Layer, num_tokens: int, selected: int | None, known: int, speed: MachineSpeed
+    layer: Layer,
+    num_tokens: int,
+    selected: int | None,
+    known: int,
+    speed: MachineSpeed,
+    attention_cost: float = 1.0,
 ) -> float:
     """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
     if layer.is_recurrent:
@@ -123,7 +131,7 @@ def _layer_seconds(
     rows = new if selected is None else selected
     matrices = kv * new + (token - kv) * rows
     pairs = _num_pairs(layer, num_tokens, known if selected is None else None, rows)
-    attention = 4 * layer.num_heads * layer.head_dim * pairs
+    attention = 4 * layer.num_heads * layer.head_dim * pairs * attention_cost
     rate = speed.matrix_flops_per_s(layer.hidden_size)
     return matrices / rate + attention / speed.attention_flops_per_s
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from .generation import TokenTrace
 from .layers import ActiveTokens
 from .methods import Plan
+from .model.decoder_layer import DecoderLayer
 from .model.recurrent_layer import Layer
 
 if TYPE_CHECKING:
@@ -48,10 +49,35 @@ class PrefillTrace:
             seen[layer.index] = max(seen[layer.index], num_tokens)
         return tuple(seen)
 
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of the layers; computed on demand, as it waits for a GPU."""
-        return sum(layer.flops(seen, rows, first) for layer, seen, rows, first in self._computed)
+    def flops(self, skipped_pairs: Mapping[int, int]) -> int:
+        """Floating-point operations of the layers; computed on demand, as it waits for a GPU.
+
+        Args:
+            skipped_pairs: by layer, pairs that its attention left out (see `LayerRunner`).
+        """
+        dense = sum(layer.flops(seen, rows, first) for layer, seen, rows, first in self._computed)
+        layers = self._sparse_layers(skipped_pairs)
+        return dense - sum(4 * layer.head_dim * skipped for layer, _, skipped in layers)
+
+    def attention_ratio(self, skipped_pairs: Mapping[int, int]) -> float | None:
+        """Share of the pairs that the sparse layers attended to; None if all layers are dense."""
+        layers = self._sparse_layers(skipped_pairs)
+        if not layers:
+            return None
+        skipped = sum(left_out for _, _, left_out in layers)
+        return 1 - skipped / sum(
+            layer.num_heads * seen * (seen + 1) / 2 for layer, seen, _ in layers
+        )
+
+    def _sparse_layers(
+        self, skipped_pairs: Mapping[int, int]
+    ) -> list[tuple[DecoderLayer, int, int]]:
+        """Layers whose attention was sparse, with the tokens they saw and the pairs left out."""
+        return [
+            (layer, seen, skipped_pairs[layer.index])
+            for layer, seen, rows, _ in self._computed
+            if rows is None and not layer.is_recurrent and skipped_pairs.get(layer.index)
+        ]
 
     @property
     def _share_done(self) -> float:

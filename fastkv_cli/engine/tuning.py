@@ -23,6 +23,7 @@ from ..config import (
     Budget,
     MethodName,
     MethodSettings,
+    PrefillAttention,
     Preset,
     cache_dir,
 )
@@ -60,18 +61,21 @@ class PresetSettings:
         budget: share of the KV cache to keep.
         tsp_steps: several steps of propagation, for `fastkv-cascade`; ℓ* is the first one's layer.
             Empty if there is only that one.
+        is_sparse: whether attention is block-sparse in the layers that process every token.
     """
 
     tsp_layer: int | None
     tsp_rate: float
     budget: Budget
     tsp_steps: tuple[PropagationStep, ...] = ()
+    is_sparse: bool = False
 
     def __str__(self) -> str:
+        sparse = ", sparse attention" if self.is_sparse else ""
         if self.tsp_steps:
-            return f"TSP steps {', '.join(map(str, self.tsp_steps))}, budget {self.budget}"
+            return f"TSP steps {', '.join(map(str, self.tsp_steps))}, budget {self.budget}{sparse}"
         layer = "L/2 − 1" if self.tsp_layer is None else self.tsp_layer
-        return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}"
+        return f"TSP layer {layer}, rate {self.tsp_rate:g}, budget {self.budget}{sparse}"
 
 
 # The paper's layer and its two rates, for models that have not been calibrated.
@@ -233,7 +237,8 @@ def _preset(chosen: Mapping[str, Any]) -> PresetSettings:
     layer, rate = int(chosen["tsp_layer"]), float(chosen["tsp_rate"])
     MethodSettings(tsp_layer=layer, tsp_rate=rate)  # raises where they are out of range
     steps = PropagationStep.parse_all(chosen["tsp_steps"]) if chosen.get("tsp_steps") else ()
-    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])), steps)
+    is_sparse = PrefillAttention(chosen.get("prefill_attention", "dense")) == "sparse"
+    return PresetSettings(layer, rate, Budget(rate=float(chosen["budget"])), steps, is_sparse)
 
 
 def _head_scores(measured: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:

@@ -23,6 +23,7 @@ from ..config import (
     MethodSettings,
     OcrMode,
     PageRange,
+    PrefillAttention,
     Preset,
     ReadOptions,
     StoreMode,
@@ -205,6 +206,13 @@ class MethodOptions:
         shown_default=False,
     )
 
+    prefill_attention: PrefillAttention = option(
+        PrefillAttention.AUTO,
+        Group.METHOD,
+        "Compute attention over all keys, or sparse over blocks of them (16 bits on a CPU), in the "
+        "layers that process every token; auto is sparse where the preset was calibrated with it.",
+    )
+
     def method_settings(self, usual_preset: Preset) -> MethodSettings:
         """The checked settings of the method; `usual_preset` is the default preset of the task.
 
@@ -219,6 +227,7 @@ class MethodOptions:
             tsp_steps=() if self.tsp_steps is None else PropagationStep.parse_all(self.tsp_steps),
             preset=self.preset,
             usual_preset=usual_preset,
+            prefill_attention=self.prefill_attention,
         )
 
 
@@ -227,6 +236,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "dtype": DType,
     "attention": Attention,
     "decode_weights": DecodeWeights,
+    "prefill_attention": PrefillAttention,
     "preset": Preset,
     "method": MethodName,
     "store": StoreMode,

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from fastkv_cli import H2O, AdaKV, Engine, FastKV, Full, GemFilter, HeadKV
 from fastkv_cli.engine.kernels.attention import Kernel
-from fastkv_cli.engine.layers import LayerRunner, RecordingRunner
+from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.model.decoder_layer import DecoderLayer
 from fastkv_cli.engine.prefill import PrefillResult
+from fastkv_cli.engine.recording_runner import RecordingRunner
 
 LENGTH = 150
 FASTKV = FastKV(tsp_layer=1, tsp_rate=0.5, retention_rate=0.25)

@@ -16,9 +16,10 @@ from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.kernels.attention import Kernel
 from fastkv_cli.engine.kernels.packed import choose_decoding_model
-from fastkv_cli.engine.layers import LayerRunner, RecordingRunner
+from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import GemFilter
 from fastkv_cli.engine.model.decoder_opening import open_decoder
+from fastkv_cli.engine.recording_runner import RecordingRunner
 from fastkv_cli.errors import UsageError
 
 HYBRIDS = ["lfm2", "qwen3_5"]

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...config import MethodSettings
 from ...errors import UsageError
 from ..kernels.row_blocks import round_up
+from ..kernels.sparse_attention import BlockSparsity
 from ..selection import attention_weights, count_of_share, top_blocks, top_positions
 from ..tuning import Tuning
 
@@ -168,6 +169,7 @@ class Plan:
         num_rows: the first rows of the window whose queries score the other tokens; None means all.
         steps: of propagation, by ascending layer; FastKV has one, methods without a TSP layer none.
         note: why a prompt is compressed less than requested, for the statistics; else empty.
+        sparsity: of the attention in the layers that process every token; None if it is dense.
     """
 
     capacities: tuple[Capacity, ...]
@@ -175,6 +177,7 @@ class Plan:
     num_rows: int | None = None
     steps: tuple[Propagation, ...] = ()
     note: str = ""
+    sparsity: BlockSparsity | None = None
 
     @property
     def tsp(self) -> Propagation | None:

@@ -43,6 +43,7 @@ class BudgetedMethod(Method):
         Short prompts are kept in full only where the user changed no setting.
         """
         settings.refuse_tsp()
+        settings.refuse_sparse()
         return cls.with_budget(settings, tuning)
 
     @classmethod

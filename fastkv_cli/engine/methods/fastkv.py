@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from ...config import Budget, MethodSettings
+from ...config import Budget, MethodSettings, PrefillAttention
 from ...errors import UsageError
 from ...propagation import PropagationStep
+from ..kernels.sparse_attention import BlockSparsity
 from ..tuning import Tuning
 from .base import Plan, PromptShape, Propagation
 from .window import WindowMethod
@@ -28,6 +29,7 @@ class FastKV(WindowMethod):
             Where layers behind ℓ* have a sliding window, the last window is propagated whole, and
             the rate is the share of the tokens before it.
         tsp_length: a number of tokens in place of `tsp_rate`, the last window not counted in.
+        sparsity: of the attention in the layers up to ℓ*; None, as in the paper, if it is dense.
     """
 
     name: ClassVar[str] = "fastkv"
@@ -35,6 +37,7 @@ class FastKV(WindowMethod):
     tsp_layer: int | None = None
     tsp_rate: float = 0.2
     tsp_length: int | None = None
+    sparsity: BlockSparsity | None = None
 
     def __post_init__(self) -> None:
         WindowMethod.__post_init__(self)
@@ -75,9 +78,15 @@ class FastKV(WindowMethod):
             tuning,
             tsp_layer=tuned.tsp_layer if settings.tsp_layer is None else settings.tsp_layer,
             tsp_rate=tsp_rate,
+            sparsity=BlockSparsity() if cls._is_sparse(settings, tuning) else None,
             # a budget in tokens replaces the rate, whose default must not fail the rate check
             **({} if budget.rate is not None else {"retention_rate": tsp_rate}),
         )
+
+    @classmethod
+    def _is_sparse(cls, settings: MethodSettings, tuning: Tuning) -> bool:  # noqa: ARG003
+        """Whether attention is sparse: as published it is not, unless the user asks for it."""
+        return settings.prefill_attention is PrefillAttention.SPARSE
 
     def plan(self, prompt: PromptShape) -> Plan:
         """Plan the budgets; a prompt whose budget is smaller than the window is kept in full.
@@ -106,7 +115,8 @@ class FastKV(WindowMethod):
             for each in prompt.global_layers
         ]
         propagations = tuple(step for (step, _), _ in taken)
-        return Plan(prompt.capacities(capacities), window, num_rows, propagations)
+        capacities_of_all = prompt.capacities(capacities)
+        return Plan(capacities_of_all, window, num_rows, propagations, sparsity=self.sparsity)
 
     def steps(self, prompt: PromptShape) -> tuple[PropagationStep, ...]:
         """The steps of propagation on a model; FastKV has one, at its TSP layer.

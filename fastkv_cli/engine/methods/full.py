@@ -28,6 +28,7 @@ class Full(Method):
         Raises:
             UsageError: when the user changed a setting.
         """
+        settings.refuse_sparse()
         if not settings.is_default:
             raise UsageError(
                 "method full keeps everything",

@@ -42,6 +42,7 @@ class GemFilter(BudgetedMethod):
     def from_settings(cls, settings: MethodSettings, tuning: Tuning) -> Self:
         """Take the user's budget; the user's TSP layer is the filter layer."""
         settings.refuse_steps()
+        settings.refuse_sparse()
         if settings.tsp_rate is not None:
             raise UsageError("method gemfilter has no TSP rate", "give --budget in its place")
         return cls.with_budget(settings, tuning, filter_layer=settings.tsp_layer)

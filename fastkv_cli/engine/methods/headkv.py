@@ -46,6 +46,7 @@ class HeadKV(HeadwiseMethod):
             UsageError: when the model's heads have not been scored yet.
         """
         settings.refuse_tsp()
+        settings.refuse_sparse()
         if tuning.head_scores is None:
             raise UsageError(
                 f"method headkv needs scores of the heads of {tuning.model}",

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...config import MethodSettings, PrefillAttention
 from ..selection import pool_scores
+from ..tuning import Tuning
 from .base import Observation, Plan, PromptShape
 from .fastkv import FastKV
 
@@ -33,6 +35,13 @@ class FastKVProbe(FastKV):
     kernel_size: int = 21
     max_rows: int = 64
     decay: float = 0.9
+
+    @classmethod
+    def _is_sparse(cls, settings: MethodSettings, tuning: Tuning) -> bool:
+        """Whether attention is sparse: as the user says, else as the preset was calibrated."""
+        if settings.prefill_attention is PrefillAttention.AUTO:
+            return tuning.presets[settings.chosen_preset].is_sparse
+        return settings.prefill_attention is PrefillAttention.SPARSE
 
     def plan(self, prompt: PromptShape) -> Plan:
         """Plan FastKV's budgets; the window extends from the question to the prompt's end."""

@@ -46,6 +46,8 @@ def state_spec(
         "layer": shape.layer,
         "kept as": "int8" if shape.int8 else "exact",
     }
+    if runner.sparsity is not None:
+        identity["sparse attention"] = str(runner.sparsity)
     if rope:
         identity["rope"] = rope
     return StateSpec(

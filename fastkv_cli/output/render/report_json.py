@@ -88,6 +88,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "tsp_layer": kv.tsp_layer,
             "tsp_rate": kv.tsp_rate,
             "steps": [asdict(step) for step in kv.steps],
+            "attention_ratio": None if kv.attention_ratio is None else round(kv.attention_ratio, 4),
             "full_bytes": kv.full_bytes,
             "kept_bytes": kv.kept_bytes,
             "kept_ratio": round(kv.kept_ratio, 4),

@@ -105,6 +105,9 @@ def full_rows(report: RunReport) -> Iterator[Row]:
         yield "Settings", report.settings
     if kv.tsp_layer is not None and kv.tsp_rate is not None:
         yield "TSP", _propagated(report)
+        if kv.attention_ratio is not None:
+            share = f"{kv.attention_ratio:.0%} of the pairs"
+            yield "Prefill attention", f"sparse up to layer {kv.tsp_layer}: {share}"
         yield "Compute", f"{kv.compute_ratio:.0%} of a full prefill"
 
 
