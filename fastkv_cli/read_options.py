@@ -81,6 +81,7 @@ class ReadOptions:
             of one page.
         ocr: which pages are recognized by OCR.
         ocr_dpi: the resolution in which pages are drawn for it.
+        attachments: whether to read the files in a mail, too.
     """
 
     pages: PageRange | None = None
@@ -89,6 +90,7 @@ class ReadOptions:
     extract_timeout_s: float = DEFAULT_EXTRACT_TIMEOUT_S
     ocr: OcrMode = OcrMode.AUTO
     ocr_dpi: int = DEFAULT_OCR_DPI
+    attachments: bool = False
 
     def __post_init__(self) -> None:
         if not 72 <= self.ocr_dpi <= 600:

@@ -21,17 +21,19 @@ class BinaryType(NamedTuple):
 
 _ZIP_CONTENTS = (
     ("docx", "word/document", BinaryType("a Word file (DOCX)", _OFFICE)),
-    ("xlsx", "xl/workbook.", BinaryType("an Excel file (XLSX)", _OFFICE)),
+    ("xlsx", "xl/workbook.xml", BinaryType("an Excel file (XLSX)", _OFFICE)),
+    ("xlsb", "xl/workbook.bin", BinaryType("a binary Excel file (XLSB)", "save it as XLSX")),
     ("pptx", "ppt/presentation", BinaryType("a PowerPoint file (PPTX)", _OFFICE)),
     ("epub", "META-INF/container.xml", BinaryType("an EPUB book", "convert it to PDF first")),
     ("odf", "META-INF/manifest.xml", BinaryType("an OpenDocument file", _OFFICE)),
 )
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
-_ZIP = BinaryType("a ZIP archive", _UNPACK)
+_ZIP = BinaryType("a ZIP archive", "name a file in it, as in archive.zip!/report.pdf")
 _LARGE_ZIP = BinaryType("a ZIP archive of too many files for a document", _UNPACK)
 MAX_MEMBERS = 20_000
 _MEMBER_START = b"PK\x01\x02"  # starts each entry of a ZIP directory
 _ENCRYPTED_OFFICE = "EncryptedPackage".encode("utf-16-le")
+_OLD_OFFICE = BinaryType("an old Office file (DOC, XLS, PPT)", _OFFICE)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PREFIXES = (
     (b"\x1f\x8b", BinaryType("a gzip archive", "unpack it first: gunzip -c FILE | … -")),
@@ -40,8 +42,6 @@ _PREFIXES = (
     (b"\x28\xb5\x2f\xfd", BinaryType("a zstd archive", "unpack it first: zstd -dc FILE | … -")),
     (b"7z\xbc\xaf\x27\x1c", BinaryType("a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", BinaryType("a RAR archive", _UNPACK)),
-    (_OLE, BinaryType("an old Office file (DOC, XLS, PPT)", _OFFICE)),
-    (b"{\\rtf", BinaryType("an RTF file", _OFFICE)),
     (b"%!PS", BinaryType("a PostScript file", "convert it first: ps2pdf FILE")),
     (b"AT&TFORM", BinaryType("a DjVu file", "convert it first: ddjvu -format=pdf FILE FILE.pdf")),
     (b"\x89PNG\r\n\x1a\n", BinaryType("a PNG image", _IMAGE)),
@@ -57,6 +57,19 @@ _PREFIXES = (
 )
 
 
+_OLE_CONTENTS = (
+    ("WordDocument".encode("utf-16-le"), BinaryType("an old Word file (DOC)", _OFFICE)),
+    ("Workbook".encode("utf-16-le"), BinaryType("an old Excel file (XLS)", "save it as XLSX")),
+    ("PowerPoint Document".encode("utf-16-le"), BinaryType("old slides (PPT)", _OFFICE)),
+)
+_MAIL = "__properties_version1.0".encode("utf-16-le")
+
+
+def is_outlook_mail(data: bytes) -> bool:
+    """Whether it is an OLE file that holds the properties of a mail."""
+    return data.startswith(_OLE) and _MAIL in data
+
+
 def binary_type(data: bytes) -> BinaryType | None:
     """The type of a file known not to be text; None for all others."""
     if data.startswith(ZIP_STARTS):
@@ -68,6 +81,8 @@ def binary_type(data: bytes) -> BinaryType | None:
         return BinaryType(
             "an Office file with a password", "save a copy without it, then name that"
         )
+    if data.startswith(_OLE):
+        return next((kind for mark, kind in _OLE_CONTENTS if mark in data), _OLD_OFFICE)
     if data[257:262] == b"ustar":
         return BinaryType("a tar archive", _UNPACK)
     return next((kind for prefix, kind in _PREFIXES if data.startswith(prefix)), None)

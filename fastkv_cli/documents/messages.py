@@ -26,6 +26,7 @@ class Job:
         dpi: The resolution in which pages are drawn for it.
         num_threads: Threads for it.
         sparse: Pages with a little text, recognized only if an image covers most of them.
+        attachments: Whether to read the files in a mail, too.
     """
 
     format: str
@@ -40,6 +41,7 @@ class Job:
     dpi: int = 0
     num_threads: int = 1
     sparse: list[int] = field(default_factory=list)
+    attachments: bool = False
 
     @property
     def page_range(self) -> PageRange | None:

@@ -77,6 +77,7 @@ def make_job(kind: str, name: str, options: ReadOptions, ocr: str = OcrMode.OFF)
         limit_s=options.extract_timeout_s,
         limit_bytes=MEMORY_LIMIT_BYTES,
         ocr=ocr,
+        attachments=options.attachments,
     )
 
 

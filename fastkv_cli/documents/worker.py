@@ -115,7 +115,7 @@ def _read_text(job: Job, data: bytes) -> Iterator[Message]:
     from .formats import HAS_FILE_LINES, Format, format_of, read_as
 
     kind = Format(job.format) if job.format else format_of(data, job.name)
-    text, notes, gaps = read_as(kind, data, job.name, job.encoding)
+    text, notes, gaps = read_as(kind, data, job.name, job.encoding, attachments=job.attachments)
     first = 0
     for start in range(0, len(text), _PART):
         last = first

@@ -83,6 +83,9 @@ class DocumentOptions:
         metavar="DPI",
         env="FASTKV_OCR_DPI",
     )
+    attachments: bool = option(
+        False, Group.DOCUMENT, "Read the files in a mail, too.", "--attachments"
+    )
 
     @property
     def read(self) -> ReadOptions:
@@ -98,6 +101,7 @@ class DocumentOptions:
             extract_timeout_s=self.extract_timeout,
             ocr=OcrMode(self.ocr),
             ocr_dpi=self.ocr_dpi,
+            attachments=self.attachments,
         )
 
 
