@@ -230,8 +230,11 @@ def _interleave(levels: Tensor) -> Tensor:
     if not block or num_rows % block:
         return _convert(levels)
     low, high = levels.view(-1, 2, block // 2, num_columns).unbind(1)
-    packed = (high << 4).bitwise_or_(low).transpose(1, 2).contiguous()
-    return packed.view(num_rows, num_columns // 2)
+    # Rows apart by a power of two share few places of the processor's cache, and are transposed at
+    # half the speed: 64 bytes more keep them apart.
+    apart = levels.new_empty(*low.shape[:2], num_columns + 64)[..., :num_columns]
+    torch.bitwise_or(high << 4, low, out=apart)
+    return apart.transpose(1, 2).contiguous().view(num_rows, num_columns // 2)
 
 
 def _convert(levels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from .gguf_blocks import BlockType
 
 # Weights read at once. Reading into a small buffer, rather than mapping the file, keeps its pages
 # out of the process's memory, and a file that shrinks meanwhile gives an error, not a signal.
-_CHUNK_WEIGHTS = 2**21
+_CHUNK_WEIGHTS = 2**22
 
 
 class BlockFile:
@@ -116,7 +116,7 @@ class BlockTensor:
         return out[inverse]
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """The rows in chunks of about 2 million weights: range and bytes, (rows, row bytes).
+        """The rows in chunks of about 4 million weights: range and bytes, (rows, row bytes).
 
         A chunk is overwritten by the next one.
         """
