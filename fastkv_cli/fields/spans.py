@@ -107,6 +107,8 @@ def cells_of(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _strip(text: str, start: int, end: int) -> tuple[int, int] | None:
     """A span without the marks around it; None if nothing is left, or too much."""
     while start < end and text[start] in _BEGINS:
+        if text[start] == "(" and text.find(")", start, end - 1) > 0:
+            break
         start += 1
     while end > start and text[end - 1] in _ENDS:
         if text[end - 1] == "." and _KEEPS_STOP.search(text, max(start, end - 12), end):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from ..engine.generation import Generation
 from ..errors import FastKVError
@@ -13,8 +14,7 @@ from ..fields.grammar import FREE, NONE, form_grammar, one_of, read_form
 from ..prompts.prompt import ask_task, fill_task
 from ..stats import KVStats, ReadingStats, combine_kv
 from .answer_question import score_segments, split_to_score
-from .excerpt import choose_excerpt
-from .field_search import Candidate, FieldSearch, Wanted
+from .field_search import Candidate, FieldSearch, Place, Wanted
 from .parts import PartStore
 from .work import Outcome, Work
 
@@ -55,7 +55,8 @@ class FieldChooser:
             task = fill_task("\n".join(f"{each.name}: {each.query}" for each in group))
         room = self._work.room(task)
         attention = self._attention(query, room)
-        options = [self._options(each, attention, taken) for each in group]
+        places = [self._search.places(each, attention, _PASSAGES) for each in group]
+        options = [self._options(each, own, taken) for each, own in zip(group, places, strict=True)]
         texts = [_texts(each.field, list(own)) for each, own in zip(group, options, strict=True)]
         said = [own[0] if own else "" for own in texts]
         asked = [at for at, own in enumerate(texts) if len(own) != 1]  # else there is no choice
@@ -64,7 +65,7 @@ class FieldChooser:
                 (group[at].name, one_of(texts[at]) if texts[at] else FREE[group[at].field.kind])
                 for at in asked
             ]
-            answer = self._generate(query, room, task, form_grammar(form), attention)
+            answer = self._generate([*chain(*places)], room, task, form_grammar(form))
             filled_in = read_form(answer, [name for name, _ in form])
             if len(filled_in) < len(asked):
                 raise FastKVError("the model's answer broke off", "report it, with the schema")
@@ -107,10 +108,11 @@ class FieldChooser:
         return score_segments(self._work, query, parts).attention
 
     def _options(
-        self, wanted: Wanted, attention: Sequence[float] | None, taken: Sequence[Candidate]
+        self, wanted: Wanted, places: Sequence[Place], taken: Sequence[Candidate]
     ) -> Options:
         """The texts that can be chosen for a field, the likeliest first."""
-        places = self._search.places(wanted, attention, _PASSAGES)
+        if not self._search.is_about(wanted):
+            return {}
         found = self._search.candidates(wanted, places, self._terms)
         free = [each for each in found if not any(each.overlaps(other) for other in taken)]
         options: Options = {}
@@ -119,15 +121,12 @@ class FieldChooser:
             options.setdefault(" ".join(document.text[each.start : each.end].split()), each)
         return options
 
-    def _generate(
-        self, query: str, room: int, task: str, grammar: str, attention: Sequence[float] | None
-    ) -> str:
-        """What the model says, within a grammar."""
+    def _generate(self, places: Sequence[Place], room: int, task: str, grammar: str) -> str:
+        """What the model says of the text at some places, within a grammar."""
         work, corpus = self._work, self._work.corpus
         token_ids: Sequence[int] = corpus.token_ids
-        if attention is not None or corpus.num_tokens > room:
-            excerpt = choose_excerpt(corpus, work.tokenizer, query, attention, _PASSAGES, room)
-            token_ids = excerpt.token_ids
+        if not self._search.is_short or corpus.num_tokens > room:
+            token_ids = self._search.tokens_at(places, work.tokenizer)[:room]
         label = f"filling in field {len(self._generations) + 1}"
         *_, last = work.stream(token_ids, task, _VALUE_TOKENS, label, grammar=grammar)
         assert isinstance(last, Generation)

@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+from ..evidence import is_judged, why_not_found
 from ..evidence.field_labels import FieldTerms, LabelFinder
 from ..evidence.quotes import find_passages
 from ..fields.field import Field, FieldKind, Schema, leaves
 from ..fields.shapes import has_words, shape_of
 from ..fields.written import WrittenValues
+from ..prompts.prompt import tokenize_text
 from .corpus import Corpus
 
 # A text of up to this many tokens is searched as a whole; of a longer one, the best passages are.
 WHOLE_TOKENS = 1024
 _PASSAGES = 8
+_BEGINNING, _MOST_BEGINNINGS = 500, 3  # characters of a document, and documents
 # A span that names a field as well as this is a label, and no value.
 _IS_LABEL = 0.5
 _MOST_WHOLE = 80  # characters of a labeled value of which no part is a value
 _IS_FORM = 3  # labeled values
 _SENTENCE_WORDS = 4
 _MOST_UNLABELED = 100  # characters of a value without a label
+
+
+Place = tuple[int, int, int]
+"""The number of a document, and the first and last character of a stretch of it, exclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +111,55 @@ class FieldSearch:
         return self._whole or self._corpus.num_tokens <= WHOLE_TOKENS
 
     @cached_property
-    def _everywhere(self) -> list[tuple[int, int, int]]:
+    def _everywhere(self) -> list[Place]:
         documents = enumerate(self._corpus.documents)
         return [(number, 0, len(document.text)) for number, document in documents]
 
     def places(
         self, wanted: Wanted, attention: Sequence[float] | None = None, most: int = _PASSAGES
-    ) -> list[tuple[int, int, int]]:
+    ) -> list[Place]:
         """The spans of the documents in which a field can be: (document, start, end)."""
         if self.is_short:
             return self._everywhere
         index = self._corpus.segment_index
-        places = []
+        places = self._beginnings()
         for passage in find_passages(wanted.query, index, most, attention=attention):
             block = index.index.blocks[index.blocks[passage.first]]
             first, last = index.segments[passage.first], index.segments[passage.last]
             places.append((block.document, first.start, last.end))
-        return places
+        return _merged(places)
+
+    def is_about(self, wanted: Wanted) -> bool:
+        """Whether a long text is about a field at all, by the judgement of `ask`.
+
+        In a short one, labels may have other words: there the model chooses.
+        """
+        if self.is_short or not is_judged(wanted.question, self._corpus.index):
+            return True
+        return not why_not_found(wanted.question, self._corpus.segment_index)
+
+    def tokens_at(self, places: Sequence[Place], tokenizer: Any) -> list[int]:
+        """The tokens of some places, in their order, with a line break between them."""
+        gap = tokenize_text(tokenizer, "\n").token_ids.tolist()
+        token_ids: list[int] = []
+        for document, start, end in _merged(places):
+            token_ids += gap if token_ids else []
+            token_ids += self._corpus.token_ids[self._corpus.tokens_of(document, start, end)]
+        return token_ids
+
+    def _beginnings(self) -> list[Place]:
+        """The beginnings of the documents: titles, authors and dates stand there."""
+        texts = [document.text for document in self._corpus.documents[:_MOST_BEGINNINGS]]
+        ends = (text.find("\n", _BEGINNING) for text in texts)
+        return [
+            (number, 0, end if 0 <= end < 2 * _BEGINNING else min(_BEGINNING, len(text)))
+            for number, (text, end) in enumerate(zip(texts, ends, strict=True))
+        ]
 
     def candidates(
         self,
         wanted: Wanted,
-        places: Sequence[tuple[int, int, int]],
+        places: Sequence[Place],
         all_terms: Sequence[FieldTerms],
     ) -> list[Candidate]:
         """The values of a field's type at some places, best first.
@@ -164,6 +199,17 @@ class FieldSearch:
             if each in labeled or not _is_sentence(labels[each.document].text, each)
         ]
         return short or list(found)
+
+
+def _merged(places: Sequence[Place]) -> list[Place]:
+    """Places in order, those that overlap as one."""
+    merged: list[Place] = []
+    for document, start, end in sorted(places):
+        if merged and merged[-1][0] == document and start <= merged[-1][2]:
+            merged[-1] = document, merged[-1][1], max(merged[-1][2], end)
+        else:
+            merged.append((document, start, end))
+    return merged
 
 
 def _largest(found: Sequence[Candidate]) -> list[Candidate]:
