@@ -2,7 +2,7 @@
 
 The results are files, and those are the truth; the index can be made anew from them. It is in WAL
 mode, with one short transaction a document: a killed process leaves it whole, and several runs of
-one machine can write to it in turn. A million documents take about 400 MB.
+one machine can write to it in turn. A million documents take 300 MB.
 """
 
 from __future__ import annotations

@@ -36,6 +36,16 @@ class BatchOptions:
         metavar="QUESTION",
         shown_default=False,
     )
+    schema: str | None = option(
+        None,
+        Group.BATCH,
+        "Fill in these fields from each document, as fastkv ask --schema.",
+        metavar="FIELDS|FILE",
+        shown_default=False,
+    )
+    schema_multi: bool = option(
+        False, Group.BATCH, "Fill in --schema for every row of a list, as an array."
+    )
     from_file: list[str] | None = option(
         None,
         Group.BATCH,
@@ -131,6 +141,8 @@ class BatchOptions:
                 f"--num-cpus {cpus:g} and --num-gpus {gpus:g} are out of range",
                 "give a worker one of them, as --num-cpus 1",
             )
+        if self.schema_multi and self.schema is None:
+            raise UsageError("--schema-multi needs --schema", "as in: --schema 'item, price float'")
         if self.jsonl not in {None, "-"}:
             raise UsageError(
                 f"--jsonl {self.jsonl} is not stdout",

@@ -67,7 +67,8 @@ def read_status(path: Path) -> BatchStatus:
         left_s=left_s,
         model=str(manifest["model"]["name"]),
         tasks=tuple(
-            str(task["options"].get("question") or task["kind"]) for task in manifest["tasks"]
+            str(task["options"].get("question") or task["options"].get("schema") or task["kind"])
+            for task in manifest["tasks"]
         ),
     )
 

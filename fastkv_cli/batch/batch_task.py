@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
+from ..fields.read_schema import read_schema, schema_text
 from ..session.answer import Answer
 from ..session.answer_options import check_question
 from ..session.session import Session
@@ -38,22 +39,41 @@ def _summarize(session: Session, *, length: str, style: str | None, language: st
     return session.summarize(length, style=style, language=language)
 
 
-_RUNS: dict[str, Callable[..., Answer]] = {"ask": _ask, "summarize": _summarize}
+def _fill(session: Session, *, schema: str, multi: bool) -> Answer:
+    return session.fill(read_schema(schema, multi=multi))
 
 
-def choose_tasks(questions: Sequence[str], summary: SummaryOptions | None) -> tuple[BatchTask, ...]:
+_RUNS: dict[str, Callable[..., Answer]] = {"ask": _ask, "summarize": _summarize, "fill": _fill}
+
+
+def choose_tasks(
+    questions: Sequence[str],
+    summary: SummaryOptions | None,
+    schema: str | None = None,
+    *,
+    multi: bool = False,
+) -> tuple[BatchTask, ...]:
     """The tasks of a batch.
 
     Args:
         questions: each is put to every document.
         summary: what a summary is to be like; None for no summary.
+        schema: the fields to fill in, as for `read_schema`; None for none.
+        multi: whether to fill them in for every row of a list.
 
     Raises:
-        UsageError: when there is nothing to do, or a summary as well as questions.
+        UsageError: when there is nothing to do, more than one of these is given, or a schema cannot
+            be read.
     """
-    if bool(questions) == (summary is not None):
-        what = "both --summarize and --ask are given" if questions else "nothing is asked for"
-        raise UsageError(what, 'give --summarize, or --ask "…" once or several times')
+    given = (("--summarize", summary is not None), ("--ask", bool(questions)))
+    chosen = [name for name, wanted in (*given, ("--schema", schema is not None)) if wanted]
+    if len(chosen) != 1:
+        what = f"both {' and '.join(chosen[:2])} are given" if chosen else "nothing is asked for"
+        raise UsageError(what, 'give --summarize, --schema, or --ask "…" once or several times')
+    if schema is not None:
+        text = schema_text(schema)
+        read_schema(text, multi=multi)
+        return (BatchTask("fill", {"schema": text, "multi": multi}),)
     if summary is not None:
         summary.check_summary()
         options = {name: value and str(value) for name, value in vars(summary).items()}

@@ -99,7 +99,7 @@ class DocumentWorker:
                 observer,
                 engine=self._engine,
                 resume=True,  # of a long text whose worker was ended
-                asks_again=len(settings.tasks) > 1,
+                asks_again=len(settings.tasks) > 1 or settings.tasks[0].kind == "fill",
                 maps=settings.makes_reports,
             )
             with session:

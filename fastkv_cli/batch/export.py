@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..documents.source import label
+from ..fields.field import leaves
+from ..fields.read_schema import read_schema
 from ..output.render.to_json import to_json
 from .batch_folder import BatchFolder
 from .batch_index import BatchIndex
@@ -40,14 +43,41 @@ def export(path: Path, form: ExportForm) -> Iterator[str]:
         UsageError: when it is no folder of a batch.
         OutputError: when its index cannot be read.
     """
-    folder, _ = open_existing(path)
-    render = _RENDERERS[form]
+    folder, manifest = open_existing(path)
+    names = _field_names(manifest["tasks"][0])
+    render: Callable[[dict[str, Any]], str] = _RENDERERS[form]
     if form is ExportForm.CSV:
-        yield _csv_line(_COLUMNS)
+        yield _csv_line(("path", "state", *names, "error") if names else _COLUMNS)
+        render = partial(_render_fields, names) if names else _render_csv
     with BatchIndex(folder.index_path) as index:
         for entry in index.entries():
             if entry.state in {State.DONE, State.FAILED}:
                 yield render(_find(folder, entry))
+
+
+def _field_names(task: dict[str, Any]) -> list[str]:
+    """The columns of a schema's fields, those of inner objects as `a.b`; none without a schema."""
+    if task["kind"] != "fill":
+        return []
+    root = read_schema(task["options"]["schema"], multi=task["options"]["multi"]).root
+    return [".".join(field.name for field in path) for path in leaves(root)]
+
+
+def _render_fields(names: Sequence[str], result: dict[str, Any]) -> str:
+    """A line for each object; a list in a field is JSON."""
+    path = _printable(result["path"])
+    if "error" in result:
+        return _csv_line((path, State.FAILED, *[""] * len(names), result["error"]))
+    found = result["results"][0]["object"]
+    objects = found if isinstance(found, list) else [found]
+    rows = (tuple(_value(each, name.split(".")) for name in names) for each in objects)
+    return "".join(_csv_line((path, State.DONE, *row, "")) for row in rows)
+
+
+def _value(value: Any, path: Sequence[str]) -> object:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return to_json(value, indent=None) if isinstance(value, list | dict) else value
 
 
 def _find(folder: BatchFolder, entry: Entry) -> dict[str, Any]:

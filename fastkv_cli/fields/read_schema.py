@@ -26,14 +26,18 @@ def read_schema(given: str, *, multi: bool = False) -> Schema:
     Raises:
         UsageError: when it cannot be read, or asks for what is not supported.
     """
-    text = _text_of(given)
+    text = schema_text(given)
     is_json = text.lstrip()[:1] in {"{", "["}
     schema = read_json_schema(text) if is_json else read_concise(text)
     return replace(schema, is_multi=schema.is_multi or multi)
 
 
-def _text_of(given: str) -> str:
-    """The schema's text: the value itself, or what the file holds that it names."""
+def schema_text(given: str) -> str:
+    """The schema's text: the value itself, or what the file holds that it names.
+
+    Raises:
+        UsageError: when that file cannot be read.
+    """
     if given.lstrip()[:1] in {"{", "["}:
         return given
     path = Path(given)

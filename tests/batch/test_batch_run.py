@@ -117,6 +117,20 @@ def test_exports(options: list[str], capfd: Capture) -> None:
     assert "is no folder of a batch" in capfd.readouterr().err
 
 
+def test_fields_as_a_table(options: list[str], capfd: Capture) -> None:
+    write_texts(Path("in"), 2)
+    schema = ["--schema", "year integer, committee: its name", "--store", "off"]
+    command = ["batch", "in", "--out", "out", "-j", "1", "-q", *options, *schema]
+    assert run([*command, "--max-tokens", "200"]) == 0
+    capfd.readouterr()
+    assert run(["batch", "export", "out", "--csv"]) == 0
+    head, *rows = csv.reader(capfd.readouterr().out.splitlines())
+    assert head == ["path", "state", "year", "committee", "error"]
+    assert [row[1] for row in rows] == ["done", "done"]
+    objects = [results(OUT)[f"text-00{at}.txt"]["results"][0]["object"] for at in range(2)]
+    assert [row[2] for row in rows] == [str(each["year"] or "") for each in objects]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 def test_killed_runs_lose_and_double_nothing(options: list[str]) -> None:
     """The run is killed, and its workers with it; the next one's worker is."""

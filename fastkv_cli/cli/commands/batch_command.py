@@ -25,7 +25,8 @@ class _BatchGroup(TyperGroup):
 
 batch = typer.Typer(
     cls=_BatchGroup,
-    help="Summarize or question each of many documents, into a folder that any run can go on with.",
+    help="Summarize, question or fill in fields from many documents, into a folder that any run "
+    "can go on with.",
     epilog="[cyan]fastkv batch PATH… --out DIR[/] is short for [cyan]fastkv batch run[/].",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -56,14 +57,16 @@ MdOpt = Annotated[bool, typer.Option("--md", help="A section a document, to read
 
 
 def run(paths: PathsArg = None, *, options: BatchRunOptions) -> None:
-    """Summarize or question each document, and keep one result a document in the folder --out.
+    """Summarize or question each document, or fill in fields; keep one result each in --out.
 
     Run again to go on: what is done is skipped, new and changed files are added.
     """
     from ...batch.batch_task import choose_tasks
 
     out = options.check_batch()
-    tasks = choose_tasks(options.ask or [], options.summary)
+    tasks = choose_tasks(
+        options.ask or [], options.summary, options.schema, multi=options.schema_multi
+    )
     known = (out / "index.sqlite").exists()
     if not paths and not options.from_file and not known:
         raise UsageError("no document is named", "as in: fastkv batch reports/ --out results")
