@@ -216,6 +216,18 @@ def test_only_the_answer_is_on_stdout(folder: Path, capfd: pytest.CaptureFixture
     assert "--max-thinking 0 is out of range" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["switch", "opens", "never", "channels", "base"])
+def test_fields_are_those_of_the_grammar(
+    folder: Path, model: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whether the model thinks before it, or would."""
+    options = ["--dtype", "float32", "--model", str(folder / model), "--max-thinking", "40"]
+    assert run(["ask", str(folder / "a.txt"), *options, "--schema", "mayor, ok bool"]) == 0
+    value = json.loads(capfd.readouterr().out)
+    assert value.keys() == {"mayor", "ok"}
+    assert value["ok"] in {None, True, False}
+
+
 def test_thinking_that_does_not_end_is_closed(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,12 @@ class FieldChooser:
 
     def __init__(self, work: Work, search: FieldSearch, wanted: Sequence[Wanted]) -> None:
         """Choose for the fields of a schema."""
-        self._work = replace(work, parts=PartStore(enabled=False), method=work.excerpt_method)
+        self._work = replace(
+            work,
+            parts=PartStore(enabled=False),
+            method=work.excerpt_method,
+            max_tokens=_VALUE_TOKENS,  # the window reserves no room for the whole object
+        )
         self._search = search
         self._terms = [each.terms for each in wanted]
         self._generations: list[Generation] = []

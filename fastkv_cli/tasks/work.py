@@ -148,6 +148,12 @@ class Work:
         most = min(self.max_thinking, reserved) if reserved else self.max_thinking
         return AnswerForm(thoughts, most, on_thought=self.on_thought)
 
+    def _constrained_form(self) -> AnswerForm:
+        """The form of a grammar's text: after thinking only where the prompt has begun it."""
+        form = self.form("")
+        is_begun = form.thoughts is not None and form.thoughts.splitter().is_thinking
+        return form if is_begun else AnswerForm()
+
     def room(self, task: str) -> int:
         """The number of tokens of text that fit the window beside a task and its answer.
 
@@ -252,7 +258,7 @@ class Work:
             shared=prompt.document_span.stop,
             reuse=self.reuse if recurs else None,
             traces_tokens=self.recorder is not None,
-            form=self.form("" if grammar else ends_at),
+            form=self.form(ends_at) if grammar is None else self._constrained_form(),
             grammar=grammar,
         )
         if self.recorder is None or sources is None:
