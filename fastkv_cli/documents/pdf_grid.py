@@ -13,7 +13,7 @@ from .pdf_lines import Piece, split_piece
 _TOUCH = 3.0  # points between rules that meet
 _MAX_RULES = 1500  # merged; a page with more is a drawing
 _MAX_CELLS = 5000
-_MIN_FILLED = 0.3  # of the cells of a table
+_MIN_FILLED = 0.35  # of the cells of a table
 _MIN_COVER = 0.3  # of the height of a table, by the rules between two columns
 
 
@@ -119,14 +119,7 @@ class _Grid:
         for row in reversed(range(num_rows)):  # from the top
             rows += _split_rows([cells.get((row, column), []) for column in range(num_columns)])
         rows = drop_empty(rows)
-        num_filled = sum(bool(cell) for row in rows for cell in row)
-        if (
-            len(rows) < 2
-            or len(rows[0]) < 2
-            or num_filled < max(3, _MIN_FILLED * len(rows) * len(rows[0]))
-        ):
-            return None
-        return Table(rows, inside)
+        return Table(rows, inside) if is_filled(rows, _MIN_FILLED) else None
 
     def _is_regular(self) -> bool:
         """Whether rules cover enough of most inner borders, unlike those of a drawing."""
@@ -227,3 +220,14 @@ def drop_empty(rows: list[list[str]]) -> list[list[str]]:
         return []
     columns = [at for at in range(len(rows[0])) if any(row[at] for row in rows)]
     return [[row[at] for at in columns] for row in rows]
+
+
+def is_filled(rows: Sequence[Sequence[str]], least: float) -> bool:
+    """Whether there are rows and columns, most of them with several cells that hold text."""
+    if len(rows) < 2 or len(rows[0]) < 2:
+        return False
+    counts = [sum(bool(row[at]) for row in rows) for at in range(len(rows[0]))]
+    if sum(count >= 2 for count in counts) < max(2, 0.7 * len(counts)):
+        return False
+    num_cells = len(rows) * len(rows[0])
+    return sum(bool(cell) for row in rows for cell in row) >= least * num_cells

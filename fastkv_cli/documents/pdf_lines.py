@@ -80,8 +80,7 @@ def build_lines(segments: Sequence[Segment], rules: Sequence[Rule]) -> list[Line
         chars = _strip(segment)
         if not chars:
             continue
-        line = Line(chars, _is_flat(chars))
-        _measure(line)
+        line = Line(chars, _is_flat(chars), *_measure(chars))
         if lines and _continues(lines[-1], line):
             before = lines[-1]
             gap = chars[0].left - before.chars[-1].right
@@ -89,18 +88,16 @@ def build_lines(segments: Sequence[Segment], rules: Sequence[Rule]) -> list[Line
                 before.chars.append(_space_after(before.chars[-1]))
             before.chars += segment
             before.chars = _strip(before.chars)
-            _measure(before)
+            before.base, before.size = _measure(before.chars)
         else:
             lines.append(line)
     strikes = sorted((rule for rule in rules if rule.bottom == rule.top), key=lambda r: r.bottom)
     heights = [rule.bottom for rule in strikes]
     for line in lines:
         _cut(line)
-        near: Sequence[Rule] = ()
-        if line.is_flat:
-            low, high = (line.base + share * line.size for share in _STRIKE)
-            near = strikes[bisect_left(heights, low) : bisect_left(heights, high)]
         for piece in line.pieces:
+            low, high = (piece.base + share * piece.size for share in _STRIKE)
+            near = strikes[bisect_left(heights, low) : bisect_left(heights, high)]
             piece.text = _write(piece, near) if line.is_flat else _plain(line.chars)
     return [line for line in lines if line.text.strip()]
 
@@ -126,15 +123,15 @@ def _is_flat(chars: Segment) -> bool:
     return last.left >= first.left and not any(map(_LEFTWARDS.match, (c.text for c in chars)))
 
 
-def _measure(line: Line) -> None:
-    """Find the size and the baseline of the main text: the largest font with its share of it."""
-    visible = [char for char in line.chars if not char.text.isspace()]
+def _measure(chars: Segment) -> tuple[float, float]:
+    """Baseline and size of the main text: the largest font with its share of the characters."""
+    visible = [char for char in chars if not char.text.isspace()]
     sizes = Counter(round(char.size, 1) for char in visible)
     size = next(
         size for size in sorted(sizes, reverse=True) if sizes[size] >= _MAIN_SHARE * len(visible)
     )
     bases = Counter(round(char.base, 1) for char in visible if round(char.size, 1) == size)
-    line.size, line.base = max(size, 0.1), bases.most_common(1)[0][0]
+    return bases.most_common(1)[0][0], max(size, 0.1)
 
 
 def _continues(before: Line, line: Line) -> bool:
@@ -163,7 +160,7 @@ def _cut(line: Line) -> None:
                 parts.append([])
             before = char
         parts[-1].append(char)
-    line.pieces = [_piece(part, line.base, line.size) for part in map(_strip, parts)]
+    line.pieces = [_piece(part, *_measure(part)) for part in map(_strip, parts)]
 
 
 def split_piece(piece: Piece, borders: Sequence[float]) -> list[Piece]:
@@ -253,7 +250,10 @@ def _roles(
 
 def _is_struck(char: Char, strikes: Sequence[Rule]) -> bool:
     middle = (char.left + char.right) / 2
-    return any(rule.left - 1 <= middle <= rule.right + 1 for rule in strikes)
+    low, high = (char.base + share * char.size for share in _STRIKE)
+    return any(
+        rule.left - 1 <= middle <= rule.right + 1 and low <= rule.bottom <= high for rule in strikes
+    )
 
 
 def _join_spaced(chars: Segment, size: float) -> Segment:
@@ -269,10 +269,10 @@ def _join_spaced(chars: Segment, size: float) -> Segment:
         end = start
         while end + 2 < len(chars) and _is_spaced(chars, end):
             end += 2
+        if end > start and end + 1 < len(chars) and not chars[end + 1].text.isspace():
+            end -= 2  # the first letter of the word behind
         letters = chars[start : end + 1 : 2]
-        alone = (start == 0 or chars[start - 1].text.isspace()) and (
-            end + 1 == len(chars) or chars[end + 1].text.isspace()
-        )
+        alone = start == 0 or chars[start - 1].text.isspace()
         if len(letters) >= _MIN_SPACED and alone and not _is_alphabet(letters):
             gaps = [after.left - before.right for before, after in pairwise(letters)]
             usual = sorted(gaps)[len(gaps) // 2]

@@ -10,7 +10,7 @@ from statistics import median
 
 from .pdf_chars import Rule
 from .pdf_columns import CONTINUED_GAP, find_blocks, find_columns, overlapped
-from .pdf_grid import Table, drop_empty, find_grids
+from .pdf_grid import Table, drop_empty, find_grids, is_filled
 from .pdf_lines import Piece, split_piece
 
 _MIN_ROWS = 3
@@ -19,6 +19,7 @@ _MAX_WORDS = 4  # of a short cell, in the middle
 _MIN_GUTTER = 0.5  # width of the gap at which a piece across two columns is cut
 _MAX_COLUMNS = 40
 _MIN_FILLED = 0.4  # of the cells; fewer are a drawing's labels
+_MIN_FILLED_UNRULED = 0.6  # without rules; fewer are formulas or code
 _AROUND = " ()[]%*†‡+-−–—±≤≥<>~$€£¥"  # what may stand around a number
 _IN_NUMBER = frozenset("0123456789.,'’ ")
 _DASHES = frozenset("-–—")
@@ -75,6 +76,9 @@ class _Block:
         self._rows = [
             [part for piece in row for part in self._cut(piece, order[id(piece)])] for row in rows
         ]
+        fullest = max(map(len, self._rows))
+        full = [row for row in self._rows if len(row) == fullest]
+        self._first_full, self._full_columns = full[0][0].base, find_columns(full)
         top, bottom = rows[0][0].base + rows[0][0].size, rows[-1][0].base - rows[-1][0].size
         left, right = rows[0][0].left, max(row[-1].right for row in rows)
         self._has_rules = any(
@@ -109,7 +113,8 @@ class _Block:
         if not self._is_table(cells, reads_down=reads_down):
             return None
         rows = drop_empty(self._lines_as_rows() if reads_down else self._cells_as_rows(placed))
-        return Table(rows, self._pieces) if _is_filled(rows) else None
+        least = _MIN_FILLED if self._has_rules else _MIN_FILLED_UNRULED
+        return Table(rows, self._pieces) if is_filled(rows, least) else None
 
     def _cut(self, piece: Piece, order: int) -> list[Piece]:
         """Cut a piece that runs over several columns in the gaps between them, if it has some."""
@@ -139,18 +144,35 @@ class _Block:
     def _place(self, piece: Piece) -> int:
         """The column of a piece; for one across several, minus one minus the first of them."""
         hit = overlapped(piece, self._columns)
+        above = self._headed(piece)
+        if above is not None:
+            return above
         if not hit:
             return min(
                 range(len(self._columns)), key=lambda at: abs(self._columns[at][0] - piece.left)
             )
         return hit[0] if len(hit) == 1 else -1 - hit[0]
 
+    def _headed(self, piece: Piece) -> int | None:
+        """The first of the two columns that a piece above the fullest row is centred over."""
+        is_above = piece.base > self._first_full + 0.3 * piece.size
+        if not is_above or len(self._full_columns) != len(self._columns):
+            return None
+        middle = (piece.left + piece.right) / 2
+        for at, ((left, own_right), (own_left, right)) in enumerate(pairwise(self._full_columns)):
+            off = abs(middle - (left + right) / 2)
+            if off < min(
+                abs(middle - (left + own_right) / 2), abs(middle - (own_left + right) / 2)
+            ):
+                return at
+        return None
+
     def _is_table(self, cells: Sequence[Sequence[Piece]], *, reads_down: bool) -> bool:
         """Whether the columns hold what tables hold: numbers, or short texts in many rows."""
         texts = [[piece.text.strip() for piece in column] for column in cells]
         num_full = sum(len(row) > 1 for row in self._rows)
         numeric = [_share(_is_number, column) >= 0.5 for column in texts[1:]]
-        if num_full < (2 if self._has_rules or all(numeric) else _MIN_ROWS):
+        if num_full < (2 if self._has_rules else _MIN_ROWS):
             return False
         if len(cells) == 2 and _share(_is_marker, texts[0]) >= 0.8 and not all(numeric):
             return False
@@ -232,14 +254,6 @@ def _is_prose(cells: Sequence[Sequence[Piece]]) -> bool:
         if words < 2 or lower < 0.35:
             return False
     return True
-
-
-def _is_filled(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether there are rows and columns, and enough of their cells hold text."""
-    if len(rows) < 2 or len(rows[0]) < 2:
-        return False
-    num_cells = len(rows) * len(rows[0])
-    return sum(bool(cell) for row in rows for cell in row) >= _MIN_FILLED * num_cells
 
 
 def _is_number(text: str) -> bool:
