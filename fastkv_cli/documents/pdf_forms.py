@@ -28,12 +28,12 @@ _HIDDEN = 0b100010  # annotation flags: hidden, and not viewed
 _LINE_SIZE = 12.0  # points
 
 
-def annotation_lines(page: PageObject, turn: Turn) -> tuple[list[Line], list[Rule], int]:
+def annotation_lines(page: PageObject, turn: Turn | None) -> tuple[list[Line], list[Rule], int]:
     """What annotations add to a page.
 
     Args:
         page: The page.
-        turn: Maps places to the page as it is shown.
+        turn: Maps places to the page as it is shown; None where they are the same.
 
     Returns:
         Lines of text with their places, in the order of the file; the lines that strike text out;
@@ -113,16 +113,22 @@ def _contents(note: Any) -> str:
     return " ".join(str(note.get("/Contents", "")).split())
 
 
-def _at(note: Any, turn: Turn, text: str) -> list[Line]:
+def _at(note: Any, turn: Turn | None, text: str) -> list[Line]:
     """A line of text in the rectangle of an annotation; none if there is no text."""
     if not text:
         return []
     a, b, c, d = (float(value) for value in note["/Rect"])
-    left, bottom, right, top = turn(min(a, c), min(b, d), max(a, c), max(b, d))
+    left, bottom, right, top = _shown((min(a, c), min(b, d), max(a, c), max(b, d)), turn)
     size = min(top - bottom, _LINE_SIZE) or _LINE_SIZE
     base = top - size if top - bottom > 2 * _LINE_SIZE else (top + bottom - size) / 2
     char = Char(text, left, right, base, size)
     return [Line([char], True, base, size, [Piece([char], base, size, left, right, text)])]
+
+
+def _shown(
+    box: tuple[float, float, float, float], turn: Turn | None
+) -> tuple[float, float, float, float]:
+    return box if turn is None else turn(*box)
 
 
 def _inherited(note: Any, key: str) -> Any:
@@ -170,13 +176,13 @@ def _string(value: Any) -> str:
     return data().decode("utf-8", "replace") if data is not None else str(value)
 
 
-def _strikes(note: Any, turn: Turn) -> list[Rule]:
+def _strikes(note: Any, turn: Turn | None) -> list[Rule]:
     """A line through the middle of each quadrilateral of an annotation."""
     points = [float(value) for value in note.get("/QuadPoints", ())]
     rules = []
     for at in range(0, len(points) - 7, 8):
         xs, ys = points[at : at + 8 : 2], points[at + 1 : at + 8 : 2]
-        left, bottom, right, top = turn(min(xs), min(ys), max(xs), max(ys))
+        left, bottom, right, top = _shown((min(xs), min(ys), max(xs), max(ys)), turn)
         rules.append(Rule(left, (bottom + top) / 2, right, (bottom + top) / 2))
     return rules
 

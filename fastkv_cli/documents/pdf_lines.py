@@ -7,10 +7,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from .pdf_chars import Char, Rule, Segment
 from .scripts import lower_text, raise_text
+from .spaced_letters import is_spaced, join_spaced
 
 # Lengths are shares of the height of a font's line, which is about 1.2 times the font size.
 _SMALL = 0.86  # height of raised and lowered text beside the main text, at most
@@ -23,7 +24,6 @@ _SPACE = 0.18  # gap that stands for a space
 _CELL_GAP = 0.9  # gap between pieces of a line: cells, columns, tab stops
 _CELL_GAP_WIDTHS = 2.0  # the same in mean widths of a character
 _STRIKE = (0.1, 0.42)  # height of a line that strikes text, above its baseline
-_MIN_SPACED = 5  # letters with a space between each two
 _SPACES = re.compile(r" {2,}+")
 _BRACKETS = re.compile(r"([()\[\]«»])")
 _CLOSING = {"(": ")", "[": "]", "«": "»"}
@@ -120,18 +120,24 @@ def _is_flat(chars: Segment) -> bool:
     first, last = chars[0], chars[-1]
     if abs(last.base - first.base) > abs(last.left - first.left) and len(chars) > 1:
         return abs(last.base - first.base) <= _MAX_SHIFT * max(first.size, last.size)
-    return last.left >= first.left and not any(map(_LEFTWARDS.match, (c.text for c in chars)))
+    return last.left >= first.left and not _LEFTWARDS.search("".join([c.text for c in chars]))
 
 
 def _measure(chars: Segment) -> tuple[float, float]:
     """Baseline and size of the main text: the largest font with its share of the characters."""
-    visible = [char for char in chars if not char.text.isspace()]
-    sizes = Counter(round(char.size, 1) for char in visible)
-    size = next(
-        size for size in sorted(sizes, reverse=True) if sizes[size] >= _MAIN_SHARE * len(visible)
-    )
-    bases = Counter(round(char.base, 1) for char in visible if round(char.size, 1) == size)
-    return bases.most_common(1)[0][0], max(size, 0.1)
+    first = chars[0]
+    if all(char.size == first.size and char.base == first.base for char in chars):
+        return round(first.base, 1), max(round(first.size, 1), 0.1)
+    sizes, bases = Counter[float](), Counter[tuple[float, float]]()
+    for char in chars:
+        if not char.text.isspace():
+            size, length = round(char.size, 1), len(char.text)
+            sizes[size] += length
+            bases[size, round(char.base, 1)] += length
+    least = _MAIN_SHARE * sizes.total()
+    main = max(size for size, number in sizes.items() if number >= least)
+    _, base = max((key for key in bases if key[0] == main), key=bases.__getitem__)
+    return base, max(main, 0.1)
 
 
 def _continues(before: Line, line: Line) -> bool:
@@ -160,7 +166,10 @@ def _cut(line: Line) -> None:
                 parts.append([])
             before = char
         parts[-1].append(char)
-    line.pieces = [_piece(part, *_measure(part)) for part in map(_strip, parts)]
+    if len(parts) == 1:
+        line.pieces = [_piece(line.chars, line.base, line.size)]
+    else:
+        line.pieces = [_piece(part, *_measure(part)) for part in map(_strip, parts)]
 
 
 def split_piece(piece: Piece, borders: Sequence[float]) -> list[Piece]:
@@ -188,8 +197,12 @@ def _piece(part: Segment, base: float, size: float) -> Piece:
 
 def _cell_gap(line: Line) -> float:
     """The gap between pieces; some fonts, mostly drawn ones, state a height that is too small."""
-    widths = [char.right - char.left for char in line.chars if not char.text.isspace()]
-    return max(_CELL_GAP * line.size, _CELL_GAP_WIDTHS * sum(widths) / len(widths))
+    width = length = 0.0
+    for char in line.chars:
+        if not char.text.isspace():
+            width += char.right - char.left
+            length += len(char.text)
+    return max(_CELL_GAP * line.size, _CELL_GAP_WIDTHS * width / length)
 
 
 def _plain(chars: Segment) -> str:
@@ -211,7 +224,13 @@ def close_brackets(text: str) -> str:
 
 def _write(piece: Piece, strikes: Sequence[Rule]) -> str:
     """The text of a piece."""
-    chars = _join_spaced(piece.chars, piece.size)
+    first = piece.chars[0]
+    is_plain = not strikes and all(
+        char.size == first.size and char.base == first.base for char in piece.chars
+    )
+    if is_plain and not is_spaced(text := "".join([char.text for char in piece.chars])):
+        return _SPACES.sub(" ", text)
+    chars = join_spaced(piece.chars, piece.size)
     parts: list[str] = []
     roles = _roles(chars, piece, strikes)
     for (role, is_struck), group in groupby(roles, key=lambda each: each[0]):
@@ -235,7 +254,7 @@ def _roles(
     A space is part of a run of struck text, and of no other.
     """
     struck = [_is_struck(char, strikes) for char in chars] if strikes else [False] * len(chars)
-    if sum(struck) < 2:
+    if sum(len(c.text) for c, is_struck in zip(chars, struck, strict=True) if is_struck) < 2:
         struck = [False] * len(chars)
     for index, char in enumerate(chars):
         role = 0
@@ -254,41 +273,3 @@ def _is_struck(char: Char, strikes: Sequence[Rule]) -> bool:
     return any(
         rule.left - 1 <= middle <= rule.right + 1 and low <= rule.bottom <= high for rule in strikes
     )
-
-
-def _join_spaced(chars: Segment, size: float) -> Segment:
-    """Drop the spaces of letter-spaced words: `l i b x s m m` becomes `libxsmm`.
-
-    Wider gaps stay spaces. Letters in the order of the alphabet are a list.
-    """
-    if 2 * sum(char.text.isspace() for char in chars) + 2 < _MIN_SPACED:
-        return chars
-    dropped: set[int] = set()
-    start = 0
-    while start < len(chars):
-        end = start
-        while end + 2 < len(chars) and _is_spaced(chars, end):
-            end += 2
-        if end > start and end + 1 < len(chars) and not chars[end + 1].text.isspace():
-            end -= 2  # the first letter of the word behind
-        letters = chars[start : end + 1 : 2]
-        alone = start == 0 or chars[start - 1].text.isspace()
-        if len(letters) >= _MIN_SPACED and alone and not _is_alphabet(letters):
-            gaps = [after.left - before.right for before, after in pairwise(letters)]
-            usual = sorted(gaps)[len(gaps) // 2]
-            dropped |= {
-                start + 2 * at + 1
-                for at, gap in enumerate(gaps)
-                if gap <= max(1.5 * usual, usual + 0.05 * size)
-            }
-        start = max(end, start) + 1
-    return [char for at, char in enumerate(chars) if at not in dropped]
-
-
-def _is_spaced(chars: Segment, at: int) -> bool:
-    first, space, second = chars[at : at + 3]
-    return first.text.isalpha() and space.text == " " and second.text.isalpha()
-
-
-def _is_alphabet(letters: Segment) -> bool:
-    return all(a.text < b.text for a, b in pairwise(letters))
