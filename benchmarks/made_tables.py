@@ -1,4 +1,4 @@
-"""Forty tables in PDFs with their true cells, for benchmarks/tables.py; needs `pip install reportlab`.
+"""Forty tables in PDFs with their true cells, for tables.py; needs `pip install reportlab`.
 
 Ten each are ruled, unruled, financial and spanning: cells of several lines, empty cells, numbers in
 columns, headers over several columns, and tables over a page break are among them.
