@@ -18,6 +18,8 @@ _LIGATURES = {0x0B: "ff", 0x0C: "fi", 0x0D: "fl", 0x0E: "ffi", 0x0F: "ffl"}  # T
 # Parts of tall brackets in Adobe's private area: the topmost stands for the whole.
 _BRACKETS = dict(zip(map(ord, "\uf8eb\uf8f6\uf8ee\uf8f9\uf8f1\uf8fc"), "()[]{}", strict=True))
 _BRACKET_PIECES = frozenset(range(0xF8E5, 0xF8FF)) - _BRACKETS.keys()
+# Bullets and boxes of Symbol and Wingdings, where these say nothing else by the same code.
+_SIGNS = {**_BRACKETS, 0xF0B7: "•", 0xF0A7: "▪", 0xF0FE: "[x]", 0xF0FD: "[x]"}
 _LINE_END = re.compile("[\r\n\x02\ufffe]")
 _PLAIN = re.compile("[ -~\u00a0-\u058f\u1e00-\u1fff\u2010-\u2fff\u3000-\ud7ff]*+")
 _WORD_OR_SPACE = re.compile(" |[^ ]++")
@@ -187,7 +189,7 @@ class _CharReader:
             else:
                 base = self._base(index)
             height, bottom_before = top - bottom, bottom
-            text = "-" if is_hyphen else _BRACKETS.get(code) or self._codes[index]
+            text = "-" if is_hyphen else _SIGNS.get(code) or self._codes[index]
             yield Char(text, left, right, base, height)
 
     def _bounds(self, index: int) -> tuple[float, float, float, float]:

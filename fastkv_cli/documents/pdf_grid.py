@@ -196,7 +196,7 @@ def _split_rows(cells: Sequence[Sequence[Piece]]) -> list[list[str]]:
         bases = [[base for base, _ in cell] for cell in filled]
         if all(abs(a - b) < 3 for first in bases[1:] for a, b in zip(bases[0], first, strict=True)):
             return [[cell[at][1] if cell else "" for cell in lines] for at in range(len(filled[0]))]
-    return [[" ".join(text for _, text in cell) for cell in lines]]
+    return [[join_lines(text for _, text in cell) for cell in lines]]
 
 
 def text_lines(pieces: Sequence[Piece]) -> list[tuple[float, str]]:
@@ -231,3 +231,12 @@ def is_filled(rows: Sequence[Sequence[str]], least: float) -> bool:
         return False
     num_cells = len(rows) * len(rows[0])
     return sum(bool(cell) for row in rows for cell in row) >= least * num_cells
+
+
+def join_lines(lines: Iterable[str]) -> str:
+    """The lines of a cell as one; a hyphen at the end of one stays, without a blank behind it."""
+    joined = ""
+    for line in filter(None, lines):
+        joins = joined.endswith(("-", "\u2010")) and joined[-2:-1].isalpha() and line[0].islower()
+        joined += line if joins or not joined else f" {line}"
+    return joined

@@ -10,7 +10,7 @@ from statistics import median
 
 from .pdf_chars import Rule
 from .pdf_columns import CONTINUED_GAP, find_blocks, find_columns, overlapped
-from .pdf_grid import Table, drop_empty, find_grids, is_filled
+from .pdf_grid import Table, drop_empty, find_grids, is_filled, join_lines
 from .pdf_lines import Piece, split_piece
 
 _MIN_ROWS = 3
@@ -81,12 +81,15 @@ class _Block:
         self._first_full, self._full_columns = full[0][0].base, find_columns(full)
         top, bottom = rows[0][0].base + rows[0][0].size, rows[-1][0].base - rows[-1][0].size
         left, right = rows[0][0].left, max(row[-1].right for row in rows)
-        self._has_rules = any(
-            bottom <= rule.bottom <= top
+        heights = [
+            rule.bottom
+            for rule in rules
+            if bottom <= rule.bottom <= top
             and rule.bottom == rule.top
             and min(rule.right, right) - max(rule.left, left) > 0.5 * (right - left)
-            for rule in rules
-        )
+        ]
+        self._has_rules = bool(heights)
+        self._has_header_rule = any(rows[1][0].base < y < rows[0][0].base for y in heights)
 
     def read(self) -> Table | Columns | None:
         """The table or the columns; None if it is neither."""
@@ -179,6 +182,8 @@ class _Block:
         short = [median(len(text.split()) for text in column) <= _MAX_WORDS for column in texts]
         if len(cells) > 2 and sum(short) >= 2 and (self._has_rules or any(numeric)):
             return True
+        if self._has_header_rule and short[0] and not reads_down:
+            return True
         if self._has_rules or any(numeric):
             return all(short)
         return all(short) and not reads_down and num_full >= (4 if len(cells) == 2 else 3)
@@ -204,7 +209,7 @@ class _Block:
                 rows.append([[] for _ in self._columns])
             rows[-1][column].append(piece)
             last = column
-        return [[" ".join(piece.text.strip() for piece in cell) for cell in row] for row in rows]
+        return [[join_lines(piece.text.strip() for piece in cell) for cell in row] for row in rows]
 
     def _lines_as_rows(self) -> list[list[str]]:
         """Rows of a table that was drawn column by column: pieces on one line are a row."""
@@ -222,9 +227,7 @@ class _Block:
             continues_label = texts[0][:1].islower() and (waits or len(row) == 1)
             continues_cell = not texts[0] and not any(map(_is_number, texts))
             if is_close and rows and (continues_label or continues_cell):
-                rows[-1] = [
-                    " ".join(filter(None, pair)) for pair in zip(rows[-1], texts, strict=True)
-                ]
+                rows[-1] = [join_lines(pair) for pair in zip(rows[-1], texts, strict=True)]
             else:
                 rows.append(texts)
             waits = bool(texts[0]) and not any(texts[1:])

@@ -18,11 +18,7 @@ from fastkv_cli.documents import load_document
 from fastkv_cli.errors import DocumentError
 
 FOLDER = Path(__file__).parent / "faults"
-CASES: list[dict[str, Any]] = [
-    case
-    for case in json.loads((FOLDER / "checks.json").read_text("utf-8"))
-    if not case["name"].endswith((".eml", ".mhtml", ".ipynb"))
-]
+CASES: list[dict[str, Any]] = json.loads((FOLDER / "checks.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
