@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence summaries long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence fields summaries long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -95,6 +95,10 @@ evidence: $(READY)
 # Do summaries state facts of the text, and nothing else? Some minutes on 2 cores.
 summaries: $(READY)
 	$(call measure,summaries.py,summaries)
+
+# Are the fields of --schema right? On made documents and the bundled texts: default, full, plain.
+fields: $(READY)
+	$(call measure,fields.py,fields)
 
 # What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: two to three hours
 # on 2 cores. Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
