@@ -117,13 +117,13 @@ def _forecast(
     available_bytes: int | None,
 ) -> MemoryForecast:
     num_tokens = _longest_prompt(facts.window, tuning, document_tokens)
-    full = facts.sizes.kv_per_token * num_tokens * bytes_per_weight
-    kept = tuning.presets[Preset.BALANCED].budget.rate or 1.0
+    rate = tuning.presets[Preset.BALANCED].budget.rate or 1.0
+    kept = 1.0 if num_tokens < tuning.full_below else rate
     return forecast_from_sizes(
         facts.sizes,
         num_tokens,
-        round(full * (1.0 if num_tokens < tuning.full_below else kept)),
-        full_kv_bytes=full,
+        facts.kv_numbers(num_tokens, kept) * bytes_per_weight,
+        full_kv_bytes=facts.kv_numbers(num_tokens) * bytes_per_weight,
         bytes_per_weight=bytes_per_weight,
         # in float32, only what a GGUF file quantized is packed
         packs=bytes_per_weight == 2 or facts.sizes.packed_bytes is not None,

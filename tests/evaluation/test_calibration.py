@@ -48,7 +48,9 @@ def test_candidate_layers_are_inside_the_model(num_layers: int) -> None:
 
 def test_candidate_layers_attend_to_all_tokens() -> None:
     assert candidate_layers(34, [5, 11, 17, 23, 29]) == [11, 17, 23]
-    assert candidate_layers(18, [5, 17]) == [5]  # none from 6 to 13: the nearest to the middle
+    assert candidate_layers(18, [5, 11, 17]) == [5, 11]  # Gemma 3 270M
+    assert candidate_layers(18, [5, 17]) == [5]
+    assert candidate_layers(12, [1, 11]) == [1]  # none from 3 to 9: the nearest to the middle
 
 
 class TestChoose:

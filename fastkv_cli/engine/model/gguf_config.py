@@ -1,7 +1,7 @@
 """The config.json of a GGUF file: llama.cpp's settings under transformers' names.
 
-What the file does not state is as in llama.cpp (`src/llama-model.cpp`): the pattern of Gemma 3's
-windows, gpt-oss's alternation, SmolLM3's layers without RoPE.
+What the file does not state is as in llama.cpp (`src/llama-model.cpp`): windows, see
+`sliding_layers`, and SmolLM3's layers without RoPE.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import ModelError
 from ...models.gguf_header import GGUFHeader, Items, TensorInfo
+from ...models.sliding_layers import sliding_in_gguf
 from .gguf_rope import read_factors, rope_scaling
 
 _Facts = Mapping[str, Any]
@@ -56,7 +57,6 @@ _TOKENS = {
     "pad_token_id": "tokenizer.ggml.padding_token_id",
 }
 _NO_TOKEN = 2**32 - 1  # llama.cpp's -1
-_GEMMA_PATTERN = 6  # every 6th layer attends to everything
 _GEMMA_27B = 62  # layers; its query scale is not that of its head size
 
 
@@ -171,14 +171,11 @@ def _qwen3_moe(file: _File) -> _Config:
 def _gemma3(file: _File) -> _Config:
     layers, heads = file.config["num_hidden_layers"], file.config["num_attention_heads"]
     window = file.facts.get("attention.sliding_window")
-    pattern = file.facts.get("attention.sliding_window_pattern", _GEMMA_PATTERN)
-    if isinstance(pattern, int):
-        pattern = [window is not None and (index + 1) % pattern != 0 for index in range(layers)]
     scale = file.config["hidden_size"] // heads if layers == _GEMMA_27B else file.config["head_dim"]
     return {
         "model_type": "gemma3_text",
         "sliding_window": window or file.config["max_position_embeddings"],
-        "layer_types": _layer_types(pattern),
+        "layer_types": _layer_types("gemma3", file),
         "query_pre_attn_scalar": scale,
         "final_logit_softcapping": file.facts.get("final_logit_softcapping"),
         "attention_bias": False,
@@ -191,16 +188,16 @@ def _olmo(file: _File) -> _Config:
     window = file.facts.get("attention.sliding_window")
     if not window:
         return {"model_type": "olmo2"}
-    pattern = file.facts["attention.sliding_window_pattern"]
+    file.facts["attention.sliding_window_pattern"]  # no default
     return {
         "model_type": "olmo3",
         "sliding_window": window,
-        "layer_types": _layer_types(pattern),
+        "layer_types": _layer_types("olmo2", file),
     }
 
 
-def _layer_types(pattern: Any) -> list[str]:
-    are_sliding = pattern.values if isinstance(pattern, Items) else pattern
+def _layer_types(architecture: str, file: _File) -> list[str]:
+    are_sliding = sliding_in_gguf(architecture, file.facts, file.config["num_hidden_layers"])
     return ["sliding_attention" if each else "full_attention" for each in are_sliding]
 
 
@@ -211,7 +208,7 @@ def _gpt_oss(file: _File) -> _Config:
         "num_local_experts": file.facts["expert_count"],
         "num_experts_per_tok": file.facts["expert_used_count"],
         "sliding_window": file.facts["attention.sliding_window"],
-        "layer_types": _layer_types([n % 2 == 0 for n in range(file.config["num_hidden_layers"])]),
+        "layer_types": _layer_types("gpt-oss", file),
     }
 
 

@@ -82,8 +82,11 @@ def calibrate_model(context: MeasureContext, options: CalibrationOptions) -> Cal
 def candidate_layers(num_layers: int, global_layers: Sequence[int]) -> list[int]:
     """The global layers from a third of the depth, before which nothing is understood, to 3/4.
 
-    Where none lies there, the one nearest to the middle.
+    Where few layers are global, from a quarter on: layer 5 of Gemma 3 270M, of its layers 5, 11 and
+    17, gave the same needle answers as the full cache. Where none lies there, the one nearest to
+    the middle.
     """
-    span = range(num_layers // 3, num_layers * 3 // 4 + 1)
+    first = num_layers // (3 if len(global_layers) == num_layers else 4)
+    span = range(first, num_layers * 3 // 4 + 1)
     inside = [layer for layer in global_layers if layer in span]
     return inside or [min(global_layers, key=lambda layer: abs(2 * layer - num_layers))]

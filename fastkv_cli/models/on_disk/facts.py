@@ -17,6 +17,7 @@ from ..gguf_parts import read_model
 from ..gguf_sizes import check_header
 from ..local import check_folder, weight_files
 from ..safetensors_header import read_shapes
+from ..sliding_layers import sliding_in_config, sliding_in_gguf
 from ..supported import label_of, label_of_gguf
 from .found import FoundModel
 
@@ -35,12 +36,22 @@ class ModelFacts:
         file_bytes: of its weights on disk.
         window: of context, in tokens.
         sizes: for the memory forecast.
+        sliding_window: tokens that a query attends to in layers with a sliding window.
+        sliding_kv_per_token: numbers in K and V of a token, over those layers.
     """
 
     family: str
     file_bytes: int
     window: int
     sizes: ModelSizes
+    sliding_window: int = 0
+    sliding_kv_per_token: int = 0
+
+    def kv_numbers(self, num_tokens: int, kept: float = 1.0) -> int:
+        """Numbers in K and V of a text, of which layers without a window keep this share."""
+        in_windows = self.sliding_kv_per_token * min(num_tokens, self.sliding_window)
+        others = (self.sizes.kv_per_token - self.sliding_kv_per_token) * num_tokens
+        return in_windows + round(others * kept)
 
     @property
     def bits(self) -> float:
@@ -85,8 +96,17 @@ def _of_gguf(model: FoundModel) -> ModelFacts:
         head_dim=head_dim,
         packed_bytes=header.packed_bytes,
     )
-    window = size("context_length", 0)
-    return ModelFacts(label_of_gguf(architecture), _bytes_of(model.parts), window, sizes)
+    prefix = f"{architecture}."
+    own = {key.removeprefix(prefix): facts[key] for key in facts if key.startswith(prefix)}
+    are_sliding = sliding_in_gguf(architecture, own, size("block_count", 1))
+    return ModelFacts(
+        label_of_gguf(architecture),
+        _bytes_of(model.parts),
+        size("context_length", 0),
+        sizes,
+        size("attention.sliding_window", 0),
+        _share(sizes.kv_per_token, are_sliding),
+    )
 
 
 def _of_folder(model: FoundModel) -> ModelFacts:
@@ -110,7 +130,20 @@ def _of_folder(model: FoundModel) -> ModelFacts:
         head_dim=size("head_dim", hidden // heads),
     )
     family = label_of(config["model_type"])
-    return ModelFacts(family, _bytes_of(files), size("max_position_embeddings", 0), sizes)
+    are_sliding = sliding_in_config(config, size("num_hidden_layers", 1))
+    return ModelFacts(
+        family,
+        _bytes_of(files),
+        size("max_position_embeddings", 0),
+        sizes,
+        size("sliding_window", 0),
+        _share(sizes.kv_per_token, are_sliding),
+    )
+
+
+def _share(kv_per_token: int, are_sliding: list[bool]) -> int:
+    """Numbers in K and V of layers with a window: all layers' are of the same size."""
+    return kv_per_token * sum(are_sliding) // max(len(are_sliding), 1)
 
 
 def _sizes(shapes: Mapping[str, tuple[int, ...]], **stated: Any) -> ModelSizes:
