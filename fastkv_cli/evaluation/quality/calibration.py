@@ -13,6 +13,7 @@ from .preset_choice import Setting, choose_presets, scoring_layer
 from .quality_options import CalibrationOptions
 from .quality_run import MAX_ANSWER_TOKENS
 from .setting_search import SettingSearch, mix
+from .step_search import StepSearch
 from .suites import Questionnaire, digest
 
 LENGTHS = (1000, 2000, 4000)
@@ -56,6 +57,9 @@ def calibrate_model(context: MeasureContext, options: CalibrationOptions) -> Cal
             found = search.try_all(layers)
         else:
             found = search.try_within(layers, 60 * options.minutes, tolerance)
+        presets = choose_presets(found.settings, tolerance)
+        if options.minutes is None:
+            presets = StepSearch(context, questions, journal).improve(presets, tolerance)
     settings, coarse = found.settings, ""
     if len(settings) < found.num_places or found.num_asked < len(questions):
         coarse = (
@@ -63,7 +67,6 @@ def calibrate_model(context: MeasureContext, options: CalibrationOptions) -> Cal
             f"{len(questions)} questions"
         )
         context.journals.remove(journal)  # the next run continues, with more time
-    presets = choose_presets(settings, tolerance)
     measured = {
         **context.stamp,
         "tolerance": tolerance,

@@ -54,17 +54,26 @@ def choose(settings: Sequence[Setting], loss: float, distance: float) -> Setting
     return min(good or [one for one in settings if one.of_full == most], key=lambda o: o.distance)
 
 
-def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset, dict[str, Any]]:
-    """Choose a setting for each preset, in the form that `load_tuning` reads.
+def limits_of(preset: Preset, tolerance: float) -> tuple[float, float]:
+    """What a preset may lose: the share of full's answers, and the distance from full.
 
     `balanced` has the user's tolerance, `quality` half of it, and `fast` twice the tolerance in
     distance and up to `FAST_LOSS` in answers.
     """
+    if preset is Preset.FAST:
+        return max(FAST_LOSS, tolerance), 2 * tolerance
+    share = tolerance / 2 if preset is Preset.QUALITY else tolerance
+    return share, share
+
+
+def choose_presets(settings: Sequence[Setting], tolerance: float) -> dict[Preset, dict[str, Any]]:
+    """Choose a setting for each preset, in the form that `load_tuning` reads."""
     rich = [one for one in settings if one.tsp_rate >= BUDGETS[Preset.QUALITY]]
     chosen = {
-        Preset.FAST: choose(settings, max(FAST_LOSS, tolerance), 2 * tolerance),
-        Preset.BALANCED: choose(settings, tolerance, tolerance),
-        Preset.QUALITY: choose(rich, tolerance / 2, tolerance / 2),
+        preset: choose(
+            rich if preset is Preset.QUALITY else settings, *limits_of(preset, tolerance)
+        )
+        for preset in (Preset.FAST, Preset.BALANCED, Preset.QUALITY)
     }
     return {
         preset: {**asdict(one), "budget": min(BUDGETS[preset], one.tsp_rate)}

@@ -125,9 +125,12 @@ def calibration_tables(report: CalibrationReport) -> Iterator[Table | str]:
         table.add_row(str(layer), *("–" if one is None else _setting(one) for one in row))
     yield table
     for preset, chosen in presets.items():
+        place = f"TSP layer {chosen['tsp_layer']}, rate {chosen['tsp_rate']:g}"
+        if steps := chosen.get("tsp_steps"):
+            place = f"TSP steps {steps.replace(',', ', ')}"
         yield (
-            f"{preset}: TSP layer {chosen['tsp_layer']}, rate {chosen['tsp_rate']:g}, budget "
-            f"{chosen['budget']:.0%}, {chosen['compute_ratio']:.0%} of the prefill compute"
+            f"{preset}: {place}, budget {chosen['budget']:.0%}, "
+            f"{chosen['compute_ratio']:.0%} of the prefill compute"
         )
     if report.coarse:
         yield f"Coarse: {report.coarse}."
