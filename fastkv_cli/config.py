@@ -272,7 +272,7 @@ SUMMARY_SENTENCES: dict[Length, tuple[int, int]] = {
 }
 
 
-DEFAULT_METHOD = MethodName.PROBE
+DEFAULT_METHOD = MethodName.CASCADE
 
 
 @dataclass(frozen=True, slots=True)

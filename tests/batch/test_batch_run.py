@@ -267,7 +267,7 @@ def test_another_run_into_the_same_folder(options: list[str], capfd: Capture) ->
     for words, changed in (
         ('what is asked is [{"kind": "ask", "question": "How', ["--ask", "Who?", *TASK[2:]]),
         ("options.max_tokens is 4 there, 5 here", [*TASK, "--max-tokens", "5"]),
-        ('options.method is "fastkv-probe" there, "full" here', [*TASK, "--method", "full"]),
+        ('options.method is "fastkv-cascade" there, "full" here', [*TASK, "--method", "full"]),
     ):
         assert run([*command, *options, *changed]) == ExitCode.USAGE
         assert words in capfd.readouterr().err

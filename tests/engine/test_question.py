@@ -47,5 +47,5 @@ def test_generate_finds_what_the_command_line_finds(embedded_dir: Path) -> None:
         engine.tokenizer(prompt, add_special_tokens=False)["input_ids"], max_new_tokens=16
     )
     assert "Lindqvist" in generation.text
-    assert generation.kv.method == "fastkv-probe"
+    assert generation.kv.method == "fastkv-cascade"
     assert generation.kv.kept_ratio < 0.25
