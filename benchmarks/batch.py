@@ -82,18 +82,21 @@ def main() -> None:
         (folder / "in").mkdir()
         documents = make_documents(folder / "in", arguments.documents)
         if arguments.loop:
+            before = cpu_s()
             started = time.perf_counter()
             for document in documents[:: max(len(documents) // arguments.loop, 1)][
                 : arguments.loop
             ]:
                 run(["ask", str(document), QUESTION, *ask])
-            rows.append(_row("shell loop", arguments.loop, time.perf_counter() - started))
+            seconds = time.perf_counter() - started
+            rows.append(_row("shell loop", arguments.loop, seconds, cpu_s() - before))
             print(rows[-1], file=sys.stderr, flush=True)
         for workers in filter(None, arguments.workers.split(",")):
             out = str(folder / f"out-{workers}")
             command = ["batch", str(folder / "in"), "--out", out, "--ask", QUESTION, *ask]
+            before = cpu_s()
             measured = run([*command, "--workers", workers, *arguments.options.split()])
-            row = _row(f"{workers} workers", len(documents), measured["seconds"])
+            row = _row(f"{workers} workers", len(documents), measured["seconds"], cpu_s() - before)
             rows.append(row | {"run_peak_mb": round(measured["own_peak_mb"], 1)})
             print(rows[-1], file=sys.stderr, flush=True)
     loop = next((row["documents_per_hour"] for row in rows if row["what"] == "shell loop"), None)
@@ -102,13 +105,20 @@ def main() -> None:
     print(json.dumps({"settings": vars(arguments), "cores": os.cpu_count(), "rows": rows}))
 
 
-def _row(what: str, number: int, seconds: float) -> dict[str, Any]:
+def cpu_s() -> float:
+    """CPU seconds of all processes that have ended."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
+def _row(what: str, number: int, seconds: float, cpu: float) -> dict[str, Any]:
     pace = 3600 * number / seconds
     return {
         "what": what,
         "documents": number,
         "seconds": round(seconds, 2),
         "documents_per_hour": round(pace),
+        "cpu_s_per_document": round(cpu / number, 3),
     }
 
 
