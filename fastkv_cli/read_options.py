@@ -82,6 +82,9 @@ class ReadOptions:
         ocr: which pages are recognized by OCR.
         ocr_dpi: the resolution in which pages are drawn for it.
         attachments: whether to read the files in a mail, too.
+        url: whether names are addresses on the web, also without https://.
+        allow_local: whether addresses may lead into private networks.
+        offline: whether no address may be fetched.
     """
 
     pages: PageRange | None = None
@@ -91,6 +94,9 @@ class ReadOptions:
     ocr: OcrMode = OcrMode.AUTO
     ocr_dpi: int = DEFAULT_OCR_DPI
     attachments: bool = False
+    url: bool = False
+    allow_local: bool = False
+    offline: bool = False
 
     def __post_init__(self) -> None:
         if not 72 <= self.ocr_dpi <= 600:

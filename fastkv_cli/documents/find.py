@@ -14,9 +14,10 @@ from ..errors import DocumentError, FastKVError, UsageError
 from .document import Document
 from .formats import PDF_SUFFIX, SUFFIXES
 from .load import AskPassword, OnPage, load_document
+from .members import split_member
 from .ocr.scans import NO_OBSERVER, ScanObserver
 from .search import MAX_SUFFIXES_SHOWN, Found, Search, real_path
-from .source import STDIN, check_found, check_source, label
+from .source import STDIN, check_found, check_source, is_url, label
 
 _MAX_ENTRIES = 100_000  # maximum files and folders scanned in one folder
 _WILDCARD = re.compile(r"[*?\[]")
@@ -93,7 +94,7 @@ def load_all(
         raise UsageError("standard input can be read only once", "give - once")
     found, warnings = find_documents(sources)
     for each in found:
-        if each.is_named:
+        if each.is_named and not options.url:
             check_source(each.path)
     documents: list[Document] = []
     failures: list[FastKVError] = []
@@ -125,8 +126,14 @@ def load_all(
 
 def names_documents(text: str) -> bool:
     """Whether a text is the name of a file or folder, or a pattern that matches one."""
+    if is_url(text) and not text.split()[1:]:
+        return True
     try:
-        return _exists(text) or (is_pattern(text) and any(match_pattern(text)))
+        return (
+            split_member(text) is not None
+            or _exists(text)
+            or (is_pattern(text) and any(match_pattern(text)))
+        )
     except (OSError, ValueError):  # too long for a path, or with characters no path can hold
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,13 +14,22 @@ from ..errors import DocumentError, EncryptedError, UsageError
 from .document import Document
 from .formats import HAS_FILE_LINES, format_of, read_as
 from .magic import ZIP_STARTS
+from .members import split_member
 from .ocr.extra import check_readable
 from .ocr.images import image_format
 from .ocr.scans import NO_OBSERVER, ScanObserver
 from .omissions import split_notes
 from .pdf import read_pdf
-from .process import read_in_process
-from .source import STDIN, check_source, holds_pdf_marker, label, open_bytes, open_source
+from .process import read_in_process, read_member
+from .source import (
+    STDIN,
+    check_source,
+    holds_pdf_marker,
+    is_url,
+    label,
+    open_bytes,
+    open_source,
+)
 
 OnPage = Callable[[int, int], None]
 """Called after each page with the pages done and the pages to read."""
@@ -144,6 +154,11 @@ def _load(
     clock: _Clock,
     data: bytes | None = None,
 ) -> Document:
+    if data is None:
+        if is_url(source) or (options.url and source != STDIN):
+            return _load_url(source, options, on_page, scan_observer)
+        if member := split_member(source):
+            data = _unpack(*member, options)
     name = label(source)
     with open_source(source) if data is None else open_bytes(data, source) as opened:
         if not opened.head:
@@ -185,6 +200,30 @@ def _load(
         kind=kind.value if kind in HAS_FILE_LINES else kind.value.upper(),
         gaps=gaps,
     )
+
+
+def _load_url(
+    source: str, options: ReadOptions, on_page: OnPage | None, scan_observer: ScanObserver
+) -> Document:
+    """Fetch a document, and load it like a local one; redirects are told."""
+    from .fetch import fetch
+
+    fetched = fetch(source if is_url(source) else f"https://{source}", options)
+    if options.encoding is None and fetched.charset is not None:
+        with contextlib.suppress(UsageError):  # of an encoding that nobody knows
+            options = replace(options, encoding=fetched.charset)
+    document = load_document(
+        fetched.name, options, data=fetched.data, on_page=on_page, scan_observer=scan_observer
+    )
+    told = tuple(f"redirected to {target}" for target in fetched.redirects)
+    return replace(document, path=source, warnings=(*told, *document.warnings))
+
+
+def _unpack(archive: str, member: str, options: ReadOptions) -> bytes:
+    """The bytes of a file in an archive, unpacked in a process of its own."""
+    name = label(archive)
+    with open_source(archive) as opened:
+        return read_member(b"".join(opened.chunks()), name, member, options)
 
 
 def _is_short(data: bytes) -> bool:

@@ -27,6 +27,7 @@ class Job:
         num_threads: Threads for it.
         sparse: Pages with a little text, recognized only if an image covers most of them.
         attachments: Whether to read the files in a mail, too.
+        member: A file to unpack from an archive; "" to read the document.
     """
 
     format: str
@@ -42,6 +43,7 @@ class Job:
     num_threads: int = 1
     sparse: list[int] = field(default_factory=list)
     attachments: bool = False
+    member: str = ""
 
     @property
     def page_range(self) -> PageRange | None:
@@ -122,6 +124,13 @@ class TextPart:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberPart:
+    """A piece of a file in an archive, in base64."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextRead:
     """All text of a document without pages was sent: its `Format`, and notes as in `Remarks`."""
 
@@ -151,7 +160,18 @@ class Done:
     """The last message."""
 
 
-Message = Opened | PageRead | PageFailed | Remarks | TextPart | TextRead | Refused | Stopped | Done
+Message = (
+    Opened
+    | PageRead
+    | PageFailed
+    | Remarks
+    | TextPart
+    | MemberPart
+    | TextRead
+    | Refused
+    | Stopped
+    | Done
+)
 _KINDS: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
@@ -159,6 +179,7 @@ _KINDS: dict[str, type[Message]] = {
         PageRead,
         PageFailed,
         Remarks,
+        MemberPart,
         TextPart,
         TextRead,
         Refused,

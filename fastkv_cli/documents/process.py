@@ -7,7 +7,9 @@ import signal
 import subprocess
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +22,7 @@ from .formats import Format
 from .messages import (
     Done,
     Job,
+    MemberPart,
     Message,
     Refused,
     Stopped,
@@ -64,6 +67,35 @@ def read_in_process(
                 case Stopped():
                     raise DocumentError(f"{name} gave no text ({message.reason})", message.hint)
     raise DocumentError(f"{name} gave no text", _ELSEWHERE)
+
+
+def read_member(data: bytes, name: str, member: str, options: ReadOptions) -> bytes:
+    """Unpack one file of an archive, in a separate process.
+
+    Args:
+        data: The archive.
+        name: Its name in messages.
+        member: The file in it.
+        options: The time limit.
+
+    Raises:
+        DocumentError: when there is no such file, or it is too large, encrypted or damaged.
+    """
+    parts: list[bytes] = []
+    with ReadingProcess(replace(make_job("", name, options), member=member)) as process:
+        process.send([data])
+        for message in process.messages():
+            match message:
+                case MemberPart():
+                    parts.append(b64decode(message.data))
+                case Refused():
+                    raise as_error(message)
+                case Stopped():
+                    raise DocumentError(
+                        f"{member} was not unpacked from {name} ({message.reason})",
+                        "unpack it first, and name the file",
+                    )
+    return b"".join(parts)
 
 
 def make_job(kind: str, name: str, options: ReadOptions, ocr: str = OcrMode.OFF) -> Job:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DocumentError, UsageError
+from .members import split_member
 
 STDIN = "-"
 MAX_PDF_BYTES = 512 * 2**20
@@ -34,8 +35,13 @@ def holds_pdf_marker(head: bytes) -> bool:
     return b"%PDF-" in head[:_MARKER_BYTES]
 
 
+def is_url(source: str) -> bool:
+    """Whether a source is an address on the web."""
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
 def check_source(source: str) -> None:
-    """Check that a source exists and is readable, without reading it.
+    """Check that a source exists and is readable, without reading it; of a URL nothing.
 
     Raises:
         UsageError: when it is standard input and that is a keyboard, or closed.
@@ -43,6 +49,11 @@ def check_source(source: str) -> None:
     """
     if source == STDIN:
         _stdin()
+        return
+    if is_url(source):
+        return
+    if member := split_member(source):
+        check_source(member[0])
         return
     try:
         status = os.stat(source)  # noqa: PTH116 (Path("") would mean the current folder)
@@ -174,7 +185,10 @@ def _cannot_open(source: str, error: OSError | ValueError) -> DocumentError:
         return DocumentError("the path is empty", "name a file, or - for standard input")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         if "://" in source:
-            return DocumentError(f"{name} is not a local file", "download it first, then name it")
+            return DocumentError(
+                f"{name} is no local file, and no address that is fetched",
+                "give one that begins with https://, or download it first",
+            )
         return DocumentError(f"{name} does not exist", "check the path and the spelling")
     if isinstance(error, PermissionError):
         return DocumentError(

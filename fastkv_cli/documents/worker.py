@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+from base64 import b64encode
 from bisect import bisect_left
 from collections.abc import Iterator
 from io import BytesIO
@@ -23,6 +24,7 @@ from ..system.isolated import claim_stdout
 from .messages import (
     Done,
     Job,
+    MemberPart,
     Message,
     Refused,
     Stopped,
@@ -95,7 +97,12 @@ def _send_results(job: Job, data: bytes, out: int) -> None:
 def _read(job: Job, data: bytes) -> Iterator[Message]:
     logging.disable(logging.CRITICAL)  # pypdf logs thousands of lines on a bad file
     warnings.simplefilter("ignore")
-    if job.recognizes:
+    if job.member:
+        from .members import unpack_member
+
+        for piece in unpack_member(data, job.name, job.member):
+            yield MemberPart(b64encode(piece).decode())
+    elif job.recognizes:
         from .ocr.draw import read_scans
 
         yield from read_scans(data, job)

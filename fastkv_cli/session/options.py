@@ -27,6 +27,7 @@ from ..config import (
     Preset,
     ReadOptions,
     StoreMode,
+    is_offline,
 )
 from ..propagation import PropagationStep
 from ..thinking_mode import Thinking
@@ -86,6 +87,16 @@ class DocumentOptions:
     attachments: bool = option(
         False, Group.DOCUMENT, "Read the files in a mail, too.", "--attachments"
     )
+    url: bool = option(
+        False,
+        Group.DOCUMENT,
+        "Fetch the documents from the web: https:// may be left out. "
+        "What begins with it is fetched anyway.",
+        "--url",
+    )
+    allow_local: bool = option(
+        False, Group.DOCUMENT, "Fetch addresses in private networks, too.", "--allow-local"
+    )
 
     @property
     def read(self) -> ReadOptions:
@@ -102,6 +113,9 @@ class DocumentOptions:
             ocr=OcrMode(self.ocr),
             ocr_dpi=self.ocr_dpi,
             attachments=self.attachments,
+            url=self.url,
+            allow_local=self.allow_local,
+            offline=is_offline(getattr(self, "offline", False)),  # not an option of documents
         )
 
 
