@@ -120,6 +120,8 @@ def test_json_of_a_report() -> None:
         "command": "summarize",
         "question": None,
         "answer": "An answer – in “two” lines.\nYes.",
+        "object": None,
+        "fields": None,
         "model": {
             "name": "org/model",
             "revision": "abc123",
@@ -275,6 +277,8 @@ def test_json_of_a_real_run(
         "command": "str",
         "question": "str",
         "answer": "str",
+        "object": "NoneType",
+        "fields": "NoneType",
         "model": dict.fromkeys(
             ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
         ),
