@@ -343,7 +343,7 @@ def test_without_the_extra_the_error_says_what_to_install(
         ("word/document.xml", Format.DOCX),
         ("ppt/presentation.xml", Format.PPTX),
         ("META-INF/container.xml", Format.EPUB),
-        ("xl/workbook.xml", Format.TEXT),
+        ("xl/workbook.xml", Format.XLSX),
         ("a/word/document.xml", Format.TEXT),
         ("book.docx", Format.TEXT),
     ],
