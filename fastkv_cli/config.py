@@ -99,6 +99,14 @@ class PrefillAttention(StrEnum):
     SPARSE = "sparse"
 
 
+class PrefillWeights(StrEnum):
+    """The weights that prefill multiplies with: the model's own, or copies in 8 bits."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
 class StoreMode(StrEnum):
     """How document states are stored on disk for further questions."""
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from .field_values import FilledSchema
+from .prefill_format import PrefillFormat
 from .propagation import StepStats
 from .thinking_mode import ThinkingStats
 
@@ -27,8 +28,7 @@ class GenerationStats:
         decode_s: seconds from the first token to the last; None with fewer than two tokens.
         prompt_tokens: tokens of the prompt.
         output_tokens: tokens generated, including thinking and an end token.
-        peak_memory_bytes: peak memory since the last reset, of the GPU if one is used, else of the
-            process; None if the system does not report it.
+        peak_memory_bytes: since the last reset, of the GPU or else the process; None if unknown.
     """
 
     prefill_s: float
@@ -155,8 +155,7 @@ class StateStats:
         tokens_kept: tokens of the documents whose state was computed and stored now.
         bytes_kept: of these states.
         find_s: seconds to find and check states.
-        stage_one_s: seconds in the layers before the TSP layer, for all tokens without a state;
-            None if states could not be used, so that it was not measured.
+        stage_one_s: seconds before the TSP layer, of tokens without a state; None if not measured.
     """
 
     mode: str = "off"
@@ -202,7 +201,7 @@ class DecodingWeights:
 
 @dataclass(frozen=True, slots=True)
 class ModelStats:
-    """The model; `decode_weights` are the weights that decoding reads."""
+    """The model; `prefill_weights` and `decode_weights` are those that were multiplied with."""
 
     name: str
     revision: str
@@ -210,6 +209,7 @@ class ModelStats:
     device: str
     attention: str
     decode_weights: DecodingWeights
+    prefill_weights: PrefillFormat
 
 
 @dataclass(frozen=True, slots=True)

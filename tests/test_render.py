@@ -19,6 +19,7 @@ from fastkv_cli.output.render.quotes_table import render_quotes
 from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
 from fastkv_cli.output.stats_level import StatsLevel
+from fastkv_cli.prefill_format import PrefillFormat
 from fastkv_cli.propagation import StepStats
 from fastkv_cli.stats import (
     Citation,
@@ -36,6 +37,7 @@ from fastkv_cli.stats import (
 )
 
 WEIGHTS = DecodingWeights("bfloat16", (4, 8), 8, 2 * 2**20)
+PREFILL = PrefillFormat("bfloat16", 112, 120, 0.0291)
 
 
 def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
@@ -43,7 +45,7 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
     return RunReport(
         command="summarize",
         answer="An answer – in “two” lines.\nYes.",
-        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", WEIGHTS),
+        model=ModelStats("org/model", "abc123", "bfloat16", "cpu", "blocked", WEIGHTS, PREFILL),
         documents=(
             DocumentStats(path, 3, 4000, 1000, "PDF", 8, pages_empty=1, pages_failed=4),
             DocumentStats("-", None, 50, 12),
@@ -129,6 +131,7 @@ def test_json_of_a_report() -> None:
             "device": "cpu",
             "attention": "blocked",
             "decode_weights": "4-bit and 8-bit weights, 8-bit head (2 MiB of copies)",
+            "prefill_weights": "int8 in 112 of 120 products (off by 2.9% at most), bfloat16",
         },
         "documents": [
             {
@@ -280,7 +283,11 @@ def test_json_of_a_real_run(
         "object": "NoneType",
         "fields": "NoneType",
         "model": dict.fromkeys(
-            ("name", "revision", "dtype", "device", "attention", "decode_weights"), "str"
+            (
+                *("name", "revision", "dtype", "device", "attention"),
+                *("decode_weights", "prefill_weights"),
+            ),
+            "str",
         ),
         "documents": [
             {

@@ -33,6 +33,7 @@ ANSWER_FIELDS = {
     "model.device": "the device it ran on",
     "model.attention": "attention kernels of the prefill",
     "model.decode_weights": "the weights read in decoding",
+    "model.prefill_weights": "the weights that prefill multiplied with",
     "documents[].path": "as it was typed; `-` is stdin",
     "documents[].kind": "format",
     "documents[].num_pages": "pages in the file; null if the format has none",

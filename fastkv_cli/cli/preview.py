@@ -149,7 +149,9 @@ def forecast(
             tuple(document.path for document in documents),
             asks_again=False,
         )
-        planned = plan_prompts(loaded, decoder, reading.prompts, method, tuning, reuse)
+        planned = plan_prompts(
+            loaded, decoder, reading.prompts, method, tuning, reuse, options.prefill_weights
+        )
         run_forecast = RunForecast(loaded, decoder, planned, options.decode_weights)
         observer.progress("measuring the machine")
         told = scoring if reading.note else method

@@ -64,7 +64,8 @@ class Comparison:
         # a base model would go on behind its answer with questions of its own
         self._ends_at_line = engine.tokenizer.chat_template is None
         self._ids = torch.tensor(prompt_ids, device=engine.decoder.device)
-        self._runners: dict[BlockSparsity | None, RecordingRunner] = {}
+        # by the attention of stage one, and the format of the weights
+        self._runners: dict[tuple[BlockSparsity | None, str], RecordingRunner] = {}
         self._full = self._prefill(Full())
         self._answer = self._decode(self._full.cache, self._full.logits, [])
 
@@ -83,13 +84,12 @@ class Comparison:
         return self._compared(prefilled, self._answer_from_draft(prefilled))
 
     def _prefill(self, method: Method) -> PrefillResult:
-        decoder = self._engine.decoder
+        decoder = self._engine.prefill_models.choose(method, self._ids.shape[0])
         plan = method.plan(decoder.shape(self._ids.shape[0], self._question))
-        if plan.sparsity not in self._runners:
-            self._runners[plan.sparsity] = RecordingRunner(
-                self._engine.kernel, sparsity=plan.sparsity
-            )
-        runner = self._runners[plan.sparsity]
+        key = plan.sparsity, decoder.weights_format
+        if key not in self._runners:
+            self._runners[key] = RecordingRunner(self._engine.kernel, sparsity=plan.sparsity)
+        runner = self._runners[key]
         return prefill(decoder, self._ids, method, runner, plan, room=self._max_tokens)
 
     def _compared(self, prefilled: PrefillResult, token_ids: list[int]) -> Compared:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..config import GREEDY, Attention, DecodeWeights, DType, MethodSettings, Sampling, choice_of
+from ..config import (
+    GREEDY,
+    Attention,
+    DecodeWeights,
+    DType,
+    MethodSettings,
+    PrefillWeights,
+    Sampling,
+    choice_of,
+)
 from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
@@ -25,17 +33,15 @@ from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
-from .kernels.row_blocks import default_chunk_rows
-from .layers import LayerRunner
 from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
-from .methods import Method, Plan, build_method
+from .methods import Method, build_method
 from .model.decoder import Decoder
 from .model.decoder_opening import open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
 from .prefill import PrefillResult, prefill, score_tokens
+from .prefill_models import PrefillModels
 from .question import last_question
-from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 from .sampling import Sampler, make_plain_sampler
 from .trace import Progress, trace_tokens
@@ -54,6 +60,7 @@ class Engine:
         self,
         loaded: LoadedModel,
         decode_weights: DecodeWeights = DecodeWeights.AUTO,
+        prefill_weights: PrefillWeights = PrefillWeights.AUTO,
     ) -> None:
         """Wrap a loaded model; `Engine.load` loads one by name."""
         self.loaded = loaded
@@ -66,7 +73,8 @@ class Engine:
         )
         # When decoding uses packed copies, only prefill needs a layer's own weights: each layer's
         # pages are released as soon as prefill has computed it.
-        self._on_done = None if self.decoding_model is self.decoder else mapped.release
+        on_done = None if self.decoding_model is self.decoder else mapped.release
+        self.prefill_models = PrefillModels(loaded, self.decoder, prefill_weights, on_done)
         self.load_s = loaded.load_s + time.perf_counter() - started
 
     @classmethod
@@ -78,6 +86,7 @@ class Engine:
         device: str = "auto",
         attention: Attention | str = Attention.AUTO,
         decode_weights: DecodeWeights | str = DecodeWeights.AUTO,
+        prefill_weights: PrefillWeights | str = PrefillWeights.AUTO,
         offline: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Engine:
@@ -91,6 +100,8 @@ class Engine:
             decode_weights: "packed" decodes on the CPU from copies of the weights in 4 and 8 bits;
                 "full" decodes from the model's own weights; "auto" packs models in 16 bits where
                 memory allows.
+            prefill_weights: "bf16", "int8", or "auto": prompts that are compressed are prefilled
+                with weights in 8 bits, on CPUs that gain by it.
             offline: open no socket.
             on_progress: called during downloads, conversion and loading.
 
@@ -109,7 +120,7 @@ class Engine:
             on_progress=on_progress,
             unpacked=weights is DecodeWeights.FULL,
         )
-        return cls(loaded, weights)
+        return cls(loaded, weights, choice_of(PrefillWeights, prefill_weights, "prefill_weights"))
 
     @property
     def tokenizer(self) -> Any:
@@ -213,9 +224,11 @@ class Engine:
             # rare where the template says nothing of it: then the cache grows
             is_expected = form is not None and form.thoughts and form.thoughts.is_expected
             most = limit + (num_more if is_expected else 0)
-            with self._runner(ids, plan, shared, reuse, chunk_rows, most) as runner:
+            models = self.prefill_models
+            decoder = models.choose(method, ids.shape[0])
+            with models.open_runner(decoder, ids, plan, shared, reuse, chunk_rows, most) as runner:
                 prefilled = prefill(
-                    self.decoder, ids, method, runner, plan, room=most, on_progress=on_progress
+                    decoder, ids, method, runner, plan, room=most, on_progress=on_progress
                 )
             answer.prefilled_at = now(self.decoder.device)
             check_finite(prefilled.logits, self.loaded)
@@ -249,29 +262,6 @@ class Engine:
         """Measure peak memory from here on, where the system supports it."""
         reset_peak_memory(self.decoder.device)
 
-    @contextmanager
-    def _runner(
-        self,
-        ids: Tensor,
-        plan: Plan,
-        shared: int,
-        reuse: Reuse | None,
-        chunk_rows: int | None = None,
-        room: int = 0,
-    ) -> Iterator[LayerRunner]:
-        """Make the layer runner; with `reuse`, one that uses the shared tokens' prefix state."""
-        if chunk_rows is None:
-            chunk_rows = default_chunk_rows(self.decoder.device.type)
-        settings = self.kernel, chunk_rows, self._on_done, shared, plan.sparsity
-        num_tokens = ids.shape[0]
-        if reuse is None or not reuse.applies(plan, shared, num_tokens):
-            yield LayerRunner(*settings)
-            return
-        runner = DocumentRunner(*settings, layer=reuse.layer)
-        shared_ids = ids[:shared].tolist()
-        with reuse.attach(runner, self.loaded, self.decoder, shared_ids, num_tokens + room):
-            yield runner
-
     def score(
         self,
         prompt_ids: Sequence[int],
@@ -290,11 +280,11 @@ class Engine:
         """
         ids = self._tensor(prompt_ids)
         plan = method.plan(self.decoder.shape(ids.shape[0]))
-        with (
-            explained_out_of_memory(ids.shape[0]),
-            self._runner(ids, plan, shared, reuse) as runner,
-        ):
-            scores: list[float] = score_tokens(self.decoder, ids, method, runner, plan).tolist()
+        with explained_out_of_memory(ids.shape[0]):
+            decoder = self.prefill_models.choose(method, ids.shape[0])
+            with self.prefill_models.open_runner(decoder, ids, plan, shared, reuse) as runner:
+                found = score_tokens(decoder, ids, method, runner, plan)
+        scores: list[float] = found.tolist()
         return scores
 
     def scoring_stats(self, method: Method, prompt_tokens: Sequence[int]) -> KVStats:

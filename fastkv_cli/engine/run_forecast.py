@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..config import DecodeWeights
+from ..config import DecodeWeights, PrefillWeights
 from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
 from .kernels.row_blocks import default_chunk_rows
 from .layers import LayerRunner
@@ -13,7 +13,10 @@ from .machine_speed import machine_speed
 from .memory_forecast import forecast_memory
 from .methods import Full, Method, Plan, build_scoring_method
 from .model.decoder import Decoder
+from .model.int8_decoder import kept_bytes
+from .model.int8_layer import Int8Layer
 from .model.loader import LoadedModel
+from .prefill_models import uses_int8
 from .reuse.state import StateShape
 from .reuse.state_identity import state_spec
 from .reuse.states import Reuse
@@ -58,7 +61,13 @@ class RunForecast:
             self.decode_weights,
             keeps_kv=not prompt.is_scored,
         )
-        return replace(forecast, working_bytes=forecast.working_bytes + prompt.state_bytes)
+        weights = self.decoder.num_weights - self.decoder.num_head_weights
+        return replace(
+            forecast,
+            working_bytes=forecast.working_bytes
+            + prompt.state_bytes
+            + kept_bytes(weights) * prompt.is_int8,
+        )
 
     def time(self, max_tokens: int) -> TimeForecast:
         """The seconds of all prompts, and of an answer of `max_tokens`.
@@ -88,6 +97,7 @@ def plan_prompts(
     method: Method,
     tuning: Tuning,
     reuse: Reuse | None,
+    prefill_weights: PrefillWeights,
 ) -> list[PlannedPrompt]:
     """Plan the prompts of a run, and look for stored prefix states of their texts.
 
@@ -98,6 +108,7 @@ def plan_prompts(
         method: of prompts that are answered.
         tuning: the model's.
         reuse: finds prefix states; None where there can be none.
+        prefill_weights: the weights to prefill with.
     """
     planned = []
     for prompt in prompts:
@@ -108,9 +119,11 @@ def plan_prompts(
         }
         num_tokens, num_shared = prompt.num_tokens, len(prompt.shared_ids)
         plan = methods[prompt.use].plan(decoder.shape(num_tokens, prompt.question))
-        found = PlannedPrompt(num_tokens, plan, is_scored=prompt.use is PromptUse.SCORED)
+        is_int8 = uses_int8(decoder, prefill_weights, methods[prompt.use], num_tokens)
+        is_scored = prompt.use is PromptUse.SCORED
+        found = PlannedPrompt(num_tokens, plan, is_scored=is_scored, is_int8=is_int8)
         if reuse is not None and reuse.applies(plan, num_shared, num_tokens):
-            state_bytes = _stored_bytes(loaded, decoder, prompt, reuse)
+            state_bytes = _stored_bytes(loaded, decoder, prompt, reuse, is_int8)
             found = replace(
                 found,
                 num_known=num_shared if state_bytes else 0,
@@ -122,13 +135,14 @@ def plan_prompts(
 
 
 def _stored_bytes(
-    loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse
+    loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse, is_int8: bool
 ) -> int:
     """Bytes of the prefix state of a prompt's text, if it is stored; it is not read."""
     runner = LayerRunner(loaded.kernel, default_chunk_rows(loaded.device.type))
     shape = StateShape.of(decoder, len(prompt.shared_ids), reuse.layer, int8=reuse.is_int8)
     rope = decoder.rope_variant(prompt.num_tokens)
-    spec = state_spec(loaded, runner, prompt.shared_ids, shape, reuse.documents, rope)
+    weights = Int8Layer.weights_format if is_int8 else ""
+    spec = state_spec(loaded, runner, prompt.shared_ids, shape, reuse.documents, rope, weights)
     return shape.nbytes if reuse.states.holds(spec) else 0
 
 

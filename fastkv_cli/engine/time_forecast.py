@@ -29,6 +29,7 @@ class PlannedPrompt:
         num_known: leading tokens whose prefix state is stored.
         state_layer: the first layer that is not in the state.
         state_bytes: of that state, which is mapped into memory; 0 without one.
+        is_int8: whether it is prefilled with weights in 8 bits.
     """
 
     num_tokens: int
@@ -37,6 +38,7 @@ class PlannedPrompt:
     num_known: int = 0
     state_layer: int = 0
     state_bytes: int = 0
+    is_int8: bool = False
 
 
 def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:

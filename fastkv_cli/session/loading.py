@@ -58,6 +58,7 @@ def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engin
             device=options.device,
             attention=options.attention,
             decode_weights=options.decode_weights,
+            prefill_weights=options.prefill_weights,
             offline=options.offline,
             on_progress=lambda step: observer.progress(
                 step.activity, step.done, step.total, step.unit

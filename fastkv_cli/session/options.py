@@ -24,6 +24,7 @@ from ..config import (
     OcrMode,
     PageRange,
     PrefillAttention,
+    PrefillWeights,
     Preset,
     ReadOptions,
     StoreMode,
@@ -148,6 +149,13 @@ class DeviceOptions:
         "Decode from packed 4- and 8-bit copies of the weights (CPU only) or from the model's own.",
         env="FASTKV_DECODE_WEIGHTS",
     )
+    prefill_weights: PrefillWeights = option(
+        PrefillWeights.AUTO,
+        Group.MODEL,
+        "Prefill with weights in 8 bits (CPU only) or as they are; auto takes 8 bits for prompts "
+        "that are compressed, where the CPU gains by it.",
+        env="FASTKV_PREFILL_WEIGHTS",
+    )
     offline: bool = option(
         False,
         Group.MODEL,
@@ -255,6 +263,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "attention": Attention,
     "decode_weights": DecodeWeights,
     "prefill_attention": PrefillAttention,
+    "prefill_weights": PrefillWeights,
     "preset": Preset,
     "method": MethodName,
     "store": StoreMode,

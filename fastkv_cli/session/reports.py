@@ -90,6 +90,7 @@ def make_report(
             device=str(loaded.device),
             attention=str(work.engine.kernel),
             decode_weights=work.engine.decode_weights,
+            prefill_weights=work.engine.prefill_models.format,
         ),
         documents=work.corpus.stats,
         reading=outcome.reading,

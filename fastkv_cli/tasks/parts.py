@@ -171,6 +171,7 @@ def open_parts(
         "device": str(loaded.device),
         "attention": str(work.engine.kernel),
         "decode_weights": [weights.dtype, *weights.bits, weights.head_bits],
+        "prefill_weights": str(work.engine.prefill_models.wanted),
         "method": repr(method),
         "sampling": repr(work.sampling),
         "frame": fingerprint_tokens(frame_ids),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from fastkv_cli.config import DType
 from fastkv_cli.engine.model import loader
 from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.model.plain import PlainLlama, is_plain
+from fastkv_cli.engine.model.plain_tokenizer import PlainTokenizer, open_plain_tokenizer
 from fastkv_cli.errors import ModelError
 
 CPU = torch.device("cpu")
@@ -69,7 +71,7 @@ def test_it_gives_what_transformers_gives(
     prompt = "The dog sleeps on, and the fox jumps over it once more. " * 60
     ids = plain.tokenizer(prompt)["input_ids"]
     assert ids == other.tokenizer(prompt)["input_ids"]
-    assert plain.tokenizer.chat_template == other.tokenizer.chat_template
+    check_same_tokenizer(plain.tokenizer, other.tokenizer)
     assert plain.loaded.eos_ids == other.loaded.eos_ids
     answers = [engine.generate(ids, FastKV(), 12) for engine in (plain, other)]
     assert torch.equal(answers[0].first_logits, answers[1].first_logits)
@@ -111,7 +113,60 @@ def test_the_other_families_give_what_transformers_gives(
     assert torch.equal(ropes[0].sin, ropes[1].sin)
 
 
-def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded_dir: Path) -> None:
+def check_same_tokenizer(plain: Any, other: Any) -> None:
+    """The tokenizer of tokenizer.json alone does what transformers' does with the same files."""
+    assert isinstance(plain._tokenizer, PlainTokenizer)
+    assert not isinstance(other._tokenizer, PlainTokenizer)
+    for text in (
+        "A fox – “jumps”, 12.5%.\n\n日本",
+        "<|im_start|>user\nHi<|im_end|>",
+        " x  y ",
+        "",
+        "e\u0301 🦊",
+    ):
+        settings: dict[str, Any]
+        for settings in ({}, {"add_special_tokens": False}, {"split_special_tokens": True}):
+            ours, theirs = (
+                each(text, return_offsets_mapping=True, **settings) for each in (plain, other)
+            )
+            for name in ("input_ids", "offset_mapping"):
+                assert list(ours[name]) == list(theirs[name])
+            assert ours.word_ids(0) == theirs.word_ids(0)
+            for skips in (False, True):
+                decoded = (
+                    each.decode(ours["input_ids"], skip_special_tokens=skips)
+                    for each in (plain, other)
+                )
+                assert len(set(decoded)) == 1
+    for name in ("chat_template", "bos_token", "eos_token_id", "unk_token_id", "is_fast"):
+        assert getattr(plain, name) == getattr(other, name)
+    assert plain.special_tokens_map == other.special_tokens_map
+    assert plain.get_added_vocab() == other.get_added_vocab()
+    assert str(plain.added_tokens_decoder) == str(other.added_tokens_decoder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"added_tokens_decoder": {}},
+        {"clean_up_tokenization_spaces": True},
+        {"eos_token": "<|unheard of|>"},
+        {"add_bos_token": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_transformers_opens_tokenizers_with_more_than_their_file(
+    embedded_dir: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(embedded_dir / name, tmp_path)
+    assert open_plain_tokenizer(tmp_path) is not None
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | change))
+    assert open_plain_tokenizer(tmp_path) is None
+
+
+def test_it_imports_neither_transformers_nor_the_compiler(embedded_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS],
         capture_output=True,
@@ -120,7 +175,7 @@ def test_it_imports_neither_the_models_of_transformers_nor_the_compiler(embedded
         env=environment(),
         timeout=120,
     )
-    heavy = {"torch._dynamo", "torch._inductor", "transformers.modeling_utils", "accelerate"}
+    heavy = {"torch._dynamo", "torch._inductor", "transformers", "accelerate"}
     assert heavy.isdisjoint(done.stdout.split())
 
 

@@ -65,6 +65,11 @@ class Decoder:
         return layer
 
     @property
+    def weights_format(self) -> str:
+        """The format of the layers' weights in prefill, where it is not the model's."""
+        return self.attention_layers[0].weights_format
+
+    @property
     def has_recurrent_layers(self) -> bool:
         """Whether some layers mix tokens by a convolution or a recurrence."""
         return any(layer.is_recurrent for layer in self.layers)

@@ -62,6 +62,7 @@ class DecoderLayer:
     sinks: Tensor | None = None
 
     is_recurrent: ClassVar[Literal[False]] = False
+    weights_format: ClassVar[str] = ""  # of prefill, where it is not the model's
 
     @property
     def hidden_size(self) -> int:
@@ -93,17 +94,14 @@ class DecoderLayer:
     def queries(self, normalized: Tensor, ropes: RopeTable) -> Tensor:
         """Compute rotated queries, (1, H, T, D)."""
         rope = ropes[self.rope_kind]
-        heads = self._heads(self._project(normalized, "q", self.num_heads, before=0))
+        heads = self._heads(self._project_queries(normalized))
         rotated = rope.rotate(self._normalize_heads("q", heads).transpose(1, 2))
         return rotated if rope.query_scale is None else rotated * rope.query_scale
 
     def keys_values(self, normalized: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor]:
         """Compute rotated keys, and values, (1, H_kv, T, D) each."""
         rope = ropes[self.rope_kind]
-        before = self.num_heads
-        keys = self._heads(self._project(normalized, "k", self.num_kv_heads, before))
-        before += self.num_kv_heads
-        values = self._heads(self._project(normalized, "v", self.num_kv_heads, before))
+        keys, values = (self._heads(each) for each in self._project_keys_values(normalized))
         keys = self._normalize_heads("k", keys)
         return rope.rotate(keys.transpose(1, 2)), values.transpose(1, 2)
 
@@ -227,6 +225,17 @@ class DecoderLayer:
             rows = selected_rows.shape[0]
         attention = 2 * self.num_heads * self.head_dim * pairs
         return 2 * (kv * (num_tokens - first) + (matrices - kv) * rows + attention)
+
+    def _project_queries(self, normalized: Tensor) -> Tensor:
+        """Project to queries, (1, T, H · D)."""
+        return self._project(normalized, "q", self.num_heads, before=0)
+
+    def _project_keys_values(self, normalized: Tensor) -> tuple[Tensor, Tensor]:
+        """Project to keys and values, (1, T, H_kv · D) each."""
+        before = self.num_heads
+        keys = self._project(normalized, "k", self.num_kv_heads, before)
+        before += self.num_kv_heads
+        return keys, self._project(normalized, "v", self.num_kv_heads, before)
 
     def _project(self, normalized: Tensor, name: str, heads: int, before: int) -> Tensor:
         """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""

@@ -38,6 +38,11 @@ class Matrix(NamedTuple):
         biases: list[Tensor] = [each.bias for each in self.modules if each.bias is not None]
         return None if not biases else torch.cat(biases)
 
+    def linear(self, hidden: Tensor) -> Tensor:
+        """(…, K) → (…, N of all)."""
+        products: list[Tensor] = [module(hidden) for module in self.modules]
+        return products[0] if len(products) == 1 else torch.cat(products, dim=-1)
+
     def pack(self) -> PackedMatrix:
         """Pack a copy for decoding: blocks of a file as they are, other weights as `pack` does."""
         if all(isinstance(module, BlockLinear) for module in self.modules):

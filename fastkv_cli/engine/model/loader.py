@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,9 +26,10 @@ from .decoder_opening import open_decoder
 from .families import FAMILIES
 from .gguf import prepare_gguf, quiet
 from .gguf_weights import open_blocks
-from .guarded import GuardedTokenizer, check_growth, explained_panics
+from .guarded import GuardedTokenizer, check_growth
 from .hardware import choose_device, choose_dtype, choose_kernel
 from .plain import PlainLlama, is_plain
+from .plain_tokenizer import open_tokenizer
 from .rope import NO_ROPE
 from .stored import check_num_layers, check_room, check_shapes, count_bytes, read_headers
 
@@ -133,8 +135,7 @@ def load_model(
     if on_progress is not None:
         on_progress(Progress(f"loading {name}"))
     try:
-        with quiet():
-            loaded = _load(files, header, name, target, number_format, with_weights, unpacked)
+        loaded = _load(files, header, name, target, number_format, with_weights, unpacked)
     except FastKVError:
         raise
     except Exception as error:
@@ -175,30 +176,33 @@ def _load(
     if not in_blocks:
         stored = read_headers(folder, name)
         check_num_layers(config, stored, name)
-    settings = SimpleNamespace(**config) if plain else _read_settings(folder)
-    if not in_blocks:
-        check_shapes(settings, stored, name)
-        if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
-            needed = count_bytes(stored, dtype)
-            check_room(needed, device, name, needed // dtype.itemsize)
-    # Looking up a class of transformers imports its module, which does not count as loading time.
-    model_class = PlainLlama if plain else _model_class(settings)
-    started = time.perf_counter()
-    tokenizer = _load_tokenizer(folder, name, None if plain else settings)
-    if not tokenizer.is_fast:  # only fast tokenizers return the tokens' offsets in the text
-        raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
-    check_growth(tokenizer, name)
-    if not with_weights and (header is None or unpacked):
-        model = _without_weights(model_class, settings, dtype)
-    elif header is not None:
-        model = open_blocks(header, name, model_class, config, settings, dtype, unpacked)
-        model = model.to(device)
-    else:
-        model = _load_folder(folder, name, model_class, settings, device, dtype)
-    load_s = time.perf_counter() - started
-    if with_weights:
-        _check_rope(model, name)
-    return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
+    with ExitStack() as stack:
+        if not plain:  # `quiet` imports transformers
+            stack.enter_context(quiet())
+        settings = SimpleNamespace(**config) if plain else _read_settings(folder)
+        if not in_blocks:
+            check_shapes(settings, stored, name)
+            if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
+                needed = count_bytes(stored, dtype)
+                check_room(needed, device, name, needed // dtype.itemsize)
+        # Looking up a class of transformers imports its module: not counted as loading time.
+        model_class = PlainLlama if plain else _model_class(settings)
+        started = time.perf_counter()
+        tokenizer = open_tokenizer(folder, name, None if plain else settings)
+        if not tokenizer.is_fast:  # only fast tokenizers return the tokens' offsets in the text
+            raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
+        check_growth(tokenizer, name)
+        if not with_weights and (header is None or unpacked):
+            model = _without_weights(model_class, settings, dtype)
+        elif header is not None:
+            model = open_blocks(header, name, model_class, config, settings, dtype, unpacked)
+            model = model.to(device)
+        else:
+            model = _load_folder(folder, name, model_class, settings, device, dtype)
+        load_s = time.perf_counter() - started
+        if with_weights:
+            _check_rope(model, name)
+        return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
 
 
 def _read_settings(folder: Path) -> Any:
@@ -215,20 +219,6 @@ def _model_class(settings: Any) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
-
-
-def _load_tokenizer(folder: Path, name: str, settings: Any | None) -> Any:
-    """Load a tokenizer; without settings, one that is defined by its tokenizer.json alone."""
-    with explained_panics(name):
-        if settings is None:
-            from transformers import PreTrainedTokenizerFast
-
-            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        from transformers import AutoTokenizer  # imports a list of all models: 0.45 s
-
-        return AutoTokenizer.from_pretrained(
-            folder, config=settings, local_files_only=True, trust_remote_code=False
-        )
 
 
 def _without_weights(model_class: Any, settings: Any, dtype: torch.dtype) -> Any:

@@ -23,6 +23,7 @@ def state_spec(
     shape: StateShape,
     documents: tuple[str, ...],
     rope: str = "",
+    weights: str = "",
 ) -> StateSpec:
     """Everything that a document's state depends on.
 
@@ -34,6 +35,7 @@ def state_spec(
         shape: the state's shape.
         documents: the documents' names.
         rope: the tokens' kind of rotary embeddings, in models that have several.
+        weights: the format of the weights it is computed with, where it is not the model's.
     """
     identity: dict[str, str | int] = {
         "text": fingerprint_tokens(token_ids),
@@ -50,6 +52,8 @@ def state_spec(
         identity["sparse attention"] = str(runner.sparsity)
     if rope:
         identity["rope"] = rope
+    if weights:
+        identity["weights"] = weights
     return StateSpec(
         identity=identity,
         tensors=shape.tensors(),

@@ -216,7 +216,8 @@ class Reuse:
         shape = StateShape.of(decoder, len(token_ids), self.layer, int8=self.is_int8)
         started = time.perf_counter()
         rope = decoder.rope_variant(text_length)
-        spec = state_spec(loaded, runner, token_ids, shape, self.documents, rope)
+        of = rope, decoder.weights_format
+        spec = state_spec(loaded, runner, token_ids, shape, self.documents, *of)
         runner.state = state = self.states.find(spec, shape)
         find_s = time.perf_counter() - started
         records = state is None and shape.nbytes <= self._remaining_bytes

@@ -18,7 +18,7 @@ from .answer_tables import (
     format_seconds,
     printable,
 )
-from .report_json import describe_weights
+from .report_json import describe_format, describe_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -81,6 +81,7 @@ def _shared_rows(
         yield "Left out", f"up to {most.tokens_left_out:,} of {most.tokens_read:,} tokens"
     yield "Model", describe_model(first.model)
     if is_full:
+        yield "Prefill weights", describe_format(reports[-1].model.prefill_weights)
         yield "Decode weights", describe_weights(first.model.decode_weights)
     yield "Method", f"{first.kv.method}, budget {first.kv.budget}"
     if is_full and first.settings:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import FastKVError
+from ...prefill_format import PrefillFormat
 from ...stats import DecodingWeights, Evidence, RunReport, StateStats
 from .to_json import to_json
 
@@ -47,6 +48,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "device": report.model.device,
             "attention": report.model.attention,
             "decode_weights": describe_weights(report.model.decode_weights),
+            "prefill_weights": describe_format(report.model.prefill_weights),
         },
         "documents": [
             {
@@ -151,6 +153,14 @@ def describe_weights(weights: DecodingWeights) -> str:
         size = weights.copies_bytes / 2**20
         return f"{bits} weights, {weights.head_bits}-bit head ({size:.0f} MiB of copies)"
     return f"{weights.dtype} ({weights.problem})" if weights.problem else weights.dtype
+
+
+def describe_format(used: PrefillFormat) -> str:
+    """`int8 in 112 of 120 products (off by 2.9% at most), bfloat16`, or the model's own format."""
+    if not used.int8_products:
+        return used.dtype
+    share = f"{used.int8_products} of {used.num_products} products"
+    return f"int8 in {share} (off by {used.largest_error:.1%} at most), {used.dtype}"
 
 
 def _rounded(value: float | None) -> float | None:

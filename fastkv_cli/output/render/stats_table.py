@@ -20,7 +20,7 @@ from .answer_tables import (
 )
 from .budget_picture import LABELS, BudgetPicture
 from .evidence_rows import evidence_rows
-from .report_json import describe_weights
+from .report_json import describe_format, describe_weights
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,6 +80,7 @@ def full_rows(report: RunReport) -> Iterator[Row]:
     yield from _left_out(report)
     yield from evidence_rows(report.evidence, paths=report.paths)
     yield "Model", describe_model(report.model)
+    yield "Prefill weights", describe_format(report.model.prefill_weights)
     yield "Decode weights", describe_weights(report.model.decode_weights)
     yield "Prompt", f"{stats.prompt_tokens:,} tokens"
     if reading.state is not None:
