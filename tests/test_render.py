@@ -389,6 +389,8 @@ def test_json_of_a_real_run(
         "command",
         "question",
         "answer",
+        "object",
+        "fields",
         "model",
         "documents",
         "reading",
