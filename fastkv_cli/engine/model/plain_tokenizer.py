@@ -49,6 +49,9 @@ class Encoded:
 class PlainTokenizer:
     """What fastkv uses of a transformers tokenizer, over the same backend.
 
+    Whatever else the tokenizer of transformers has, as `apply_chat_template`, is looked up there:
+    it is opened the first time that someone asks for it.
+
     Attributes:
         backend_tokenizer: the backend.
         special_tokens_map: the special tokens by their roles, as `eos_token`.
@@ -58,14 +61,29 @@ class PlainTokenizer:
     is_fast = True
 
     def __init__(
-        self, backend: Tokenizer, special: Mapping[str, str], chat_template: str | None
+        self,
+        backend: Tokenizer,
+        special: Mapping[str, str],
+        chat_template: str | None,
+        folder: Path,
     ) -> None:
-        """Wrap a backend."""
+        """Wrap a backend of the tokenizer that a folder holds."""
         backend.no_truncation()
         backend.no_padding()
         self.backend_tokenizer = backend
         self.special_tokens_map = dict(special)
         self.chat_template = chat_template
+        self._folder = folder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._whole, name)
+
+    @cached_property
+    def _whole(self) -> Any:
+        """The tokenizer of transformers."""
+        return _open_with_transformers(self._folder)
 
     def __call__(
         self,
@@ -129,16 +147,22 @@ def open_tokenizer(folder: Path, name: str, settings: Any | None) -> Any:
         plain = open_plain_tokenizer(folder) if settings is None else None
         if plain is not None:
             return plain
+        if settings is None:
+            return _open_with_transformers(folder)
         with quiet():
-            if settings is None:
-                from transformers import PreTrainedTokenizerFast
-
-                return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
             from transformers import AutoTokenizer  # imports a list of all models: 0.45 s
 
             return AutoTokenizer.from_pretrained(
                 folder, config=settings, local_files_only=True, trust_remote_code=False
             )
+
+
+def _open_with_transformers(folder: Path) -> Any:
+    """Open a tokenizer that its tokenizer.json defines."""
+    with quiet():
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def open_plain_tokenizer(folder: Path) -> PlainTokenizer | None:
@@ -165,6 +189,6 @@ def open_plain_tokenizer(folder: Path) -> PlainTokenizer | None:
     chat_template = (
         template.read_text(encoding="utf-8") if template.is_file() else stated.get("chat_template")
     )
-    opened = PlainTokenizer(Tokenizer.from_file(str(file)), special, chat_template)
+    opened = PlainTokenizer(Tokenizer.from_file(str(file)), special, chat_template, folder)
     found = {token.content for token in opened.added_tokens_decoder.values() if token.special}
     return opened if found.issuperset(special.values()) else None  # transformers adds the others
