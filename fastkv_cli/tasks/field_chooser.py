@@ -95,7 +95,10 @@ class FieldChooser:
             state=None if work.reuse is None else work.reuse.stats,
         )
         if not self._generations:
+            # every label was looked for in all of the text
+            reading = replace(reading, tokens_used=num_tokens)
             kv = work.engine.scoring_stats(work.scoring_method(1), [max(num_tokens, 1)])
+            kv = replace(kv, note="values are copied from behind their labels")
             return Outcome(work.engine.quote(text, seconds, 0, kv), reading, kv)
         last = self._generations[-1]
         tokens = sum(each.stats.output_tokens for each in self._generations)
