@@ -15,8 +15,15 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 FILES = Path(__file__).parent / "documents" / "files"
 
 
-# A page on which pypdf spends more than 10 seconds in one call: 600,000 strings.
-SLOW_PAGE = b"BT /F1 9 Tf\n" + b"(abcdefgh) Tj T*\n" * 600_000 + b"ET"
+# A page that takes more than 5 seconds to lay out: 150,000 strings in different places.
+SLOW_PAGE = (
+    b"BT /F1 9 Tf\n"
+    + b"".join(
+        b"1 0 0 1 %d %d Tm (ab%dgh) Tj\n" % (at % 7 * 80, at // 7 % 75 * 10, at)
+        for at in range(150_000)
+    )
+    + b"ET"
+)
 
 
 def make_pdf(pages: Sequence[str | bytes], *, user_password: str | None = None) -> bytes:

@@ -213,7 +213,7 @@ def test_a_link_that_is_named_is_followed(linked: list[str]) -> None:
         ("*\0", "does not exist, and as a pattern it matches no document"),
         ("pictures/*", "does not exist, and as a pattern it matches no document"),
         ("missing.txt", "missing.txt does not exist: check the path"),
-        ("http://example.org/*.pdf", "is not a local file"),
+        ("http://127.0.0.1/*.pdf", "is on a private network"),
         ("", "the path is empty"),
     ],
 )

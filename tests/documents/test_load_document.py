@@ -81,7 +81,7 @@ def test_named_pipe_is_read(tmp_path: Path) -> None:
     ("path", "words"),
     [
         ("missing.txt", "missing.txt does not exist: check the path"),
-        ("https://example.org/a.pdf", "is not a local file: download it first"),
+        ("https://127.0.0.1/a.pdf", "127.0.0.1 is on a private network"),
         ("", "the path is empty"),
         (".", "is a folder: name the files in it"),
         ("nul\0byte", "cannot be read ("),
