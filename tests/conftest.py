@@ -281,31 +281,40 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
 
 
 def save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
-    import torch
     import transformers
 
-    settings = dict(tiny_settings()[name])
-    config = transformers.AutoConfig.for_model(
-        settings.pop("model_type"),
-        **{
-            "vocab_size": len(tokenizer),
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 16,
-            "max_position_embeddings": 2048,
-            "initializer_range": 0.2,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
-        | settings,
-    )
+    config = transformers.AutoConfig.for_model(**tiny_config(name, tokenizer))
+    model = random_model(transformers.AutoModelForCausalLM, config, name)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def tiny_config(name: str, tokenizer: Any) -> dict[str, Any]:
+    """All settings of a tiny model, `model_type` among them."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 2048,
+        "initializer_range": 0.2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    } | tiny_settings()[name]
+
+
+def random_model(auto_class: Any, config: Any, name: str) -> Any:
+    """A model of one of transformers' auto classes, in float32; the name seeds its weights."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(sum(name.encode()))
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = auto_class.from_config(config, dtype=torch.float32)
         with torch.no_grad():
             for key, weight in model.named_parameters():
                 # Fresh biases are 0 and fresh norms 1: both would hide an engine that skips them.
@@ -313,9 +322,7 @@ def save_tiny_model(folder: Path, name: str, tokenizer: Any) -> Path:
                     weight.normal_(0, 0.2)
                 elif "norm" in key:
                     weight.uniform_(0.5, 1.5)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return model
 
 
 def tiny_tokenizer() -> Any:

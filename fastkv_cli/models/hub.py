@@ -14,6 +14,7 @@ from .checked import check_quantization, read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback
 from .local import check_folder
 from .supported import check_model_type
+from .text_part import text_config
 
 # Files to download; other formats of the same weights, and folders with other exports, are not.
 _WANTED = [
@@ -83,7 +84,7 @@ def _cached(repo: str, revision: str | None) -> Path:
 
 def _check_config(path: Path, name: str) -> None:
     """Raise a ModelError unless models with this config.json are supported."""
-    config = read_object(path, name)
+    config = text_config(read_object(path, name))
     check_model_type(config.get("model_type"), name)
     check_quantization(config, name)
 

@@ -14,6 +14,7 @@ from .files import ModelFiles, ModelKind, Progress, ProgressCallback, gguf_files
 from .gguf_parts import part_files, read_model
 from .gguf_sizes import check_header
 from .supported import check_model_type
+from .text_part import text_config
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 
@@ -36,7 +37,7 @@ def check_folder(folder: Path, name: str) -> None:
             f"{name} has no config.json", "give a model folder as transformers saves it"
         )
     check_files(folder, name)
-    settings = read_object(config, name)
+    settings = text_config(read_object(config, name))
     check_model_type(settings.get("model_type"), name)
     check_sizes(settings, name)
     missing = next((path.name for path in weight_files(folder, name) if not path.is_file()), None)

@@ -25,11 +25,6 @@ _OTHERWISE = ("qwen3", "Qwen/Qwen3-4B-Instruct-2507")
 
 def check_model_type(model_type: object, name: str) -> None:
     """Raise a ModelError unless the family is supported; `name` is the model's, for the message."""
-    if model_type == "gemma3":
-        raise ModelError(
-            f"{name} is of type 'gemma3', which is not supported as it holds images",
-            "take a Gemma 3 of text alone: google/gemma-3-270m-it or google/gemma-3-1b-it",
-        )
     if not is_supported(model_type):
         kind = (
             f"of type {repr(model_type)[:60]}"

@@ -19,6 +19,7 @@ from ...models.checked import check_token_ids, read_object
 from ...models.gguf_header import GGUFHeader
 from ...models.gguf_parts import part_files, read_model
 from ...models.local import weight_files
+from ...models.text_part import KEY_MAPPING, has_other_parts, text_config
 from ..kernels.attention import Kernel
 from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
@@ -166,20 +167,20 @@ def _load(
     unpacked: bool,
 ) -> tuple[Any, Any, frozenset[int], float]:
     folder = files.path
-    config = read_object(folder / "config.json", name)
+    stated_config = read_object(folder / "config.json", name)
+    text_only, config = has_other_parts(stated_config), text_config(stated_config)
     file = "generation_config.json"
     stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
     in_blocks = header is not None
-    plain = is_plain(
-        config, _read_json(folder / "tokenizer_config.json", name), device, dtype, in_blocks
-    )
+    tokenizer_config = _read_json(folder / "tokenizer_config.json", name)
+    plain = not text_only and is_plain(config, tokenizer_config, device, dtype, in_blocks)
     if not in_blocks:
-        stored = read_headers(folder, name)
+        stored = read_headers(folder, name, text_only=text_only)
         check_num_layers(config, stored, name)
     with ExitStack() as stack:
         if not plain:  # `quiet` imports transformers
             stack.enter_context(quiet())
-        settings = SimpleNamespace(**config) if plain else _read_settings(folder)
+        settings = SimpleNamespace(**config) if plain else _read_settings(folder, text_only)
         if not in_blocks:
             check_shapes(settings, stored, name)
             if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
@@ -205,14 +206,26 @@ def _load(
         return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
 
 
-def _read_settings(folder: Path) -> Any:
+def _read_settings(folder: Path, text_only: bool) -> Any:
     from transformers import AutoConfig
 
     settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if text_only:
+        settings = _text_settings(settings)
     # the engine computes attention itself; transformers' SDPA refuses models with sinks
     has_sinks = settings.model_type in FAMILIES and FAMILIES[settings.model_type].sinks
     settings._attn_implementation = "eager" if has_sinks else "sdpa"
     return settings
+
+
+def _text_settings(settings: Any) -> Any:
+    """The settings of a model's text part, with what the whole model's settings say of it."""
+    part = settings.text_config
+    part.tie_word_embeddings = settings.tie_word_embeddings or part.tie_word_embeddings
+    for key in ("quantization_config", "eos_token_id"):
+        if getattr(settings, key, None) is not None:
+            setattr(part, key, getattr(settings, key))
+    return part
 
 
 def _model_class(settings: Any) -> Any:
@@ -247,6 +260,7 @@ def _load_folder(
             device_map={"": device} if device.type == "cuda" else None,
             use_safetensors=True,
             local_files_only=True,
+            key_mapping=KEY_MAPPING,  # of models with other parts; others have no such names
             output_loading_info=True,
         )
         missing = sorted(info["missing_keys"])

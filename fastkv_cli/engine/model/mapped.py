@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from ...models.local import weight_files
+from ...models.text_part import text_weight_name
 from .loader import LoadedModel
 from .recurrent_layer import Layer
 
@@ -58,10 +59,11 @@ class MappedLayers:
                 file = mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_COPY)
             for name, entry in header.items():
                 layer = _LAYER.search(name)
-                if layer is None or name not in weights:
+                parameter = name if name in weights else text_weight_name(name)
+                if layer is None or parameter not in weights:
                     continue
                 start, stop = (8 + header_size + offset for offset in entry["data_offsets"])
-                weight = weights[name]
+                weight = weights[parameter]
                 stored_as = (_DTYPES.get(entry["dtype"]), tuple(entry["shape"]), "cpu")
                 if stored_as != (weight.dtype, tuple(weight.shape), weight.device.type):
                     continue

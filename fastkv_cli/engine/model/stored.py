@@ -15,6 +15,7 @@ import torch
 
 from ...errors import ModelError, OutOfMemoryError
 from ...models.local import weight_files
+from ...models.text_part import text_weights
 from ...system.free_memory import available_memory_bytes
 from .families import FAMILIES
 
@@ -30,8 +31,13 @@ class StoredTensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
+def read_headers(folder: Path, name: str, *, text_only: bool = False) -> dict[str, StoredTensor]:
     """Read the tensors' names, dtypes and shapes from a model's files, but no values.
+
+    Args:
+        folder: the model's.
+        name: the model's name, for the message.
+        text_only: keep the text part of a model that has others, under the text model's names.
 
     Raises:
         ModelError: when a file is truncated, or its header is invalid.
@@ -48,7 +54,7 @@ def read_headers(folder: Path, name: str) -> dict[str, StoredTensor]:
         except (OSError, SafetensorError) as error:
             reason = str(error).splitlines()[0][:120]
             raise ModelError(f"cannot read {path.name} of {name} ({reason})", _AGAIN) from error
-    return stored
+    return text_weights(stored) if text_only else stored
 
 
 def check_num_layers(config: Mapping[str, Any], stored: Mapping[str, Any], name: str) -> None:

@@ -12,6 +12,7 @@ from ..checked import read_object
 from ..files import silent
 from ..gguf_header import peek_architecture
 from ..supported import GGUF_ARCHITECTURES, is_supported
+from ..text_part import text_config
 from .found import FoundModel, Place
 from .gguf_folders import find_llama_cpp, find_lm_studio
 from .hub_cache import find_hub
@@ -77,7 +78,7 @@ def _may_run(model: FoundModel) -> bool:
     if model.parts:
         return peek_architecture(model.path) in GGUF_ARCHITECTURES
     try:
-        config = read_object(model.path / "config.json", model.name)
+        config = text_config(read_object(model.path / "config.json", model.name))
     except ModelError:
         return False
     return is_supported(config.get("model_type"))

@@ -19,6 +19,7 @@ from ..local import check_folder, weight_files
 from ..safetensors_header import read_shapes
 from ..sliding_layers import sliding_in_config, sliding_in_gguf
 from ..supported import label_of, label_of_gguf
+from ..text_part import has_other_parts, text_config, text_weights
 from .found import FoundModel
 
 _LAYER = re.compile(r"(?:blk|(?:\w+\.)*layers)\.(\d{1,6})\.")
@@ -38,6 +39,7 @@ class ModelFacts:
         sizes: for the memory forecast.
         sliding_window: tokens that a query attends to in layers with a sliding window.
         sliding_kv_per_token: numbers in K and V of a token, over those layers.
+        unused_weights: weights in the files that are not loaded: a vision encoder's.
     """
 
     family: str
@@ -46,6 +48,7 @@ class ModelFacts:
     sizes: ModelSizes
     sliding_window: int = 0
     sliding_kv_per_token: int = 0
+    unused_weights: int = 0
 
     def kv_numbers(self, num_tokens: int, kept: float = 1.0) -> int:
         """Numbers in K and V of a text, of which layers without a window keep this share."""
@@ -56,7 +59,8 @@ class ModelFacts:
     @property
     def bits(self) -> float:
         """Bits that a weight takes on disk."""
-        return 8 * self.file_bytes / max(self.sizes.num_weights, 1)
+        stored = self.sizes.num_weights + self.unused_weights
+        return 8 * self.file_bytes / max(stored, 1)
 
 
 def read_facts(model: FoundModel) -> ModelFacts:
@@ -112,9 +116,11 @@ def _of_gguf(model: FoundModel) -> ModelFacts:
 def _of_folder(model: FoundModel) -> ModelFacts:
     folder, name = model.path, model.name
     check_folder(folder, name)
-    config = read_object(folder / "config.json", name)
+    stated = read_object(folder / "config.json", name)
+    config = text_config(stated)
     files = weight_files(folder, name)
-    shapes = {key: shape for file in files for key, shape in read_shapes(file, name).items()}
+    stored = {key: shape for file in files for key, shape in read_shapes(file, name).items()}
+    shapes = text_weights(stored) if has_other_parts(stated) else stored
 
     def size(key: str, default: int) -> int:
         value = config.get(key)
@@ -138,7 +144,12 @@ def _of_folder(model: FoundModel) -> ModelFacts:
         sizes,
         size("sliding_window", 0),
         _share(sizes.kv_per_token, are_sliding),
+        _count(stored) - _count(shapes),
     )
+
+
+def _count(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def _share(kv_per_token: int, are_sliding: list[bool]) -> int:
@@ -161,7 +172,7 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]], **stated: Any) -> ModelSizes:
     # Where one matrix computes Q, K and V, only the metadata tells K and V apart.
     fused = 2 * len(layers) * stated["num_kv_heads"] * stated["head_dim"]
     return ModelSizes(
-        num_weights=sum(math.prod(shape) for shape in shapes.values()),
+        num_weights=_count(shapes),
         layer_weights=sum(layers.values()),
         largest_layer=max(layers.values(), default=0),
         matrix_weights=matrices + math.prod(head),

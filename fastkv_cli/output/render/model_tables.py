@@ -79,6 +79,8 @@ def _rows(model: ListedModel) -> Iterator[tuple[str, str]]:
         return
     yield "Family", facts.family
     yield "Weights", f"{_count(facts.sizes.num_weights)}, {format_size(facts.file_bytes)}"
+    if facts.unused_weights:
+        yield "Not loaded", f"{_count(facts.unused_weights)} weights of the parts for images"
     yield "Bits", f"{facts.bits:.1f} per weight on disk"
     yield "Window", f"{facts.window:,} tokens"
     for pages, forecast in (model.memory or {}).items():
@@ -139,6 +141,7 @@ def _fields(model: ListedModel) -> dict[str, Any]:
         "files": [str(path) for path in model.found.parts or (model.found.path,)],
         "family": None if facts is None else facts.family,
         "weights": None if facts is None else facts.sizes.num_weights,
+        "unused_weights": None if facts is None else facts.unused_weights,
         "bytes": None if facts is None else facts.file_bytes,
         "bits": None if facts is None else round(facts.bits, 2),
         "window": None if facts is None else facts.window,
