@@ -39,7 +39,8 @@ _Value = TypeVar("_Value")
 
 def has_other_parts(config: Mapping[str, Any]) -> bool:
     """Whether a config.json describes a model of which only the text part is supported."""
-    return config.get("model_type") in _TEXT_TYPES and isinstance(config.get("text_config"), dict)
+    kind, part = str(config.get("model_type")), config.get("text_config")
+    return kind in _TEXT_TYPES and isinstance(part, dict)
 
 
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
