@@ -1,7 +1,7 @@
-"""Forty tables in PDFs with their true cells, for tables.py; needs `pip install reportlab`.
+"""Forty-six tables in PDFs with their true cells, for tables.py; needs `pip install reportlab`.
 
 Ten each are ruled, unruled, financial and spanning: cells of several lines, empty cells, numbers in
-columns, headers over several columns, and tables over a page break are among them.
+columns, and headers over several columns are among them. Six go over page breaks.
 """
 
 from __future__ import annotations
@@ -45,15 +45,16 @@ class MadeTable:
 
 
 def make_tables() -> Iterator[MadeTable]:
-    """All forty, the same each time."""
+    """All of them, the same each time."""
     makers: dict[str, Callable[[random.Random, int], tuple[Cells, list[Any], dict[str, Any]]]] = {
         "ruled": _ruled,
         "unruled": _unruled,
         "financial": _financial,
         "spanning": _spanning,
+        "over pages": _over_pages,
     }
     for kind, make in makers.items():
-        for number in range(10):
+        for number in range(6 if kind == "over pages" else 10):
             cells, style, options = make(random.Random(f"{kind} {number}"), number)
             data = _document(cells, style, **options)
             yield MadeTable(f"{kind}-{number}", kind, data, options.get("truth", cells))
@@ -182,3 +183,19 @@ def _spanning(rng: random.Random, number: int) -> tuple[Cells, list[Any], dict[s
             ("LINEBELOW", (0, 1), (-1, 1), 0.5, "black"),
         ]
     return cells, style, {"widths": [90, *[65] * 4]}
+
+
+def _over_pages(rng: random.Random, number: int) -> tuple[Cells, list[Any], dict[str, Any]]:
+    """Over one page break or two; every other one ruled, the first three with repeated headers.
+
+    Of the last two, one or two rows are left for the last page.
+    """
+    cells, style, options = _ruled(rng, 2) if number % 2 else _unruled(rng, 0)
+    num_rows = {2: 90, 4: 37, 5: 37}.get(number, 50)
+    cells = cells[:1]
+    for _ in range(num_rows):
+        row = [rng.choice(_NAMES), *(_amount(rng) for _ in cells[0][1:])]
+        if number % 2:
+            row[1], row[3] = rng.choice(_THINGS), rng.choice(_LONG[3:])
+        cells.append(row)
+    return cells, style, {**options, "repeat": int(number < 3)}

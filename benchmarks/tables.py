@@ -2,7 +2,7 @@
 
     python benchmarks/tables.py [--documents FOLDER]
 
-Forty made tables (made_tables.py), and 17 of real documents in `questions/tables.json`, checked by
+The made tables of made_tables.py, and 17 of real documents in `questions/tables.json`, checked by
 eye, whose files are in FOLDER. F1 of pairs of neighbouring cells, in rows and in columns, of the
 tables in fastkv's text, and of pypdf's text with gaps of two spaces and more as borders. On all
 documents of FOLDER, the F1 of pairs of successive words beside pypdf's text, and the times.
@@ -26,8 +26,9 @@ from statistics import mean
 from made_tables import Cells, make_tables
 from pypdf import PdfReader
 
-from fastkv_cli.documents.clean import clean_page
+from fastkv_cli.documents.clean import clean_page, join_pages
 from fastkv_cli.documents.glyphs import drop_slashes
+from fastkv_cli.documents.page_tables import page_break
 from fastkv_cli.documents.pdf_text import TextReader
 from fastkv_cli.documents.reading_order import extract_text
 
@@ -108,7 +109,9 @@ def best(tables: Sequence[Cells], wanted: Cells) -> tuple[float, float]:
 def score(data: bytes, wanted: Cells, pages: Sequence[int] | None = None) -> list[float]:
     """Rows and columns of fastkv, then of pypdf's text."""
     texts = list(read_pages(data, pages))
-    tables = [table for ours, _ in texts for table in marked_tables(ours)]
+    joined = list(join_pages(dict(enumerate(ours for ours, _ in texts))).values())
+    whole = joined[0] + "".join(page_break(*pair) + pair[1] for pair in pairwise(joined))
+    tables = marked_tables(whole)
     ours = best([*tables, join(tables)] if tables else [], wanted)
     theirs = best([[row for _, text in texts for row in gap_table(text)]], wanted)
     return [*ours, *theirs]

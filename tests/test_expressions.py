@@ -107,6 +107,7 @@ WORST: dict[str, list[Input]] = {
     "documents.pdf_lines._LEFTWARDS": [("", "x", "")],
     "documents.pdf_lines._SPACES": [("", " ", ""), ("", " x", "")],
     "documents.pdf_tables._LEADERS": [("", "...x", ""), ("", ". ", "x"), ("", ". . . x", "")],
+    "documents.page_tables._NUMBER": [("", "1", ""), ("", "1a", "")],
     "documents.pdf_tables._MARKER": [("", "1.", "x"), ("[", "a", ""), ("", "1", "")],
     "documents.running._OWN_NUMBER": [("a ", "1", "x"), ("", "a 1", "x"), ("a", " ", "1")],
     "documents.running._WORD": [("", "a", ""), ("", "a ", "")],

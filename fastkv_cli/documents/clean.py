@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, pairwise
 
 from .document import LineGaps
+from .page_tables import join_tables
 from .running import drop_running_lines
 
 # Not NFKC for everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
@@ -68,13 +69,13 @@ def clean_page(text: str) -> str:
 def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     """Apply the cleaning steps that need all pages of a PDF; each page is clean already.
 
-    Drops lines that repeat at the edges of most pages, and joins words hyphenated at line ends
-    within a page. A page that has text never becomes empty.
+    Drops lines that repeat at the edges of most pages, makes a table over a page break one, and
+    joins words hyphenated at line ends within a page. A page that has text never becomes empty.
 
     Args:
         pages: by page number.
     """
-    pages = drop_running_lines(pages)
+    pages = join_tables(drop_running_lines(pages))
     cutting = {number: page for number, page in pages.items() if _may_cut_words(page)}
     cut = [halves for page in cutting.values() for halves in _cut_words(page)]
     wanted = {join.join(halves).lower() for halves in cut for join in ("", "-")}

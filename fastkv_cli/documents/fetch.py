@@ -210,5 +210,12 @@ def _failed(url: str, error: Exception, options: ReadOptions) -> DocumentError:
             f"{label(url)} was not fetched within {options.extract_timeout_s:g} s",
             "allow more time with --extract-timeout, or download it",
         )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DocumentError(
+            f"{label(url)} has a certificate that is not trusted ({error.verify_message})",
+            "if you trust who signed it, name a file with their certificate in SSL_CERT_FILE",
+        )
     why = (error.strerror if isinstance(error, OSError) else None) or reason(error)
+    if isinstance(error, ssl.SSLError) and error.reason:
+        why = f"TLS: {error.reason.replace('_', ' ').lower()}"
     return DocumentError(f"{label(url)} cannot be fetched ({why})", "check the address")

@@ -57,6 +57,8 @@ def strip_invisible(text: str) -> tuple[str, Counter[str]]:
     Returns:
         The text, and how many characters of each kind were removed.
     """
+    if _RUN.search(text) is None:
+        return text, Counter()
     pieces: list[str] = []
     removed = Counter[str]()
     start = 0

@@ -16,10 +16,10 @@ from .messages import Job, Message, Opened, PageFailed, PageRead, Refused, Remar
 from .ocr.extra import ocr_hint, wanted_mode
 from .ocr.scans import NO_OBSERVER, ScanObserver, Scans, recognize
 from .omissions import Note, Omission, counted, decode_notes, split_notes
+from .page_tables import page_break
 from .process import ReadingProcess, as_error, make_job
 from .source import label
 
-_PAGE_BREAK = "\n\n"
 _REPRINT = "print it to a new PDF in another program, or run OCR over it, e.g. ocrmypdf --force-ocr"
 _JOIN_CHARACTER_S = 0.4e-6  # upper bound of the time `join_pages` takes, on a slow machine
 _JOIN_PAGE_S = 50e-6
@@ -199,12 +199,17 @@ def _stop_before(number: int, raw: _Extraction) -> None:
 def _join(texts: dict[int, str], read: dict[int, PageRead]) -> tuple[str, tuple[Page, ...]]:
     """Join the pages to one text, and return the span of each in it."""
     pages: list[Page] = []
+    parts: list[str] = []
     start = 0
     for number, text in texts.items():
         page = read[number]
+        if parts:
+            parts.append(page_break(parts[-1], text))
+            start += len(parts[-1])
         pages.append(Page(number, start, start + len(text), page.label, page.confidence))
-        start += len(text) + len(_PAGE_BREAK)
-    return _PAGE_BREAK.join(texts.values()), tuple(pages)
+        parts.append(text)
+        start += len(text)
+    return "".join(parts), tuple(pages)
 
 
 def _notes(raw: _Extraction) -> list[str]:

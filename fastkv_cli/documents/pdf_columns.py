@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .pdf_grid import Table, join_lines
 from .pdf_lines import Piece
 
 ROW_GAP = 2.6  # baselines of neighbouring rows, in heights of a line
 CONTINUED_GAP = 1.35  # of the lines of one cell
+_MAX_ABOVE = 2  # lines above the rest of a table from the page before
 
 Extent = tuple[float, float]
 """Left and right of a column."""
 
 
-def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def group_rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Pieces on one baseline, from left to right; rows from the top."""
     rows: list[list[Piece]] = []
     for piece in sorted(pieces, key=lambda each: (-each.base, each.left)):
@@ -30,7 +32,7 @@ def find_blocks(pieces: Sequence[Piece]) -> list[list[list[Piece]]]:
     block: list[list[Piece]] = []
     columns: list[Extent] = []
     before: list[Piece] = []
-    for row in _rows(pieces):
+    for row in group_rows(pieces):
         size = max(row[0].size, block[-1][0].size) if block else 0.0
         is_near = bool(block) and block[-1][0].base - row[0].base <= ROW_GAP * size
         if block and not (is_near and (len(row) > 1 or _fits(row[0], columns))):
@@ -90,3 +92,45 @@ def _is_last_line(block: Sequence[Sequence[Piece]]) -> bool:
     is_close = above[0].base - piece.base <= CONTINUED_GAP * piece.size
     first = min(row[0].left for row in block)
     return is_close and piece.left > first + piece.size
+
+
+def table_columns(table: Table) -> list[Extent]:
+    """The extents of the columns of a table."""
+    return find_columns(group_rows(table.pieces))
+
+
+def rest_of_table(
+    pieces: Sequence[Piece], used: set[int], columns: Sequence[Extent]
+) -> Table | None:
+    """Rows at the top of a page, too few to be known as a table, that fit one before the page.
+
+    Args:
+        pieces: Of the page.
+        used: Identities of those that are in a table or in columns of text already.
+        columns: Of the table before.
+    """
+    taken: list[Piece] = []
+    cells: list[list[list[str]]] = []
+    for at, row in enumerate(group_rows([piece for piece in pieces if piece.text.strip()])):
+        places = _places(row, columns) if not any(id(piece) in used for piece in row) else None
+        gap = taken[-1].base - row[0].base if taken else 0.0
+        continues = len(row) == 1 and bool(taken) and gap <= CONTINUED_GAP * row[0].size
+        if places is None or not (len(row) > 1 or continues) or gap > ROW_GAP * row[0].size:
+            if taken or at == _MAX_ABOVE:
+                break
+            continue
+        if not continues:
+            cells.append([[] for _ in columns])
+        for piece, place in zip(row, places, strict=True):
+            cells[-1][place].append(piece.text.strip())
+        taken += row
+    rows = [[join_lines(cell) for cell in row] for row in cells]
+    return Table(rows, taken) if rows else None
+
+
+def _places(row: Sequence[Piece], columns: Sequence[Extent]) -> list[int] | None:
+    """The column of each piece; None unless each has one of its own."""
+    hit = [overlapped(piece, columns) for piece in row]
+    places = {found[0] for found in hit if len(found) == 1}
+    fits = len(places) == len(row) and all(_fits(piece, columns) for piece in row[:1])
+    return [found[0] for found in hit] if fits else None

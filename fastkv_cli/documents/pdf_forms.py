@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from .archive import local_name, parse_xml
 from .omissions import Omission
-from .pdf_chars import Char, Rule, Turn
+from .pdf_chars import Char, Turn
 from .pdf_lines import Line, Piece
+from .pdf_rules import Rule
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader

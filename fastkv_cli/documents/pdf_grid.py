@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .pdf_chars import Rule
 from .pdf_lines import Piece, split_piece
+from .pdf_rules import Rule
 
 _TOUCH = 3.0  # points between rules that meet
 _MAX_RULES = 1500  # merged; a page with more is a drawing

@@ -7,37 +7,68 @@ across columns. Only a page that was drawn mostly upwards, or in no order, is so
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from .pdf_chars import Rule, Segment
+from .pdf_chars import Segment
+from .pdf_columns import Extent, table_columns
 from .pdf_lines import Line, Piece, build_lines
+from .pdf_rules import Rule
 from .pdf_tables import find_tables, render_table
 
 _BOXES = frozenset(("[x]", "[ ]"))
 _MAX_UPWARDS = 0.4  # of 356 ordinary pages, only one exceeded this: a page of figures
 _MIN_CHARACTERS = 100
+_MAX_BELOW = 3  # lines at the end of a page of which one is in a table that may go on
 
 
-def lay_out(segments: Sequence[Segment], rules: Sequence[Rule], extra: Sequence[Line] = ()) -> str:
-    """The text of a page; a tab stands for a wide gap in a line.
+class Layout(NamedTuple):
+    """The text of a page, in which a tab stands for a wide gap in a line.
+
+    Attributes:
+        text: The text.
+        open_columns: Of the table at its end, which the next page may go on with; none if there
+            is no table.
+    """
+
+    text: str
+    open_columns: Sequence[Extent]
+
+
+def lay_out(
+    segments: Sequence[Segment],
+    rules: Sequence[Rule],
+    extra: Sequence[Line] = (),
+    open_columns: Sequence[Extent] = (),
+) -> Layout:
+    """Lay out a page.
 
     Args:
         segments: Its characters in drawing order.
         rules: The lines drawn on it.
         extra: Lines that are no part of its content: values of form fields, typed-on notes.
+        open_columns: Of the page before.
     """
     lines = build_lines(segments, rules)
     if _runs_upwards(lines):
         lines.sort(key=lambda line: (not line.is_flat, -line.base, line.pieces[0].left))
     lines = place_lines(lines, extra)
     pieces = [piece for line in lines if line.is_flat for piece in line.pieces]
-    tables, columns = find_tables(pieces, rules)
+    tables, columns = find_tables(pieces, rules, open_columns)
     blocks: dict[int, tuple[int, str]] = {}
     for table in tables:
         blocks |= dict.fromkeys(map(id, table.pieces), (id(table), render_table(table)))
     for column in columns:
         text = "\n".join(piece.text for piece in column.pieces)
         blocks |= dict.fromkeys(map(id, column.pieces), (id(column), text))
-    return "\n".join(_written(lines, blocks))
+    parts = _written(lines, blocks)
+    at_end = {id(table) for table in tables} & {
+        blocks[id(piece)][0]
+        for line in lines[-_MAX_BELOW:]
+        for piece in line.pieces
+        if id(piece) in blocks
+    }
+    last = next((table for table in reversed(tables) if id(table) in at_end), None)
+    return Layout("\n".join(parts), table_columns(last) if last is not None else ())
 
 
 def _written(lines: Sequence[Line], blocks: dict[int, tuple[int, str]]) -> list[str]:
@@ -122,6 +153,6 @@ def _runs_upwards(lines: Sequence[Line]) -> bool:
             upwards = line.base > height
         height = line.base
         if upwards is not None:
-            counts[upwards] += len(line.chars)
+            counts[upwards] += sum(len(char.text) for char in line.chars)
     total = sum(counts.values())
     return total >= _MIN_CHARACTERS and counts[True] > _MAX_UPWARDS * total

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from .pdf_chars import Char, Rule, Segment
+from .pdf_chars import Char, Segment, split_words
+from .pdf_rules import Rule
 from .scripts import lower_text, raise_text
 from .spaced_letters import is_spaced, join_spaced
 
@@ -86,8 +87,7 @@ def build_lines(segments: Sequence[Segment], rules: Sequence[Rule]) -> list[Line
             gap = chars[0].left - before.chars[-1].right
             if gap > _SPACE * max(before.size, line.size):
                 before.chars.append(_space_after(before.chars[-1]))
-            before.chars += segment
-            before.chars = _strip(before.chars)
+            before.chars = split_words(_strip([*before.chars, *segment]))
             before.base, before.size = _measure(before.chars)
         else:
             lines.append(line)
@@ -157,6 +157,9 @@ def _cut(line: Line) -> None:
     if not line.is_flat:
         line.pieces = [Piece(line.chars, line.base, line.size, 0.0, 0.0)]
         return
+    if len(line.chars) == 1:
+        line.pieces = [_piece(line.chars, line.base, line.size)]
+        return
     parts: list[Segment] = [[]]
     wide = _cell_gap(line)
     before: Char | None = None
@@ -178,7 +181,7 @@ def split_piece(piece: Piece, borders: Sequence[float]) -> list[Piece]:
     if not inner:
         return [piece]
     parts: dict[int, Segment] = {}
-    for char in piece.chars:
+    for char in split_words(piece.chars):
         parts.setdefault(bisect_left(inner, (char.left + char.right) / 2), []).append(char)
     made = []
     for part in filter(None, map(_strip, parts.values())):
@@ -230,7 +233,7 @@ def _write(piece: Piece, strikes: Sequence[Rule]) -> str:
     )
     if is_plain and not is_spaced(text := "".join([char.text for char in piece.chars])):
         return _SPACES.sub(" ", text)
-    chars = join_spaced(piece.chars, piece.size)
+    chars = join_spaced(split_words(piece.chars), piece.size)
     parts: list[str] = []
     roles = _roles(chars, piece, strikes)
     for (role, is_struck), group in groupby(roles, key=lambda each: each[0]):

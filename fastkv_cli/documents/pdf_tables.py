@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from .pdf_chars import Rule
-from .pdf_columns import CONTINUED_GAP, find_blocks, find_columns, overlapped
+from .pdf_chars import split_words
+from .pdf_columns import (
+    CONTINUED_GAP,
+    Extent,
+    find_blocks,
+    find_columns,
+    overlapped,
+    rest_of_table,
+)
 from .pdf_grid import Table, drop_empty, find_grids, is_filled, join_lines
 from .pdf_lines import Piece, split_piece
+from .pdf_rules import Rule
 
 _MIN_ROWS = 3
 _MAX_SPANS = 0.25  # of the pieces, across several columns
@@ -36,13 +44,14 @@ class Columns:
 
 
 def find_tables(
-    pieces: Sequence[Piece], rules: Sequence[Rule]
+    pieces: Sequence[Piece], rules: Sequence[Rule], open_columns: Sequence[Extent] = ()
 ) -> tuple[list[Table], list[Columns]]:
     """The tables of a page, and columns of running text that were drawn line by line across.
 
     Args:
         pieces: Of the page, in drawing order.
         rules: The lines on it.
+        open_columns: Of a table at the end of the page before.
     """
     tables = find_grids(pieces, rules)
     used = {id(piece) for table in tables for piece in table.pieces}
@@ -54,6 +63,10 @@ def find_tables(
             tables.append(found)
         elif found is not None:
             columns.append(found)
+    used = {id(piece) for block in (*tables, *columns) for piece in block.pieces}
+    rest = rest_of_table(pieces, used, open_columns) if open_columns else None
+    if rest is not None:
+        tables.append(rest)
     return tables, columns
 
 
@@ -124,7 +137,7 @@ class _Block:
         hit = overlapped(piece, self._columns)
         parts = [piece]
         if len(hit) > 1:
-            chars = [char for char in piece.chars if not char.text.isspace()]
+            chars = [char for char in split_words(piece.chars) if not char.text.isspace()]
             gaps = [
                 (before.right + after.left) / 2
                 for before, after in pairwise(chars)
@@ -174,7 +187,7 @@ class _Block:
         """Whether the columns hold what tables hold: numbers, or short texts in many rows."""
         texts = [[piece.text.strip() for piece in column] for column in cells]
         num_full = sum(len(row) > 1 for row in self._rows)
-        numeric = [_share(_is_number, column) >= 0.5 for column in texts[1:]]
+        numeric = [_share(is_number, column) >= 0.5 for column in texts[1:]]
         if num_full < (2 if self._has_rules else _MIN_ROWS):
             return False
         if len(cells) == 2 and _share(_is_marker, texts[0]) >= 0.8 and not all(numeric):
@@ -203,7 +216,7 @@ class _Block:
             )
             beside = bool(own) and abs(own[-1].base - piece.base) <= 0.3 * piece.size
             starts_row = column < last or (column == last and not is_below and not beside)
-            if starts_row and column > 0 and is_below and not _is_number(piece.text):
+            if starts_row and column > 0 and is_below and not is_number(piece.text):
                 starts_row = False  # drawn line by line: a further line of a cell
             if starts_row or not rows:
                 rows.append([[] for _ in self._columns])
@@ -225,7 +238,7 @@ class _Block:
             gap = above[0].base - row[0].base if above else 0.0
             is_close = bool(above) and gap <= CONTINUED_GAP * row[0].size
             continues_label = texts[0][:1].islower() and (waits or len(row) == 1)
-            continues_cell = not texts[0] and not any(map(_is_number, texts))
+            continues_cell = not texts[0] and not any(map(is_number, texts))
             if is_close and rows and (continues_label or continues_cell):
                 rows[-1] = [join_lines(pair) for pair in zip(rows[-1], texts, strict=True)]
             else:
@@ -259,7 +272,8 @@ def _is_prose(cells: Sequence[Sequence[Piece]]) -> bool:
     return True
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell holds a number, or a dash in place of one."""
     bare = text.strip(_AROUND)
     return text in _DASHES or (
         any(map(str.isdigit, bare)) and all(character in _IN_NUMBER for character in bare)

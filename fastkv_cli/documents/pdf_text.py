@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import verdict
 from .document import MAX_CHARACTERS
 from .glyphs import drop_slashes, scale_widths
-from .pdf_chars import open_text, read_chars, read_rules, turned
+from .pdf_chars import open_text, read_chars, turned
+from .pdf_columns import Extent
 from .pdf_forms import annotation_lines, hidden_layers
 from .pdf_layout import lay_out
+from .pdf_rules import read_rules
 from .reading_order import extract_text
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class TextReader:
         if self._document is not None and len(self._document) != len(reader.pages):
             self._document = None  # it repaired the file in another way: numbers would not agree
         self._hidden_layers = hidden_layers(reader)
+        self._open: tuple[int, Sequence[Extent]] = 0, ()
 
     def read(self, page: PageObject, number: int) -> tuple[str, dict[str, int]]:
         """The raw text of a page, and what was left out of it (kind → count).
@@ -56,21 +60,30 @@ class TextReader:
         text, omissions = "", Counter[str]()
         if self._document is not None:
             with contextlib.suppress(OSError, RuntimeError, ValueError):
-                text = self._lay_out(self._document[number - 1], page, omissions)
+                text = self._lay_out(self._document[number - 1], page, number, omissions)
         if not text.strip() or verdict.looks_unreadable(text):
             other = _read_with_pypdf(page)
             if not text.strip() or (other.strip() and not verdict.looks_unreadable(other)):
                 text = other
         return text[: MAX_CHARACTERS + 1], dict(omissions)
 
-    def _lay_out(self, shown: PdfPage, page: PageObject, omissions: Counter[str]) -> str:
+    def _lay_out(
+        self, shown: PdfPage, page: PageObject, number: int, omissions: Counter[str]
+    ) -> str:
         segments, num_hidden = read_chars(shown, self._hidden_layers)
         lines, strikes, num_comments = annotation_lines(page, turned(shown))
         omissions["comment"] += num_comments
         omissions["text of a hidden layer"] += num_hidden > 0
-        text = lay_out(segments, [*read_rules(shown), *strikes], lines)
+        before, columns = self._open
+        layout = lay_out(
+            segments,
+            [*read_rules(shown), *strikes],
+            lines,
+            columns if before == number - 1 else (),
+        )
+        self._open = number, layout.open_columns
         shown.close()
-        return text
+        return layout.text
 
 
 def _is_damaged(page: PageObject) -> bool:

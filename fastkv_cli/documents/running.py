@@ -98,7 +98,11 @@ def _edges(pages: Mapping[int, Sequence[str]]) -> tuple[list[_EdgeLine], list[_E
     for page, lines in pages.items():
         filled = [index for index, line in enumerate(lines) if line.strip()]
         for edge, indices in ((tops, filled[:_EDGE_LINES]), (bottoms, filled[-_EDGE_LINES:])):
-            short = [index for index in indices if len(lines[index]) <= _MAX_LINE]
+            short = [
+                index
+                for index in indices
+                if len(lines[index]) <= _MAX_LINE and not lines[index].startswith("| ")
+            ]  # a table over pages has the same header on each
             edge += [_edge_line(page, index, lines[index].strip()) for index in short]
     return tops, bottoms
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .ocr.extra import ocr_hint
@@ -136,6 +137,7 @@ def unsure_pages(pages: Mapping[int, PageRead]) -> str | None:
     return f"{was} read by OCR with a confidence of only {confidence}: compare them with the text"
 
 
+@lru_cache(maxsize=1)  # a page is judged twice
 def count_odd(text: str) -> tuple[int, int, int]:
     """Count the characters of a raw text that are visible, spell glyph names, or are odd.
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pdf_maker import make_pdf
 
 from fastkv_cli.config import ReadOptions
@@ -88,6 +95,66 @@ def test_no_private_address_without_leave(site: str) -> None:
         assert not fetch._is_public(address), address
     assert fetch._is_public("1.1.1.1")
     assert fetch._is_public("2606:4700::1111")
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+@pytest.fixture
+def safe_site(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_port}", certificate
+    server.shutdown()
+    server.server_close()
+
+
+def test_only_trusted_certificates(
+    safe_site: tuple[str, Path], site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, certificate = safe_site
+    with pytest.raises(DocumentError, match=r"not trusted \(self-signed certificate\)") as caught:
+        load(f"{address}/report.pdf")
+    assert "SSL_CERT_FILE" in str(caught.value.hint)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert load(f"{address}/report.pdf").text == "words of a report"
+    with pytest.raises(DocumentError, match="which is not encrypted"):
+        load(f"{address}/to{site}/report.pdf")
+    with pytest.raises(DocumentError, match=r"cannot be fetched \(TLS: "):
+        load(site.replace("http:", "https:"))
 
 
 def test_limits_and_refusals(site: str, monkeypatch: pytest.MonkeyPatch) -> None:

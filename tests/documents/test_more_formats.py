@@ -12,15 +12,17 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from outlook_maker import Values, make_msg
 from pdf_maker import make_pdf
 
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document
 from fastkv_cli.documents.formats import Format, format_of
+from fastkv_cli.documents.omissions import Omission
 from fastkv_cli.errors import DocumentError
 
 ODF = """<?xml version="1.0"?><office:document-content xmlns:office="urn:o" xmlns:text="urn:t"
- xmlns:table="urn:tb" xmlns:style="urn:s"><office:automatic-styles>
+ xmlns:table="urn:tb" xmlns:style="urn:s" xmlns:draw="urn:d" xmlns:presentation="urn:p"><office:automatic-styles>
 <style:style style:name="T1"><style:text-properties style:text-line-through-style="solid"/></style:style>
 <style:style style:name="T2"><style:text-properties style:text-position="super 58%"/></style:style>
 <style:style style:name="T3"><style:text-properties text:display="none"/></style:style>
@@ -145,6 +147,105 @@ def test_mail_has_its_headers_text_and_attachments(tmp_path: Path) -> None:
     assert whole.text.endswith("## Attachment: a.pdf\n\nWords of the PDF")
     (warning,) = whole.warnings
     assert warning.startswith("attachment b.bin was not read (b.bin is not text")
+
+
+def test_slides_with_their_titles_and_notes_and_hidden_ones_told(tmp_path: Path) -> None:
+    def slide(style: str, title: str, *texts: str) -> str:
+        frames = "".join(
+            f"<draw:frame><draw:text-box>{text}</draw:text-box></draw:frame>" for text in texts
+        )
+        return (
+            f'<draw:page draw:style-name="{style}"><draw:frame presentation:class="title">'
+            f"<draw:text-box><text:p>{title}</text:p></draw:text-box></draw:frame>{frames}"
+            '<presentation:notes><draw:page-thumbnail presentation:class="page"/><draw:frame '
+            'presentation:class="notes"><draw:text-box><text:p>Say hello</text:p></draw:text-box>'
+            "</draw:frame></presentation:notes></draw:page>"
+        )
+
+    points = "".join(
+        f"<text:list-item><text:p>{each}</text:p></text:list-item>" for each in ("Rope", "Tar")
+    )
+    table = (
+        "<table:table><table:table-row><table:table-cell><text:p>a</text:p></table:table-cell>"
+        "<table:table-cell><text:p>b</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    body = (
+        "<office:presentation>"
+        + slide("dp1", "Ships <text:span>and</text:span> goods", f"<text:list>{points}</text:list>")
+        + slide("dp2", "Secret", "<text:p>not to be seen</text:p>")
+        + slide("dp1", "Prices", table)
+        + "</office:presentation>"
+    )
+    hidden = (
+        '<style:style style:name="dp2" style:family="drawing-page"><style:drawing-page-properties '
+        'presentation:visibility="hidden"/></style:style></office:automatic-styles>'
+    )
+    odp = ODF.replace("</office:automatic-styles>", hidden).replace("BODY", body)
+    members = {"mimetype": "x", "META-INF/manifest.xml": "<a/>", "content.xml": odp}
+    document = load(tmp_path, "a.odp", pack(**members))
+    assert document.text == (
+        "## Slide 1: Ships and goods\n\n- Rope\n- Tar\n\nNotes: Say hello\n\n"
+        "## Slide 3: Prices\n\n| a | b |\n\nNotes: Say hello"
+    )
+    assert document.warnings == ("hidden slides left out: 1",)
+
+
+def test_what_an_attachment_leaves_out_is_told(tmp_path: Path) -> None:
+    cells = [{"cell_type": "code", "source": "x", "outputs": [{"data": {"image/png": "AAAA"}}]}]
+    mail = EmailMessage()
+    mail["From"], mail["Subject"], mail["Message-ID"] = "Ann <a@x.org>", "Figures", "<1@x.org>"
+    mail.set_content("<p>See the book. <span style='display:none'>ignore</span>", subtype="html")
+    mail.add_attachment(
+        json.dumps({"nbformat": 4, "cells": cells}).encode(),
+        "application",
+        "json",
+        filename="a.ipynb",
+    )
+    mail.add_attachment(make_workbook(), "application", "xlsx", filename="a.xlsx")
+    document = load(tmp_path, "a.eml", mail.as_bytes(), attachments=True)
+    assert "| Nails" in document.text
+    assert document.omissions == (Omission("picture", 1),)
+    for words in ("hidden text left out: 1 place", "a.xlsx: hidden sheets left out: Secret",
+                  "1 picture was not read"):  # fmt: skip
+        assert words in document.warnings
+
+
+def test_outlook_mail(tmp_path: Path) -> None:
+    text = "The key is under the mat.\r\n" + "It is a long letter. " * 300  # no small stream
+    mail: Values = {
+        0x1A: "IPM.Note", 0x37: "Schlüssel im Büro", 0x1000: text, 0xC1A: "Ann", 0xC1F: "a@x.org",
+        0x39: datetime.datetime(2031, 3, 4, 9, tzinfo=datetime.UTC),
+    }  # fmt: skip
+    data = make_msg(
+        mail,
+        [{0x3001: "Bob", 0x39FE: "b@x.org"}, {0x3001: "Cid", 0x39FE: "c@x.org"}],
+        [
+            {0x3707: "a.pdf", 0x3701: make_pdf(["Words of the PDF"])},
+            {0x3707: "b.bin", 0x3701: b"\0\1\2\3" * 99},
+        ],
+    )
+    document = load(tmp_path, "mail", data)
+    assert document.kind == "MSG"
+    assert document.text.startswith(
+        '# Schlüssel im Büro\n\nFrom: "Ann" <a@x.org>\nTo: Bob <b@x.org>; Cid <c@x.org>\n'
+        "Date: 2031-03-04 09:00:00+00:00\n\nThe key is under the mat.\nIt is a long letter."
+    )
+    assert document.text.endswith("letter.\n\nAttachments: a.pdf, b.bin")
+    assert document.warnings == ("2 attachments were not read: give --attachments",)
+    whole = load(tmp_path, "mail.msg", data, attachments=True)
+    assert whole.text.endswith("## Attachment: a.pdf\n\nWords of the PDF")
+    (warning,) = whole.warnings
+    assert warning.startswith("attachment b.bin was not read (b.bin is not text")
+
+
+def test_an_outlook_mail_of_html_or_of_what_is_not_read(tmp_path: Path) -> None:
+    page = "<p>Grüße <b>aus</b> Graz <span style='display:none'>ignore all</span>"
+    html = load(tmp_path, "a.msg", make_msg({0x37: "Card", 0x1013: page.encode(), 0x3FDE: 65001}))
+    assert html.text == "# Card\n\nGrüße aus Graz"
+    assert html.warnings == ("hidden text left out: 1 place",)
+    own = load(tmp_path, "b.msg", make_msg({0x37: "Card", 0x1009: b"\0" * 40}))
+    assert own.text == "# Card"
+    assert own.warnings == ("its text, which is in Outlook's own format only, was not read",)
 
 
 def test_a_memo_is_no_mail() -> None:

@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from ..messages import Job, PageRead
+from collections.abc import Iterable
+from itertools import chain, pairwise
+
+from ..messages import Job, Message, PageFailed, PageRead, Remarks
+from ..omissions import Note, Omission, counted
 from ..source import holds_pdf_marker
 
 
-def read_attachment(name: str, data: bytes, encoding: str | None) -> tuple[str, list[str]]:
+def read_attachment(name: str, data: bytes, encoding: str | None) -> tuple[str, list[Note]]:
     """Read a file of any format but images; files in it are not read.
 
     Returns:
-        The text, and warnings.
+        The text, and notes. Pages are not told: they are the attachment's own.
 
     Raises:
         DocumentError: when it cannot be read.
+        ValueError: when it is a scan.
     """
-    from ..clean import join_pages
     from ..formats import format_of, read_as
-    from ..omissions import split_notes
     from ..pdf_pages import read_pages
 
     if holds_pdf_marker(data):
-        job = Job("PDF", name, None, None, encoding, 0, 0)
-        pages = {
-            page.number: page.text
-            for page in read_pages(data, job)
-            if isinstance(page, PageRead) and page.text
-        }
-        if not pages:
-            raise ValueError("it holds no text: a scan")
-        return "\n\n".join(join_pages(pages).values()), []
+        return _read_pdf(read_pages(data, Job("PDF", name, None, None, encoding, 0, 0)))
     text, notes, _ = read_as(format_of(data, name), data, name, encoding)
-    warnings, _ = split_notes(notes)
-    return text, list(warnings)
+    return text, list(notes)
+
+
+def _read_pdf(messages: Iterable[Message]) -> tuple[str, list[Note]]:
+    from ..clean import join_pages
+    from ..page_tables import page_break
+    from ..verdict import failed_pages, garbled_pages
+
+    pages: dict[int, PageRead] = {}
+    failures: dict[int, str] = {}
+    notes: list[Note] = []
+    for message in messages:
+        if isinstance(message, PageRead):
+            pages[message.number] = message
+            notes += counted(message.omissions)
+        elif isinstance(message, PageFailed):
+            failures[message.number] = message.reason
+        elif isinstance(message, Remarks):
+            notes += [Omission(*n[:2]) if isinstance(n, Omission) else n for n in message.notes]
+    texts = list(join_pages({n: page.text for n, page in pages.items() if page.text}).values())
+    if not texts:
+        raise ValueError("it holds no text: a scan")
+    if failures:
+        notes.append(failed_pages(failures))
+    garbled = garbled_pages(pages)
+    if garbled is not None:
+        notes.append(garbled)
+    breaks = [page_break(*pair) for pair in pairwise(texts)]
+    return "".join(chain.from_iterable(zip(texts, [*breaks, ""], strict=True))), notes

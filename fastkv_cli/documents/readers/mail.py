@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from ...errors import DocumentError
 from ..archive import refusing_damage
-from ..html import decode_html, html_to_text
+from ..html import decode_html, hidden_warning, html_to_text
 from ..omissions import Note
 from ..verdict import reason
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _MAX_NAMED = 20
+_COMPRESSED_RTF = 0x1009  # PidTagRtfCompressed, MS-OXPROPS 2.938
 
 
 class _Attachment(NamedTuple):
@@ -87,7 +88,9 @@ def read_msg(
         text = mail.body or ""
         if not text and mail.html_body:
             page = html_to_text(mail.html_body)
-            text, notes = page.text, page.notes()
+            text, notes = page.text, [*hidden_warning(page.num_hidden), *page.notes()]
+        elif not text and mail.properties.binary_prop_value(_COMPRESSED_RTF):
+            notes.append("its text, which is in Outlook's own format only, was not read")
         files = [
             _Attachment(each.file_name or "unnamed", each.file_bytes or b"")
             for each in mail.attachments
@@ -109,7 +112,7 @@ def _text_of(part: MIMEPart, name: str, encoding: str | None) -> tuple[str, list
         declared = encoding or part.get_content_charset()
         source, warnings = decode_html(content, name, declared if _is_known(declared) else None)
         page = html_to_text(source)
-        return page.text, [*warnings, *page.notes()]
+        return page.text, [*warnings, *hidden_warning(page.num_hidden), *page.notes()]
     declared = part.get_content_charset() or encoding or "utf-8"
     return content.decode(declared if _is_known(declared) else "utf-8", "replace"), []
 
@@ -174,6 +177,8 @@ def _read_files(
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 (the others are still wanted)
-            yield "", [f"attachment {file.name} was not read ({reason(error)})"]
+            why = error.message if isinstance(error, DocumentError) else reason(error)
+            yield "", [f"attachment {file.name} was not read ({why})"]
             continue
-        yield f"## Attachment: {file.name}\n\n{text}", [f"{file.name}: {n}" for n in notes]
+        own = [f"{file.name}: {note}" if isinstance(note, str) else note for note in notes]
+        yield f"## Attachment: {file.name}\n\n{text}", own

@@ -43,6 +43,8 @@ def read_odf(data: bytes, name: str, encoding: str | None = None) -> tuple[str, 
     notes: list[Note] = [Omission(kind, number) for kind, number in reader.left_out.items()]
     if reader.hidden_sheets:
         notes.append(f"hidden sheets left out: {', '.join(reader.hidden_sheets)}")
+    if reader.num_hidden_slides:
+        notes.append(f"hidden slides left out: {reader.num_hidden_slides:,}")
     return text, (*notes, *hidden_warning(reader.num_hidden))
 
 
@@ -74,6 +76,8 @@ class _Styles:
             tags.append("sup")
         elif position.startswith(("sub", "-")):
             tags.append("sub")
+        if _get(properties, "visibility") == "hidden":  # of a slide
+            self.hidden.add(name)
         is_table = local_name(properties) == "table-properties"
         if _get(properties, "display") == ("false" if is_table else "none"):
             self.hidden.add(name)
@@ -84,6 +88,8 @@ class _OdfReader:
         self._styles = styles
         self._writer = BlockWriter()
         self._num_slides = 0
+        self._title: Element | None = None  # of the slide, which its heading has
+        self.num_hidden_slides = 0
         self._notes: list[str] = []
         self.left_out: Counter[str] = Counter()
         self.hidden_sheets: list[str] = []
@@ -135,12 +141,17 @@ class _OdfReader:
 
     def _walk(self, element: Element, depth: int) -> None:
         kind = local_name(element)
-        if kind in _SKIPPED or depth > _MAX_DEPTH:
+        if kind in _SKIPPED or depth > _MAX_DEPTH or element is self._title:
             return
         if kind in _LEFT_OUT:
             self.left_out[_LEFT_OUT[kind]] += 1
             return
         style = _get(element, "style-name")
+        if kind == "page":
+            self._num_slides += 1
+            if style in self._styles.hidden:
+                self.num_hidden_slides += 1
+                return
         is_hidden = style in self._styles.hidden or _get(element, "display") == "none"
         if is_hidden or kind == "hidden-text":
             self.num_hidden += bool("".join(element.itertext()).strip())
@@ -163,10 +174,13 @@ class _OdfReader:
             self._note(element)
             return
         elif kind == "page":
-            self._num_slides += 1
-            self._writer.open("h2", {})
-            self._writer.text(f"Slide {self._num_slides}")
-            self._writer.close("h2")
+            self._heading(element)
+        elif kind == "notes":
+            self._writer.open("p", {})
+            if words := " ".join("".join(element.itertext()).split()):
+                self._writer.text(f"Notes: {words}")
+            self._writer.close("p")
+            return
         if element.text and kind not in {"body", "text"}:
             self._writer.text(element.text)
         for child in element:
@@ -175,6 +189,15 @@ class _OdfReader:
                 self._writer.text(child.tail)
             elif child.tail and kind in {"p", "h", "span", "a"}:
                 self._writer.text(" ")
+
+    def _heading(self, slide: Element) -> None:
+        """A slide's heading, with its title."""
+        frames = (each for each in slide if _get(each, "class") == "title")
+        self._title = next(frames, None)
+        title = " ".join("".join(self._title.itertext()).split()) if self._title is not None else ""
+        self._writer.open("h2", {})
+        self._writer.text(f"Slide {self._num_slides}" + (f": {title}" if title else ""))
+        self._writer.close("h2")
 
     def _note(self, element: Element) -> None:
         """Put a note's mark into the text, and the note at its end."""

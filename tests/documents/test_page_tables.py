@@ -1,0 +1,96 @@
+"""Tables over a page break: one table, with its header once, whatever stands at the page's edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pdf_maker import make_pdf, text_at
+
+from fastkv_cli.documents import Document, load_document
+
+LEFTS = [50, 250, 350]
+HEADER = ["Place", "2030", "2031"]
+
+
+def cells(first: int, last: int) -> list[list[str]]:
+    return [[f"Mill {at}", f"{at},204", f"{at}"] for at in range(first, last)]
+
+
+def drawn(rows: list[list[str]], top: float) -> bytes:
+    return b"".join(
+        text_at(x, top - 20 * at, cell)
+        for at, row in enumerate(rows)
+        for x, cell in zip(LEFTS, row, strict=True)
+        if cell
+    )
+
+
+def load(tmp_path: Path, *pages: bytes) -> Document:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(make_pdf(list(pages)))
+    return load_document(str(path))
+
+
+def markdown(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "| --- | --- | --- |", *lines[1:]])
+
+
+WHOLE = markdown([HEADER, *cells(1, 10)])
+
+
+@pytest.mark.parametrize(
+    "second", [[HEADER, *cells(6, 10)], cells(6, 10)], ids=["header again", "header once"]
+)
+def test_one_table_with_its_header_once(tmp_path: Path, second: list[list[str]]) -> None:
+    before = text_at(50, 760, "The mills of the valley, as counted by the office in spring:")
+    behind = text_at(50, 400, "All of them were closed in the following year, by order.")
+    document = load(
+        tmp_path, before + drawn([HEADER, *cells(1, 6)], 700), drawn(second, 760) + behind
+    )
+    first, rest = document.pages
+    assert WHOLE in document.text
+    assert document.text[: first.end].endswith("| Mill 5 | 5,204 | 5 |")
+    assert document.text[rest.start : rest.end].startswith("| Mill 6 | 6,204 | 6 |")
+    assert document.text.endswith("by order.")
+
+
+def test_a_single_row_behind_the_break_is_a_row(tmp_path: Path) -> None:
+    behind = text_at(50, 600, "All of them were closed in the following year, by order.")
+    document = load(tmp_path, drawn([HEADER, *cells(1, 9)], 760), drawn(cells(9, 10), 780) + behind)
+    assert document.text.startswith(WHOLE + "\nAll of them")
+
+
+def test_it_goes_on_over_pages_between_headers_and_footers(tmp_path: Path) -> None:
+    def page(head: str, rows: list[list[str]], more: bytes = b"") -> bytes:
+        return text_at(50, 810, head) + drawn(rows, 760) + more
+
+    end = text_at(50, 300, "All of them were closed.")
+    foot = text_at(50, 30, "Printed by the office")
+    document = load(
+        tmp_path,
+        page("Yearbook of the valley 1", [HEADER, *cells(1, 5)], foot),
+        page("Yearbook of the valley 2", [HEADER, *cells(5, 10)], end),
+    )
+    assert WHOLE in document.text
+    for words in ("Yearbook of the valley 1", "Yearbook of the valley 2", "Printed by the office"):
+        assert document.text.count(words) == 1
+    long = load(
+        tmp_path, *(page("Yearbook", [HEADER, *cells(at, at + 4)]) for at in range(1, 21, 4))
+    )
+    assert long.text == f"Yearbook\n{markdown([HEADER, *cells(1, 21)])}"
+
+
+def test_another_table_stays_another(tmp_path: Path) -> None:
+    other = [["Ferry", "Trips", "Guests"], *cells(6, 10)]
+    text = load(tmp_path, drawn([HEADER, *cells(1, 6)], 700), drawn(other, 760)).text
+    assert text.count("| --- | --- | --- |") == 2
+    assert "| Ferry | Trips | Guests |\n| --- |" in text
+
+
+def test_text_between_them_parts_two_tables(tmp_path: Path) -> None:
+    between = text_at(50, 780, "Those of the hills were counted by another office, in autumn.")
+    second = between + drawn([HEADER, *cells(6, 10)], 740)
+    text = load(tmp_path, drawn([HEADER, *cells(1, 6)], 700), second).text
+    assert text.count("| --- | --- | --- |") == text.count("| Place |") == 2
