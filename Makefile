@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence fields summaries long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence extraction fields summaries long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -91,6 +91,26 @@ evidence: $(READY)
 	$(call measure,not_found.py $(FOLDER),not_found)
 	$(call measure,answers.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),answers)
 	$(call measure,quotes_found.py $(if $(DOCUMENTS),--questions $(DOCUMENTS)/qa.jsonl),quotes)
+
+# fastkv's reading of documents beside docling, markitdown, pdfplumber and pypdfium2: 10 minutes to
+# install them, once (docling brings torch: 6 GB), and as long to measure. EXTRACTORS=DIR takes
+# environments that are there already; DOCUMENTS="DIR DIR" adds folders (docs/benchmarks.md).
+EXTRACTORS ?= build/extractors
+
+extraction: $(READY) $(foreach name,docling markitdown pdfplumber pypdfium2,$(EXTRACTORS)/$(name)/.ready)
+	$(BIN)/python -m pip install --quiet reportlab==5.1.0  # for the made documents
+	$(call measure,extraction.py --environments $(EXTRACTORS) \
+		$(foreach folder,$(DOCUMENTS),--documents $(folder)),extraction)
+
+$(EXTRACTORS)/docling/.ready: NEEDS := docling==2.143.0
+$(EXTRACTORS)/markitdown/.ready: NEEDS := 'markitdown[all]==0.1.9'
+$(EXTRACTORS)/pdfplumber/.ready: NEEDS := pdfplumber==0.11.10
+$(EXTRACTORS)/pypdfium2/.ready: NEEDS := pypdfium2==5.15.2
+
+$(EXTRACTORS)/%/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet $(NEEDS)
+	touch $@
 
 # Do summaries state facts of the text, and nothing else? Some minutes on 2 cores.
 summaries: $(READY)

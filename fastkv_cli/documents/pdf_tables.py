@@ -63,7 +63,9 @@ def find_tables(
             tables.append(found)
         elif found is not None:
             columns.append(found)
-    used = {id(piece) for block in (*tables, *columns) for piece in block.pieces}
+    taken = [piece for table in tables for piece in table.pieces]
+    taken += [piece for column in columns for piece in column.pieces]
+    used = set(map(id, taken))
     rest = rest_of_table(pieces, used, open_columns) if open_columns else None
     if rest is not None:
         tables.append(rest)
