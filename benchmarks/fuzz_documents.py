@@ -2,11 +2,12 @@
 
     python benchmarks/fuzz_documents.py [--inputs 2000] [--seed 1] [--limit 5] [--only NUMBER]
 
-Two fifths are files of the tests and some made here (texts in five encodings, a web page, a book, a
-Word file, slides, PDFs), broken in up to four ways each: truncated, bits flipped, pieces of another
-file inserted, pieces repeated, swapped or removed, numbers changed. Two fifths are Markdown and
-text made of constructs that are hard to parse (`fuzz_texts.py`), on their own or in a book, a Word
-file or slides. One fifth are ZIP files with a falsified directory (`fuzz_archives.py`).
+Two fifths are files of the tests and some made here (texts in five encodings, a web page, PDFs, and
+one of every other format: fuzz_formats.py), broken in up to four ways each: truncated, bits
+flipped, pieces of another file inserted, pieces repeated, swapped or removed, numbers changed. Two
+fifths are Markdown and text made of constructs that are hard to parse (`fuzz_texts.py`), on their
+own, under the suffix of another format, or in a book, a Word file, sheets or slides. One fifth are
+ZIP files with a falsified directory (`fuzz_archives.py`).
 
 Each is read as a user's file is, including the parser process where one is used. Allowed results
 are a document whose pages, text and warnings are well formed, or a FastKVError with one printable
@@ -49,8 +50,11 @@ from fastkv_cli.evidence import (
 
 GRACE_S = 2.0
 LIMIT_MIB = 1024  # MiB that reading, tokenizing and checking a file of at most some MB may add
-ARCHIVES = (".epub", ".docx", ".pptx")
-PACKAGES = ("pypdf", "cryptography", "charset-normalizer", "selectolax", "mammoth", "python-pptx")
+ARCHIVES = (".epub", ".docx", ".pptx", ".xlsx", ".odt", ".ods", ".odp")
+PACKAGES = (
+    "pypdf", "pypdfium2", "cryptography", "charset-normalizer", "selectolax", "mammoth",
+    "python-pptx", "openpyxl", "python-oxmsg", "striprtf", "pysubs2", "pylatexenc",
+)  # fmt: skip
 # Error classes by their words, checked in this order; the rest count as "other".
 CLASSES = {
     "empty file": "is empty",
@@ -103,7 +107,8 @@ def break_bytes(rng: random.Random) -> Broken:
 def write_text(rng: random.Random) -> Broken:
     """A hostile text, as Markdown or plain text or inside one of the archives."""
     text, names = make_text(rng)
-    suffix = rng.choice((".md", ".md", ".md", ".txt", ".txt", ".text", *ARCHIVES))
+    plain = (".md", ".md", ".md", ".txt", ".txt", ".csv", ".json", ".rtf", ".srt", ".tex", ".eml")
+    suffix = rng.choice((*plain, *ARCHIVES))
     if suffix not in ARCHIVES:
         return Broken(f"made{suffix}", encode(text, rng), None, f"text as {suffix}, {names}")
     name = rng.choice([name for name in sorted(originals()) if name.endswith(suffix)])
@@ -134,7 +139,8 @@ def check_file(tokenizer: Any, limit_s: float, job: Job) -> Result:
     started = time.perf_counter()
     try:
         document = load_document(
-            job.path, ReadOptions(password=job.password, extract_timeout_s=limit_s)
+            job.path,
+            ReadOptions(password=job.password, extract_timeout_s=limit_s, attachments=True),
         )
     except FastKVError as error:
         outcome, failure = classify(str(error)), check_line(str(error))

@@ -11,6 +11,8 @@ from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
+from fuzz_formats import make_formats
+
 FILES = Path(__file__).resolve().parents[1] / "tests" / "documents" / "files"
 PASSWORDS = (None, "openpassword", "asdfzxcv", "Zürich")
 ENGLISH = "The committee met 14 times in 1999 – “too often”, said the café’s owner.\n\n" * 40
@@ -47,6 +49,7 @@ def make_originals() -> dict[str, bytes]:
         originals[f"{name}.epub"] = make_book(packing)
         originals[f"{name}.docx"] = make_word_file(packing)
     originals["slides.pptx"] = make_slides()
+    originals |= make_formats(ENGLISH)
     originals["made.pdf"] = make_pdf(["first page", "second page", "", "last page"] * 3)
     return originals
 
