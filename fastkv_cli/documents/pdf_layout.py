@@ -99,25 +99,36 @@ def place_lines(lines: list[Line], extra: Sequence[Line]) -> list[Line]:
     """
     for more in extra:
         piece = more.pieces[0]
-        row = [line for line in lines if line.is_flat and _shares_row(line, piece)]
-        left = [line for line in row if line.pieces[-1].left < piece.left]
+        row = [
+            (line, at)
+            for line in lines
+            if line.is_flat and _shares_row(line, piece)
+            for at in range(len(line.pieces))
+        ]
+        left = [each for each in row if _piece(each).left < piece.left]
         right = [
-            line
-            for line in row
-            if piece.text in _BOXES and 0 <= line.pieces[0].left - piece.right < 2 * line.size
+            each
+            for each in row
+            if piece.text in _BOXES and 0 <= _piece(each).left - piece.right < 2 * each[0].size
         ]
         if right:
-            min(right, key=lambda line: line.pieces[0].left).pieces.insert(0, piece)
-            _join(right[0], 0)
+            line, at = min(right, key=lambda each: _piece(each).left)
+            line.pieces.insert(at, piece)
+            _join(line, at)
         elif left:
-            nearest = max(left, key=lambda line: line.pieces[-1].left)
-            nearest.pieces.append(piece)
-            _join(nearest, len(nearest.pieces) - 2)
+            line, at = max(left, key=lambda each: _piece(each).left)
+            line.pieces.insert(at + 1, piece)
+            _join(line, at)
         else:
             above = [at for at, line in enumerate(lines) if line.is_flat and line.base > piece.base]
             at = min(above, key=lambda at: lines[at].base) + 1 if above else 0
             lines.insert(at if above or not lines else len(lines), more)
     return lines
+
+
+def _piece(place: tuple[Line, int]) -> Piece:
+    line, at = place
+    return line.pieces[at]
 
 
 def _join(line: Line, at: int) -> None:

@@ -155,11 +155,14 @@ def test_a_list_and_code_are_no_tables() -> None:
 
 def test_values_of_fields_stand_behind_their_labels_and_comments_are_counted() -> None:
     page = text_at(50, 700, "Surname:") + text_at(70, 660, "insulated") + text_at(50, 620, "Wood:")
+    page += text_at(50, 580, "Season:") + text_at(185, 580, "summer") + text_at(285, 580, "winter")
     writer = PdfWriter(clone_from=BytesIO(make_pdf([page])))
     fields: list[tuple[str, tuple[int, ...], dict[str, PdfObject]]] = [
         ("/Tx", (120, 696, 250, 712), {"/V": TextStringObject("Okonkwo")}),
         ("/Btn", (52, 658, 64, 670), {"/AS": NameObject("/Yes"), "/V": NameObject("/Yes")}),
         ("/Ch", (120, 616, 250, 632), {"/V": TextStringObject("larch")}),
+        ("/Btn", (160, 578, 172, 590), {"/AS": NameObject("/Off")}),
+        ("/Btn", (260, 578, 272, 590), {"/AS": NameObject("/w")}),
     ]
     widgets = ArrayObject()
     for kind, box, values in fields:
@@ -178,7 +181,10 @@ def test_values_of_fields_stand_behind_their_labels_and_comments_are_counted() -
     writer.add_annotation(0, FreeText(text="approved", rect=(300, 696, 380, 712)))
     writer.add_annotation(0, Text(text="why?", rect=(400, 700, 410, 710)))
     read = read_page(written(writer))
-    assert read.text == "Surname: Okonkwo approved\n[x] insulated\nWood: larch"
+    assert (
+        read.text
+        == "Surname: Okonkwo approved\n[x] insulated\nWood: larch\nSeason:\t[ ] summer\t[x] winter"
+    )
     assert read.omissions["comment"] == 1
 
 
