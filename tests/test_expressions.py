@@ -109,6 +109,8 @@ WORST: dict[str, list[Input]] = {
     "documents.pdf_tables._LEADERS": [("", "...x", ""), ("", ". ", "x"), ("", ". . . x", "")],
     "documents.page_tables._NUMBER": [("", "1", ""), ("", "1a", "")],
     "documents.pdf_tables._MARKER": [("", "1.", "x"), ("[", "a", ""), ("", "1", "")],
+    "documents.misread._NUMERAL": [("", "i", "x"), ("", "ix", "")],
+    "documents.misread._WORD": [("", "a", ""), ("", "a ", "")],
     "documents.running._OWN_NUMBER": [("a ", "1", "x"), ("", "a 1", "x"), ("a", " ", "1")],
     "documents.running._WORD": [("", "a", ""), ("", "a ", "")],
     "documents.scripts._BRACKETED": [("(", " ", "a"), ("(a", " ", "x"), ("", "(", "")],

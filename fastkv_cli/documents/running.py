@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from .misread import right_forms
 
 _MIN_PAGES = 4
 _EDGE_LINES = 2
@@ -36,6 +39,7 @@ class _EdgeLine:
         has_own_number: whether it ends in a number that belongs to the word before it.
         numbers: all its numbers, in order.
         offsets: a number at either end, minus the page number.
+        is_misread: whether OCR read other words here; `words` are the right ones.
     """
 
     page: int
@@ -44,15 +48,17 @@ class _EdgeLine:
     has_own_number: bool
     numbers: tuple[int, ...]
     offsets: frozenset[int]
+    is_misread: bool = False
 
 
 def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
     """Drop lines that repeat at the same edge of more than half of the pages (at least four).
 
     The first two and last two lines of a page are examined. A running line has the same words on
-    most pages, or on most left or right ones. Each of its numbers must be the same everywhere or
-    increase with the page numbers (the keys of `pages`), so rows of a table, which look alike too,
-    are kept. If more than half of the pages have their number in such a line, the words beside it,
+    most pages, or on most left or right ones; where OCR misread it, nearly the same. Each of its
+    numbers must be the same everywhere or increase with the page numbers (the keys of `pages`, of
+    which some may be missing from the file), so rows of a table, which look alike too, are kept. If
+    more than half of the pages have their number in such a line, the words beside it,
     such as a chapter title, need to be the same on two pages only.
 
     The first of the lines with the same words stays, and all of those whose number belongs to a
@@ -65,7 +71,8 @@ def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
     needed_in_all = max(_MIN_PAGES, num_filled.total() // 2 + 1)
     lines = {number: page.split("\n") for number, page in pages.items()}
     dropped: dict[int, set[int]] = defaultdict(set)
-    for edge in _edges(lines):
+    for found in _edges(lines):
+        edge = _with_right_words(found, pages.values())
         running = list(_numbered(edge, needed_in_all))
         for group in _grouped(edge):
             running += _in_step(group, needed_in_all)
@@ -87,8 +94,8 @@ def _repeated(running: Sequence[_EdgeLine]) -> Iterator[_EdgeLine]:
         elif not (
             len({line.numbers for line in group}) > 1 and all(line.has_own_number for line in group)
         ):
-            first = min(line.page for line in group)
-            yield from (line for line in group if line.page > first)
+            first = min(group, key=lambda line: (line.is_misread, line.page))
+            yield from (line for line in group if line.page != first.page)
 
 
 def _edges(pages: Mapping[int, Sequence[str]]) -> tuple[list[_EdgeLine], list[_EdgeLine]]:
@@ -116,6 +123,16 @@ def _edge_line(page: int, index: int, line: str) -> _EdgeLine:
         numbers=tuple(int(number[:18]) for number in _NUMBER.findall(line)),
         offsets=frozenset(int(number) - page for number in _PAGE_NUMBER.findall(line)),
     )
+
+
+def _with_right_words(edge: Sequence[_EdgeLine], pages: Iterable[str]) -> list[_EdgeLine]:
+    """The lines, those that were misread with the words that they have on other pages."""
+    found = {(line.page, line.words) for line in edge}
+    forms = right_forms(Counter(words for _, words in found), pages)
+    return [
+        replace(line, words=forms[line.words], is_misread=True) if line.words in forms else line
+        for line in edge
+    ]
 
 
 def _ends_in_page_word(line: str) -> bool:
@@ -156,8 +173,25 @@ def _in_step(group: Sequence[_EdgeLine], needed: int) -> Sequence[_EdgeLine]:
         if constant[1] >= offset[1]:
             kept = [line for line in kept if line.numbers[column] == constant[0]]
         else:
-            kept = [line for line in kept if line.numbers[column] - line.page == offset[0]]
+            same = [line for line in kept if line.numbers[column] - line.page == offset[0]]
+            kept = max(same, _with_missing_pages(kept, column), key=len)
     return kept if len(kept) >= needed else []
+
+
+def _with_missing_pages(group: Sequence[_EdgeLine], column: int) -> list[_EdgeLine]:
+    """The lines whose first or last number counts with the pages, but for missing pages."""
+    ordered = sorted(
+        (line for line in group if line.numbers[column] - line.page in line.offsets),
+        key=lambda line: line.page,
+    )
+    offsets = [line.numbers[column] - line.page for line in ordered]
+    kept = [
+        (offset, line)
+        for at, (offset, line) in enumerate(zip(offsets, ordered, strict=True))
+        if offset in (*offsets[max(at - 1, 0) : at], *offsets[at + 1 : at + 2])
+    ]
+    is_rising = all(before <= after for (before, _), (after, _) in pairwise(kept))
+    return [line for _, line in kept] if is_rising else []
 
 
 def _commonest(numbers: Sequence[int]) -> tuple[int, int]:
