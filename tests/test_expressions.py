@@ -181,6 +181,7 @@ WORST: dict[str, list[Input]] = {
     "documents.reading_order._GAPS": [("x", " ", ""), ("", "x ", ""), ("", " ", "")],
     "documents.running._NUMBER": [("", "1", ""), ("", "1a", "")],
     "documents.running._PAGE_NUMBER": [("", "1", ""), ("", "1 ", "")],
+    "documents.split_words._TOKEN": [("", "x", ""), ("", "x ", ""), ("", " ", "")],
     "documents.verdict._GLYPH_NAME": [("", "/a", ""), ("", "/aaaa", ""), ("/", "1", "")],
     "documents.verdict._INLINE_IMAGE": [("", " ", ""), ("", " BI", ""), ("", "\n", "")],
     "documents.verdict._RAW_BYTES": [("", " b", ""), ("", " b'", ""), ("", ": b'", "")],

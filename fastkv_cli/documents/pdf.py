@@ -19,9 +19,10 @@ from .omissions import Note, Omission, counted, decode_notes, split_notes
 from .page_tables import page_break
 from .process import ReadingProcess, as_error, make_job
 from .source import label
+from .split_words import join_split_words
 
 _REPRINT = "print it to a new PDF in another program, or run OCR over it, e.g. ocrmypdf --force-ocr"
-_JOIN_CHARACTER_S = 0.4e-6  # upper bound of the time `join_pages` takes, on a slow machine
+_JOIN_CHARACTER_S = 0.6e-6  # upper bound of the time that joining takes, on a slow machine
 _JOIN_PAGE_S = 50e-6
 
 
@@ -91,11 +92,12 @@ def read_pdf(
     if any(page.digest for page in raw.pages.values()):
         _recognize(raw, kind, name, lambda: b"".join(kept), options, scan_observer)
     kept.clear()
-    texts = {number: page.text for number, page in raw.pages.items() if page.text}
-    if not texts:
+    whole = join_split_words({n: page.text for n, page in raw.pages.items() if page.text})
+    if not whole.pages:
         raise _no_text(name, raw)
-    text, pages = _join(join_pages(texts), raw.pages)
-    warnings, omissions = split_notes([*_notes(raw), *raw.remarks, *raw.omissions])
+    text, pages = _join(join_pages(whole.pages), raw.pages)
+    notes = [*_notes(raw), *verdict.halved_words(whole.suspects)]
+    warnings, omissions = split_notes([*notes, *raw.remarks, *raw.omissions])
     return Document(
         path=source,
         text=text,

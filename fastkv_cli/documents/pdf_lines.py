@@ -12,7 +12,7 @@ from itertools import groupby
 from .pdf_chars import Char, Segment, split_words
 from .pdf_rules import Rule
 from .scripts import lower_text, raise_text
-from .spaced_letters import is_spaced, join_spaced
+from .spaced_letters import is_spaced, join_spaced, mark_narrow
 
 # Lengths are shares of the height of a font's line, which is about 1.2 times the font size.
 _SMALL = 0.86  # height of raised and lowered text beside the main text, at most
@@ -227,13 +227,13 @@ def close_brackets(text: str) -> str:
 
 def _write(piece: Piece, strikes: Sequence[Rule]) -> str:
     """The text of a piece."""
-    first = piece.chars[0]
+    first, chars = piece.chars[0], mark_narrow(piece.chars, piece.size)
     is_plain = not strikes and all(
-        char.size == first.size and char.base == first.base for char in piece.chars
+        char.size == first.size and char.base == first.base for char in chars
     )
-    if is_plain and not is_spaced(text := "".join([char.text for char in piece.chars])):
+    if is_plain and not is_spaced(text := "".join([char.text for char in chars])):
         return _SPACES.sub(" ", text)
-    chars = join_spaced(split_words(piece.chars), piece.size)
+    chars = join_spaced(split_words(chars), piece.size)
     parts: list[str] = []
     roles = _roles(chars, piece, strikes)
     for (role, is_struck), group in groupby(roles, key=lambda each: each[0]):

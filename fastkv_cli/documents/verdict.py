@@ -137,6 +137,19 @@ def unsure_pages(pages: Mapping[int, PageRead]) -> str | None:
     return f"{was} read by OCR with a confidence of only {confidence}: compare them with the text"
 
 
+def halved_words(suspects: Mapping[str, int]) -> list[str]:
+    """The warning about words that may be split in two, if any are.
+
+    Args:
+        suspects: the parts of each, with a space between, and its first page.
+    """
+    if not suspects:
+        return []
+    parts, page = next(iter(suspects.items()))
+    more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
+    return [f"words may be split in two: “{parts}” on page {page}{more}"]
+
+
 @lru_cache(maxsize=1)  # a page is judged twice
 def count_odd(text: str) -> tuple[int, int, int]:
     """Count the characters of a raw text that are visible, spell glyph names, or are odd.

@@ -32,7 +32,8 @@ def read_attachment(name: str, data: bytes, encoding: str | None) -> tuple[str, 
 def _read_pdf(messages: Iterable[Message]) -> tuple[str, list[Note]]:
     from ..clean import join_pages
     from ..page_tables import page_break
-    from ..verdict import failed_pages, garbled_pages
+    from ..split_words import join_split_words
+    from ..verdict import failed_pages, garbled_pages, halved_words
 
     pages: dict[int, PageRead] = {}
     failures: dict[int, str] = {}
@@ -45,7 +46,8 @@ def _read_pdf(messages: Iterable[Message]) -> tuple[str, list[Note]]:
             failures[message.number] = message.reason
         elif isinstance(message, Remarks):
             notes += [Omission(*n[:2]) if isinstance(n, Omission) else n for n in message.notes]
-    texts = list(join_pages({n: page.text for n, page in pages.items() if page.text}).values())
+    whole = join_split_words({n: page.text for n, page in pages.items() if page.text})
+    texts = list(join_pages(whole.pages).values())
     if not texts:
         raise ValueError("it holds no text: a scan")
     if failures:
@@ -53,5 +55,6 @@ def _read_pdf(messages: Iterable[Message]) -> tuple[str, list[Note]]:
     garbled = garbled_pages(pages)
     if garbled is not None:
         notes.append(garbled)
+    notes += halved_words(whole.suspects)
     breaks = [page_break(*pair) for pair in pairwise(texts)]
     return "".join(chain.from_iterable(zip(texts, [*breaks, ""], strict=True))), notes
