@@ -139,6 +139,7 @@ def read_pages(
                 f1(texts.get(at, ""), text) for at, (_, _, text) in enumerate(chosen, start=1)
             ]
             row["f1"], row["worst"] = mean(scores), min(scores)
+            row["each"] = [round(score, 3) for score in scores]
             if is_beside:
                 started, beside = time.perf_counter(), []
                 for picture, (_, _, text) in zip(pictures, chosen, strict=True):
