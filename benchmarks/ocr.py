@@ -152,25 +152,27 @@ def read_pages(
     return rows
 
 
-def ask(folder: Path, number: int) -> dict[str, int]:
-    """How many questions are answered right from a text PDF, and from a scan of it."""
+def ask(folder: Path, number: int) -> dict[str, Any]:
+    """Which questions are answered right from a text PDF, and from a scan of it, and how many."""
     text = (SHIPPED / NOVEL).read_text("utf-8")
     lines = (SHIPPED / "qa.jsonl").read_text("utf-8").splitlines()
     cases = [case for case in map(json.loads, lines) if case["doc"] == NOVEL][:number]
     places = [text.index(case["evidence"]) for case in cases]
     parts = [text[max(0, at - 2500) : at + 2500] for at in places]
-    right = {"text": 0, "scan": 0, "questions": len(cases)}
+    each = []
     for case, part in zip(cases, parts, strict=True):
         pdf, scan = folder / "part.pdf", folder / "part-scan.pdf"
         pdf.write_bytes(typeset(part))
         drawn = [draw(pdf, page, DPI, "clean") for page in range(len(PdfReader(pdf).pages))]
         drawn[0].save(scan, save_all=True, append_images=drawn[1:], resolution=DPI)
+        row: dict[str, Any] = {"question": case["question"], "gold": case["answer"]}
         for kind, path in (("text", pdf), ("scan", scan)):
             with fastkv.open(str(path), no_store=True, extract_timeout=600.0) as session:
-                answer = session.ask(case["question"]).text
-            right[kind] += contains(answer, [case["answer"]]) > 0
-        print(json.dumps(right), case["question"], flush=True)
-    return right
+                row[kind] = contains(session.ask(case["question"]).text, [case["answer"]]) > 0
+        each.append(row)
+        print(json.dumps(row), flush=True)
+    right = {kind: sum(row[kind] for row in each) for kind in ("text", "scan")}
+    return {"questions": len(each), "right": right, "each": each}
 
 
 def main() -> None:
@@ -181,7 +183,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--seconds-only", action="store_true", help="without Tesseract")
     arguments = parser.parse_args()
-    dpis, kinds = [int(dpi) for dpi in arguments.dpi.split(",")], arguments.kinds.split(",")
+    dpis = [int(dpi) for dpi in arguments.dpi.split(",") if dpi]
+    kinds = arguments.kinds.split(",")
     is_beside = shutil.which("tesseract") is not None and not arguments.seconds_only
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

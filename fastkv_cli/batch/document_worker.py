@@ -11,13 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import StoreMode
 from ..documents import Document, load_document
 from ..errors import DocumentError, FastKVError, OutOfMemoryError, as_failure
 from ..output.render.report_json import describe_weights
 from ..output.render.to_json import to_json
 from ..session.loading import load_engine
 from ..session.observer import SILENT, Observer
+from ..session.reading import KeptScans
 from ..session.session import Session
+from ..store.ocr_pages import OcrPageStore
 from .find_paths import signature_of
 from .job import Finished, Job, WorkSettings, failed, render_result
 
@@ -83,7 +86,11 @@ class DocumentWorker:
             return failed(job, failure)
 
     def _read(self, job: Job) -> Document:
-        document = load_document(job.path, self._settings.options.read, data=job.data)
+        options = self._settings.options
+        store = None if options.store_mode is StoreMode.OFF else OcrPageStore()
+        document = load_document(
+            job.path, options.read, data=job.data, scan_observer=KeptScans(SILENT, store)
+        )
         if job.data is None and signature_of(job.path) != job.signature:
             raise DocumentError(f"{job.path} was changed while it was read", "run again")
         return document

@@ -105,6 +105,8 @@ def _find(page: str, counts: Mapping[str, int]) -> Iterator[_Parts]:
         tokens = line.split()
         words = [_word(token) for token in tokens]
         narrow = _narrow_gaps(line) if NARROW in line else ()
+        for at in narrow:
+            words[at] = words[at] or _word(tokens[at].rpartition("-")[2])
         at = 0
         while at + 1 < len(words):
             count = _num_parts(tokens, words, at, counts, is_narrow=at in narrow)

@@ -12,7 +12,7 @@ from ..store.ocr_pages import OcrPage, OcrPageStore
 from .observer import Observer
 
 
-class _Scans:
+class KeptScans:
     """Shows the progress of OCR, and keeps recognized pages for the next question."""
 
     def __init__(self, observer: Observer, store: OcrPageStore | None) -> None:
@@ -73,7 +73,7 @@ def read_documents(
             options,
             on_page=lambda done, total: observer.progress("extracting pages", done, total, "pages"),
             ask_password=ask if observer.asks_passwords else None,
-            scan_observer=_Scans(observer, OcrPageStore(warn) if keeps_scans else None),
+            scan_observer=KeptScans(observer, OcrPageStore(warn) if keeps_scans else None),
         )
         documents += found
         extract_s += time.perf_counter() - started - typing_s

@@ -31,6 +31,7 @@ def joined(text: str, more: str = LAW) -> str:
         ("(Ob ject)", "(Object)"),
         (f"a ma{NARROW}jor role", "a major role"),  # known nowhere, but the space is narrow
         (f"ob{NARROW}jects", "objects"),
+        (f"column-ma{NARROW}jor order", "column-major order"),
         (f"b{NARROW}y", "by"),
     ],
 )

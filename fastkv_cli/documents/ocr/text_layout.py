@@ -22,6 +22,8 @@ _HEADING = 1.25  # a line this much higher or lower than the one before begins a
 _PARAGRAPH_GAP = 1.35  # line pitches
 _INDENT = (0.7, 6.0)  # heights by which the first line of a paragraph is indented
 
+_HYPHENS = ("-", "\u2010", "\u00ad")
+
 
 class Box(NamedTuple):
     """A recognized line: its text, confidence from 0 to 1, and corners clockwise from top left."""
@@ -115,8 +117,8 @@ def _columns(band: list[_Line], gutter: float, height: float) -> list[list[_Line
 def _find_gutter(lines: list[_Line], height: float) -> float | None:
     """The middle of the widest gap between two columns of running text; None if there is none.
 
-    A gap between the columns of a table is none: the lines on its sides are short, and a row is
-    read across.
+    A gap between the columns of a table is none: the rows on its sides begin with short cells, and
+    are read across. Neither is one before the page numbers of a list.
     """
     if len(lines) < 2 * _MIN_COLUMN_LINES:
         return None
@@ -145,11 +147,22 @@ def _parts_text(lines: list[_Line], x: float, height: float) -> bool:
     return (
         all(
             len(side) >= _MIN_COLUMN_LINES
-            and median(line.right - line.left for line in side) >= _MIN_COLUMN_WIDTH * height
+            and median(_first_width(row, height) for row in _rows(side))
+            >= _MIN_COLUMN_WIDTH * height
             for side in (left, right)
         )
         and _overlap(left, right) >= _MIN_COLUMN_LINES * height
     )
+
+
+def _first_width(row: list[_Line], height: float) -> float:
+    """The width of what a row begins with: a name, or a line of text, not the numbers behind."""
+    end = row[0].right
+    for line in row[1:]:
+        if line.left - end > _CELL_GAP * height:
+            break
+        end = line.right
+    return end - row[0].left
 
 
 def _overlap(left: list[_Line], right: list[_Line]) -> float:
@@ -217,6 +230,8 @@ def _begins(
     before: list[_Line], row: list[_Line], pitch: float, margin: float, height: float
 ) -> bool:
     """Whether a row begins a paragraph: by the space above, its size, or its indentation."""
+    if before[-1].text.endswith(_HYPHENS) and row[0].text[0].islower():  # a word that is cut
+        return False
     if row[0].middle - before[0].middle > _PARAGRAPH_GAP * pitch:
         return True
     sizes = sorted(max(line.height for line in each) for each in (before, row))

@@ -1,0 +1,97 @@
+"""Scans as they are used: asked again, stopped in the middle, in a batch, at another resolution."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from processes import Capture, start
+from scan_maker import DPI, draw_page, write_scan
+
+from fastkv_cli.cli.app import run
+from fastkv_cli.errors import ExitCode
+from fastkv_cli.store.ocr_pages import OcrPageStore
+
+LINES = "\n".join(f"On day {{}} the crew of {n} repaired the lighthouse." for n in range(12))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and the folder in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def write_log(number: int) -> Path:
+    """A scan of so many pages, all different."""
+    pages = [
+        draw_page([(40, 40, LINES.replace("{}", str(n)))], size=(1000, 700)) for n in range(number)
+    ]
+    return write_scan(Path("log.pdf"), pages)
+
+
+def kept() -> dict[str, int]:
+    """The pages that are kept, with their inodes: a page that is written again has another."""
+    return {path.name: path.stat().st_ino for path in OcrPageStore().folder.glob("*.json")}
+
+
+def test_ctrl_c_keeps_what_is_recognized(home: Path, capfd: Capture) -> None:
+    path = write_log(8)
+    with start(["extract", str(path)]) as child:
+        deadline = time.monotonic() + 120
+        while not kept() and time.monotonic() < deadline and child.poll() is None:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        stdout, stderr = child.communicate(timeout=60)
+    assert (child.returncode, stdout) == (ExitCode.INTERRUPTED, ""), stderr
+    before = kept()
+    assert 1 <= len(before) < 8
+    assert not list((home / "home" / "ocr").glob(".*")), "no half a page"
+    assert run(["extract", str(path), "--json"]) == ExitCode.OK
+    (document,) = json.loads(capfd.readouterr().out)["documents"]
+    assert [page["number"] for page in document["pages"]] == list(range(1, 9))
+    assert all(0.9 < page["confidence"] <= 1 for page in document["pages"])
+    after = kept()
+    assert len(after) == 8
+    assert before.items() <= after.items()
+    assert run(["extract", str(path)]) == ExitCode.OK
+    assert capfd.readouterr().out.count("repaired the lighthouse") == 8 * 12
+    assert kept() == after
+
+
+def test_another_resolution_is_read_anew_and_bad_ones_are_refused(
+    home: Path, capfd: Capture
+) -> None:
+    path = write_log(1)
+    assert run(["extract", str(path)]) == ExitCode.OK
+    assert run(["extract", str(path), "--ocr-dpi", str(DPI)]) == ExitCode.OK
+    assert len(kept()) == 2
+    capfd.readouterr()
+    assert run(["extract", str(path), "--ocr-dpi", "5"]) == ExitCode.USAGE
+    assert "--ocr-dpi 5 is out of range" in capfd.readouterr().err
+    assert run(["extract", str(path), "--ocr", "off"]) == ExitCode.INPUT
+    assert "a scan; leave out --ocr off" in capfd.readouterr().err
+    assert run(["extract", str(path), "--ocr", "perhaps"]) == ExitCode.USAGE
+
+
+@pytest.mark.begin
+def test_a_batch_keeps_pages_and_uses_kept_ones(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTKV_HOME", str(Path("home").absolute()))
+    path = write_log(1)
+    command = ["batch", str(path), "--ask", "What was repaired?", "--workers", "1", *options]
+    assert run([*command, "--out", "one"]) == ExitCode.OK
+    first = kept()
+    assert len(first) == 1
+    assert run([*command, "--out", "two"]) == ExitCode.OK
+    assert kept() == first
+    assert run([*command, "--out", "off", "--store", "off"]) == ExitCode.OK
+    assert kept() == first
+    Image.new("L", (10, 10), 255).save("blank.png")
+    assert run([*command, "blank.png", "--out", "three"]) == ExitCode.PARTLY
