@@ -201,6 +201,29 @@ class TestOrder:
         assert [line for line in lines if line.startswith("left")] == [b.text for b in left]
         assert text.index("left column line 5") < text.index("right column line 0")
 
+    def test_columns_of_which_one_is_a_list_with_numbers(self) -> None:
+        """The gap before the numbers is wider than the one between the columns."""
+        names = [f"({n}) Name of it" for n in range(1, 9)]
+        boxes = [self.box("A running head over both", 150, 0)]
+        for n, name in enumerate(names):
+            boxes += [
+                self.box(name, 0, 40 + 25 * n),
+                self.box(str(9600 + n), 260, 41 + 25 * n, 36),
+                self.box(f"right column line {n}", 310, 42 + 25 * n),
+            ]
+        lines = order_text(boxes).split("\n")
+        listed = [f"{name} | {9600 + n}" for n, name in enumerate(names)]
+        assert [line for line in lines if line] == [
+            "A running head over both", *listed, *(f"right column line {n}" for n in range(8))
+        ]  # fmt: skip
+
+    def test_a_word_that_is_cut_goes_on_in_its_paragraph(self) -> None:
+        boxes = [
+            self.box("Exemption of certain sub-", 0, 0),
+            self.box("stances by the office.", 30, 25),
+        ]
+        assert order_text(boxes) == "Exemption of certain sub-\nstances by the office."
+
     def test_rows_of_a_table_are_read_across(self) -> None:
         boxes = []
         for n, (name, value) in enumerate([("Item", "Price"), ("Nails", "120"), ("Screws", "95")]):

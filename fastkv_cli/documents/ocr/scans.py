@@ -22,7 +22,7 @@ from . import SPARSE
 MEMORY_LIMIT_BYTES = 2 * 2**30
 _MEMORY_BYTES = 2**30  # that has to be free for each process
 _MAX_PROCESSES = 8
-_LAYOUT = 1  # changes with every change of what the same page gives
+_LAYOUT = 2  # changes with every change of what the same page gives
 
 
 class ScannedPage(NamedTuple):

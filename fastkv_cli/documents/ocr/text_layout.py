@@ -115,27 +115,27 @@ def _columns(band: list[_Line], gutter: float, height: float) -> list[list[_Line
 
 
 def _find_gutter(lines: list[_Line], height: float) -> float | None:
-    """The middle of the widest gap between two columns of running text; None if there is none.
+    """The middle of the gap between two columns of running text; None if there is none.
 
-    A gap between the columns of a table is none: the rows on its sides begin with short cells, and
-    are read across. Neither is one before the page numbers of a list.
+    It is the one that fewest lines cross, and the widest of those. A gap between the columns of a
+    table is none: the rows on its sides begin with short cells, and are read across. Neither is
+    one before the page numbers of a list.
     """
     if len(lines) < 2 * _MIN_COLUMN_LINES:
         return None
-    best: tuple[float, float] | None = None
-    edges = sorted({line.right for line in lines})
+    best: tuple[int, float, float] | None = None
     starts = sorted(line.left for line in lines)
-    for edge in edges:
+    for edge in sorted({line.right for line in lines}):
         following = next((left for left in starts if left > edge), None)
         if following is None:
             break
-        width = following - edge
-        if width < _MIN_GUTTER * height or (best is not None and width <= best[0]):
+        width, middle = following - edge, (edge + following) / 2
+        if width < _MIN_GUTTER * height:
             continue
-        middle = (edge + following) / 2
-        if _parts_text(lines, middle, height):
-            best = (width, middle)
-    return None if best is None else best[1]
+        found = sum(line.left < middle < line.right for line in lines), -width, middle
+        if (best is None or found < best) and _parts_text(lines, middle, height):
+            best = found
+    return None if best is None else best[2]
 
 
 def _parts_text(lines: list[_Line], x: float, height: float) -> bool:
@@ -147,22 +147,12 @@ def _parts_text(lines: list[_Line], x: float, height: float) -> bool:
     return (
         all(
             len(side) >= _MIN_COLUMN_LINES
-            and median(_first_width(row, height) for row in _rows(side))
+            and median(row[0].right - row[0].left for row in _rows(side))
             >= _MIN_COLUMN_WIDTH * height
             for side in (left, right)
         )
         and _overlap(left, right) >= _MIN_COLUMN_LINES * height
     )
-
-
-def _first_width(row: list[_Line], height: float) -> float:
-    """The width of what a row begins with: a name, or a line of text, not the numbers behind."""
-    end = row[0].right
-    for line in row[1:]:
-        if line.left - end > _CELL_GAP * height:
-            break
-        end = line.right
-    return end - row[0].left
 
 
 def _overlap(left: list[_Line], right: list[_Line]) -> float:
