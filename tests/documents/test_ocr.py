@@ -224,6 +224,11 @@ class TestOrder:
         ]
         assert order_text(boxes) == "Exemption of certain sub-\nstances by the office."
 
+    def test_a_word_that_is_cut_by_the_end_of_a_column(self) -> None:
+        left = [self.box(f"left column line {n}" + "-" * (n == 5), 0, 25 * n) for n in range(6)]
+        right = [self.box(f"right column line {n}", 250, 25 * n) for n in range(6)]
+        assert "line 5-\nright column line 0" in order_text([*right, *left])
+
     def test_rows_of_a_table_are_read_across(self) -> None:
         boxes = []
         for n, (name, value) in enumerate([("Item", "Price"), ("Nails", "120"), ("Screws", "95")]):

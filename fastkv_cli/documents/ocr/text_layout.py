@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -56,11 +56,18 @@ def order_text(boxes: Sequence[Box]) -> str:
     if not lines:
         return ""
     height = median(line.height for line in lines)
-    return "\n\n".join(
+    paragraphs = [
         paragraph
         for flow in _flows(lines, height)
         for paragraph in _paragraphs(_rows(flow), height)
-    )
+    ]
+    breaks = ["\n" if _cuts_word(*pair) else "\n\n" for pair in pairwise(paragraphs)]
+    return "".join(chain.from_iterable(zip(paragraphs, [*breaks, ""], strict=True)))
+
+
+def _cuts_word(before: str, text: str) -> bool:
+    """Whether a line ends in a hyphen, and the next begins in lower case."""
+    return before.endswith(_HYPHENS) and text[0].islower()
 
 
 def _straighten(boxes: Sequence[Box]) -> list[_Line]:
@@ -220,7 +227,7 @@ def _begins(
     before: list[_Line], row: list[_Line], pitch: float, margin: float, height: float
 ) -> bool:
     """Whether a row begins a paragraph: by the space above, its size, or its indentation."""
-    if before[-1].text.endswith(_HYPHENS) and row[0].text[0].islower():  # a word that is cut
+    if _cuts_word(before[-1].text, row[0].text):
         return False
     if row[0].middle - before[0].middle > _PARAGRAPH_GAP * pitch:
         return True
