@@ -5,7 +5,7 @@
 
 Pages of text PDFs of the repository are drawn in each resolution, clean, turned by 1°, with noise,
 and as JPEG of quality 20. Word F1 compares what OCR reads with the text of the PDF, as bags of
-words without punctuation. Tesseract, if it is installed, reads the same pages (`--psm 3`, English).
+words without punctuation, and of pairs of words, which tell the reading order. Tesseract, if it is installed, reads the same pages (`--psm 3`, English).
 The questions are those of the bundled novel, asked of typeset pages as a text PDF and as a scan at
 200 dpi, with the embedded model. The last line is JSON.
 """
@@ -90,9 +90,12 @@ def draw(pdf: Path, page: int, dpi: int, kind: str) -> Image.Image:
     return image
 
 
-def f1(text: str, reference: str) -> float:
-    """Word F1 of two texts."""
-    found, wanted = (Counter(WORD.findall(each.lower())) for each in (text, reference))
+def f1(text: str, reference: str, length: int = 1) -> float:
+    """Word F1 of two texts, or that of runs of so many words, which tells their order."""
+    words = [WORD.findall(each.lower()) for each in (text, reference)]
+    found, wanted = (
+        Counter(zip(*(each[at:] for at in range(length)), strict=False)) for each in words
+    )
     shared = (found & wanted).total()
     return 2 * shared / max(found.total() + wanted.total(), 1)
 
@@ -135,18 +138,21 @@ def read_pages(
             row: dict[str, Any] = {"dpi": dpi, "kind": kind, "pages": len(chosen)}
             row["s_page"] = (time.perf_counter() - started) / len(chosen)
             texts = {p.number: document.text[p.start : p.end] for p in document.pages}
-            scores = [
-                f1(texts.get(at, ""), text) for at, (_, _, text) in enumerate(chosen, start=1)
-            ]
+            pairs = [(texts.get(at, ""), text) for at, (_, _, text) in enumerate(chosen, start=1)]
+            scores = [f1(*pair) for pair in pairs]
             row["f1"], row["worst"] = mean(scores), min(scores)
+            row["pairs_f1"] = mean(f1(*pair, 2) for pair in pairs)
             row["each"] = [round(score, 3) for score in scores]
             if is_beside:
-                started, beside = time.perf_counter(), []
-                for picture, (_, _, text) in zip(pictures, chosen, strict=True):
+                started, beside = time.perf_counter(), list[str]()
+                for picture in pictures:
                     picture.save(folder / "page.png", dpi=(dpi, dpi))
-                    beside.append(f1(tesseract(folder / "page.png"), text))
-                row["tesseract_f1"], row["tesseract_worst"] = mean(beside), min(beside)
+                    beside.append(tesseract(folder / "page.png"))
                 row["tesseract_s_page"] = (time.perf_counter() - started) / len(chosen)
+                pairs = [(read, text) for read, (_, _, text) in zip(beside, chosen, strict=True)]
+                scores = [f1(*pair) for pair in pairs]
+                row["tesseract_f1"], row["tesseract_worst"] = mean(scores), min(scores)
+                row["tesseract_pairs_f1"] = mean(f1(*pair, 2) for pair in pairs)
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
             print(json.dumps(rows[-1]), flush=True)
     return rows
