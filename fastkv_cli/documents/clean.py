@@ -31,7 +31,7 @@ _PIECE = 2**20  # characters split into lines at once: a line takes 50 bytes and
 _SOFT_HYPHEN = "\u00ad"
 _HYPHENS = ("-", "\u2010", _SOFT_HYPHEN)
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_LINE_END_WORD = re.compile(rf"(?:^|(?<=[\s(\[“„‘'\"]))([^\W\d_]+)[{''.join(_HYPHENS)}]\Z")
+_LINE_END_WORD = re.compile(rf"(?:^|(?<=[\s(\[“„‘'\"—–-]))([^\W\d_]+)[{''.join(_HYPHENS)}]\Z")
 _LINE_START_WORD = re.compile(r"[ \t]*([^\W\d_]+)")
 _CONJUNCTIONS = frozenset(  # suspended hyphens, as in "pre- and post-war"
     ("and", "or", "to", "of", "und", "oder", "bis", "et", "ou", "y", "o", "e")
@@ -196,12 +196,13 @@ def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
 
     Words are joined only before a lower-case letter, so that `Nord-/Süd`, numbers and addresses
     stay. The hyphen is dropped if the whole word occurs elsewhere and kept if the compound does;
-    otherwise the document's habit decides.
+    otherwise the document's habit decides. The last word of a compound (`non-nar-`) is joined only
+    if the whole word occurs elsewhere.
     """
     lines: list[str] = []
     for line in page.split("\n"):
         halves = _halves(lines[-1], line) if lines else None
-        if halves is None:
+        if halves is None or not (_is_first(lines[-1], halves) or "".join(halves).lower() in words):
             lines.append(line)
             continue
         whole, compound = "".join(halves).lower() in words, "-".join(halves).lower() in words
@@ -211,6 +212,11 @@ def _join_hyphens(page: str, words: set[str], *, breaks_words: bool) -> str:
         if rest.strip():
             lines.append(rest.lstrip())
     return "\n".join(lines)
+
+
+def _is_first(line: str, halves: tuple[str, str]) -> bool:
+    """Whether the word that is cut at the end of a line does not follow another hyphen."""
+    return line[-2 - len(halves[0]) : -1 - len(halves[0])] != "-"
 
 
 def _halves(line: str, following: str) -> tuple[str, str] | None:

@@ -26,6 +26,10 @@ def clean_page(page: str) -> str:
         ("a well-known man, a well-\nknown man", "a well-known man, a well-known\nman"),
         ("2015\u00ad09, hy\u00ad\nphens", "2015-09, hyphens"),
         ("un-\ncon-\ntrolled", "uncontrolled"),
+        ("narcotic, non-nar-\ncotic", "narcotic, non-narcotic"),
+        ("non-nar-\ncotic", "non-nar-\ncotic"),  # not known
+        ("out-of-\nrange entries", "out-of-\nrange entries"),
+        ("the rear rank—la-\nment that", "the rear rank—lament\nthat"),
         ("from Nord-\nSüd", "from Nord-\nSüd"),
         ("pre-\nand post-war", "pre-\nand post-war"),
         ("see a.org/some-\npage", "see a.org/some-\npage"),
