@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence extraction fields summaries long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers reuse large-models evidence extraction fields summaries ocr long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -119,6 +119,10 @@ summaries: $(READY)
 # Are the fields of --schema right? On made documents and the bundled texts: default, full, plain.
 fields: $(READY)
 	$(call measure,fields.py,fields)
+
+# How well are scans read, beside Tesseract where it is installed, and asked? Half an hour on 2 cores.
+ocr: $(READY)
+	$(call measure,ocr.py,ocr)
 
 # What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: two to three hours
 # on 2 cores. Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
