@@ -200,6 +200,20 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "original_max_position_embeddings": 100,
     }
     partial = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    delta_net = {
+        "layer_types": [linear, "full_attention", "full_attention", linear],
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 16,
+        "rope_parameters": partial | {"mrope_section": [2, 1, 1]},
+    }
+    mixture = {
+        "num_experts": 8,
+        "num_experts_per_tok": 3,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 48,
+    }
     return {
         "llama": {"model_type": "llama"},
         "mistral": {"model_type": "mistral", "sliding_window": None},
@@ -263,15 +277,9 @@ def tiny_settings() -> dict[str, dict[str, Any]]:
         "smollm3": {"model_type": "smollm3", "no_rope_layer_interval": 2},
         "glm4": {"model_type": "glm4"},
         "llama3-rope": {"model_type": "llama", "rope_parameters": llama3},
-        "qwen3_5": {
-            "model_type": "qwen3_5_text",
-            "layer_types": [linear, "full_attention", "full_attention", linear],
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 16,
-            "rope_parameters": partial | {"mrope_section": [2, 1, 1]},
-        },
+        "qwen3_5": delta_net | {"model_type": "qwen3_5_text"},
+        "qwen3_5-moe": delta_net | mixture | {"model_type": "qwen3_5_moe_text"},
+        "qwen3-next": delta_net | mixture | {"model_type": "qwen3_next"},
         "lfm2": {
             "model_type": "lfm2",
             "layer_types": ["conv", "full_attention", "full_attention", "conv"],

@@ -93,6 +93,22 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
+    "qwen35moe": (
+        "qwen3_5_moe_text",
+        DELTA_NET
+        | MIXTURE
+        | {
+            "shared_expert_intermediate_size": 48,
+            "head_dim": 32,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 0.25,
+                "mrope_section": [2, 1, 1],
+                "mrope_interleaved": True,
+            },
+        },
+    ),
     "qwen3next": (
         "qwen3_next",
         DELTA_NET
@@ -165,7 +181,8 @@ def add_settings(writer: Any, config: Any, architecture: str) -> None:
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
+    if architecture != "qwen35moe":  # whose layers all have experts
+        writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(getattr(config, "rms_norm_eps", None) or config.norm_eps)
@@ -183,16 +200,16 @@ def add_settings(writer: Any, config: Any, architecture: str) -> None:
         writer.add_sliding_window(config.sliding_window)
     if architecture == "olmo2":
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in layers])
-    if architecture in {"qwen3moe", "qwen3next", "gpt-oss"}:
+    if architecture in {"qwen3moe", "qwen3next", "qwen35moe", "gpt-oss"}:
         sizes = (
             config.intermediate_size if architecture == "gpt-oss" else config.moe_intermediate_size
         )
         writer.add_expert_count(getattr(config, "num_experts", None) or config.num_local_experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
         writer.add_expert_feed_forward_length(sizes)
-    if architecture in {"qwen35", "qwen3next"}:
+    if architecture in {"qwen35", "qwen35moe", "qwen3next"}:
         add_delta_net(writer, config)
-    if architecture == "qwen3next":
+    if architecture in {"qwen3next", "qwen35moe"}:
         writer.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
 
 
@@ -287,9 +304,9 @@ def changed(values: Any, key: str, architecture: str, config: Any) -> Any:
             halves = values.reshape(num, 2, values.shape[0] // num // 2, *values.shape[1:])
             return halves.swapaxes(1, 2).reshape(values.shape)
     is_norm = key.endswith("norm.weight") and not key.endswith("linear_attn.norm.weight")
-    if is_norm and architecture in {"gemma3", "qwen35", "qwen3next"}:
+    if is_norm and architecture in {"gemma3", "qwen35", "qwen35moe", "qwen3next"}:
         return values + 1
-    if "linear_attn." in key and architecture == "qwen35":
+    if "linear_attn." in key and architecture in {"qwen35", "qwen35moe"}:
         values = tiled(values, key, config)
     if key.endswith("A_log"):
         return np.negative(np.exp(values))

@@ -163,6 +163,20 @@ FAMILIES = {
         ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>"),
         ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|repo_name|>"),
     ),
+    "qwen-3.5-moe": Family(
+        "qwen3_5_moe_text",
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>"),
+        ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|repo_name|>"),
+    ),
+    "qwen-3-next": Family(
+        "qwen3_next",
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        _CHATML,
+        ("<|im_start|>", "<|im_end|>", "<tool_call>"),
+        ("<tool_call>", "</tool_call>", "<|repo_name|>"),
+    ),
     "lfm-2": Family("lfm2", ("<|startoftext|>", "<|im_start|>", "<|im_end|>"), _CHATML, ("<|im_start|>", "<|im_end|>")),
     "deepseek": Family(
         "qwen2",

@@ -70,6 +70,7 @@ _SIZES = (
     "num_local_experts",
     "num_experts_per_tok",
     "moe_intermediate_size",
+    "shared_expert_intermediate_size",
     "decoder_sparse_step",
 )
 _POSITIVE = (

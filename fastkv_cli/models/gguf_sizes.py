@@ -105,13 +105,16 @@ def check_header(header: GGUFHeader, name: str) -> None:
 
 
 def _check_facts(facts: dict[str, Any], architecture: str, name: str) -> None:
+    optional = set(_OPTIONAL_SIZES)
+    if f"{architecture}.expert_feed_forward_length" in facts:  # all layers may have experts
+        optional.add("feed_forward_length")
     for key in (*_SIZES, *_OPTIONAL_SIZES):
         value = facts.get(f"{architecture}.{key}")
         if key == "attention.head_count_kv" and isinstance(value, Items):
             continue  # a number for each layer
         is_size = _is_size(value)
         is_left_out = value is None or (value == 0 and key in _MAY_BE_ZERO)
-        if not is_size and not (key in _OPTIONAL_SIZES and is_left_out):
+        if not is_size and not (key in optional and is_left_out):
             raise _invalid(f"{architecture}.{key}", value, name)
     for key in _NUMBERS:
         value = facts.get(f"{architecture}.{key}")

@@ -14,6 +14,7 @@ _TEXT_TYPES = {
     "gemma3": "gemma3_text",
     "mistral3": "mistral",
     "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
 }
 # What applies to the text part although it may stand beside it. Each overrides the part's own.
 _SHARED = ("eos_token_id", "quantization_config")

@@ -24,7 +24,7 @@ def first_layer(engine: Engine) -> tuple[DecoderLayer, Experts]:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("family", ["qwen3-moe", "gpt-oss"])
+@pytest.mark.parametrize("family", ["qwen3-moe", "gpt-oss", "qwen3_5-moe"])
 def test_experts_give_what_the_models_own_module_gives(
     tiny_models: dict[str, Path], family: str
 ) -> None:

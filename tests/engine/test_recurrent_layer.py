@@ -22,7 +22,7 @@ from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.recording_runner import RecordingRunner
 from fastkv_cli.errors import UsageError
 
-HYBRIDS = ["lfm2", "qwen3_5"]
+HYBRIDS = ["lfm2", "qwen3_5", "qwen3_5-moe", "qwen3-next"]
 ATTENTION = (1, 2)  # the layers of the tiny hybrids that attend
 
 every_hybrid = pytest.mark.parametrize("family", HYBRIDS)

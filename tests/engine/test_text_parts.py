@@ -34,6 +34,10 @@ _TOWER = _SMALL | {
 WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("gemma3", _TOWER),
     "mistral3": ("ministral3", _TOWER | {"model_type": "pixtral"}),
+    "qwen3_5_moe": (
+        "qwen3_5-moe",
+        _SMALL | {"depth": 1, "num_heads": 2, "out_hidden_size": 64, "num_position_embeddings": 16},
+    ),
     "qwen3_5": (
         "qwen3_5",
         _SMALL | {"depth": 1, "num_heads": 2, "out_hidden_size": 64, "num_position_embeddings": 16},

@@ -181,7 +181,7 @@ class Decoder:
     @property
     def has_experts(self) -> bool:
         """Whether a router chooses a token's MLPs, in some layers."""
-        return any(layer.experts is not None for layer in self.attention_layers)
+        return any(layer.experts is not None for layer in self.layers)
 
     @property
     def hidden_size(self) -> int:

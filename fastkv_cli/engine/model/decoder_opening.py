@@ -66,7 +66,8 @@ def _open_layer(index: int, module: Any, family: Family, config: Any) -> Layer:
     )
     mixer = _mixer(module)
     if mixer is not None and input_norm is not None and mlp_norm is not None:
-        return RecurrentLayer(index, module, mixer, view.mlp, input_norm, mlp_norm)
+        experts = open_experts(view.mlp)
+        return RecurrentLayer(index, module, mixer, view.mlp, input_norm, mlp_norm, experts)
     return DecoderLayer(
         index=index,
         module=view,

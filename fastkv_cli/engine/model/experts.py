@@ -9,8 +9,30 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class SharedExpert:
+    """An MLP that every token passes through besides its experts, by a share of its own.
+
+    Attributes:
+        mlp: the model's own module.
+        gate: hidden → 1, whose sigmoid is the share.
+    """
+
+    mlp: Any
+    gate: nn.Linear
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) → (T, hidden)."""
+        output: Tensor = self.mlp(hidden)
+        return self.share(hidden) * output
+
+    def share(self, hidden: Tensor) -> Tensor:
+        """(T, hidden) → (T, 1)."""
+        return torch.sigmoid(self.gate(hidden))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +47,7 @@ class Experts:
         gate: the gate and up of T tokens, (T, 2·I) → the input of down, (T, I).
         is_transposed: the matrices are (E, hidden, 2·I) and (E, I, hidden), with biases
             `gate_up_proj_bias` and `down_proj_bias` (gpt-oss).
+        shared: an MLP for all tokens; None if there is none.
     """
 
     router: Any
@@ -33,6 +56,7 @@ class Experts:
     num_experts: int
     num_routed: int
     is_transposed: bool = False
+    shared: SharedExpert | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -43,7 +67,9 @@ class Experts:
     @property
     def intermediate_size(self) -> int:
         """Activations inside the MLPs that one token passes through."""
-        return self.num_routed * int(self.weights.down_proj.shape[1 if self.is_transposed else 2])
+        each = int(self.weights.down_proj.shape[1 if self.is_transposed else 2])
+        shared = 0 if self.shared is None else int(self.shared.mlp.down_proj.in_features)
+        return self.num_routed * each + shared
 
     @property
     def num_idle_weights(self) -> int:
@@ -57,7 +83,8 @@ class Experts:
 
         Experts without tokens are not read.
         """
-        return self.mix(hidden, hidden, self.compute)
+        mixed = self.mix(hidden, hidden, self.compute)
+        return mixed if self.shared is None else mixed + self.shared(hidden)
 
     def mix(self, hidden: Tensor, rows: Tensor, compute: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Route tokens by `hidden`, (T, hidden) in the model's dtype, and sum experts' outputs.
@@ -110,6 +137,9 @@ def open_experts(mlp: Any) -> Experts | None:
         num_experts=weights.num_experts,
         num_routed=router.top_k,
         is_transposed=is_oss,
+        shared=SharedExpert(mlp.shared_expert, mlp.shared_expert_gate)
+        if hasattr(mlp, "shared_expert")
+        else None,
     )
 
 

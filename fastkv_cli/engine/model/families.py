@@ -7,7 +7,7 @@ Torch is not imported here, so that a command can refuse a model before it loads
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 
@@ -79,6 +79,10 @@ _LFM2_NAMES = {
     "mlp.down_proj": "feed_forward.w2",
 }
 
+_QWEN_HYBRID = Family(
+    "Qwen3.5", gguf="qwen35", normalized_heads=True, gated_attention=True, centered_norms=True
+)
+
 FAMILIES: dict[str, Family] = {
     "llama": Family("Llama", gguf="llama"),
     "mistral": Family("Mistral", gguf="mistral"),  # most of its GGUF files say "llama"
@@ -122,9 +126,9 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "gpt_oss": Family("gpt-oss", gguf="gpt-oss", experts=True, sinks=True, single_angles=True),
-    "qwen3_5_text": Family(
-        "Qwen3.5", gguf="qwen35", normalized_heads=True, gated_attention=True, centered_norms=True
-    ),
+    "qwen3_5_text": _QWEN_HYBRID,
+    "qwen3_5_moe_text": replace(_QWEN_HYBRID, label="Qwen3.5 MoE", gguf="qwen35moe", experts=True),
+    "qwen3_next": replace(_QWEN_HYBRID, label="Qwen3-Next", gguf="qwen3next", experts=True),
     "lfm2": Family(
         "LFM2",
         gguf="lfm2",

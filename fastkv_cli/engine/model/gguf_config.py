@@ -243,10 +243,18 @@ def _qwen35(file: _File) -> _Config:
     return _delta_net(file) | {"model_type": "qwen3_5_text"}
 
 
+def _shared_expert(file: _File) -> _Config:
+    return {"shared_expert_intermediate_size": file.facts["expert_shared_feed_forward_length"]}
+
+
+def _qwen35_moe(file: _File) -> _Config:
+    file.config.pop("intermediate_size", None)  # all its layers have experts
+    mixture = {ours: file.facts[theirs] for ours, theirs in _EXPERTS.items()}
+    return _delta_net(file) | mixture | _shared_expert(file) | {"model_type": "qwen3_5_moe_text"}
+
+
 def _qwen3_next(file: _File) -> _Config:
-    shared = {"shared_expert_intermediate_size": file.facts["expert_shared_feed_forward_length"]}
-    mixture = _qwen3_moe(file)
-    return _delta_net(file) | mixture | shared | {"model_type": "qwen3_next"}
+    return _delta_net(file) | _qwen3_moe(file) | _shared_expert(file) | {"model_type": "qwen3_next"}
 
 
 _FAMILIES: dict[str, Callable[[_File], _Config]] = {
@@ -265,9 +273,11 @@ _FAMILIES: dict[str, Callable[[_File], _Config]] = {
     "gpt-oss": _gpt_oss,
     "lfm2": _lfm2,
     "qwen35": _qwen35,
+    "qwen35moe": _qwen35_moe,
     "qwen3next": _qwen3_next,
 }
-_PARTIAL = {"phi3", "glm4", "qwen3_5_text", "qwen3_next"}  # rotary on a part of each head
+# rotary on a part of each head
+_PARTIAL = {"phi3", "glm4", "qwen3_5_text", "qwen3_5_moe_text", "qwen3_next"}
 
 
 def _rope(header: GGUFHeader, facts: _Facts, config: _Config, name: str) -> _Config:

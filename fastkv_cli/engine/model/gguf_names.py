@@ -35,6 +35,19 @@ _EXPERTS = {
     "ffn_gate_up_exps": "mlp.experts.gate_up_proj",
     "ffn_down_exps": "mlp.experts.down_proj",
 }
+_SHARED_EXPERT = {
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+    "ffn_up_shexp": "mlp.shared_expert.up_proj",
+    "ffn_down_shexp": "mlp.shared_expert.down_proj",
+}
+_PROJECTIONS = {
+    "attn_qkv": "linear_attn.in_proj_qkv",
+    "attn_gate": "linear_attn.in_proj_z",
+    "ssm_alpha": "linear_attn.in_proj_a",
+    "ssm_beta": "linear_attn.in_proj_b",
+}
 _DELTA_NET = {
     "ssm_a": "linear_attn.A_log",
     "ssm_conv1d": "linear_attn.conv1d",
@@ -103,26 +116,16 @@ _LAYERS: dict[str, dict[str, str]] = {
         "shortconv.in_proj": "conv.in_proj",
         "shortconv.out_proj": "conv.out_proj",
     },
-    "qwen35": _QWEN_HYBRID
-    | _MLP
-    | {
-        "attn_qkv": "linear_attn.in_proj_qkv",
-        "attn_gate": "linear_attn.in_proj_z",
-        "ssm_alpha": "linear_attn.in_proj_a",
-        "ssm_beta": "linear_attn.in_proj_b",
-    },
+    "qwen35": _QWEN_HYBRID | _MLP | _PROJECTIONS,
+    "qwen35moe": _QWEN_HYBRID | _EXPERTS | _SHARED_EXPERT | _PROJECTIONS,
     "qwen3next": _QWEN_HYBRID
     | _EXPERTS
+    | _SHARED_EXPERT
     | {
         "attn_qkv": "linear_attn.in_proj_qkvz",
         "attn_gate": "linear_attn.in_proj_qkvz",
         "ssm_in": "linear_attn.in_proj_qkvz",  # files of 2025 have Q, K, V and Z in one
         "ssm_ba": "linear_attn.in_proj_ba",
-        "ffn_gate_inp": "mlp.gate",
-        "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
-        "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
-        "ffn_up_shexp": "mlp.shared_expert.up_proj",
-        "ffn_down_shexp": "mlp.shared_expert.down_proj",
     },
 }
 _BODIES = {

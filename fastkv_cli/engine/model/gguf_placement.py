@@ -78,7 +78,7 @@ class Placement:
 
 # llama.cpp rotates neighbouring pairs in these, transformers the halves of a head.
 _NEIGHBOURS = {"llama", "mistral3", "granite", "smollm3"}
-_PLUS_ONE = {"gemma3", "qwen35", "qwen3next"}
+_PLUS_ONE = {"gemma3", "qwen35", "qwen35moe", "qwen3next"}
 # Without a parameter: the config states what they say (RoPE factors), or nothing needs them.
 _UNUSED = re.compile(
     r"rope_(freqs|factors_long|factors_short)\.weight|blk\.\d{1,6}\.attn_rot_embd(\..*)?"
@@ -144,7 +144,7 @@ def _reordered(
         key = "num_attention_heads" if stem == "attn_q" else "num_key_value_heads"
         head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         return replace(place, rows=halves(config[key], head_dim))
-    if architecture == "qwen35":
+    if architecture in {"qwen35", "qwen35moe"}:
         return _qwen35(place, stem, config)
     if architecture == "qwen3next" and stem in {"attn_qkv", "attn_gate"}:
         rows = qkvz_rows(*_linear_sizes(config))

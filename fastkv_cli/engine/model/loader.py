@@ -42,7 +42,7 @@ _END_OF_CHANNELS = ("<|return|>", "<|call|>")
 
 # GGUF architectures with layers that are not packed for decoding, which therefore would unpack
 # every matrix for every token.
-_RECURRENT = {"lfm2", "qwen35", "qwen3next"}
+_RECURRENT = {"lfm2", "qwen35", "qwen35moe", "qwen3next"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..cache_entries import RecurrentState
 from .decoder_layer import DecoderLayer
+from .experts import Experts
 from .layer_parts import RMSNorm, count_matrix_weights
 
 
@@ -57,6 +58,7 @@ class RecurrentLayer:
         mlp: the MLP.
         input_norm: the norm before the mixer.
         mlp_norm: the norm before the MLP.
+        experts: None where the layer has an ordinary MLP.
     """
 
     index: int
@@ -65,6 +67,7 @@ class RecurrentLayer:
     mlp: nn.Module
     input_norm: RMSNorm
     mlp_norm: RMSNorm
+    experts: Experts | None = None
 
     is_recurrent: ClassVar[Literal[True]] = True
 
@@ -78,7 +81,14 @@ class RecurrentLayer:
         """Weights of the matrices."""
         return count_matrix_weights(self.module)
 
-    num_active_weights = num_weights  # every token passes through all of them
+    @property
+    def num_active_weights(self) -> int:
+        """Weights that one token passes through."""
+        return self.num_weights - self._num_idle_weights
+
+    @property
+    def _num_idle_weights(self) -> int:
+        return 0 if self.experts is None else self.experts.num_idle_weights
 
     def start(self) -> RecurrentState:
         """The state before the first token."""
@@ -111,7 +121,10 @@ class RecurrentLayer:
             (1, T, hidden), the layer's output.
         """
         hidden = hidden + self.mixer.output(mixed)
-        after: Tensor = hidden + self.mlp(self.mlp_norm(hidden))
+        normalized = self.mlp_norm(hidden)
+        if self.experts is not None:
+            return hidden + self.experts(normalized[0]).unsqueeze(0)
+        after: Tensor = hidden + self.mlp(normalized)
         return after
 
     def extend(self, hidden: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState]:
@@ -124,11 +137,12 @@ class RecurrentLayer:
 
         See `DecoderLayer.flops`.
         """
-        matrices = self.num_weights
-        finishing = count_matrix_weights(self.mlp) + self.mixer.output.weight.numel()
+        output = self.mixer.output
+        finishing = count_matrix_weights(self.mlp) - self._num_idle_weights
+        finishing += output.in_features * output.out_features
         mixed = num_tokens - first
         rows = mixed if selected_rows is None else selected_rows.shape[0]
-        mixing = 2 * (matrices - finishing) + self.mixer.flops_per_token
+        mixing = 2 * (self.num_active_weights - finishing) + self.mixer.flops_per_token
         return mixing * mixed + 2 * finishing * rows
 
 

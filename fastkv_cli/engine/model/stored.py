@@ -247,6 +247,9 @@ def _expected_experts(
         return
     inner = config.moe_intermediate_size
     yield f"{prefix}gate.weight", (count, hidden)
+    if shared := getattr(config, "shared_expert_intermediate_size", 0):
+        yield f"{prefix}shared_expert_gate.weight", (1, hidden)
+        yield from _expected_mlp(config, f"{prefix}shared_expert.", shared)
     if f"{prefix}experts.gate_up_proj" in stored:
         yield f"{prefix}experts.gate_up_proj", (count, 2 * inner, hidden)
         yield f"{prefix}experts.down_proj", (count, hidden, inner)
@@ -280,9 +283,13 @@ def _delta_net(name: str, config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     values = heads * config.linear_value_head_dim
     channels = 2 * config.linear_num_key_heads * config.linear_key_head_dim + values
     yield f"{name}.conv1d.weight", (channels, 1, config.linear_conv_kernel_dim)
-    yield f"{name}.in_proj_qkv.weight", (channels, hidden)
-    yield f"{name}.in_proj_z.weight", (values, hidden)
-    yield from ((f"{name}.in_proj_{x}.weight", (heads, hidden)) for x in "ab")
+    if config.model_type == "qwen3_next":  # pairs of the others in one
+        yield f"{name}.in_proj_qkvz.weight", (channels + values, hidden)
+        yield f"{name}.in_proj_ba.weight", (2 * heads, hidden)
+    else:
+        yield f"{name}.in_proj_qkv.weight", (channels, hidden)
+        yield f"{name}.in_proj_z.weight", (values, hidden)
+        yield from ((f"{name}.in_proj_{x}.weight", (heads, hidden)) for x in "ab")
     yield f"{name}.out_proj.weight", (hidden, values)
 
 
