@@ -40,6 +40,9 @@ _MAX_NAME, _MAX_STRING = 2**16, 2**24
 _MAX_DIMENSIONS = 4
 FOUR_BIT_KINDS = frozenset({"Q4_0", "Q4_1", "Q4_K"})
 """Types with 16 evenly spaced levels in groups of 32: what 4-bit kernels take."""
+PAIRED_MXFP4 = "MXFP4_PAIRED"
+"""MXFP4 with neighbours in a byte, as gpt-oss was published; in ggml's they are 16 apart."""
+_PAIRED_MXFP4 = 4  # Ollama's number; ggml gave up its own type 4 before there were GGUF files
 _MAX_ALIGNMENT = 2**20
 _MAX_TRAILING = 2**20  # unused bytes after the last tensor
 _MAX_KEPT = 4096  # numbers of a list: models state settings of their layers so
@@ -221,14 +224,16 @@ class _Parser:
             raise ValueError(f"{name[:60]!r} has {num_dimensions:,} dimensions")
         shape = tuple(self._number("<Q") for _ in range(num_dimensions))
         kind, offset = self._number("<I"), self._number("<Q")
-        if kind not in set(GGMLQuantizationType):
+        if kind not in {*GGMLQuantizationType, _PAIRED_MXFP4}:
             raise ValueError(f"{name[:60]!r} is of type {kind}, which is unknown")
-        known = GGMLQuantizationType(kind)
+        is_paired = kind == _PAIRED_MXFP4
+        known = GGMLQuantizationType.MXFP4 if is_paired else GGMLQuantizationType(kind)
         block, size = GGML_QUANT_SIZES[known]
         if not all(shape) or shape[0] % block:
             raise ValueError(f"{name[:60]!r} is of shape {shape}")
         num_bytes = math.prod(shape) // block * size
-        return TensorInfo(shape, known.name, self._file, offset, num_bytes)
+        kind_name = PAIRED_MXFP4 if is_paired else known.name
+        return TensorInfo(shape, kind_name, self._file, offset, num_bytes)
 
     def _begin(self, alignment: Any, tensors: dict[str, TensorInfo]) -> int:
         """The place of the first tensor's first byte.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from .gguf_header import GGUFHeader, read_header
+from .gptoss_header import as_llama_cpp
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _NUMBER, _COUNT, _TENSORS = "split.no", "split.count", "split.tensors.count"
@@ -61,7 +62,7 @@ def read_model(gguf: Path, name: str, lists: Collection[str] = ()) -> GGUFHeader
         raise ModelError(
             f"{name} names {stated!r:.20} tensors, and its parts hold {len(tensors):,}", _AGAIN
         )
-    return replace(header, tensors=tensors)
+    return as_llama_cpp(replace(header, tensors=tensors))
 
 
 def _check_part(part: GGUFHeader, files: list[Path], number: int) -> None:

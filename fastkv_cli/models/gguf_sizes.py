@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import ModelError
-from .gguf_header import GGUFHeader, Items
+from .gguf_header import PAIRED_MXFP4, GGUFHeader, Items
 from .supported import GGUF_ARCHITECTURES, unsupported
 
 _MAX_SIZE = 2**31 - 1
@@ -156,7 +156,7 @@ def _check_lists(facts: dict[str, Any], architecture: str, name: str) -> None:
 
 def _check_types(header: GGUFHeader, name: str) -> None:
     for key, tensor in header.tensors.items():
-        if tensor.kind not in _READABLE:
+        if tensor.kind not in {*_READABLE, PAIRED_MXFP4}:
             raise ModelError(
                 f"{name} stores {key[:60]} as {tensor.kind}, which cannot be read",
                 "take a Q4_K_M or Q8_0 file of the same model",

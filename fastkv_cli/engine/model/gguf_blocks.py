@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...models.gguf_header import FOUR_BIT_KINDS
+from ...models.gguf_header import FOUR_BIT_KINDS, PAIRED_MXFP4
 
 # Weights unpacked at once: enough to outweigh the calls, few enough for the processor's caches.
 _CHUNK_WEIGHTS = 2**21
@@ -267,6 +267,12 @@ def _mxfp4(raw: Tensor) -> Levels:
     return Levels(_looked_up(raw[:, 1:], _E2M1), torch.exp2(exponents.float()), None)
 
 
+def _paired_mxfp4(raw: Tensor) -> Levels:
+    values = _mxfp4(raw)
+    pairs = values.levels.view(-1, 2, 16).transpose(1, 2)  # low and high halves of each byte
+    return values._replace(levels=pairs.reshape(-1, 32))
+
+
 BLOCK_TYPES: dict[str, BlockType] = {
     kind.name: kind
     for kind in (
@@ -289,3 +295,8 @@ BLOCK_TYPES: dict[str, BlockType] = {
     )
 }
 """The types that can be unpacked, by llama.cpp's names."""
+
+READABLE_TYPES = BLOCK_TYPES | {
+    PAIRED_MXFP4: BlockType(PAIRED_MXFP4, 32, 17, _paired_mxfp4, lowest=-12, highest=12)
+}
+"""Those and what other programs write."""

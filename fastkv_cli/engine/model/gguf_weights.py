@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...models.gguf_header import GGUFHeader
 from .block_modules import BlockEmbedding, BlockHead, BlockLinear, BlockStack, Scratch
 from .block_tensor import BlockFile, BlockTensor
-from .gguf_blocks import BLOCK_TYPES
+from .gguf_blocks import READABLE_TYPES
 from .gguf_placement import Stored
 from .gguf_plan import PlannedTensor, check_plan, plan_tensors
 from .plain import PlainEmbedding, PlainLinear
@@ -112,7 +112,7 @@ def _block_tensor(tensor: PlannedTensor, files: _Files, order: Tensor | None = N
     return BlockTensor(
         file=files[info.file],
         offset=info.start,
-        kind=BLOCK_TYPES[info.kind],
+        kind=READABLE_TYPES[info.kind],
         num_rows=math.prod(info.shape[1:]),
         num_columns=info.shape[0],
         order=order,

@@ -11,6 +11,7 @@ from .. import embedded
 from ..checked import read_object
 from ..files import silent
 from ..gguf_header import peek_architecture
+from ..gptoss_header import OLLAMA_NAME
 from ..supported import GGUF_ARCHITECTURES, is_supported
 from ..text_part import text_config
 from .found import FoundModel, Place
@@ -76,7 +77,7 @@ def _may_run(model: FoundModel) -> bool:
     if model.problem:
         return False
     if model.parts:
-        return peek_architecture(model.path) in GGUF_ARCHITECTURES
+        return peek_architecture(model.path) in {*GGUF_ARCHITECTURES, OLLAMA_NAME}
     try:
         config = text_config(read_object(model.path / "config.json", model.name))
     except ModelError:
