@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,13 +200,18 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
 
 
 def check_quantization(config: dict[str, Any], name: str) -> None:
-    """Raise a ModelError for the blocks of gpt-oss: transformers unpacks them to 16 bits."""
-    settings = config.get("quantization_config")
-    if isinstance(settings, dict) and settings.get("quant_method") == "mxfp4":
+    """Raise a ModelError for weights in MXFP4 other than those of gpt-oss's experts."""
+    if is_mxfp4(config) and config.get("model_type") != "gpt_oss":
         raise ModelError(
-            f"{name} holds its experts in MXFP4, which is only read from GGUF files",
-            "take its GGUF file, such as that of ggml-org/gpt-oss-20b-GGUF",
+            f"{name} holds weights in MXFP4, which are only read of gpt-oss",
+            "take a GGUF file of the model",
         )
+
+
+def is_mxfp4(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json says that weights are stored in MXFP4."""
+    settings = config.get("quantization_config")
+    return isinstance(settings, dict) and settings.get("quant_method") == "mxfp4"
 
 
 def check_token_ids(stated: Any, file: str, name: str) -> list[int]:

@@ -140,13 +140,14 @@ def test_every_family(
 
 @torch.no_grad()
 @pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
+@pytest.mark.parametrize("architecture", ["qwen3moe", "gpt-oss"])
 def test_experts_are_packed_when_they_are_used(
-    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
-    model = make_model("qwen3moe")
-    path = write_family(tmp_path / "a.gguf", "qwen3moe", model, tiny_models["llama"])
+    model = make_model(architecture)
+    path = write_family(tmp_path / "a.gguf", architecture, model, tiny_models["llama"])
     engine = Engine.load(str(path), device="cpu")
     packed, ids = engine.decoding_model, make_prompt(40)
     assert isinstance(packed, PackedDecoder)
@@ -164,24 +165,3 @@ def test_experts_are_packed_when_they_are_used(
     again = extend(packed, cache, [7, 8])[-1]
     assert packed.weights.copies_bytes == before
     assert torch.dist(again, expected) < BOUND * expected.norm()
-
-
-@torch.no_grad()
-@pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
-def test_experts_whose_gate_and_up_alternate_are_unpacked_for_each_use(
-    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
-    model = make_model("gpt-oss")
-    path = write_family(tmp_path / "a.gguf", "gpt-oss", model, tiny_models["llama"])
-    engine = Engine.load(str(path), device="cpu")
-    packed, ids = engine.decoding_model, make_prompt(40)
-    assert isinstance(packed, PackedDecoder)
-    cache = read_prompt(engine, ids, Full()).cache
-    found = extend(packed, cache, [7, 8])[-1]
-    expected = model(torch.tensor([[*ids, 7, 8]])).logits[0, -1]
-    assert torch.dist(found, expected) < BOUND * expected.norm()
-    assert all(
-        isinstance(each.mlp, PackedExperts) and not each.mlp.matrices for each in packed.layers
-    )

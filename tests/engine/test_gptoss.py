@@ -1,7 +1,9 @@
-"""gpt-oss in GGUF files as Ollama writes them, beside transformers on the dequantized weights."""
+"""gpt-oss as Ollama and OpenAI store it, beside transformers on the dequantized weights."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,20 @@ from cases import make_prompt
 from checks import Checks
 from gguf_families import add_rope, make_model, split_experts
 from gguf_files import add_tokenizer
+from safetensors.torch import load_file, save_file
 
 from fastkv_cli import Engine, Full
 from fastkv_cli.config import DecodeWeights, DType
+from fastkv_cli.engine.kernels.packed import PackedDecoder
+from fastkv_cli.engine.kernels.packed_mlp import PackedExperts
+from fastkv_cli.engine.kernels.packing import can_pack
 from fastkv_cli.engine.model import loader
 from fastkv_cli.engine.model.loader import load_model
 from fastkv_cli.errors import ModelError
 from fastkv_cli.models.on_disk import FoundModel, Place
 from fastkv_cli.models.on_disk.facts import read_facts
 
+BOUND = 0.02  # of the relative error of experts' outputs with weights in 8 bits
 MXFP4 = gguf.GGMLQuantizationType.MXFP4
 _NAMES = {
     "self_attn.o_proj": "attn_out",
@@ -131,6 +138,20 @@ def _tensors(model: Any, is_old: bool) -> Iterator[tuple[str, np.ndarray]]:
     yield from found.items()
 
 
+def check_packed(engine: Engine) -> None:
+    """Experts are packed when a token is routed to them, and compute what they did."""
+    if not can_pack():
+        return
+    assert isinstance(engine.decoding_model, PackedDecoder)
+    for layer in engine.decoding_model.layers:
+        assert isinstance(layer.mlp, PackedExperts)
+        assert not layer.mlp.matrices
+        rows = torch.randn(5, 64, generator=torch.Generator().manual_seed(layer.index))
+        found, wanted = layer.mlp(rows), layer.mlp.experts(rows)
+        assert layer.mlp.matrices
+        assert torch.dist(found, wanted) < BOUND * wanted.norm()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
 def test_ollamas_files_give_the_tokens_of_transformers(
@@ -153,6 +174,8 @@ def test_ollamas_files_give_the_tokens_of_transformers(
             with check(f"unpacked: {unpacked}"):
                 assert found.token_ids == tokens
                 torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)
+        with check("experts packed for decoding"):
+            check_packed(Engine(loaded))
         with check("the settings that only the program knows"):
             config = loaded.model.config
             assert config.layer_types == ["sliding_attention", "full_attention"] * 2
@@ -182,3 +205,96 @@ def test_sizes_that_do_not_fit_are_refused(tiny_models: dict[str, Path], tmp_pat
         path.write_bytes(wrong)
         with pytest.raises(ModelError):
             load_model(str(path), device="cpu")
+
+
+def save_published(folder: Path, model: Any, source: Path) -> Path:
+    """Save a model as OpenAI published gpt-oss: experts in blocks and scales, in two files."""
+    model.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    for key in [key for key in weights if key.endswith(("gate_up_proj", "down_proj"))]:
+        rows = weights.pop(key).swapaxes(1, 2).contiguous().float().numpy()
+        raw = torch.from_numpy(paired(gguf.quants.quantize(rows, MXFP4)))
+        blocks = raw.view(*rows.shape[:2], -1, 17)
+        weights[f"{key}_scales"] = blocks[..., 0].contiguous()
+        weights[f"{key}_blocks"] = blocks[..., 1:].contiguous()
+    (folder / "model.safetensors").unlink()
+    parts = {
+        "model-1.safetensors": {key for key in weights if not key.endswith("_scales")},
+        "model-2.safetensors": {key for key in weights if key.endswith("_scales")},
+    }
+    for name, keys in parts.items():
+        save_file({key: weights[key] for key in keys}, folder / name, {"format": "pt"})
+    index = {
+        "metadata": {},
+        "weight_map": {key: name for name, keys in parts.items() for key in keys},
+    }
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    for path in source.glob("tokenizer*"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@torch.no_grad()
+def test_the_published_folder_is_used_where_it_lies(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    folder = save_published(tmp_path / "oss", make_model("gpt-oss"), tiny_models["llama"])
+    theirs: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        quantization_config=transformers.Mxfp4Config(dequantize=True),
+    ).eval()
+    prompt = make_prompt(79)
+    tokens = theirs.generate(
+        torch.tensor([prompt]), max_new_tokens=8, min_new_tokens=8, do_sample=False
+    )[0, len(prompt) :].tolist()
+    logits = theirs(torch.tensor([prompt])).logits[0, -1]
+    with Checks() as check:
+        exact = Engine.load(str(folder), dtype="float32", device="cpu")
+        with check("unpacked in float32"):
+            found = exact.generate(prompt, Full(), 8, ignore_eos=True)
+            assert found.token_ids == tokens
+            torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)
+        monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
+        engine = Engine(load_model(str(folder), device="cpu"), DecodeWeights.FULL)
+        with check("from blocks in float32"):
+            assert engine.decoder.is_in_blocks is can_pack()
+            found = engine.generate(prompt, Full(), 8, ignore_eos=True)
+            assert found.token_ids == tokens
+            torch.testing.assert_close(found.first_logits, logits, atol=1e-4, rtol=1e-4)
+        with check("experts packed for decoding"):
+            check_packed(Engine(engine.loaded))
+        with check("the list of models on disk"):
+            facts = read_facts(FoundModel("a", Place.FOLDER, folder))
+            assert facts.sizes.num_weights == sum(each.numel() for each in theirs.parameters())
+            assert facts.bits < 32
+
+
+def test_damaged_published_folders_are_refused(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = save_published(tmp_path / "oss", make_model("gpt-oss"), tiny_models["llama"])
+    path = folder / "model-2.safetensors"
+    scales = load_file(path)
+    key = "model.layers.1.mlp.experts.down_proj_scales"
+    damaged = {
+        "blocks without fitting scales": scales | {key: scales[key][:, :-1].contiguous()},
+        "without fitting": {name: each for name, each in scales.items() if name != key},
+        "cannot be read": scales | {"model.norm.weight": torch.zeros(64, dtype=torch.int8)},
+    }
+    for problem, weights in damaged.items():
+        save_file(weights, path, {"format": "pt"})
+        with pytest.raises(ModelError, match=problem):
+            load_model(str(folder), device="cpu")
+    save_file(scales, path, {"format": "pt"})
+    data = path.read_bytes()
+    for wrong in (data[:100], data[:-200], data.replace(b'"U8"', b'"X8"')):
+        path.write_bytes(wrong)
+        with pytest.raises(ModelError, match=r"model-2.safetensors of .* is damaged"):
+            load_model(str(folder), device="cpu")

@@ -17,7 +17,7 @@ import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
-MXFP4 = b'{"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}}'
+MXFP4 = b'{"model_type": "llama", "quantization_config": {"quant_method": "mxfp4"}}'
 GATED = (403, "GatedRepo")
 
 RESOLVE = """
@@ -162,7 +162,7 @@ def test_each_failure_has_a_message_of_its_own(hub: str, tmp_path: Path) -> None
         "org/good@v9": "there is no revision v9 of org/good",
         "org/bare": "org/bare has no config.json",
         "org/gemma": "org/gemma is of type 'gemma3', which is not supported",
-        "org/oss": "org/oss holds its experts in MXFP4, which is only read from GGUF files",
+        "org/oss": "org/oss holds weights in MXFP4, which are only read of gpt-oss",
         "org/bin": "the weights of org/bin are incomplete: model.safetensors is missing",
         "org/down": "Hugging Face does not serve org/down (Server error",
         "org/a--b": "'org/a--b' is not a Hugging Face id",

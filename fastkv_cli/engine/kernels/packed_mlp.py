@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
@@ -71,11 +72,14 @@ class PackedExperts:
         return self.experts.compute(index, rows.to(self.experts.dtype)).float()
 
     def _pack(self, index: int) -> PackedMLP | None:
-        """Pack an expert; None if its matrices are not a file's blocks in the order of use."""
-        matrices = []
-        for stack in (self.experts.weights.gate_up_proj, self.experts.weights.down_proj):
-            packed = stack.pack(index) if isinstance(stack, BlockStack) else None
-            if packed is None:
-                return None
-            matrices.append(packed)
-        return PackedMLP(matrices[0], matrices[1], self.experts.gate)
+        """Pack an expert; None if its matrices are not a file's blocks."""
+        experts = self.experts
+        stacks = experts.weights.gate_up_proj, experts.weights.down_proj
+        if not all(isinstance(stack, BlockStack) for stack in stacks):
+            return None
+        gate_up, down = (
+            stack.pack(index, experts.bias(name, index))
+            for stack, name in zip(stacks, ("gate_up_proj", "down_proj"), strict=True)
+        )
+        alternates = experts.is_transposed and not stacks[0].has_halves
+        return PackedMLP(gate_up, down, partial(experts.gate, alternates=alternates))

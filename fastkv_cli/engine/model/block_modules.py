@@ -136,7 +136,7 @@ class BlockStack(nn.Module):
             transposed: the parameter is (E, K, N).
         """
         super().__init__()
-        self.tensors = tuple(tensors)
+        self.tensors = tuple(sorted(tensors, key=lambda each: each[1].start or 0))
         self._num_experts = num_experts
         self._transposed = transposed
         self._name, self._scratch = name, scratch
@@ -168,17 +168,25 @@ class BlockStack(nn.Module):
                 rows.copy_(unpacked)
         return buffer.t() if self._transposed else buffer
 
-    def pack(self, expert: int) -> PackedMatrix | None:
-        """Pack an expert's matrix for decoding; None if its rows are not in the file's order."""
-        first = 0
+    @property
+    def has_halves(self) -> bool:
+        """Whether `pack` puts the rows of two tensors one behind the other."""
+        return len(self.tensors) > 1
+
+    def pack(self, expert: int, bias: Tensor | None) -> PackedMatrix:
+        """Pack an expert's matrix (N, K) for decoding, the rows of each tensor together.
+
+        Args:
+            expert: its index.
+            bias: (N,) in the order of the parameter; None for no bias.
+        """
         parts = []
-        for tensor, into in self.tensors:
+        for tensor, _ in self.tensors:
             count = tensor.num_rows // self._num_experts
-            if self._transposed or into.indices(self._size[0]) != (first, first + count, 1):
-                return None
             parts.append(tensor.part(expert * count, count))
-            first += count
-        return pack_blocks(parts, None)
+        if bias is not None:
+            bias = torch.cat([bias[into] for _, into in self.tensors])
+        return pack_blocks(parts, bias)
 
 
 class BlockEmbedding(nn.Module):

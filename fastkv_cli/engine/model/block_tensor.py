@@ -122,7 +122,7 @@ class BlockTensor:
         """
         if self.order is not None:  # Q and K of a Llama: the smallest matrices
             raw = torch.empty(self.num_rows, self.row_bytes, dtype=torch.uint8)
-            self.file.read(self.offset, raw)
+            self._read_rows(0, raw)
             yield slice(0, self.num_rows), raw[self.order]
             return
         rows = max(64, _CHUNK_WEIGHTS // self.num_columns // 64 * 64)
@@ -130,8 +130,12 @@ class BlockTensor:
         for start in range(0, self.num_rows, rows):
             stop = min(start + rows, self.num_rows)
             raw = buffer[: stop - start]
-            self.file.read(self.offset + start * self.row_bytes, raw)
+            self._read_rows(start, raw)
             yield slice(start, stop), raw
+
+    def _read_rows(self, start: int, raw: Tensor) -> None:
+        """Read consecutive rows into `raw`, (rows, row bytes)."""
+        self.file.read(self.offset + start * self.row_bytes, raw)
 
     def part(self, first: int, count: int) -> BlockTensor:
         """A view of consecutive rows, of a matrix whose rows are in the file's order."""
@@ -143,6 +147,40 @@ class BlockTensor:
     def is_4_bits(self) -> bool:
         """Whether the 4-bit kernel takes this matrix without loss."""
         return self.kind.is_4_bits and fits_int4(self.num_rows, self.num_columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledBlockTensor(BlockTensor):
+    """A matrix whose blocks and scales, a byte for each block, are in two places.
+
+    Attributes:
+        scales_file: the file that holds the scales.
+        scales_offset: their first byte.
+    """
+
+    scales_file: BlockFile
+    scales_offset: int
+
+    @property
+    def _num_groups(self) -> int:
+        """Blocks of a row."""
+        return self.num_columns // self.kind.block_weights
+
+    def part(self, first: int, count: int) -> ScaledBlockTensor:
+        """See `BlockTensor`."""
+        rows = first * self._num_groups
+        offset = self.offset + rows * (self.kind.block_bytes - 1)
+        return replace(self, offset=offset, scales_offset=self.scales_offset + rows, num_rows=count)
+
+    def _read_rows(self, start: int, raw: Tensor) -> None:
+        size = self.kind.block_bytes
+        joined = raw.view(len(raw), self._num_groups, size)
+        whole = self.part(start, len(raw))
+        scales = torch.empty(joined.shape[:2], dtype=torch.uint8)
+        blocks = torch.empty(*joined.shape[:2], size - 1, dtype=torch.uint8)
+        self.scales_file.read(whole.scales_offset, scales)
+        self.file.read(whole.offset, blocks)
+        joined[..., 0], joined[..., 1:] = scales, blocks
 
 
 def pack_blocks(tensors: list[BlockTensor], bias: Tensor | None) -> PackedMatrix:

@@ -44,15 +44,15 @@ class Experts:
             (T, k) each.
         weights: the module that holds the experts' matrices, `gate_up_proj` (E, 2·I, hidden) and
             `down_proj` (E, hidden, I).
-        gate: the gate and up of T tokens, (T, 2·I) → the input of down, (T, I).
+        combine: gate and up of T tokens, (T, I) each → the input of down.
         is_transposed: the matrices are (E, hidden, 2·I) and (E, I, hidden), with biases
-            `gate_up_proj_bias` and `down_proj_bias` (gpt-oss).
+            `gate_up_proj_bias` and `down_proj_bias`, and gate and up alternate (gpt-oss).
         shared: an MLP for all tokens; None if there is none.
     """
 
     router: Any
     weights: Any
-    gate: Callable[[Tensor], Tensor]
+    combine: Callable[[Tensor, Tensor], Tensor]
     num_experts: int
     num_routed: int
     is_transposed: bool = False
@@ -111,14 +111,26 @@ class Experts:
         """The output of an expert, (T, hidden) → (T, hidden)."""
         count = rows.shape[0]
         padded = functional.pad(rows, (0, 0, 0, _round_up(count) - count))
-        gated = self.gate(self._project(padded, "gate_up_proj", index))
+        gated = self.gate(self._project(padded, "gate_up_proj", index), self.is_transposed)
         return self._project(gated, "down_proj", index)[:count]
+
+    def gate(self, gate_up: Tensor, alternates: bool) -> Tensor:
+        """The input of down (T, I) from gate and up, which alternate or follow each other."""
+        if alternates:
+            return self.combine(gate_up[:, ::2], gate_up[:, 1::2])
+        return self.combine(*gate_up.chunk(2, dim=1))
+
+    def bias(self, name: str, index: int) -> Tensor | None:
+        """The bias of an expert's `gate_up_proj` or `down_proj`, in the parameter's order."""
+        if not self.is_transposed:
+            return None
+        biases: Tensor = getattr(self.weights, f"{name}_bias")
+        return biases[index]
 
     def _project(self, rows: Tensor, name: str, index: int) -> Tensor:
         matrix = getattr(self.weights, name)[index]
-        if not self.is_transposed:
-            return functional.linear(rows, matrix)
-        return functional.linear(rows, matrix.t(), getattr(self.weights, f"{name}_bias")[index])
+        matrix = matrix.t() if self.is_transposed else matrix
+        return functional.linear(rows, matrix, self.bias(name, index))
 
 
 def open_experts(mlp: Any) -> Experts | None:
@@ -131,9 +143,9 @@ def open_experts(mlp: Any) -> Experts | None:
     return Experts(
         router=router,
         weights=weights,
-        gate=partial(_gate_clamped, alpha=weights.alpha, limit=weights.limit)
+        combine=partial(_combine_clamped, alpha=weights.alpha, limit=weights.limit)
         if is_oss
-        else partial(gate_halves, activation=weights.act_fn),
+        else partial(_combine, activation=weights.act_fn),
         num_experts=weights.num_experts,
         num_routed=router.top_k,
         is_transposed=is_oss,
@@ -149,10 +161,14 @@ def gate_halves(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tens
     return activation(gate_up[:, :size]) * gate_up[:, size:]
 
 
-def _gate_clamped(gate_up: Tensor, alpha: float, limit: float) -> Tensor:
-    """gpt-oss: gate · σ(α · gate) · (up + 1) of clamped values, where gate and up alternate."""
-    gate = gate_up[:, ::2].clamp(max=limit)
-    up = gate_up[:, 1::2].clamp(min=-limit, max=limit)
+def _combine(gate: Tensor, up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    return activation(gate) * up
+
+
+def _combine_clamped(gate: Tensor, up: Tensor, alpha: float, limit: float) -> Tensor:
+    """gpt-oss: gate · σ(α · gate) · (up + 1) of clamped values."""
+    gate = gate.clamp(max=limit)
+    up = up.clamp(min=-limit, max=limit)
     return (up + 1) * (gate * torch.sigmoid(gate * alpha))
 
 

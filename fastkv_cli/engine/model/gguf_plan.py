@@ -21,11 +21,13 @@ class PlannedTensor(NamedTuple):
         name: its name in the file, as `blk.0.attn_q.weight`.
         info: where its values are, and how they are stored.
         place: the parameter that it is, or is a part of.
+        scales: where the scales of its blocks are; None if each block begins with its own.
     """
 
     name: str
     info: TensorInfo
     place: Placement
+    scales: TensorInfo | None = None
 
     @property
     def shape(self) -> Shape:

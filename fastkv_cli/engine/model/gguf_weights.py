@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...models.gguf_header import GGUFHeader
 from .block_modules import BlockEmbedding, BlockHead, BlockLinear, BlockStack, Scratch
-from .block_tensor import BlockFile, BlockTensor
+from .block_tensor import BlockFile, BlockTensor, ScaledBlockTensor
 from .gguf_blocks import READABLE_TYPES
 from .gguf_placement import Stored
-from .gguf_plan import PlannedTensor, check_plan, plan_tensors
+from .gguf_plan import PlannedTensor, check_plan
 from .plain import PlainEmbedding, PlainLinear
 
 _EMBEDDING, _HEAD = "model.embed_tokens", "lm_head"
@@ -27,29 +26,26 @@ _Files = dict[Path, BlockFile]
 
 
 def open_blocks(
-    header: GGUFHeader,
+    plan: Sequence[PlannedTensor],
     name: str,
     model_class: Any,
-    config: dict[str, Any],
     settings: Any,
     dtype: torch.dtype,
     unpacked: bool,
 ) -> Any:
-    """Open a model over the blocks of a GGUF file, or with its weights unpacked.
+    """Open a model over the blocks of a file, or with its weights unpacked.
 
     Args:
-        header: the file's header.
+        plan: the file's tensors.
         name: the user's name for the model, for messages.
         model_class: of transformers, or `PlainLlama`.
-        config: the model's config.json.
-        settings: the same as an object, as the class takes it.
+        settings: the model's config.json, as the class takes it.
         dtype: the number format to compute in.
         unpacked: whether the weights are unpacked into memory.
 
     Raises:
         ModelError: when the file does not hold the model that its settings describe.
     """
-    plan = plan_tensors(header, config)
     with torch.device("meta"):
         model = model_class(settings)
     check_plan(plan, {key: tuple(each.shape) for key, each in model.named_parameters()}, name)
@@ -75,7 +71,8 @@ def load_blocks(
     sources: _Sources = defaultdict(list)
     for tensor in plan:
         sources[tensor.place.parameter].append(tensor)
-    files = {path: BlockFile(path) for path in {tensor.info.file for tensor in plan}}
+    places = [place for tensor in plan for place in (tensor.info, tensor.scales) if place]
+    files = {path: BlockFile(path) for path in {place.file for place in places}}
     scratch = Scratch(dtype)
     blocks = {} if unpacked else dict(_matrices(model, sources, files))
     for name, found in sources.items():
@@ -109,14 +106,18 @@ def _matrices(model: Any, sources: _Sources, files: _Files) -> Iterator[tuple[st
 def _block_tensor(tensor: PlannedTensor, files: _Files, order: Tensor | None = None) -> BlockTensor:
     """A tensor as a matrix; more dimensions than two are rows."""
     info = tensor.info
-    return BlockTensor(
-        file=files[info.file],
-        offset=info.start,
-        kind=READABLE_TYPES[info.kind],
-        num_rows=math.prod(info.shape[1:]),
-        num_columns=info.shape[0],
-        order=order,
-    )
+    place: dict[str, Any] = {
+        "file": files[info.file],
+        "offset": info.start,
+        "kind": READABLE_TYPES[info.kind],
+        "num_rows": math.prod(info.shape[1:]),
+        "num_columns": info.shape[0],
+        "order": order,
+    }
+    if tensor.scales is None:
+        return BlockTensor(**place)
+    scales = tensor.scales
+    return ScaledBlockTensor(**place, scales_file=files[scales.file], scales_offset=scales.start)
 
 
 def _are_experts(found: list[PlannedTensor]) -> bool:

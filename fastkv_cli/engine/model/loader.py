@@ -15,7 +15,7 @@ import torch
 from ...config import Attention, DType
 from ...errors import FastKVError, ModelError, OutOfMemoryError
 from ...models import ModelFiles, Progress, ProgressCallback, resolve_model
-from ...models.checked import check_token_ids, read_object
+from ...models.checked import check_token_ids, is_mxfp4, read_object
 from ...models.gguf_header import GGUFHeader
 from ...models.gguf_parts import part_files, read_model
 from ...models.local import weight_files
@@ -24,11 +24,13 @@ from ..kernels.attention import Kernel
 from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
 from .decoder_opening import open_decoder
-from .families import FAMILIES
 from .gguf import prepare_gguf, quiet
+from .gguf_plan import plan_tensors
 from .gguf_weights import open_blocks
 from .guarded import GuardedTokenizer, check_growth
 from .hardware import choose_device, choose_dtype, choose_kernel
+from .model_settings import model_class_of, read_settings
+from .mxfp4_folder import needed_bytes, plan_folder
 from .plain import PlainLlama, is_plain
 from .plain_tokenizer import open_tokenizer
 from .rope import NO_ROPE
@@ -171,67 +173,47 @@ def _load(
     text_only, config = has_other_parts(stated_config), text_config(stated_config)
     file = "generation_config.json"
     stated = check_token_ids(_read_json(folder / file, name).get("eos_token_id"), file, name)
-    in_blocks = header is not None
+    plan = None if header is None else plan_tensors(header, config)
+    if is_mxfp4(config):
+        plan = plan_folder(folder, name)
+        check_num_layers(config, plan, name)
+    in_blocks = plan is not None
     tokenizer_config = _read_json(folder / "tokenizer_config.json", name)
     plain = not text_only and is_plain(config, tokenizer_config, device, dtype, in_blocks)
     if not in_blocks:
         stored = read_headers(folder, name, text_only=text_only)
         check_num_layers(config, stored, name)
+    elif header is None and with_weights:
+        needed = needed_bytes(plan, dtype.itemsize, unpacked=unpacked)
+        check_room(needed, device, name, needed_bytes(plan, 1, unpacked=True))
     with ExitStack() as stack:
         if not plain:  # `quiet` imports transformers
             stack.enter_context(quiet())
-        settings = SimpleNamespace(**config) if plain else _read_settings(folder, text_only)
+        settings = (
+            SimpleNamespace(**config) if plain else read_settings(folder, text_only=text_only)
+        )
         if not in_blocks:
             check_shapes(settings, stored, name)
             if with_weights and not plain:  # a plain model's weights are mapped, and need no memory
                 needed = count_bytes(stored, dtype)
                 check_room(needed, device, name, needed // dtype.itemsize)
         # Looking up a class of transformers imports its module: not counted as loading time.
-        model_class = PlainLlama if plain else _model_class(settings)
+        model_class = PlainLlama if plain else model_class_of(settings)
         started = time.perf_counter()
         tokenizer = open_tokenizer(folder, name, None if plain else settings)
         if not tokenizer.is_fast:  # only fast tokenizers return the tokens' offsets in the text
             raise ModelError(f"{name} has a tokenizer without a tokenizer.json", "add that file")
         check_growth(tokenizer, name)
-        if not with_weights and (header is None or unpacked):
+        if not with_weights and (plan is None or unpacked):
             model = _without_weights(model_class, settings, dtype)
-        elif header is not None:
-            model = open_blocks(header, name, model_class, config, settings, dtype, unpacked)
-            model = model.to(device)
+        elif plan is not None:
+            model = open_blocks(plan, name, model_class, settings, dtype, unpacked).to(device)
         else:
             model = _load_folder(folder, name, model_class, settings, device, dtype)
         load_s = time.perf_counter() - started
         if with_weights:
             _check_rope(model, name)
         return model, tokenizer, _eos_ids(stated, model, tokenizer, name), load_s
-
-
-def _read_settings(folder: Path, text_only: bool) -> Any:
-    from transformers import AutoConfig
-
-    settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if text_only:
-        settings = _text_settings(settings)
-    # the engine computes attention itself; transformers' SDPA refuses models with sinks
-    has_sinks = settings.model_type in FAMILIES and FAMILIES[settings.model_type].sinks
-    settings._attn_implementation = "eager" if has_sinks else "sdpa"
-    return settings
-
-
-def _text_settings(settings: Any) -> Any:
-    """The settings of a model's text part, with what the whole model's settings say of it."""
-    part = settings.text_config
-    part.tie_word_embeddings = settings.tie_word_embeddings or part.tie_word_embeddings
-    for key in ("quantization_config", "eos_token_id"):
-        if getattr(settings, key, None) is not None:
-            setattr(part, key, getattr(settings, key))
-    return part
-
-
-def _model_class(settings: Any) -> Any:
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    return MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
 
 
 def _without_weights(model_class: Any, settings: Any, dtype: torch.dtype) -> Any:

@@ -7,7 +7,7 @@ like that: safetensors refuses those that describe more than their file holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ def read_headers(folder: Path, name: str, *, text_only: bool = False) -> dict[st
     return text_weights(stored) if text_only else stored
 
 
-def check_num_layers(config: Mapping[str, Any], stored: Mapping[str, Any], name: str) -> None:
+def check_num_layers(config: Mapping[str, Any], stored: Sized, name: str) -> None:
     """Raise a ModelError unless there are at least as many tensors as layers in config.json.
 
     To be called first: transformers makes a list with an item for each layer.

@@ -12,11 +12,11 @@ from typing import Any
 
 from ...errors import ModelError
 from ...forecasts import ModelSizes
-from ..checked import read_object
+from ..checked import is_mxfp4, read_object
 from ..gguf_parts import read_model
 from ..gguf_sizes import check_header
 from ..local import check_folder, weight_files
-from ..safetensors_header import read_shapes
+from ..safetensors_header import read_shapes, with_unpacked_blocks
 from ..sliding_layers import sliding_in_config, sliding_in_gguf
 from ..supported import label_of, label_of_gguf
 from ..text_part import has_other_parts, text_config, text_weights
@@ -120,7 +120,9 @@ def _of_folder(model: FoundModel) -> ModelFacts:
     config = text_config(stated)
     files = weight_files(folder, name)
     stored = {key: shape for file in files for key, shape in read_shapes(file, name).items()}
+    stored = with_unpacked_blocks(stored)
     shapes = text_weights(stored) if has_other_parts(stated) else stored
+    in_memory = [shape for shape in shapes.values() if len(shape) == 2]  # but no experts
 
     def size(key: str, default: int) -> int:
         value = config.get(key)
@@ -134,6 +136,7 @@ def _of_folder(model: FoundModel) -> ModelFacts:
         num_heads=heads,
         num_kv_heads=size("num_key_value_heads", heads),
         head_dim=size("head_dim", hidden // heads),
+        packed_bytes=sum(map(math.prod, in_memory)) if is_mxfp4(config) else None,
     )
     family = label_of(config["model_type"])
     are_sliding = sliding_in_config(config, size("num_hidden_layers", 1))
