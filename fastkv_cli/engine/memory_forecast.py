@@ -50,7 +50,6 @@ def forecast_memory(
         and (decoder.is_in_blocks or decoder.dtype is not torch.float32)
         and not decoder.has_experts
         and can_pack()
-        and not decoder.has_recurrent_layers
     )
     return forecast_from_sizes(
         model_sizes(loaded, decoder),

@@ -24,6 +24,7 @@ from fastkv_cli.engine.model.block_modules import (
 )
 from fastkv_cli.engine.model.block_tensor import BlockFile, BlockTensor, pack_blocks
 from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
+from fastkv_cli.engine.model.layer_parts import HeadRows, Matrix
 from fastkv_cli.errors import ModelError
 from fastkv_cli.models import gguf_sizes
 
@@ -161,3 +162,20 @@ def test_a_file_that_shrinks_meanwhile_is_one_line(tmp_path: Path) -> None:
         file.truncate(tensor.offset + tensor.nbytes // 2)
     with pytest.raises(ModelError, match="was cut off meanwhile"):
         tensor.unpack(torch.empty(tensor.shape))
+
+
+@needs_kernels
+def test_rows_of_heads_that_alternate_with_gates_are_packed_apart(tmp_path: Path) -> None:
+    """Of heads of 32, which the 4-bit kernel takes no two of at once, and of 64."""
+    inputs = torch.randn(3, COLUMNS, generator=torch.Generator().manual_seed(0))
+    for head_dim in (32, 64):
+        tensor, weight = in_file(tmp_path, "Q4_0", 3 * 2 * head_dim)
+        layer = BlockLinear(tensor, None, "q_proj", Scratch(torch.float32))
+        for part in (0, 1):
+            rows = HeadRows(layer, num_heads=3, head_dim=head_dim, part=part)
+            wanted = inputs @ weight.view(3, 2, head_dim, -1)[:, part].flatten(0, 1).t()
+            torch.testing.assert_close(rows(inputs), wanted, atol=1e-4, rtol=1e-4)
+            packed = Matrix.of(rows).pack()
+            assert packed.bits == 4
+            assert isinstance(packed, JoinedMatrix) is (head_dim == 32)
+            assert torch.dist(packed(inputs).float(), wanted) < 0.01 * wanted.norm()

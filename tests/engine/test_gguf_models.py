@@ -20,8 +20,9 @@ from fastkv_cli import Engine, Full
 from fastkv_cli.config import DecodeWeights, DType
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.kernels.packed import PackedDecoder
+from fastkv_cli.engine.kernels.packed_matrix import Int8RowsMatrix
 from fastkv_cli.engine.kernels.packed_mlp import PackedExperts
-from fastkv_cli.engine.kernels.packing import can_pack
+from fastkv_cli.engine.kernels.packing import can_pack, pack
 from fastkv_cli.engine.model import families as engine_families
 from fastkv_cli.engine.model import loader
 from fastkv_cli.engine.model.gguf_blocks import BLOCK_TYPES
@@ -31,6 +32,9 @@ from fastkv_cli.engine.model.loader import load_model
 HIDDEN, INNER, HEADS, KV_HEADS, VOCABULARY = 256, 512, 4, 2, 384
 # The logits' relative error with matrices packed in 4 or 8 bits and computed in bfloat16.
 BOUND = 0.05
+# The same where packing loses nothing; but the kernel of AVX2 rounds results to bfloat16.
+ROUNDS_RESULTS = can_pack() and isinstance(pack(torch.randn(3, 32)), Int8RowsMatrix)
+ROUNDED = 0.1 if ROUNDS_RESULTS else 0.01
 
 
 def write_model(path: Path, kind: str, tokenizer: Path) -> Any:
@@ -110,6 +114,18 @@ def test_every_type_of_blocks(
                 assert torch.dist(step, logits) < BOUND * logits.norm()
 
 
+def on_8_bits(model: Any) -> Any:
+    """The model, with matrices on levels that 8 bits hold exactly."""
+    for key, weight in model.named_parameters():
+        if weight.dim() < 2 or key.endswith(("conv.weight", "conv1d.weight")):
+            continue
+        is_transposed = model.config.model_type == "gpt_oss" and ".experts." in key
+        largest = weight.data.abs().amax(dim=1 if is_transposed else -1, keepdim=True)
+        step = largest.clamp_(min=1e-30) / 127
+        weight.data = (weight.data / step).round() * step
+    return model
+
+
 FAMILIES = [name for name in TINY if TINY[name][0] in engine_families.FAMILIES]
 
 
@@ -140,13 +156,13 @@ def test_every_family(
 
 @torch.no_grad()
 @pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
-@pytest.mark.parametrize("architecture", ["qwen3moe", "gpt-oss"])
+@pytest.mark.parametrize("architecture", ["qwen3moe", "gpt-oss", "qwen35moe"])
 def test_experts_are_packed_when_they_are_used(
     architecture: str, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
-    model = make_model(architecture)
+    model = on_8_bits(make_model(architecture))
     path = write_family(tmp_path / "a.gguf", architecture, model, tiny_models["llama"])
     engine = Engine.load(str(path), device="cpu")
     packed, ids = engine.decoding_model, make_prompt(40)
@@ -156,12 +172,33 @@ def test_experts_are_packed_when_they_are_used(
     found = extend(packed, cache, [7, 8])[-1]
     assert packed.weights.copies_bytes > before
     expected = model(torch.tensor([[*ids, 7, 8]])).logits[0, -1]
-    assert torch.dist(found, expected) < BOUND * expected.norm()
+    assert torch.dist(found, expected) < ROUNDED * expected.norm()
     for layer in packed.layers:  # without room, they are unpacked for each use
         assert isinstance(layer.mlp, PackedExperts)
+        assert (layer.mlp.shared is not None) is (architecture == "qwen35moe")
         layer.mlp._packed.clear()
         layer.mlp.room.free_bytes = 0
     cache = read_prompt(engine, ids, Full()).cache
     again = extend(packed, cache, [7, 8])[-1]
     assert packed.weights.copies_bytes == before
-    assert torch.dist(again, expected) < BOUND * expected.norm()
+    assert torch.dist(again, expected) < ROUNDED * expected.norm()
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
+@pytest.mark.parametrize("architecture", ["lfm2", "qwen35", "qwen3next"])
+def test_hybrids_decode_from_packed_blocks(
+    architecture: str, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Value heads that llama.cpp reorders, and gates that alternate with queries, among them."""
+    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(loader, "choose_dtype", lambda *_: torch.float32)
+    model = on_8_bits(make_model(architecture))
+    path = write_family(tmp_path / "a.gguf", architecture, model, tiny_models["llama"])
+    engine, ids = Engine.load(str(path), device="cpu"), make_prompt(40)
+    packed = engine.decoding_model
+    assert isinstance(packed, PackedDecoder)
+    cache = read_prompt(engine, ids, Full()).cache
+    found = torch.cat([extend(packed, cache, group) for group in ([7], [8, 9], [10])])
+    expected = model(torch.tensor([[*ids, 7, 8, 9, 10]])).logits[0, -4:]
+    assert torch.dist(found, expected) < ROUNDED * expected.norm()

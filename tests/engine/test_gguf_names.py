@@ -46,7 +46,7 @@ def test_header_and_tensors_make_the_model_that_was_written(
     check_plan(plan, shapes, "a")
     found = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
     data = np.memmap(gguf, np.uint8, "r")
-    for name, tensor, place in plan:
+    for name, tensor, place, _ in plan:
         stored = data[tensor.start : tensor.start + tensor.num_bytes].view(np.float32)
         values = stored.reshape(tensor.shape[::-1])
         place.place(values, found[place.parameter])

@@ -103,7 +103,7 @@ def write_ollama(path: Path, model: Any, tokenizer: Path, *, is_old: bool) -> Pa
             raw = gguf.quants.quantize(values, MXFP4)
             writer.add_tensor(name, paired(raw) if is_old else raw, raw_dtype=MXFP4)
             if is_old:
-                writer.tensors[0][name].dtype = 4  # type: ignore[assignment]
+                writer.tensors[0][name].dtype = 4
         else:
             writer.add_tensor(name, np.ascontiguousarray(values))
     writer.write_header_to_file()
@@ -115,10 +115,10 @@ def write_ollama(path: Path, model: Any, tokenizer: Path, *, is_old: bool) -> Pa
 
 def _tensors(model: Any, is_old: bool) -> Iterator[tuple[str, np.ndarray]]:
     """The tensors by Ollama's names."""
-    found = {}
-    parameters = model.state_dict().items() if is_old else split_experts(model, "gpt-oss")
-    for key, weight in parameters:
-        values = weight.float().numpy() if is_old else weight
+    found: dict[str, np.ndarray] = {}
+    whole = ((key, weight.float().numpy()) for key, weight in model.state_dict().items())
+    for key, stored in whole if is_old else split_experts(model, "gpt-oss"):
+        values = stored
         if is_old and key.endswith(("gate_up_proj", "down_proj")):
             values = values.swapaxes(1, 2)
         body = {"model.embed_tokens.weight": "token_embd.weight", "lm_head.weight": "output.weight"}

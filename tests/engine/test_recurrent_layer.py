@@ -11,14 +11,13 @@ from cases import CASES, load_tiny, make_prompt, read_prompt, shared_tiny
 from checks import Checks
 
 from fastkv_cli import Engine, FastKV, FastKVProbe, Full, SnapKV
-from fastkv_cli.config import DecodeWeights
 from fastkv_cli.engine.compare import Comparison
 from fastkv_cli.engine.decode import extend
 from fastkv_cli.engine.kernels.attention import Kernel
-from fastkv_cli.engine.kernels.packed import choose_decoding_model
+from fastkv_cli.engine.kernels.packed import PackedDecoder
+from fastkv_cli.engine.kernels.packing import can_pack
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import GemFilter
-from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.recording_runner import RecordingRunner
 from fastkv_cli.errors import UsageError
 
@@ -143,12 +142,16 @@ def test_tokens_cannot_be_dropped_and_comparisons_decode(tiny_models: dict[str, 
     assert not torch.equal(first.state(0).inputs, before)
 
 
-def test_weights_are_not_packed_and_the_reason_is_given(tiny_models: dict[str, Path]) -> None:
-    engine = Engine.load(str(tiny_models["lfm2"]), dtype="bfloat16", device="cpu")
-    assert "a convolution or a recurrence" in engine.decode_weights.problem
-    assert engine.generate(make_prompt(40), Full(), 4, ignore_eos=True).token_ids
-    with pytest.raises(UsageError, match="packed is not available"):
-        choose_decoding_model(open_decoder(engine.loaded.model), DecodeWeights.PACKED)
+@pytest.mark.skipif(not can_pack(), reason="torch has no packed kernels here")
+def test_weights_in_memory_are_packed_unless_there_are_experts(
+    tiny_models: dict[str, Path],
+) -> None:
+    for family in HYBRIDS:
+        engine = Engine.load(str(tiny_models[family]), dtype="bfloat16", device="cpu")
+        has_experts = family in {"qwen3_5-moe", "qwen3-next"}
+        assert isinstance(engine.decoding_model, PackedDecoder) is not has_experts
+        assert ("experts" in engine.decode_weights.problem) is has_experts
+        assert engine.generate(make_prompt(40), Full(), 4, ignore_eos=True).token_ids
 
 
 @every_hybrid

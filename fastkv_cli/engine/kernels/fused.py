@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .packed_matrix import Int4Matrix, PackedMatrix
 
 if TYPE_CHECKING:
-    from .packed import PackedNorm
+    from .packed_norm import PackedNorm
 
 
 class FusedLayer(NamedTuple):

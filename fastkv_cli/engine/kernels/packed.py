@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -25,34 +24,15 @@ from ..cache import CompressedCache
 from ..decode import DecodingModel
 from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer
-from ..model.experts import gate_halves
-from ..model.layer_parts import Residual, RMSNorm
+from ..model.layer_parts import Matrix, Residual, RMSNorm
+from ..model.recurrent_layer import Layer
 from ..model.rope import RopeTable
 from .fused import FusedLayer, fuse, fused_step
 from .packed_matrix import GROUP, PackedMatrix
-from .packed_mlp import PackedExperts, PackedMLP, Room
+from .packed_mlp import PackedExperts, PackedMLP, Room, pack_mlp
+from .packed_norm import PackedNorm
+from .packed_recurrent import PackedRecurrentLayer
 from .packing import can_pack
-
-
-@dataclass(frozen=True, slots=True)
-class PackedNorm:
-    """An RMSNorm of float32 rows in four calls: x · gain / √(|x|² + n·ε), where gain is √n · w."""
-
-    gain: Tensor
-    floor: Tensor  # √(n·ε)
-
-    @classmethod
-    def of(cls, norm: RMSNorm) -> PackedNorm:
-        """Convert a norm."""
-        size = norm.gain.shape[0]
-        floor = math.sqrt(size * norm.epsilon)
-        return cls(norm.gain.float() * math.sqrt(size), torch.tensor(floor))
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """(T, hidden) → (T, hidden), float32."""
-        hidden = hidden.float()
-        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
-        return (hidden * self.gain).div_(torch.hypot(length, self.floor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +42,7 @@ class PackedLayer:
     layer: DecoderLayer
     qkv: PackedMatrix
     output: PackedMatrix
+    gate: PackedMatrix | None  # of the attention's output
     mlp: PackedMLP | PackedExperts
     norms: tuple[PackedNorm | None, PackedNorm | None]
     residuals: tuple[Residual, Residual]
@@ -73,12 +54,8 @@ class PackedLayer:
     def of(cls, layer: DecoderLayer, room: Room) -> PackedLayer:
         """Pack copies of a layer's matrices; experts take theirs from `room` when they are used."""
         qkv, output = (matrix.pack() for matrix in layer.attention_matrices())
-        mlp: PackedMLP | PackedExperts
-        if layer.experts is None:
-            gate_up, down = (matrix.pack() for matrix in layer.mlp_matrices())
-            mlp = PackedMLP(gate_up, down, partial(gate_halves, activation=layer.activation))
-        else:
-            mlp = PackedExperts(layer.experts, room)
+        gate = None if layer.gate_rows is None else Matrix.of(layer.gate_rows).pack()
+        mlp = pack_mlp(layer.module.mlp, layer.experts, room)
         before, between = (
             None if norm is None else PackedNorm.of(norm)
             for norm in (layer.input_norm, layer.mlp_norm)
@@ -88,12 +65,13 @@ class PackedLayer:
         is_plain = isinstance(mlp, PackedMLP) and layer.is_llama_like
         if before is not None and between is not None and is_plain:
             fused = fuse((qkv, output, *mlp.matrices), (before, between))
-        return cls(layer, qkv, output, mlp, (before, between), residuals, fused)
+        return cls(layer, qkv, output, gate, mlp, (before, between), residuals, fused)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
         """All matrices of the layer; of experts, those packed so far."""
-        return self.qkv, self.output, *self.mlp.matrices
+        gate = () if self.gate is None else (self.gate,)
+        return self.qkv, self.output, *gate, *self.mlp.matrices
 
     @property
     def index(self) -> int:
@@ -112,8 +90,7 @@ class PackedLayer:
 
     def project(self, hidden: Tensor, ropes: RopeTable) -> tuple[Tensor, Tensor, Tensor]:
         """The layer's input (1, T, hidden) → queries, keys and values."""
-        norm = self.norms[0]
-        projected = self.qkv(hidden[0] if norm is None else norm(hidden[0]))
+        projected = self.qkv(self._normalize(hidden[0]))
         return self.layer.split_heads(projected.to(ropes[self.layer.rope_kind].cos.dtype), ropes)
 
     def fused_step(self, hidden: Tensor, ropes: RopeTable, cache: CompressedCache) -> Tensor | None:
@@ -141,10 +118,17 @@ class PackedLayer:
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
         mixed = attended.transpose(1, 2).reshape(hidden.shape[1], -1)
+        if self.gate is not None:
+            mixed = mixed * torch.sigmoid(self.gate(self._normalize(hidden[0])).float())
         hidden = self.residuals[0].add(hidden[0], self.output(mixed))
         norm = self.norms[1]
         change = self.mlp(hidden if norm is None else norm(hidden))
         return self.residuals[1].add(hidden, change).unsqueeze(0)
+
+    def _normalize(self, rows: Tensor) -> Tensor:
+        """The attention's input of rows (T, hidden)."""
+        norm = self.norms[0]
+        return rows if norm is None else norm(rows)
 
 
 def _residual(residual: Residual) -> Residual:
@@ -157,7 +141,7 @@ def _residual(residual: Residual) -> Residual:
 class PackedDecoder:
     """A `Decoder` for reading on, over packed matrices."""
 
-    layers: tuple[PackedLayer, ...]
+    layers: tuple[PackedLayer | PackedRecurrentLayer, ...]
     norm: PackedNorm
     head: PackedMatrix
     decoder: Decoder
@@ -165,7 +149,7 @@ class PackedDecoder:
     @classmethod
     @torch.inference_mode()
     def pack(
-        cls, decoder: Decoder, on_done: Callable[[DecoderLayer], None] | None = None
+        cls, decoder: Decoder, on_done: Callable[[Layer], None] | None = None
     ) -> PackedDecoder:
         """Pack copies of a CPU decoder's matrices, where `can_pack`; prefill keeps the decoder.
 
@@ -173,9 +157,12 @@ class PackedDecoder:
         """
         free = available_memory_bytes()
         room = Room(math.inf if free is None else free / 2)
-        layers = []
-        for layer in decoder.attention_layers:
-            layers.append(PackedLayer.of(layer, room))
+        layers: list[PackedLayer | PackedRecurrentLayer] = []
+        for layer in decoder.layers:
+            if layer.is_recurrent:
+                layers.append(PackedRecurrentLayer.of(layer, room))
+            else:
+                layers.append(PackedLayer.of(layer, room))
             if on_done is not None:
                 on_done(layer)
         return cls(tuple(layers), PackedNorm.of(decoder.norm), decoder.pack_head(), decoder)
@@ -216,7 +203,7 @@ class PackedDecoder:
 def choose_decoding_model(
     decoder: Decoder,
     wanted: DecodeWeights,
-    on_done: Callable[[DecoderLayer], None] | None = None,
+    on_done: Callable[[Layer], None] | None = None,
 ) -> tuple[DecodingModel, DecodingWeights]:
     """Choose the decoding model and its weights; `on_done` is called with each packed layer.
 
@@ -244,8 +231,6 @@ def _problem(decoder: Decoder) -> str | None:
         return f"the kernels for packed weights are the CPU's, and the device is {decoder.device}"
     if not can_pack():
         return "this build of torch has no kernels for packed weights"
-    if decoder.has_recurrent_layers:
-        return "layers with a convolution or a recurrence are not packed"
     return None if decoder.is_in_blocks else _problem_in_memory(decoder)
 
 

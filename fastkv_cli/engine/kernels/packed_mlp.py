@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from ..model.block_modules import BlockStack
-from ..model.experts import Experts
+from ..model.experts import Experts, gate_halves
+from ..model.layer_parts import activation_of, mlp_matrices
 from .packed_matrix import PackedMatrix
 
 
@@ -20,6 +22,12 @@ class PackedMLP:
     gate_up: PackedMatrix
     down: PackedMatrix
     gate: Callable[[Tensor], Tensor]  # the output of gate_up → the input of down
+
+    @classmethod
+    def of(cls, mlp: Any) -> PackedMLP:
+        """Pack copies of the matrices of a model's own module."""
+        gate_up, down = (matrix.pack() for matrix in mlp_matrices(mlp))
+        return cls(gate_up, down, partial(gate_halves, activation=activation_of(mlp)))
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
@@ -48,17 +56,22 @@ class PackedExperts:
 
     experts: Experts
     room: Room
+    shared: PackedMLP | None = None
     _packed: dict[int, PackedMLP] = field(default_factory=dict)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
         """The matrices packed so far."""
-        return tuple(matrix for mlp in self._packed.values() for matrix in mlp.matrices)
+        mlps = [*self._packed.values(), *([self.shared] if self.shared else [])]
+        return tuple(matrix for mlp in mlps for matrix in mlp.matrices)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(T, hidden) float32 → (T, hidden)."""
         routed = hidden.to(self.experts.dtype)
-        return self.experts.mix(routed, hidden, self._compute)
+        mixed = self.experts.mix(routed, hidden, self._compute)
+        if self.shared is None or self.experts.shared is None:
+            return mixed
+        return mixed + self.experts.shared.share(routed) * self.shared(hidden)
 
     def _compute(self, index: int, rows: Tensor) -> Tensor:
         """The output of an expert, (T, hidden) float32 → (T, hidden)."""
@@ -83,3 +96,11 @@ class PackedExperts:
         )
         alternates = experts.is_transposed and not stacks[0].has_halves
         return PackedMLP(gate_up, down, partial(experts.gate, alternates=alternates))
+
+
+def pack_mlp(mlp: Any, experts: Experts | None, room: Room) -> PackedMLP | PackedExperts:
+    """Pack a layer's MLP; of experts, the one that all tokens share, and the others when used."""
+    if experts is None:
+        return PackedMLP.of(mlp)
+    shared = None if experts.shared is None else PackedMLP.of(experts.shared.mlp)
+    return PackedExperts(experts, room, shared)

@@ -54,27 +54,43 @@ class Scratch:
 
 
 class BlockLinear(nn.Module):
-    """A linear layer, (…, K) → (…, N), over a matrix in blocks."""
+    """A linear layer, (…, K) → (…, N), over a matrix in blocks.
+
+    Attributes:
+        tensor: the matrix.
+        bias: (N,); None for no bias.
+        input_order: (K,) the inputs in the order of the file's columns; None if it is the same.
+    """
 
     def __init__(
-        self, tensor: BlockTensor, bias: nn.Parameter | None, name: str, scratch: Scratch
+        self,
+        tensor: BlockTensor,
+        bias: nn.Parameter | None,
+        name: str,
+        scratch: Scratch,
+        input_order: Tensor | None = None,
     ) -> None:
         """Make the layer; `name` is that of its place in a layer, as `q_proj`."""
         super().__init__()
         self.tensor = tensor
         self.bias = bias
+        self.input_order = input_order
         self.out_features, self.in_features = tensor.shape
         self._name = name
         self._scratch = scratch
 
     @property
     def weight(self) -> Tensor:
-        """The unpacked matrix (N, K), valid until that of another layer is unpacked."""
+        """The unpacked matrix (N, K) as the file has it, until that of another layer is."""
         return self._scratch.unpacked(self._name, self.tensor)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, K) → (…, N)."""
-        return functional.linear(hidden, self.weight, self.bias)
+        return functional.linear(self.ordered(hidden), self.weight, self.bias)
+
+    def ordered(self, hidden: Tensor) -> Tensor:
+        """The inputs (…, K) in the order of the file's columns."""
+        return hidden if self.input_order is None else hidden[..., self.input_order]
 
 
 class BlockHead(nn.Module):

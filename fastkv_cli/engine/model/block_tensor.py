@@ -20,6 +20,7 @@ from .gguf_blocks import BlockType
 # Weights read at once. Reading into a small buffer, rather than mapping the file, keeps its pages
 # out of the process's memory, and a file that shrinks meanwhile gives an error, not a signal.
 _CHUNK_WEIGHTS = 2**22
+_PACKED_ROWS = 64  # of the 4-bit kernel; only the last rows of a matrix may be fewer
 
 
 class BlockFile:
@@ -192,7 +193,12 @@ def pack_blocks(tensors: list[BlockTensor], bias: Tensor | None) -> PackedMatrix
     """
     runs: list[list[BlockTensor]] = []
     for tensor in tensors:
-        if runs and runs[-1][0].is_4_bits == tensor.is_4_bits:
+        last = runs[-1][-1] if runs else None
+        if (
+            last
+            and last.is_4_bits == tensor.is_4_bits
+            and not (last.is_4_bits and last.num_rows % _PACKED_ROWS)
+        ):
             runs[-1].append(tensor)
         else:
             runs.append([tensor])

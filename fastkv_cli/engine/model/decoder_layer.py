@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..methods import Observation
 from .experts import Experts
 from .families import Family
-from .layer_parts import Matrix, Residual, RMSNorm, count_matrix_weights
+from .layer_parts import (
+    HeadRows,
+    Matrix,
+    Residual,
+    RMSNorm,
+    activation_of,
+    count_matrix_weights,
+    mlp_matrices,
+)
 from .rope import RopeTable
-
-_SILU = {"SiLU", "SiLUActivation"}  # the class names in torch and transformers
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,8 @@ class DecoderLayer:
             (1, T, hidden), the layer's output.
         """
         mixed = attended.transpose(1, 2).reshape(1, hidden.shape[1], -1)
-        if self.family.gated_attention:
-            gate = functional.linear(self.normalize(hidden), *self._query_rows(1))
-            mixed = mixed * torch.sigmoid(gate)
+        if (gate := self.gate_rows) is not None:
+            mixed = mixed * torch.sigmoid(gate(self.normalize(hidden)))
         hidden = self.after_attention.add(hidden, self.module.self_attn.o_proj(mixed))
         normalized = hidden if self.mlp_norm is None else self.mlp_norm(hidden)
         if self.experts is not None:
@@ -163,28 +168,29 @@ class DecoderLayer:
             and not (has_query_norm or family.scaled_queries or family.interleaved_rope)
         )
 
-    @property
-    def activation(self) -> Callable[[Tensor], Tensor]:
-        """The MLP's activation function."""
-        mlp = self.module.mlp
-        module: nn.Module = mlp.activation_fn if self.family.fused_gate_up else mlp.act_fn
-        return functional.silu if type(module).__name__ in _SILU else module
-
     def attention_matrices(self) -> tuple[Matrix, Matrix]:
         """Q, K and V as one, and the output projection."""
         attention = self.module.self_attn
         if self.family.fused_qkv:
             qkv = Matrix.of(attention.qkv_proj)
         else:
-            qkv = Matrix.of(attention.q_proj, attention.k_proj, attention.v_proj)
+            query = self._query_rows(0) if self.family.gated_attention else attention.q_proj
+            qkv = Matrix.of(query, attention.k_proj, attention.v_proj)
         return qkv, Matrix.of(attention.o_proj)
+
+    @property
+    def gate_rows(self) -> HeadRows | None:
+        """Computes the gate of the attention's output from its input; None if it has none."""
+        return self._query_rows(1) if self.family.gated_attention else None
 
     def mlp_matrices(self) -> tuple[Matrix, Matrix]:
         """Gate and up as one, and down; of a layer without experts."""
-        mlp = self.module.mlp
-        if self.family.fused_gate_up:
-            return Matrix.of(mlp.gate_up_proj), Matrix.of(mlp.down_proj)
-        return Matrix.of(mlp.gate_proj, mlp.up_proj), Matrix.of(mlp.down_proj)
+        return mlp_matrices(self.module.mlp)
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The MLP's activation function."""
+        return activation_of(self.module.mlp)
 
     def observe(
         self, normalized: Tensor, ropes: RopeTable, positions: Tensor, key: Tensor, first: int = 0
@@ -241,7 +247,7 @@ class DecoderLayer:
         """Project to (1, T, heads · D); in a fused matrix, `before` heads precede these."""
         attention = self.module.self_attn
         if self.family.gated_attention and name == "q":
-            return functional.linear(normalized, *self._query_rows(0))
+            return self._query_rows(0)(normalized)
         if not self.family.fused_qkv:
             projected: Tensor = getattr(attention, f"{name}_proj")(normalized)
             return projected
@@ -257,13 +263,9 @@ class DecoderLayer:
         normalized: Tensor = norm(rows)
         return normalized.view(heads.shape)
 
-    def _query_rows(self, part: int) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the queries (part 0) or of the output gate (1): they alternate."""
-        projection = self.module.self_attn.q_proj
-        shape = self.num_heads, 2, self.head_dim
-        weight: Tensor = projection.weight.view(*shape, -1)[:, part].flatten(0, 1)
-        bias: Tensor | None = projection.bias
-        return weight, None if bias is None else bias.view(shape)[:, part].flatten()
+    def _query_rows(self, part: int) -> HeadRows:
+        """The queries (part 0) or the output gate (1), which alternate in one matrix."""
+        return HeadRows(self.module.self_attn.q_proj, self.num_heads, self.head_dim, part)
 
     def _heads(self, projected: Tensor) -> Tensor:
         return projected.view(1, projected.shape[1], -1, self.head_dim)

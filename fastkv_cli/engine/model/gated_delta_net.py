@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..cache_entries import RecurrentState
+from .layer_parts import Matrix
 from .short_convolution import convolve, no_inputs
+
+_NUM_PROJECTIONS = 4  # QKV, Z, B and A, where each has a matrix of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,20 @@ class GatedDeltaNet:
         matrix = module.A_log.new_zeros(shape, dtype=torch.float32)
         return RecurrentState(no_inputs(module.conv1d), matrix)
 
+    @property
+    def inputs(self) -> Matrix:
+        """See `Mixer`."""
+        module = self.module
+        if hasattr(module, "in_proj_qkvz"):  # Qwen3-Next has pairs in one, ordered by key heads
+            return Matrix.of(module.in_proj_qkvz, module.in_proj_ba)
+        return Matrix.of(module.in_proj_qkv, module.in_proj_z, module.in_proj_b, module.in_proj_a)
+
     def mix(
-        self, normalized: Tensor, state: RecurrentState, num_tokens: int
+        self, projected: Tensor, state: RecurrentState, num_tokens: int
     ) -> tuple[Tensor, RecurrentState]:
         """See `Mixer`."""
-        module, count = self.module, normalized.shape[1]
-        inputs, gate, beta, step = self._project(normalized)
+        module, count = self.module, projected.shape[1]
+        inputs, gate, beta, step = self._split(projected)
         convolved, inputs = convolve(inputs, state.inputs, module.conv1d, num_tokens)
         sizes: list[int] = [module.key_dim, module.key_dim, module.value_dim]
         query, key, value = torch.split(functional.silu(convolved), sizes, dim=-1)
@@ -79,17 +90,12 @@ class GatedDeltaNet:
         matrix = module.num_v_heads * module.head_k_dim * module.head_v_dim
         return 2 * int(module.conv1d.weight.numel() + 3 * matrix)
 
-    def _project(self, normalized: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Inputs of the convolution (1, T, channels), gate, and β and step before activation."""
-        module = self.module
-        if not hasattr(module, "in_proj_qkvz"):
-            return (
-                module.in_proj_qkv(normalized),
-                module.in_proj_z(normalized),
-                module.in_proj_b(normalized),
-                module.in_proj_a(normalized),
-            )
-        # Qwen3-Next has one matrix for each pair, ordered by key heads
-        projected = module.in_proj_qkvz(normalized), module.in_proj_ba(normalized)
-        *qkv, gate, beta, step = module.fix_query_key_value_ordering(*projected)
+        sizes: list[int] = [module.out_features for module in self.inputs.modules]
+        parts = torch.split(projected, sizes, dim=-1)
+        if len(parts) == _NUM_PROJECTIONS:
+            inputs, gate, beta, step = parts
+            return inputs, gate, beta, step
+        *qkv, gate, beta, step = self.module.fix_query_key_value_ordering(*parts)
         return torch.cat([each.flatten(2) for each in qkv], dim=-1), gate, beta, step

@@ -83,7 +83,13 @@ def load_blocks(
             _module(model, name).register_parameter(
                 name.rpartition(".")[2], nn.Parameter(weight.to(dtype), requires_grad=False)
             )
-    _replace(model, blocks, dtype, scratch)
+    columns = {name: sources[f"{name}.weight"][0].place.columns for name in blocks}
+    orders = {
+        name: torch.from_numpy(np.argsort(order))
+        for name, order in columns.items()
+        if order is not None
+    }
+    _replace(model, blocks, orders, dtype, scratch)
     if f"{_HEAD}.weight" not in sources:
         _tie(model, blocks, dtype)
 
@@ -97,7 +103,7 @@ def _matrices(model: Any, sources: _Sources, files: _Files) -> Iterator[tuple[st
             continue
         place = found[0].place
         if len(found) == 1 and place.stored is Stored.PLAIN:
-            in_parts = place.columns is not None or place.part is not None or place.transposed
+            in_parts = place.part is not None or place.transposed
             if not in_parts and len(found[0].shape) == 2:
                 order = None if place.rows is None else torch.from_numpy(place.rows.copy())
                 yield name.removesuffix(".weight"), _block_tensor(found[0], files, order)
@@ -152,7 +158,11 @@ def _set_stack(
 
 
 def _replace(
-    model: Any, blocks: Mapping[str, BlockTensor], dtype: torch.dtype, scratch: Scratch
+    model: Any,
+    blocks: Mapping[str, BlockTensor],
+    orders: Mapping[str, Tensor],
+    dtype: torch.dtype,
+    scratch: Scratch,
 ) -> None:
     """Put modules over blocks in the places of linear layers and embeddings."""
     for name, tensor in blocks.items():
@@ -165,7 +175,7 @@ def _replace(
         elif name == _HEAD:
             module = BlockHead(tensor, dtype)
         else:
-            module = BlockLinear(tensor, replaced.bias, attribute, scratch)
+            module = BlockLinear(tensor, replaced.bias, attribute, scratch, orders.get(name))
         setattr(model.get_submodule(parent), attribute, module)
 
 

@@ -13,13 +13,58 @@ from torch.nn import functional
 from ..kernels.packed_matrix import PackedMatrix
 from ..kernels.packing import pack
 from .block_modules import BlockLinear, block_tensors
-from .block_tensor import pack_blocks
+from .block_tensor import BlockTensor, pack_blocks
+
+_SILU = {"SiLU", "SiLUActivation"}  # the class names in torch and transformers
+
+
+class HeadRows(NamedTuple):
+    """Rows of a linear layer in which two parts of each head alternate, D rows each, as a layer.
+
+    Attributes:
+        module: nn.Linear or BlockLinear, (2 · H · D) rows.
+        num_heads: H.
+        head_dim: D.
+        part: 0 or 1.
+    """
+
+    module: Any
+    num_heads: int
+    head_dim: int
+    part: int
+
+    @property
+    def weight(self) -> Tensor:
+        """(H · D, K)."""
+        rows: Tensor = self.module.weight.view(self.num_heads, 2, self.head_dim, -1)
+        return rows[:, self.part].flatten(0, 1)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """(H · D,)."""
+        bias: Tensor | None = self.module.bias
+        if bias is None:
+            return None
+        return bias.view(self.num_heads, 2, self.head_dim)[:, self.part].flatten()
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(…, K) → (…, H · D)."""
+        return functional.linear(hidden, self.weight, self.bias)
+
+    @property
+    def tensors(self) -> list[BlockTensor]:
+        """The rows of each head, of a matrix in blocks."""
+        size = self.head_dim
+        return [
+            self.module.tensor.part((2 * head + self.part) * size, size)
+            for head in range(self.num_heads)
+        ]
 
 
 class Matrix(NamedTuple):
     """Linear layers of the same input as one: (…, K) → (…, N of all)."""
 
-    modules: tuple[Any, ...]  # nn.Linear or BlockLinear
+    modules: tuple[Any, ...]  # nn.Linear, BlockLinear or HeadRows
 
     @classmethod
     def of(cls, *modules: Any) -> Matrix:
@@ -45,9 +90,28 @@ class Matrix(NamedTuple):
 
     def pack(self) -> PackedMatrix:
         """Pack a copy for decoding: blocks of a file as they are, other weights as `pack` does."""
-        if all(isinstance(module, BlockLinear) for module in self.modules):
-            return pack_blocks([module.tensor for module in self.modules], self.bias)
-        return pack(self.weight, self.bias)
+        tensors: list[BlockTensor] = []
+        for module in self.modules:
+            if isinstance(module, BlockLinear):
+                tensors.append(module.tensor)
+            elif isinstance(module, HeadRows) and isinstance(module.module, BlockLinear):
+                tensors += module.tensors
+            else:  # in memory, as all of them
+                return pack(self.weight, self.bias)
+        return pack_blocks(tensors, self.bias)
+
+
+def mlp_matrices(mlp: Any) -> tuple[Matrix, Matrix]:
+    """Gate and up of a gated MLP as one, and down."""
+    if hasattr(mlp, "gate_up_proj"):
+        return Matrix.of(mlp.gate_up_proj), Matrix.of(mlp.down_proj)
+    return Matrix.of(mlp.gate_proj, mlp.up_proj), Matrix.of(mlp.down_proj)
+
+
+def activation_of(mlp: Any) -> Callable[[Tensor], Tensor]:
+    """The activation function of a gated MLP."""
+    module: nn.Module = mlp.activation_fn if hasattr(mlp, "activation_fn") else mlp.act_fn
+    return functional.silu if type(module).__name__ in _SILU else module
 
 
 @dataclass(frozen=True, slots=True)

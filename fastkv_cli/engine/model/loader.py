@@ -42,10 +42,6 @@ _MAX_REASON = 200  # characters
 _END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
 _END_OF_CHANNELS = ("<|return|>", "<|call|>")
 
-# GGUF architectures with layers that are not packed for decoding, which therefore would unpack
-# every matrix for every token.
-_RECURRENT = {"lfm2", "qwen35", "qwen35moe", "qwen3next"}
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -128,8 +124,6 @@ def load_model(
     files = resolve_model(name, offline=offline, on_progress=on_progress)
     unpacked = unpacked or dtype is DType.FLOAT32 or target.type != "cpu" or not can_pack()
     header = None if files.gguf is None else read_model(files.gguf, name)
-    if header is not None and header.facts["general.architecture"] in _RECURRENT:
-        unpacked = True
     if header is not None and with_weights:
         whole = header.num_weights * number_format.itemsize
         check_room(whole if unpacked else header.packed_bytes, target, name, header.num_weights)
@@ -177,15 +171,15 @@ def _load(
     if is_mxfp4(config):
         plan = plan_folder(folder, name)
         check_num_layers(config, plan, name)
+        if with_weights:
+            needed = needed_bytes(plan, dtype.itemsize, unpacked=unpacked)
+            check_room(needed, device, name, needed_bytes(plan, 1, unpacked=True))
     in_blocks = plan is not None
     tokenizer_config = _read_json(folder / "tokenizer_config.json", name)
     plain = not text_only and is_plain(config, tokenizer_config, device, dtype, in_blocks)
     if not in_blocks:
         stored = read_headers(folder, name, text_only=text_only)
         check_num_layers(config, stored, name)
-    elif header is None and with_weights:
-        needed = needed_bytes(plan, dtype.itemsize, unpacked=unpacked)
-        check_room(needed, device, name, needed_bytes(plan, 1, unpacked=True))
     with ExitStack() as stack:
         if not plain:  # `quiet` imports transformers
             stack.enter_context(quiet())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..cache_entries import RecurrentState
 from .decoder_layer import DecoderLayer
 from .experts import Experts
-from .layer_parts import RMSNorm, count_matrix_weights
+from .layer_parts import Matrix, RMSNorm, count_matrix_weights
 
 
 class Mixer(Protocol):
@@ -23,14 +23,18 @@ class Mixer(Protocol):
     def start(self) -> RecurrentState:
         """The state before the first token."""
 
+    @property
+    def inputs(self) -> Matrix:
+        """The projections of the layer's normalized input, as one: (1, T, hidden) → (1, T, N)."""
+
     def mix(
-        self, normalized: Tensor, state: RecurrentState, num_tokens: int
+        self, projected: Tensor, state: RecurrentState, num_tokens: int
     ) -> tuple[Tensor, RecurrentState]:
         """Mix T tokens with those before them.
 
         Args:
-            normalized: (1, T, hidden), the layer's normalized input; rows after the first
-                `num_tokens` are padding.
+            projected: (1, T, N), the output of `inputs`; rows after the first `num_tokens` are
+                padding.
             state: the state before these tokens; it is left unchanged.
             num_tokens: the tokens that enter the next state.
 
@@ -108,7 +112,8 @@ class RecurrentLayer:
         Returns:
             (1, T, inner), the input of `finish`, and the state after the tokens.
         """
-        return self.mixer.mix(self.input_norm(hidden), state, num_tokens)
+        projected = self.mixer.inputs.linear(self.input_norm(hidden))
+        return self.mixer.mix(projected, state, num_tokens)
 
     def finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
         """Apply output projection, MLP and both residuals.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..cache_entries import RecurrentState
+from .layer_parts import Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,16 @@ class ShortConvolution:
         """See `Mixer`; its inputs are (1, hidden, K − 1) for a kernel of K tokens."""
         return RecurrentState(no_inputs(self.module.conv))
 
+    @property
+    def inputs(self) -> Matrix:
+        """See `Mixer`."""
+        return Matrix.of(self.module.in_proj)
+
     def mix(
-        self, normalized: Tensor, state: RecurrentState, num_tokens: int
+        self, projected: Tensor, state: RecurrentState, num_tokens: int
     ) -> tuple[Tensor, RecurrentState]:
         """See `Mixer`."""
-        gate_in, gate_out, values = self.module.in_proj(normalized).chunk(3, dim=-1)
+        gate_in, gate_out, values = projected.chunk(3, dim=-1)
         convolved, inputs = convolve(gate_in * values, state.inputs, self.module.conv, num_tokens)
         return gate_out * convolved, RecurrentState(inputs)
 
