@@ -143,6 +143,7 @@ class ModelSizes:
         packed_bytes: the packed copies of matrices that stay in a GGUF file; None if they are in
             memory, or mapped.
         state_bytes: bytes of recurrent states, however long the text is.
+        mixing_bytes: that a recurrent layer holds for each token of the rows it computes at once.
     """
 
     num_weights: int
@@ -157,3 +158,4 @@ class ModelSizes:
     kv_per_token: int
     packed_bytes: int | None = None
     state_bytes: int = 0
+    mixing_bytes: int = 0

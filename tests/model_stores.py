@@ -111,8 +111,18 @@ def ollama_model(
     return manifest
 
 
-def hub_model(cache: Path, repo: str, config: dict[str, Any] | None, *, main: bool = True) -> Path:
-    """Add a repository to the Hugging Face cache, with small weights; gives its snapshot."""
+def hub_model(
+    cache: Path,
+    repo: str,
+    config: dict[str, Any] | None,
+    *,
+    main: bool = True,
+    prefix: str = "model",
+) -> Path:
+    """Add a repository to the Hugging Face cache, with small weights; gives its snapshot.
+
+    The names of the layers' weights begin with `prefix`.
+    """
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -128,11 +138,11 @@ def hub_model(cache: Path, repo: str, config: dict[str, Any] | None, *, main: bo
     (blobs / "c").write_text(json.dumps(config))
     (snapshot / "config.json").symlink_to("../../blobs/c")
     weights = {
-        "model.embed_tokens.weight": np.ones((16, 32), np.float16),
-        "model.layers.0.self_attn.q_proj.weight": np.ones((32, 32), np.float16),
-        "model.layers.0.self_attn.k_proj.weight": np.ones((16, 32), np.float16),
-        "model.layers.0.self_attn.v_proj.weight": np.ones((16, 32), np.float16),
-        "model.layers.0.mlp.up_proj.weight": np.ones((64, 32), np.float16),
+        f"{prefix}.embed_tokens.weight": np.ones((16, 32), np.float16),
+        f"{prefix}.layers.0.self_attn.q_proj.weight": np.ones((32, 32), np.float16),
+        f"{prefix}.layers.0.self_attn.k_proj.weight": np.ones((16, 32), np.float16),
+        f"{prefix}.layers.0.self_attn.v_proj.weight": np.ones((16, 32), np.float16),
+        f"{prefix}.layers.0.mlp.up_proj.weight": np.ones((64, 32), np.float16),
     }
     save_file(weights, blobs / "w")
     (snapshot / "model.safetensors").symlink_to("../../blobs/w")

@@ -61,6 +61,46 @@ def test_the_list(home: Path, capfd: Capture) -> None:
     assert lines[at + 1 :] == ["smollm2-135m: 1.0 kB", "small-0123-v2: 5.0 kB"]
 
 
+def test_families_of_today(home: Path, capfd: Capture) -> None:
+    """Models that take images, hybrids, and gpt-oss by Ollama's name, in the stores of others."""
+    library, cache = "registry.ollama.ai/library", home / "hf" / "hub"
+    for name, architecture in (("gpt-oss/20b", "gptoss"), ("lfm2/1b", "lfm2")):
+        gguf = small_gguf(home / f"{architecture}.gguf", architecture)
+        ollama_model(home / "ollama", f"{library}/{name}", gguf)
+    for number, architecture in enumerate(("qwen3next", "qwen35", "qwen35moe", "gemma3")):
+        gguf = small_gguf(home / f"{architecture}.gguf", architecture)
+        ollama_model(home / "ollama", f"{library}/new/{number}", gguf)
+    text = LLAMA_CONFIG | {"num_attention_heads": 4, "head_dim": 8}
+    for repo, kind, prefix in (
+        ("google/gemma-3-4b-it", "gemma3", "language_model.model"),
+        ("Qwen/Qwen3.5-4B", "qwen3_5", "model.language_model"),
+        ("Qwen/Qwen3.6-35B-A3B", "qwen3_5_moe", "model.language_model"),
+    ):
+        config = {"model_type": kind, "text_config": {**text, "model_type": f"{kind}_text"}}
+        hub_model(cache, repo, config, prefix=prefix)
+    hub_model(cache, "Qwen/Qwen3-Next-80B", LLAMA_CONFIG | {"model_type": "qwen3_next"})
+    hub_model(cache, "org/llava", {"model_type": "llava", "text_config": LLAMA_CONFIG})
+    listed = json.loads(outcome("--json", capfd)[1])["models"]
+    models = {model["name"]: model for model in listed}
+    families = {name: model["family"] for name, model in models.items() if model["family"]}
+    del families["ollama:qwen3:4b"], families["org/[red]name"]
+    assert families == {
+        "ollama:gpt-oss:20b": "gpt-oss",
+        "ollama:lfm2:1b": "LFM2",
+        "ollama:new:0": "Qwen3-Next",
+        "ollama:new:1": "Qwen3.5",
+        "ollama:new:2": "Qwen3.5 MoE",
+        "ollama:new:3": "Gemma 3",
+        "google/gemma-3-4b-it": "Gemma 3",
+        "Qwen/Qwen3.5-4B": "Qwen3.5",
+        "Qwen/Qwen3.6-35B-A3B": "Qwen3.5 MoE",
+        "Qwen/Qwen3-Next-80B": "Qwen3-Next",
+    }
+    assert all(models[name]["memory_bytes"]["10"] > 0 for name in families)
+    assert all(models[name]["weights"] > 4000 for name in families)
+    assert "'llava', which is not supported" in models["org/llava"]["problem"]
+
+
 def test_json_and_one_model(home: Path, capfd: Capture) -> None:
     code, stdout, stderr = outcome("--json", capfd)
     assert (code, stderr) == (0, "")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import UsageError
 from .cache_entries import RecurrentState
 from .kernels.attention import Causality, Kernel, attend
-from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, round_up
+from .kernels.row_blocks import DEFAULT_CHUNK_ROWS, GRAIN, RECURRENT_ROWS, round_up
 from .kernels.sparse_attention import (
     FIRST_SPARSE_ROW,
     BlockSparsity,
@@ -23,9 +23,6 @@ from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer, take_rows
 from .model.recurrent_layer import Layer, RecurrentLayer
 from .model.rope import RopeTable
-
-# Rows that pass through a recurrent layer at once: it holds some ten float32 copies of them.
-_RECURRENT_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +246,7 @@ class LayerRunner:
 
     def _rows_in_order(self, tokens: ActiveTokens) -> Iterator[slice]:
         """Chunks of the rows to compute, without padding; they do not overlap."""
-        size = min(self.chunk_rows, _RECURRENT_ROWS)
+        size = min(self.chunk_rows, RECURRENT_ROWS)
         first, boundary, stop = tokens.first, tokens.boundary, tokens.num_tokens
         for part in ((first, min(boundary, stop)), (max(first, boundary), stop)):
             for start in range(*part, size):

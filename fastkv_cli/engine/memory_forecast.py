@@ -5,12 +5,12 @@ Importing this module imports no torch: the list of models on disk forecasts wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import DecodeWeights
 from ..forecasts import MemoryForecast, ModelSizes
 from ..system.free_memory import available_memory_bytes
-from .kernels.row_blocks import default_chunk_rows, rows_per_block
+from .kernels.row_blocks import RECURRENT_ROWS, default_chunk_rows, rows_per_block
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +104,7 @@ def forecast_from_sizes(
         copies_bytes=copies if packs else 0,
         full_kv_bytes=full_kv_bytes,
         kept_kv_bytes=kept_kv_bytes,
-        working_bytes=_working_numbers(sizes, num_tokens, device_type) * bytes_per_weight
+        working_bytes=_working_bytes(sizes, num_tokens, device_type, bytes_per_weight)
         + sizes.state_bytes,
         program_bytes=program_bytes,
         available_bytes=available_bytes,
@@ -120,7 +120,7 @@ def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
     return ModelSizes(
         num_weights=count_weights(loaded.model),
         layer_weights=sum(layers),
-        largest_layer=max(layers),
+        largest_layer=_unpacked_weights(loaded.model, decoder) or max(layers),
         matrix_weights=decoder.num_weights,
         packed_bytes=decoder.packed_bytes,
         hidden=decoder.hidden_size,
@@ -132,7 +132,24 @@ def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
             2 * each.num_kv_heads * each.head_dim for each in decoder.attention_layers
         ),
         state_bytes=decoder.state_bytes,
+        mixing_bytes=max(
+            (each.mixer.working_bytes_per_token for each in decoder.layers if each.is_recurrent),
+            default=0,
+        ),
     )
+
+
+def _unpacked_weights(model: Any, decoder: Decoder) -> int:
+    """Weights in memory at once of a model in blocks: buffers, one for each name, and vectors.
+
+    Hybrids have buffers for the matrices of both kinds of layers. 0 for other models.
+    """
+    from .model.block_modules import buffer_sizes
+
+    if not decoder.is_in_blocks or decoder.has_experts:
+        return 0
+    buffers = buffer_sizes(layer.module for layer in decoder.layers)
+    return sum(buffers.values()) + int(sum(weight.numel() for weight in model.parameters()))
 
 
 def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
@@ -145,8 +162,10 @@ def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
     return entries * decoder.dtype.itemsize
 
 
-def _working_numbers(sizes: ModelSizes, num_tokens: int, device_type: str) -> int:
-    """Numbers held at the peak of prefill beside weights and cache: one layer's tensors."""
+def _working_bytes(
+    sizes: ModelSizes, num_tokens: int, device_type: str, bytes_per_number: int
+) -> int:
+    """Bytes held at the peak of prefill beside weights and cache: one layer's tensors."""
     hidden, inner = sizes.hidden, sizes.intermediate
     per_token = 3 * hidden + 2 * sizes.num_kv_heads * sizes.head_dim  # in, normalized, out, K, V
     chunk = min(default_chunk_rows(device_type), num_tokens) * (3 * inner + 3 * hidden)
@@ -155,7 +174,9 @@ def _working_numbers(sizes: ModelSizes, num_tokens: int, device_type: str) -> in
     else:
         group = sizes.num_heads // sizes.num_kv_heads
         attention = rows_per_block(num_tokens, num_tokens, group, "cpu") * group * num_tokens
-    return num_tokens * per_token + chunk + attention
+    mixing = min(RECURRENT_ROWS, num_tokens) * sizes.mixing_bytes
+    largest = max((chunk + attention) * bytes_per_number, mixing)
+    return num_tokens * per_token * bytes_per_number + largest
 
 
 def _available_bytes(device: torch.device) -> int | None:

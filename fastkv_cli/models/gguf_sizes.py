@@ -96,7 +96,7 @@ def check_header(header: GGUFHeader, name: str) -> None:
     architecture = facts.get("general.architecture")
     if not isinstance(architecture, str) or architecture not in GGUF_ARCHITECTURES:
         kind = f"a GGUF file of type {str(architecture)[:60]!r}"
-        raise unsupported(name, kind, GGUF_ARCHITECTURES)
+        raise unsupported(name, kind, GGUF_ARCHITECTURES, nearest=str(architecture)[:60])
     _check_facts(facts, architecture, name)
     _check_lists(facts, architecture, name)
     _check_tokenizer(facts, name)

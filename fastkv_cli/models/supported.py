@@ -16,8 +16,13 @@ _NEAREST = {
     "mistral": ("ministral3", "mistralai/Ministral-3-3B-Instruct-2512"),
     "mixtral": ("ministral3", "mistralai/Ministral-3-3B-Instruct-2512"),
     "gemma": ("gemma3_text", "google/gemma-3-1b-it"),
+    "glm": ("glm4", "zai-org/GLM-4-9B-0414"),
     "granite": ("granite", "ibm-granite/granite-3.3-2b-instruct"),
+    "lfm": ("lfm2", "LiquidAI/LFM2-1.2B"),
+    "olmo": ("olmo3", "allenai/Olmo-3-7B-Instruct"),
     "phi": ("phi3", "microsoft/Phi-4-mini-instruct"),
+    "qwen3_": ("qwen3_5_text", "Qwen/Qwen3.5-4B"),
+    "qwen4": ("qwen3_5_text", "Qwen/Qwen3.5-4B"),
     "smol": ("smollm3", "HuggingFaceTB/SmolLM3-3B"),
 }
 _OTHERWISE = ("qwen3", "Qwen/Qwen3-4B-Instruct-2507")

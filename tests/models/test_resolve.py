@@ -111,6 +111,10 @@ def test_other_families_are_named(tmp_path: Path) -> None:
         ("mistral4", "mistralai/Ministral-3-3B-Instruct-2512"),
         ("gemma4_text", "google/gemma-3-1b-it"),
         ("granitemoehybrid", "ibm-granite/granite-3.3-2b-instruct"),
+        ("glm4_moe", "zai-org/GLM-4-9B-0414"),
+        ("lfm2_moe", "LiquidAI/LFM2-1.2B"),
+        ("olmo2", "allenai/Olmo-3-7B-Instruct"),
+        ("qwen3_vl", "Qwen/Qwen3.5-4B"),
         ("deepseek_v3", "Qwen/Qwen3-4B-Instruct-2507"),
     ],
 )

@@ -11,6 +11,8 @@ _BLOCK = (1024, 2**27)
 # is; a GPU is fastest with many rows.
 _CHUNK_ROWS = {"cuda": 16_384}
 DEFAULT_CHUNK_ROWS = 1024
+# Rows that pass through a recurrent layer at once: it holds some ten float32 copies of them.
+RECURRENT_ROWS = 1024
 
 
 def round_up(count: int) -> int:

@@ -6,7 +6,7 @@ layer overwrites. So memory holds the unpacked matrices of one layer, whatever t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -59,6 +59,7 @@ class BlockLinear(nn.Module):
     Attributes:
         tensor: the matrix.
         bias: (N,); None for no bias.
+        name: that of its place in a layer, as `q_proj`.
         input_order: (K,) the inputs in the order of the file's columns; None if it is the same.
     """
 
@@ -70,19 +71,19 @@ class BlockLinear(nn.Module):
         scratch: Scratch,
         input_order: Tensor | None = None,
     ) -> None:
-        """Make the layer; `name` is that of its place in a layer, as `q_proj`."""
+        """Make the layer; `scratch` holds the unpacked matrix."""
         super().__init__()
         self.tensor = tensor
         self.bias = bias
         self.input_order = input_order
         self.out_features, self.in_features = tensor.shape
-        self._name = name
+        self.name = name
         self._scratch = scratch
 
     @property
     def weight(self) -> Tensor:
         """The unpacked matrix (N, K) as the file has it, until that of another layer is."""
-        return self._scratch.unpacked(self._name, self.tensor)
+        return self._scratch.unpacked(self.name, self.tensor)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, K) → (…, N)."""
@@ -230,3 +231,13 @@ def block_tensors(module: nn.Module) -> list[BlockTensor]:
         elif isinstance(each, BlockStack):
             found += [tensor for tensor, _ in each.tensors]
     return list({id(tensor): tensor for tensor in found}.values())
+
+
+def buffer_sizes(modules: Iterable[nn.Module]) -> dict[str, int]:
+    """Weights of the buffers that these layers' matrices are unpacked into, by name."""
+    sizes: dict[str, int] = {}
+    for module in modules:
+        for each in module.modules():
+            if isinstance(each, BlockLinear):
+                sizes[each.name] = max(sizes.get(each.name, 0), each.tensor.num_weights)
+    return sizes

@@ -15,6 +15,7 @@ from .layer_parts import Matrix
 from .short_convolution import convolve, no_inputs
 
 _NUM_PROJECTIONS = 4  # QKV, Z, B and A, where each has a matrix of its own
+_CHUNK = 64  # tokens of the rule's chunks: three matrices of that size squared are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,20 @@ class GatedDeltaNet:
         module = self.module
         matrix = module.num_v_heads * module.head_k_dim * module.head_v_dim
         return 2 * int(module.conv1d.weight.numel() + 3 * matrix)
+
+    @property
+    def working_bytes_per_token(self) -> int:
+        """See `Mixer`.
+
+        Of every value head in float32, the rule holds six versions of queries and keys, four of
+        values, and three rows of attention within a chunk. Beside them are the projections, and
+        four versions of the convolution's channels.
+        """
+        module, channels = self.module, self.module.conv1d.weight
+        head = 6 * module.head_k_dim + 4 * module.head_v_dim + 3 * _CHUNK
+        projected = sum(each.out_features for each in self.inputs.modules)
+        others = channels.element_size() * (projected + 4 * channels.shape[0])
+        return int(4 * module.num_v_heads * head + others)
 
     def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Inputs of the convolution (1, T, channels), gate, and β and step before activation."""

@@ -50,6 +50,10 @@ class Mixer(Protocol):
     def flops_per_token(self) -> int:
         """Floating-point operations of the mixing itself, without the projections."""
 
+    @property
+    def working_bytes_per_token(self) -> int:
+        """Bytes that mixing a text holds for each token of the rows that it computes at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecurrentLayer:

@@ -51,6 +51,12 @@ class ShortConvolution:
         """See `Mixer`."""
         return 2 * int(self.module.conv.weight.numel())
 
+    @property
+    def working_bytes_per_token(self) -> int:
+        """See `Mixer`: three projections, and as many versions of the convolution's channels."""
+        weight = self.module.conv.weight
+        return int(6 * weight.shape[0] * weight.element_size())
+
 
 def no_inputs(convolution: nn.Conv1d) -> Tensor:
     """The inputs before the first token: zeros, (1, channels, K − 1)."""
