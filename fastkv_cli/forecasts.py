@@ -140,8 +140,9 @@ class ModelSizes:
         num_kv_heads: KV heads of a layer.
         head_dim: size of a head.
         kv_per_token: numbers in K and V of a token, over all layers.
-        packed_bytes: the packed copies of matrices that stay in a GGUF file; None if they are in
-            memory, or mapped.
+        packed_bytes: the packed copies of matrices that stay in a GGUF file, without experts; None
+            if they are in memory, or mapped.
+        expert_bytes: the packed copies of all experts that stay in a file.
         state_bytes: bytes of recurrent states, however long the text is.
         mixing_bytes: that a recurrent layer holds for each token of the rows it computes at once.
     """
@@ -157,5 +158,6 @@ class ModelSizes:
     head_dim: int
     kv_per_token: int
     packed_bytes: int | None = None
+    expert_bytes: int = 0
     state_bytes: int = 0
     mixing_bytes: int = 0

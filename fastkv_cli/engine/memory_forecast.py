@@ -47,8 +47,9 @@ def forecast_memory(
     packs = (
         wanted is not DecodeWeights.FULL
         and loaded.device.type == "cpu"
-        and (decoder.is_in_blocks or decoder.dtype is not torch.float32)
-        and not decoder.has_experts
+        and (
+            decoder.is_in_blocks or (decoder.dtype is not torch.float32 and not decoder.has_experts)
+        )
         and can_pack()
     )
     return forecast_from_sizes(
@@ -98,6 +99,9 @@ def forecast_from_sizes(
     if sizes.packed_bytes is not None:
         resident = sizes.largest_layer
     copies = sizes.matrix_weights if sizes.packed_bytes is None else sizes.packed_bytes
+    # An answer of some length meets most experts, of which some are packed: those that find room.
+    room = sizes.expert_bytes if available_bytes is None else available_bytes // 2
+    copies += min(sizes.expert_bytes, room)
     return MemoryForecast(
         weights_bytes=sizes.num_weights * bytes_per_weight,
         resident_weights_bytes=resident * bytes_per_weight,
@@ -123,6 +127,7 @@ def model_sizes(loaded: LoadedModel, decoder: Decoder) -> ModelSizes:
         largest_layer=_unpacked_weights(loaded.model, decoder) or max(layers),
         matrix_weights=decoder.num_weights,
         packed_bytes=decoder.packed_bytes,
+        expert_bytes=decoder.packed_expert_bytes,
         hidden=decoder.hidden_size,
         intermediate=first.intermediate_size,
         num_heads=first.num_heads,
@@ -146,7 +151,7 @@ def _unpacked_weights(model: Any, decoder: Decoder) -> int:
     """
     from .model.block_modules import buffer_sizes
 
-    if not decoder.is_in_blocks or decoder.has_experts:
+    if not decoder.is_in_blocks:
         return 0
     buffers = buffer_sizes(layer.module for layer in decoder.layers)
     return sum(buffers.values()) + int(sum(weight.numel() for weight in model.parameters()))

@@ -154,9 +154,9 @@ class BlockStack(nn.Module):
         """
         super().__init__()
         self.tensors = tuple(sorted(tensors, key=lambda each: each[1].start or 0))
-        self._num_experts = num_experts
+        self.num_experts = num_experts
         self._transposed = transposed
-        self._name, self._scratch = name, scratch
+        self.name, self._scratch = name, scratch
         rows = sum(tensor.num_rows for tensor, _ in tensors) // num_experts
         self._size = rows, tensors[0][0].num_columns
 
@@ -164,7 +164,7 @@ class BlockStack(nn.Module):
     def shape(self) -> torch.Size:
         """That of the parameter."""
         size = self._size[::-1] if self._transposed else self._size
-        return torch.Size((self._num_experts, *size))
+        return torch.Size((self.num_experts, *size))
 
     def numel(self) -> int:
         """Number of weights of all experts."""
@@ -173,9 +173,9 @@ class BlockStack(nn.Module):
     @torch.inference_mode()
     def __getitem__(self, expert: int) -> Tensor:
         """The matrix of an expert, valid until the next one is unpacked."""
-        buffer = self._scratch.buffer(self._name, *self._size)
+        buffer = self._scratch.buffer(self.name, *self._size)
         for tensor, into in self.tensors:
-            count = tensor.num_rows // self._num_experts
+            count = tensor.num_rows // self.num_experts
             rows = buffer[into]
             if rows.is_contiguous():
                 tensor.part(expert * count, count).unpack(rows)
@@ -199,7 +199,7 @@ class BlockStack(nn.Module):
         """
         parts = []
         for tensor, _ in self.tensors:
-            count = tensor.num_rows // self._num_experts
+            count = tensor.num_rows // self.num_experts
             parts.append(tensor.part(expert * count, count))
         if bias is not None:
             bias = torch.cat([bias[into] for _, into in self.tensors])
@@ -224,20 +224,35 @@ class BlockEmbedding(nn.Module):
 
 def block_tensors(module: nn.Module) -> list[BlockTensor]:
     """The matrices of a module that stay in a file's blocks, each once."""
-    found: list[BlockTensor] = []
-    for each in module.modules():
-        if isinstance(each, BlockLinear | BlockHead | BlockEmbedding):
-            found.append(each.tensor)
-        elif isinstance(each, BlockStack):
-            found += [tensor for tensor, _ in each.tensors]
-    return list({id(tensor): tensor for tensor in found}.values())
+    linear = [
+        each.tensor
+        for each in module.modules()
+        if isinstance(each, BlockLinear | BlockHead | BlockEmbedding)
+    ]
+    return _unique([*linear, *expert_tensors(module)])
+
+
+def expert_tensors(module: nn.Module) -> list[BlockTensor]:
+    """Those of them that hold the matrices of experts."""
+    stacks = (each for each in module.modules() if isinstance(each, BlockStack))
+    return _unique([tensor for stack in stacks for tensor, _ in stack.tensors])
+
+
+def _unique(tensors: list[BlockTensor]) -> list[BlockTensor]:
+    return list({id(tensor): tensor for tensor in tensors}.values())
 
 
 def buffer_sizes(modules: Iterable[nn.Module]) -> dict[str, int]:
-    """Weights of the buffers that these layers' matrices are unpacked into, by name."""
+    """Weights of the buffers that these layers' matrices are unpacked into, by name.
+
+    Of experts, one is unpacked at a time.
+    """
     sizes: dict[str, int] = {}
     for module in modules:
         for each in module.modules():
             if isinstance(each, BlockLinear):
                 sizes[each.name] = max(sizes.get(each.name, 0), each.tensor.num_weights)
+            elif isinstance(each, BlockStack):
+                one = each.numel() // each.num_experts
+                sizes[each.name] = max(sizes.get(each.name, 0), one)
     return sizes

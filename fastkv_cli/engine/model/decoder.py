@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..kernels.packed_matrix import PackedMatrix
 from ..methods import PromptShape
-from .block_modules import BlockHead, block_tensors
+from .block_modules import BlockHead, block_tensors, expert_tensors
 from .decoder_layer import DecoderLayer
 from .families import Family
 from .layer_parts import Matrix, RMSNorm, count_matrix_weights
@@ -152,11 +152,18 @@ class Decoder:
 
     @property
     def packed_bytes(self) -> int | None:
-        """Bytes of the matrices packed for decoding, if they stay in a GGUF file's blocks."""
+        """Bytes of the matrices packed for decoding, without experts, if they stay in blocks."""
         if not self.is_in_blocks:
             return None
         modules = [*(layer.module for layer in self.layers), self._model.lm_head]
-        return sum(each.packed_bytes for module in modules for each in block_tensors(module))
+        packed = sum(each.packed_bytes for module in modules for each in block_tensors(module))
+        return packed - self.packed_expert_bytes
+
+    @property
+    def packed_expert_bytes(self) -> int:
+        """Bytes of all experts in blocks, which are packed when tokens are routed to them."""
+        modules = (layer.module for layer in self.layers)
+        return sum(each.packed_bytes for module in modules for each in expert_tensors(module))
 
     @property
     def is_in_blocks(self) -> bool:
