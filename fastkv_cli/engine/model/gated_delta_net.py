@@ -97,12 +97,12 @@ class GatedDeltaNet:
 
         Of every value head in float32, the rule holds six versions of queries and keys, four of
         values, and three rows of attention within a chunk. Beside them are the projections, and
-        four versions of the convolution's channels.
+        two versions of the convolution's channels.
         """
         module, channels = self.module, self.module.conv1d.weight
         head = 6 * module.head_k_dim + 4 * module.head_v_dim + 3 * _CHUNK
         projected = sum(each.out_features for each in self.inputs.modules)
-        others = channels.element_size() * (projected + 4 * channels.shape[0])
+        others = channels.element_size() * (projected + 2 * channels.shape[0])
         return int(4 * module.num_v_heads * head + others)
 
     def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
