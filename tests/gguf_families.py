@@ -138,6 +138,8 @@ def make_model(architecture: str, vocab_size: int = 384) -> Any:
         "eos_token_id": 2,
         "pad_token_id": 2,
     }
+    if architecture == "qwen35moe":
+        del common["intermediate_size"]  # all its layers have experts
     if architecture in HEADS_DERIVED:
         del common["head_dim"]
     config = transformers.AutoConfig.for_model(model_type, **(common | settings))

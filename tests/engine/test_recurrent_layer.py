@@ -71,13 +71,15 @@ def test_keeping_everything_gives_the_bits_of_full(
 def test_chunks_and_boundaries_carry_the_state(tiny_models: dict[str, Path], family: str) -> None:
     engine, prompt = shared_tiny(tiny_models[family]), make_prompt(330)
     whole = read_prompt(engine, prompt, Full())
+    # an expert's share multiplies the rounding of all layers before
+    atol = 1e-3 if engine.decoder.has_experts else 1e-4
     with Checks() as check:
         for chunk_rows, boundary in ((1, 0), (7, 0), (64, 33), (128, 200), (1024, 329)):
             for kernel in (Kernel.SDPA, Kernel.BLOCKED):
                 runner = LayerRunner(kernel, chunk_rows, boundary=boundary)
                 ours = read_prompt(engine, prompt, Full(), runner)
                 with check(f"{kernel}, chunks of {chunk_rows}, boundary {boundary}"):
-                    torch.testing.assert_close(ours.logits, whole.logits, atol=1e-4, rtol=1e-4)
+                    torch.testing.assert_close(ours.logits, whole.logits, atol=atol, rtol=1e-4)
                     check_states_close(ours.cache, whole.cache)
 
 
