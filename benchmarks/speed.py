@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from fastkv_cli.engine.cache import CompressedCache
 from fastkv_cli.engine.decode import DecodingModel
 from fastkv_cli.engine.kernels.cuda_graph import choose_step
 from fastkv_cli.engine.layers import LayerRunner
@@ -144,11 +145,8 @@ def measure_run(
     read = prefill(decoder, prompt_ids, method, runner, plan, room=steps)
     token_id = int(read.logits.argmax())
     clock.mark()
-    step = choose_step(reader, read.cache)
-    for _ in range(steps):
-        token_id = int(step(token_id).argmax())
-        clock.mark()
-    ttft_s, *steps_s = clock.seconds()
+    (ttft_s,) = clock.seconds()
+    steps_s = decode_seconds(reader, read.cache, token_id, steps, decoder.device)
     peak = peak_memory_bytes(decoder.device)
     return Run(
         ttft_s=ttft_s,
@@ -159,6 +157,19 @@ def measure_run(
         kept_bytes=read.kept_bytes,
         prefill_flops=read.flops,
     )
+
+
+def decode_seconds(
+    reader: DecodingModel, cache: CompressedCache, token_id: int, steps: int, device: torch.device
+) -> list[float]:
+    """The seconds of each of some steps of greedy decoding behind a token, ignoring end tokens."""
+    step = choose_step(reader, cache)
+    clock = Clock(device)
+    clock.mark()
+    for _ in range(steps):
+        token_id = int(step(token_id).argmax())
+        clock.mark()
+    return clock.seconds()
 
 
 def medians(runs: Sequence[Run]) -> dict[str, Any]:

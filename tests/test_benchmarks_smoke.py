@@ -115,6 +115,23 @@ def test_scaling_measures_both_models(run_benchmark: RunBenchmark) -> None:
     assert "smollm2-135m" in stdout
 
 
+def test_headline_compares_and_goes_on(run_benchmark: RunBenchmark, tmp_path: Path) -> None:
+    size = ("--smoke", "--steps", "4", "--kept", str(tmp_path / "new" / "samples.jsonl"))
+    _, report = run_benchmark("headline.py", *size, "--rounds", "1")
+    headkv, fastkv, full = report["samples"]
+    assert [each["method"] for each in report["samples"]] == ["headkv", "fastkv", "full"]
+    # a copy of K and V for each of the two query heads of a group
+    assert headkv["kept_bytes"] == pytest.approx(2 * fastkv["kept_bytes"], rel=0.05)
+    assert headkv["prefill_flops"] == full["prefill_flops"]
+    assert report["operations_full_by_fastkv"] > 1.5
+    assert report["ttft_headkv_by_fastkv"]["median"] == pytest.approx(
+        headkv["ttft_s"] / fastkv["ttft_s"]
+    )
+    _, again = run_benchmark("headline.py", *size, "--rounds", "2")
+    assert again["samples"][:3] == report["samples"]
+    assert len(again["samples"]) == 6
+
+
 @pytest.mark.usefixtures("embedded_dir")
 def test_reuse_compares_the_second_question_with_the_first(run_benchmark: RunBenchmark) -> None:
     size = ("--tokens", "700", "--new-tokens", "4", "--repetitions", "1")
