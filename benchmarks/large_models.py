@@ -3,6 +3,7 @@
     python benchmarks/large_models.py --geometry llama-3.2-1b --type Q4_K_M --rounds 3
     python benchmarks/large_models.py --geometry qwen3-4b --only load,disk
     python benchmarks/large_models.py --file model.gguf --peers fastkv
+    python benchmarks/large_models.py --peers fastkv,llama,openvino --tokens 16000 --rounds 1
     python benchmarks/large_models.py --equal  # every block type, see gguf_types.py
 
 The file has random weights in the geometry of a published model (random_gguf.py), quantized by
@@ -11,8 +12,11 @@ prompt, and decode greedily a fixed number of tokens, ignoring end tokens. Every
 fresh process, without a warm-up, in turn: loading (without imports), the peak of its memory, the
 time to the first token with the default preset, and decoding. fastkv's first process, which starts
 with an empty FASTKV_HOME, is counted apart; "disk" is what all of them left there. llama.cpp runs
-with flash attention and the batch size that is faster on a short prompt. Nothing else should run
-beside it. A table goes to stderr; the last line is JSON, with every sample. Linux only.
+with flash attention and the batch size that is faster on a short prompt. OpenVINO GenAI, on demand,
+has the file's weights in 4 bits of its own, and runs once with each of its attentions, of which the
+faster counts: random weights spread attention evenly, so that its sparse one gains little, and so
+does ours. Nothing else should run beside it. A table goes to stderr; the last line is JSON, with
+every sample. Linux only.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from typing import Any
 
 from gguf_types import BLOCK_TYPES, MIXED, TOLERANCE, compare_types
 from large_models_report import MEASURES, make_report, print_report, print_types
+from peer_weights import openvino_folder
 from peers import ENVIRONMENTS, Setting, Worker, machine, make_request, python_of
 from peers_report import TTFT
 from random_gguf import GEOMETRIES, write_random
@@ -40,6 +45,7 @@ from fastkv_cli.session.observer import SILENT
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / "build" / "large"
 PEERS = ("fastkv", "llama")
+OPENVINO_ATTENTIONS = ("paged", "xattention")  # SDPA needs the memory of all pairs
 BATCHES = (512, 2048)  # of llama.cpp; the faster one on SCREENING tokens counts
 SCREENING = 512
 _IN_16_BITS = ("F16", "BF16")
@@ -99,6 +105,15 @@ class Contest:
         setting = Setting("llama", f"batches of {batch}", options)
         return self._sample(setting, python_of("llama", self._environments), request)
 
+    def openvino(self, attention: str) -> dict[str, Any]:
+        """A sample of OpenVINO GenAI with one of its attentions."""
+        python = python_of("openvino", self._environments)
+        folder = openvino_folder(
+            4, self._environments, python, model=str(self.gguf), name=self.gguf.stem
+        )
+        setting = Setting("openvino", attention, (str(folder), "--attention", attention))
+        return self._sample(setting, python, self._request)
+
     def _sample(
         self, setting: Setting, python: Path, request: dict[str, Any], home: Path | None = None
     ) -> dict[str, Any]:
@@ -117,7 +132,7 @@ class Contest:
 
 def run(contest: Contest, rounds: int, peers: list[str]) -> dict[str, Any]:
     """All samples of both programs, and what fastkv wrote to disk."""
-    measured: dict[str, Any] = {"fastkv": [], "llama": []}
+    measured: dict[str, Any] = {"fastkv": [], "llama": [], "openvino": []}
     with tempfile.TemporaryDirectory(prefix="fastkv-home-") as temporary:
         home, batch = Path(temporary), BATCHES[0]
         if "llama" in peers and set(contest.measures) - {"load", "disk"}:
@@ -131,6 +146,10 @@ def run(contest: Contest, rounds: int, peers: list[str]) -> dict[str, Any]:
                 measured["fastkv"].append(contest.fastkv(home))
             if "llama" in peers:
                 measured["llama"].append(contest.llama(batch))
+            if "openvino" in peers:
+                samples = {each: contest.openvino(each) for each in OPENVINO_ATTENTIONS}
+                best = min(samples, key=lambda each: samples[each][TTFT])
+                measured["openvino"].append({**samples[best], "attention": best})
         written = [path.stat().st_size for path in home.rglob("*") if path.is_file()]
     return measured | {"written_bytes": sum(written)}
 

@@ -1,4 +1,4 @@
-"""The embedded model in the forms that peers read: GGUF, a folder, and OpenVINO's."""
+"""A model in the forms that peers read: GGUF, a folder, and OpenVINO's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from fastkv_cli.config import cache_dir
+from fastkv_cli.config import EMBEDDED_MODEL, DType, cache_dir
 from fastkv_cli.models import embedded
 
 SHIPPED = "Q4_1"  # with the token embeddings in Q8_0
@@ -27,18 +27,15 @@ def gguf_file(weights: str, folder: Path) -> Path:
     return made
 
 
-def model_folder(folder: Path) -> Path:
-    """The model as transformers reads it, in bfloat16; written once, in this folder."""
+def model_folder(folder: Path, model: str = EMBEDDED_MODEL, name: str = EMBEDDED_MODEL) -> Path:
+    """A model as transformers reads it, in bfloat16; written once, in this folder, by a name."""
     from safetensors.torch import save_file
 
-    from fastkv_cli.config import EMBEDDED_MODEL, DType
     from fastkv_cli.engine.model.loader import load_model
 
-    made = folder / EMBEDDED_MODEL
+    made = folder / name
     if not (made / "config.json").is_file():
-        loaded = load_model(
-            EMBEDDED_MODEL, dtype=DType.BFLOAT16, device="cpu", offline=True, unpacked=True
-        )
+        loaded = load_model(model, dtype=DType.BFLOAT16, device="cpu", offline=True, unpacked=True)
         weights = loaded.model.state_dict()
         weights.pop("lm_head.weight")  # it is tied to the embeddings
         made.mkdir(parents=True, exist_ok=True)
@@ -48,18 +45,23 @@ def model_folder(folder: Path) -> Path:
     return made
 
 
-def openvino_folder(bits: int, folder: Path, python: Path) -> Path:
-    """The model as OpenVINO reads it, with weights in 8 or 4 bits; exported once, in this folder.
+def openvino_folder(
+    bits: int, folder: Path, python: Path, model: str = EMBEDDED_MODEL, name: str = EMBEDDED_MODEL
+) -> Path:
+    """A model as OpenVINO reads it, with weights in 8 or 4 bits; exported once, in this folder.
 
     Args:
         bits: 8 or 4.
         folder: where it is kept.
         python: the interpreter of OpenVINO's environment.
+        model: the model, which `name` names here.
+        name: of its folders.
     """
-    made = folder / f"openvino-int{bits}"
+    made = folder / f"openvino-int{bits}{'' if name == EMBEDDED_MODEL else f'-{name}'}"
     if not made.is_dir():
         script = Path(__file__).with_name("openvino_export.py")
-        command = list(map(str, (python, script, model_folder(folder), made, "--bits", bits)))
+        source = model_folder(folder, model, name)
+        command = list(map(str, (python, script, source, made, "--bits", bits)))
         subprocess.run(command, check=True)
     return made
 

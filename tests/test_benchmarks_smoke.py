@@ -185,7 +185,7 @@ def test_large_models_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = {"load_s": 1.0, "peak_memory_bytes": 900, "ttft_s": 10.0, "decode_tokens_per_s": 18.0}
     theirs = {"load_s": 1.0, "peak_memory_bytes": 1000, "ttft_s": 30.0, "decode_tokens_per_s": 15.0}
     measured = {"fastkv": [sample] * 3, "llama": [theirs] * 3, "written_bytes": 60}
-    facts = {"geometry": "llama-3.2-1b", "type": "Q4_K_M", "file_bytes": 1000}
+    facts = {"geometry": "llama-3.2-1b", "type": "Q4_K_M", "file_bytes": 1000, "tokens": 3700}
     names = ["load", "disk", "memory", "ttft", "decode"]
     rows = make_report(measured, facts, names)["measures"]
     assert {name: row["compared"] for name, row in rows.items()} == {
@@ -196,6 +196,10 @@ def test_large_models_targets(monkeypatch: pytest.MonkeyPatch) -> None:
         "decode": 1.2,
     }
     assert {name for name, row in rows.items() if not row["met"]} == {"disk", "ttft"}
+    measured["openvino"] = [{**theirs, "ttft_s": 19.0}]
+    row = make_report(measured, facts | {"tokens": 4000}, names)["measures"]["ttft"]
+    assert (row["target"], row["met"]) == (5.0, False)
+    assert (row["openvino_compared"], row["openvino_met"]) == (1.9, True)
 
 
 @pytest.fixture
