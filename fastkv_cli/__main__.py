@@ -6,6 +6,7 @@ from typing import NoReturn
 from .errors import OUT_OF_MEMORY, ExitCode, is_memory_error
 from .output.standard_streams import prepare_streams
 from .system.isolated import forget_current_folder
+from .system.quick_start import collector_paused, defer_meta_kernels
 
 
 def main() -> None:
@@ -13,7 +14,9 @@ def main() -> None:
     try:
         prepare_streams()
         forget_current_folder()
-        from .cli.app import main as run
+        defer_meta_kernels()
+        with collector_paused():
+            from .cli.app import main as run
     except KeyboardInterrupt:
         _leave("interrupted", ExitCode.INTERRUPTED)
     except (ImportError, MemoryError, OSError) as error:

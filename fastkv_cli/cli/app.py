@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -138,6 +139,7 @@ def main() -> None:
     clean_up_at_signals()
     code = run(sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is written: Ctrl-C ends nothing any more
+    gc.freeze()  # the interpreter ends 0.2 s sooner where torch was imported
     sys.exit(code)
 
 

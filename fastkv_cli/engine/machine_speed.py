@@ -28,6 +28,7 @@ from .model.decoder_opening import open_decoder
 from .model.gguf_blocks import BLOCK_TYPES
 from .model.hardware import describe_hardware
 from .model.plain import PlainLlama
+from .sampling import seeded_generator
 
 _SCHEMA = "fastkv-speed/2"
 _MAX_AGE_S = 7 * 24 * 3600.0
@@ -160,7 +161,7 @@ def _synthetic(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Decoder:
         vocab_size=64,
     )
     model = PlainLlama(config).to(dtype).to_empty(device="cpu").eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded_generator(0)
     for weight in model.parameters():
         weight.uniform_(-0.05, 0.05, generator=generator)
     return open_decoder(model)

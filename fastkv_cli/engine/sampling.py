@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config import Sampling
+from ..system.quick_start import load_meta_kernels
 
 # No run of this many tokens may occur twice in an answer.
 _RUN_LENGTH = 12
@@ -65,7 +66,7 @@ class Sampler:
         """Sample with these settings; without a guard no token is banned."""
         self._sampling = sampling
         self._guard = guard
-        self._generator = torch.Generator().manual_seed(sampling.seed)
+        self._generator = seeded_generator(sampling.seed) if sampling.temperature else None
         self._used: set[int] = set()
 
     @property
@@ -103,6 +104,12 @@ class Sampler:
             return int(logits.argmax())
         weights = (logits.float().cpu() / self._sampling.temperature).softmax(dim=-1)
         return int(torch.multinomial(weights, 1, generator=self._generator))
+
+
+def seeded_generator(seed: int) -> torch.Generator:
+    """A random generator on the CPU; torch makes none without its meta kernels."""
+    load_meta_kernels()
+    return torch.Generator().manual_seed(seed)
 
 
 def make_plain_sampler(sampling: Sampling, *, guards_loops: bool) -> Sampler:

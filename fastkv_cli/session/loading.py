@@ -13,6 +13,7 @@ from ..prompts.thinking import find_thought_format
 from ..system.free_memory import check_memory_to_start
 from ..system.heap import reuse_freed_memory
 from ..system.isolated import existing_folder
+from ..system.quick_start import collector_paused
 from .observer import Observer
 from .options import DeviceOptions
 
@@ -39,7 +40,7 @@ def torch_environment() -> Iterator[None]:
     except FileNotFoundError:  # every disk is full or read-only
         # On import, torch._dynamo creates a folder for compiled code; fastkv compiles nothing.
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
-    with existing_folder():
+    with existing_folder(), collector_paused():
         yield
 
 

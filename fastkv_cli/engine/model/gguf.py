@@ -22,6 +22,7 @@ from ...models import Progress, ProgressCallback, check_model_type
 from ...models.files import silent
 from ...models.gguf_parts import read_model
 from ...models.gguf_sizes import check_header
+from ...system.quick_start import load_meta_kernels
 from .gguf_config import model_config
 from .gguf_tokenizer import LISTS, build_tokenizer, special_tokens
 from .guarded import explained_panics
@@ -64,7 +65,11 @@ def prepare_gguf(gguf: Path, target: Path, on_progress: ProgressCallback | None 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers and tqdm from writing to stderr, for as long as the block runs."""
+    """Keep transformers and tqdm from writing to stderr, for as long as the block runs.
+
+    transformers is imported here first, and so are the parts of torch that it may use.
+    """
+    load_meta_kernels()
     from transformers.utils import logging
 
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

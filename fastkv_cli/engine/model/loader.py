@@ -20,6 +20,7 @@ from ...models.gguf_header import GGUFHeader
 from ...models.gguf_parts import part_files, read_model
 from ...models.local import weight_files
 from ...models.text_part import KEY_MAPPING, has_other_parts, text_config
+from ...system.quick_start import load_meta_kernels
 from ..kernels.attention import Kernel
 from ..kernels.packing import can_pack
 from ..measure import is_out_of_memory
@@ -211,6 +212,7 @@ def _load(
 
 
 def _without_weights(model_class: Any, settings: Any, dtype: torch.dtype) -> Any:
+    load_meta_kernels()
     with torch.device("meta"):
         return model_class(settings).to(dtype).eval().requires_grad_(False)
 
