@@ -1,8 +1,10 @@
-"""How long does fastkv take to start: `--help`, the imports, and loading a model?
+"""How long does fastkv take to start: `--help`, the imports, loading a model, a whole `fastkv ask`?
 
     python benchmarks/startup.py [REPETITIONS] [--model MODEL]
 
-Medians in seconds, each in a separate process; the last line is JSON.
+Medians in seconds, each in a separate process; the last line is JSON. `ask_s` is a question about
+300 words, and `again_s` a further question about a text that was asked before, both from typing to
+the end of an answer of two tokens.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 from statistics import median
 
 from fastkv_cli.config import EMBEDDED_MODEL
 
+TEXT = Path(__file__).parents[1] / "examples" / "password-rules.txt"
 IMPORT = "import time; t = time.perf_counter(); from fastkv_cli import Engine; Engine; "
 
 
@@ -40,6 +46,21 @@ def load(model: str, dtype: str) -> str:
     return f"{IMPORT}print(Engine.load({model!r}, dtype={dtype!r}).loaded.load_s)"
 
 
+def questions(model: str, folder: str) -> dict[str, Callable[[], float]]:
+    """The measures of whole questions; the state of the known text stays in the store."""
+    short = Path(folder, "short.txt")
+    short.write_text(" ".join(TEXT.read_text(encoding="utf-8").split()[:300]), encoding="utf-8")
+    numbers = count(1)
+
+    def ask(document: Path, store: str) -> float:
+        question = f"What does rule {next(numbers)} say of the length?"
+        options = "--model", model, "--store", store, "--max-tokens", "2"
+        return wall("-m", "fastkv_cli", "ask", str(document), question, *options)
+
+    ask(TEXT, "exact")  # prepares the model, and stores the text's state
+    return {"ask_s": lambda: ask(short, "off"), "again_s": lambda: ask(TEXT, "exact")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("repetitions", type=int, nargs="?", default=5)
@@ -52,10 +73,12 @@ def main() -> None:
         "load_bfloat16_s": lambda: printed(load(arguments.model, "bfloat16")),
         "load_float32_s": lambda: printed(load(arguments.model, "float32")),
     }
-    medians = {
-        name: round(median(measure() for _ in range(repetitions)), 3)
-        for name, measure in measures.items()
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        measures |= questions(arguments.model, folder)
+        medians = {
+            name: round(median(measure() for _ in range(repetitions)), 3)
+            for name, measure in measures.items()
+        }
     print(json.dumps({"model": arguments.model, "repetitions": repetitions, **medians}))
 
 

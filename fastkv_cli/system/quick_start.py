@@ -36,7 +36,10 @@ class _Deferred(MetaPathFinder, Loader):
     """Imports an empty module in place of torch's meta kernels."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """The specification of the empty module; None for all other names."""
         return ModuleSpec(fullname, self) if fullname == _META_KERNELS else None
