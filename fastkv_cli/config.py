@@ -91,6 +91,28 @@ class DecodeWeights(StrEnum):
     FULL = "full"
 
 
+MAX_DRAFT = 15  # tokens
+
+
+def parse_prompt_lookup(value: str | int) -> int | None:
+    """The most tokens that prompt lookup drafts in a pass: 0 is off, None is left to the engine.
+
+    Args:
+        value: "auto", "off", or a number from 1 to 15.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    word = str(value).strip().lower()
+    if word in {"auto", "off"}:
+        return None if word == "auto" else 0
+    if word.isascii() and word.isdigit() and 1 <= int(word) <= MAX_DRAFT:
+        return int(word)
+    raise UsageError(
+        f"--prompt-lookup {value} is unknown", f"give auto, off, or a number from 1 to {MAX_DRAFT}"
+    )
+
+
 class PrefillAttention(StrEnum):
     """Attention of the layers that process every token: over all keys, or block-sparse."""
 

@@ -29,6 +29,8 @@ class GenerationStats:
         prompt_tokens: tokens of the prompt.
         output_tokens: tokens generated, including thinking and an end token.
         peak_memory_bytes: since the last reset, of the GPU or else the process; None if unknown.
+        decode_passes: passes of the model after the first token; fewer than tokens where prompt
+            lookup drafted several right ones.
     """
 
     prefill_s: float
@@ -37,6 +39,12 @@ class GenerationStats:
     prompt_tokens: int
     output_tokens: int
     peak_memory_bytes: int | None
+    decode_passes: int = 0
+
+    @property
+    def tokens_per_pass(self) -> float | None:
+        """Tokens after the first one that a pass gave, on average."""
+        return (self.output_tokens - 1) / self.decode_passes if self.decode_passes else None
 
     @property
     def decode_tokens_per_s(self) -> float | None:

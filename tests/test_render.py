@@ -60,6 +60,7 @@ def make_report(num_layers: int = 4, path: str = "a.pdf") -> RunReport:
             prompt_tokens=950,
             output_tokens=41,
             peak_memory_bytes=3 * 2**30,
+            decode_passes=32,
         ),
         kv=KVStats(
             method="fastkv",
@@ -173,6 +174,7 @@ def test_json_of_a_report() -> None:
             "prefill_s": 1.75,
             "ttft_s": 1.7812,
             "decode_tokens_per_s": 20.0,
+            "tokens_per_pass": 1.25,
             "prompt_tokens": 950,
             "output_tokens": 41,
             "peak_memory_bytes": 3221225472,
@@ -326,6 +328,7 @@ def test_json_of_a_real_run(
             "prefill_s": "float",
             "ttft_s": "float",
             "decode_tokens_per_s": "float",
+            "tokens_per_pass": "float",
             "prompt_tokens": "int",
             "output_tokens": "int",
             "peak_memory_bytes": "int",

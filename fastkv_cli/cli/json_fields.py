@@ -65,6 +65,8 @@ ANSWER_FIELDS = {
     "stats.prefill_s": "seconds of all prefills, parts included",
     "stats.ttft_s": "seconds from the start of the first prefill to the answer's first token",
     "stats.decode_tokens_per_s": "tokens per second after the first; null with fewer than two",
+    "stats.tokens_per_pass": "tokens after the first that a pass of the model gave, more than 1 "
+    "where prompt lookup drafted right ones; null with fewer than two",
     "stats.prompt_tokens": "tokens of the answer's prompt",
     "stats.output_tokens": "tokens generated, including an end token",
     "stats.peak_memory_bytes": "peak memory, of the GPU if one is used, else of the process; "

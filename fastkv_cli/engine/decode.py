@@ -1,9 +1,10 @@
-"""Decoding over the compressed cache, one token at a time. Works on token ids only."""
+"""Decoding over the compressed cache. Works on token ids only."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from itertools import zip_longest
 from typing import Literal, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from .cache_entries import HeadGroup, RecurrentState
 from .kernels.lookup import attend_cached
 from .model.loader import LoadedModel
 from .model.rope import RopeTable
+from .prompt_lookup import PromptLookup
 
 Step = Callable[[int], Tensor]
 """Decodes one token: its id → the logits for the next one, (vocabulary,) float32."""
@@ -110,7 +112,7 @@ def check_finite(logits: Tensor, loaded: LoadedModel) -> None:
         raise ModelError(message, "fetch the model again, or try --dtype float32")
 
 
-def decode(step: Step, first_logits: Tensor, sampler: TokenChooser) -> Iterator[int]:
+def decode(step: Step, first_logits: Tensor, sampler: TokenChooser) -> Generator[int]:
     """Yield token ids forever; the caller stops at an end token or at a count.
 
     The first id is chosen from the prefill's logits and costs no pass through the model.
@@ -119,6 +121,48 @@ def decode(step: Step, first_logits: Tensor, sampler: TokenChooser) -> Iterator[
     yield token_id
     while True:
         token_id = sampler.choose(step(token_id))
+        yield token_id
+
+
+def decode_by_lookup(
+    model: DecodingModel,
+    cache: CompressedCache,
+    step: Step,
+    first_logits: Tensor,
+    sampler: TokenChooser,
+    lookup: PromptLookup,
+) -> Generator[int]:
+    """As `decode`, with several tokens in a pass where the answer copies the text.
+
+    The caller may stop after any token; then the cache holds no token of a draft that was not
+    chosen, and may hold chosen ones that were not yielded yet.
+
+    Args:
+        model: the model.
+        cache: of the prompt; tokens can be dropped from it.
+        step: decodes one token where nothing is drafted.
+        first_logits: the prefill's.
+        sampler: chooses every token, in order, from the model's logits.
+        lookup: drafts tokens; it holds the prompt.
+    """
+    token_id = sampler.choose(first_logits)
+    lookup.push(token_id)
+    yield token_id
+    while True:
+        draft = lookup.draft()
+        rows = extend(model, cache, [token_id, *draft]) if draft else step(token_id).unsqueeze(0)
+        num_right = 0
+        try:
+            for logits, drafted in zip_longest(rows, draft):
+                token_id = sampler.choose(logits)
+                lookup.push(token_id)
+                if token_id != drafted:
+                    break
+                num_right += 1
+                yield token_id
+        finally:
+            if draft:
+                cache.drop_last(len(draft) - num_right)
         yield token_id
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..config import (
     GREEDY,
+    MAX_DRAFT,
     Attention,
     DecodeWeights,
     DType,
@@ -19,19 +20,19 @@ from ..config import (
     PrefillWeights,
     Sampling,
     choice_of,
+    parse_prompt_lookup,
 )
 from ..errors import ContextError, UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
 from .answer_stream import AnswerStream
-from .closing_sampler import ClosingSampler, open_sampler
-from .constraint import ConstrainedSampler, Grammar, Samplers, constrain, grammar_tokenizer
-from .decode import check_finite, decode
+from .closing_sampler import open_sampler
+from .constraint import Grammar, Samplers, constrain, grammar_tokenizer
+from .decode import check_finite
 from .early_exit import quoted_generation, scoring_stats
 from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
-from .kernels.cuda_graph import choose_step
 from .kernels.packed import choose_decoding_model
 from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, build_method
@@ -39,11 +40,13 @@ from .model.decoder import Decoder
 from .model.decoder_opening import open_decoder
 from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
-from .prefill import PrefillResult, prefill, score_tokens
+from .prefill import prefill, score_tokens
 from .prefill_models import PrefillModels
+from .prompt_lookup import PromptLookup, pass_costs
 from .question import last_question
 from .reuse.states import Reuse
-from .sampling import Sampler, make_plain_sampler
+from .sampling import make_plain_sampler
+from .timed_decode import decode_timed
 from .trace import Progress, trace_tokens
 from .tuning import Tuning, tuning_of
 
@@ -61,8 +64,9 @@ class Engine:
         loaded: LoadedModel,
         decode_weights: DecodeWeights = DecodeWeights.AUTO,
         prefill_weights: PrefillWeights = PrefillWeights.AUTO,
+        max_draft: int | None = None,
     ) -> None:
-        """Wrap a loaded model; `Engine.load` loads one by name."""
+        """Wrap a loaded model; prompt lookup drafts up to `max_draft` tokens (None: "auto")."""
         self.loaded = loaded
         self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
@@ -75,6 +79,9 @@ class Engine:
         # pages are released as soon as prefill has computed it.
         on_done = None if self.decoding_model is self.decoder else mapped.release
         self.prefill_models = PrefillModels(loaded, self.decoder, prefill_weights, on_done)
+        if max_draft is None:
+            max_draft = MAX_DRAFT if self.decoder.device.type == "cpu" else 0
+        self._pass_costs = pass_costs(self.decode_weights)[: max_draft + 1]
         self.load_s = loaded.load_s + time.perf_counter() - started
 
     @classmethod
@@ -87,6 +94,7 @@ class Engine:
         attention: Attention | str = Attention.AUTO,
         decode_weights: DecodeWeights | str = DecodeWeights.AUTO,
         prefill_weights: PrefillWeights | str = PrefillWeights.AUTO,
+        prompt_lookup: str | int = "auto",
         offline: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Engine:
@@ -102,6 +110,8 @@ class Engine:
                 memory allows.
             prefill_weights: "bf16", "int8", or "auto": prompts that are compressed are prefilled
                 with weights in 8 bits, on CPUs that gain by it.
+            prompt_lookup: "off", or the most tokens that are drafted where the answer copies the
+                prompt, to be verified in one pass; "auto" does so on a CPU.
             offline: open no socket.
             on_progress: called during downloads, conversion and loading.
 
@@ -111,6 +121,7 @@ class Engine:
             OutOfMemoryError: when the weights do not fit.
         """
         weights = choice_of(DecodeWeights, decode_weights, "decode_weights")
+        max_draft = parse_prompt_lookup(prompt_lookup)
         loaded = load_model(
             model,
             dtype=choice_of(DType, dtype, "dtype"),
@@ -120,7 +131,8 @@ class Engine:
             on_progress=on_progress,
             unpacked=weights is DecodeWeights.FULL,
         )
-        return cls(loaded, weights, choice_of(PrefillWeights, prefill_weights, "prefill_weights"))
+        prefill_choice = choice_of(PrefillWeights, prefill_weights, "prefill_weights")
+        return cls(loaded, weights, prefill_choice, max_draft)
 
     @property
     def tokenizer(self) -> Any:
@@ -184,7 +196,8 @@ class Engine:
                 by the question's attention; by default the last rows.
             sampling: greedy by default.
             guard_loops: prevent the answer from repeating itself (see `LoopGuard`).
-            ignore_eos: continue after an end token, as measurements of speed must.
+            ignore_eos: continue after an end token, as measurements of speed must; then no tokens
+                are drafted, as what follows may be a loop.
             chunk_rows: prompt tokens that pass through a layer at once; the default depends on the
                 device.
             on_progress: called with the share of the prefill that is done, 0 to 1.
@@ -233,7 +246,10 @@ class Engine:
             answer.prefilled_at = now(self.decoder.device)
             check_finite(prefilled.logits, self.loaded)
             lengths = prefilled.cache.lengths
-            tokens = self._decode(prefilled, sampler)
+            lookup = None
+            if len(self._pass_costs) > 1 and prefilled.cache.can_drop and not ignore_eos:
+                lookup = PromptLookup(ids.tolist(), most, self._pass_costs)
+            tokens = decode_timed(self.decoding_model, prefilled, sampler, lookup)
             yield from answer.grow(tokens, sampler, (limit, num_more), ends, until)
         yield Generation(
             token_ids=answer.token_ids,
@@ -244,19 +260,11 @@ class Engine:
                 None if prefilled.token_scores is None else prefilled.token_scores.tolist()
             ),
             finish_reason=answer.finish_reason,
-            stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device)),
+            stats=answer.stats(ids.shape[0], peak_memory_bytes(self.decoder.device), lookup),
             kv=prefilled.kv_stats(self.decoder, method, ids.shape[0], lengths),
             trace=trace_tokens(prefilled, ids.shape[0]) if traces_tokens else None,
             thinking=text.thinking(),
         )
-
-    def _decode(
-        self, prefilled: PrefillResult, sampler: Sampler | ClosingSampler | ConstrainedSampler
-    ) -> Iterator[tuple[int, float]]:
-        """Decode forever; each token with the time at which it was there."""
-        step = choose_step(self.decoding_model, prefilled.cache)
-        for token_id in decode(step, prefilled.logits, sampler):
-            yield token_id, now(self.decoder.device)
 
     def reset_peak_memory(self) -> None:
         """Measure peak memory from here on, where the system supports it."""

@@ -13,6 +13,7 @@ from .generation import Piece
 if TYPE_CHECKING:
     from .closing_sampler import ClosingSampler
     from .constraint import ConstrainedSampler
+    from .prompt_lookup import PromptLookup
     from .sampling import Sampler
 
 
@@ -66,12 +67,17 @@ class GrowingAnswer:
         if piece := self.text.flush():
             yield Piece(piece)
 
-    def stats(self, prompt_tokens: int, peak_memory_bytes: int | None) -> GenerationStats:
+    def stats(
+        self, prompt_tokens: int, peak_memory_bytes: int | None, lookup: PromptLookup | None
+    ) -> GenerationStats:
+        """What was measured; `lookup` counted the passes, or each gave a token."""
+        count = len(self.token_ids)
         return GenerationStats(
             prefill_s=self.prefilled_at - self.started_at,
             ttft_s=self.first_at - self.started_at,
-            decode_s=self.last_at - self.first_at if len(self.token_ids) > 1 else None,
+            decode_s=self.last_at - self.first_at if count > 1 else None,
             prompt_tokens=prompt_tokens,
-            output_tokens=len(self.token_ids),
+            output_tokens=count,
             peak_memory_bytes=peak_memory_bytes,
+            decode_passes=max(count - 1, 0) if lookup is None else lookup.num_passes,
         )

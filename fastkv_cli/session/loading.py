@@ -60,6 +60,7 @@ def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engin
             attention=options.attention,
             decode_weights=options.decode_weights,
             prefill_weights=options.prefill_weights,
+            prompt_lookup=options.prompt_lookup,
             offline=options.offline,
             on_progress=lambda step: observer.progress(
                 step.activity, step.done, step.total, step.unit

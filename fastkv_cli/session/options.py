@@ -29,6 +29,7 @@ from ..config import (
     ReadOptions,
     StoreMode,
     is_offline,
+    parse_prompt_lookup,
 )
 from ..propagation import PropagationStep
 from ..thinking_mode import Thinking
@@ -155,6 +156,14 @@ class DeviceOptions:
         "Prefill with weights in 8 bits (CPU only) or as they are; auto takes 8 bits for prompts "
         "that are compressed, where the CPU gains by it.",
         env="FASTKV_PREFILL_WEIGHTS",
+    )
+    prompt_lookup: str = option(
+        "auto",
+        Group.MODEL,
+        "Decode up to N more tokens in a pass where the answer copies the text; the answer stays "
+        "the same. auto does so on a CPU.",
+        metavar="auto|off|N",
+        env="FASTKV_PROMPT_LOOKUP",
     )
     offline: bool = option(
         False,
@@ -285,4 +294,5 @@ class SessionOptions(AnswerOptions, MethodOptions, DeviceOptions, ModelOptions, 
             UsageError: when a value cannot be read or is out of range; the message names it.
         """
         _ = self.read, self.method_settings(Preset.BALANCED), self.sampling, self.store_mode
+        parse_prompt_lookup(self.prompt_lookup)
         self.check_answer()

@@ -101,8 +101,12 @@ class FieldChooser:
             kv = replace(kv, note="values are copied from behind their labels")
             return Outcome(work.engine.quote(text, seconds, 0, kv), reading, kv)
         last = self._generations[-1]
-        tokens = sum(each.stats.output_tokens for each in self._generations)
-        generation = replace(last, text=text, stats=replace(last.stats, output_tokens=tokens))
+        stats = replace(
+            last.stats,
+            output_tokens=sum(each.stats.output_tokens for each in self._generations),
+            decode_passes=sum(each.stats.decode_passes for each in self._generations),
+        )
+        generation = replace(last, text=text, stats=stats)
         if len(self._generations) > 1:
             reading = replace(reading, parts_s=max(seconds - last.stats.end_to_end_s, 0.0))
         return Outcome(generation, reading, combine_kv(self._kv))

@@ -22,12 +22,13 @@ from ..model.rope import RopeTable
 from .lookup import attend_allocated, attend_written, has_flash
 
 
-def choose_step(model: DecodingModel, cache: CompressedCache) -> Step:
+def choose_step(model: DecodingModel, cache: CompressedCache, *, records: bool = True) -> Step:
     """The function that decodes one token: its id → the next logits, (vocabulary,) float32.
 
-    It appends the token to the cache. The logits are overwritten by the next step.
+    It appends the token to the cache. The logits are overwritten by the next step. Without
+    `records`, other functions may append tokens between two steps.
     """
-    if isinstance(model, Decoder) and model.device.type == "cuda" and model.is_static:
+    if records and isinstance(model, Decoder) and model.device.type == "cuda" and model.is_static:
         return RecordedStep(model, cache)
     return functools.partial(_step, model, cache)
 

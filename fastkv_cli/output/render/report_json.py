@@ -80,6 +80,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "prefill_s": _rounded(report.prefill_s),
             "ttft_s": _rounded(report.ttft_s),
             "decode_tokens_per_s": _rounded(stats.decode_tokens_per_s),
+            "tokens_per_pass": _rounded(stats.tokens_per_pass),
             "prompt_tokens": stats.prompt_tokens,
             "output_tokens": stats.output_tokens,
             "peak_memory_bytes": stats.peak_memory_bytes,

@@ -98,7 +98,9 @@ def full_rows(report: RunReport) -> Iterator[Row]:
     if report.thinking is not None:
         closed = ", not ended by the model" if report.thinking.was_closed else ""
         yield "Thinking", f"{format_count(report.thinking.tokens, 'token')}{closed}"
-    yield "Decode", f"{format_count(stats.output_tokens, 'token')}, {speed}"
+    per_pass = stats.tokens_per_pass or 1
+    drafted = f", {per_pass:.2f} tokens a pass" if per_pass > 1 else ""
+    yield "Decode", f"{format_count(stats.output_tokens, 'token')}, {speed}{drafted}"
     yield "Peak memory", format_bytes(stats.peak_memory_bytes)
     yield "KV cache", _kv_cache(report)
     yield "Method", _method(report)
