@@ -22,9 +22,9 @@ from ..stats import DecodingWeights
 # The longest run of tokens that is compared.
 _MAX_MATCH = 8
 # How often the token that followed the same 1 to 8 tokens before comes next: expected at the start
-# of an answer, with the weight of 8 tokens. In 29 answers and summaries of the embedded model it was
-# 23% after one token, 55% after two, 73% after three and 82% after more; a little less here costs
-# nothing where texts are copied, and saves passes where they are not.
+# of an answer, with the weight of 8 tokens. In 29 answers and summaries of the embedded model it
+# was 23% after one token, 55% after two, 73% after three and 82% after more; a little less here
+# costs nothing where texts are copied, and saves passes where they are not.
 _USUAL_SHARES = (0.15, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.8)
 _USUAL_WEIGHT = 8.0
 
