@@ -298,6 +298,10 @@ def test_texts(tmp_path: Path, name: str, content: str, text: str) -> None:
     assert load(tmp_path, name, content).text.strip() == text
 
 
+CUT_MAIL = (
+    "From: a\nMIME-Version: 1.0\nSubject: x\nContent-Type: multipart/mixed; boundary=q\n\n--q\n"
+    "Content-Type: text/plain; charset=nope\n\nThe key is under the mat."
+)
 BROKEN_JSON = '{"a": [1, 2'
 
 
@@ -339,4 +343,39 @@ def test_broken_files_are_refused_by_name(
 ) -> None:
     with pytest.raises(DocumentError, match=words) as caught:
         load(tmp_path, name, data)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text", "warnings"),
+    [
+        ("a.rtf", r"{\rtf1\ansi Price {\b 12", "Price 12", ["the file ends early"]),
+        ("a.eml", CUT_MAIL, "The key is under the mat.", ["no encoding is called nope", "the file ends early"]),
+        ("a.tex", r"\documentclass{a}\begin{document} {Kept $x \begin{tabular} a & b \foo{", "Kept", []),
+        ("a.csv", 'a,"b\nc,d\n', "| a | b c,d |\n| --- | --- |", []),
+    ],
+)  # fmt: skip
+def test_what_is_there_of_a_cut_file_is_read(
+    tmp_path: Path, name: str, content: str, text: str, warnings: list[str]
+) -> None:
+    document = load(tmp_path, name, content)
+    assert text in document.text
+    for words, warning in zip(warnings, document.warnings, strict=True):
+        assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.rtf", r"{\rtf1}", "holds no text"),
+        ("a.tex", r"\documentclass{a}\begin{document}\end{document}", "holds no text"),
+        ("a.vtt", "WEBVTT\n\nno cue", "holds no subtitles"),
+        ("a.log", "\0\0\0binary", "is not text"),
+        ("a.tsv", "a\tb\n\0\1\2", "is not text"),
+        ("a.jsonl", "", "is empty"),
+    ],
+)  # fmt: skip
+def test_nothing_to_read_is_an_error(tmp_path: Path, name: str, content: str, words: str) -> None:
+    with pytest.raises(DocumentError, match=words) as caught:
+        load(tmp_path, name, content)
     assert caught.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
+from email.errors import CloseBoundaryNotFoundDefect
 from email.message import EmailMessage, MIMEPart
 from io import BytesIO
 from typing import NamedTuple
@@ -47,6 +48,8 @@ def read_eml(
         body = mail.get_body(("plain", "html"))
         text, notes = _text_of(body, name, encoding) if body is not None else ("", [])
         files = [_Attachment(_file_name(part), _content(part)) for part in mail.iter_attachments()]
+        if any(isinstance(each, CloseBoundaryNotFoundDefect) for each in mail.defects):
+            notes.append("the file ends early (an unfinished download?): parts may be missing")
     return _write(str(mail["Subject"] or ""), headers, text, files, notes, attachments)
 
 
@@ -114,12 +117,14 @@ def _text_of(part: MIMEPart, name: str, encoding: str | None) -> tuple[str, list
         page = html_to_text(source)
         return page.text, [*warnings, *hidden_warning(page.num_hidden), *page.notes()]
     declared = part.get_content_charset() or encoding or "utf-8"
-    return content.decode(declared if _is_known(declared) else "utf-8", "replace"), []
+    if _is_known(declared):
+        return content.decode(declared, "replace"), []
+    return content.decode("utf-8", "replace"), [f"no encoding is called {declared}: read as UTF-8"]
 
 
 def _is_known(encoding: str | None) -> bool:
     try:
-        b"".decode(encoding or "")
+        b"x".decode(encoding or "", "replace")
     except (LookupError, ValueError):
         return False
     return bool(encoding)

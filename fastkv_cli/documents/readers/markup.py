@@ -51,7 +51,10 @@ def read_rtf(data: bytes, name: str, encoding: str | None = None) -> tuple[str, 
     text = _RAISED.sub(_raise, text.replace(_STRUCK, "~~"))
     text = _LOWERED.sub(lambda match: lower_text(match[1]), text)
     rows = [line.removesuffix("|").replace("|", " | ") for line in text.split("\n")]
-    return "\n".join(rows), hidden_warning(num_hidden)
+    notes = hidden_warning(num_hidden)
+    if not data.rstrip(b"\0 \t\r\n\x1a").endswith(b"}"):
+        notes += ("the file ends early (an unfinished download?): text may be missing",)
+    return "\n".join(rows), notes
 
 
 def _raise(match: re.Match[str]) -> str:
