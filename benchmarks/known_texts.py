@@ -111,7 +111,7 @@ def make_chapter(prose: Sequence[str]) -> Iterator[Known]:
     yield Known("chapter.docx", _word_file(body, points, table), text, source)
     yield Known("chapter.epub", _book(page), text, source)
     yield Known("chapter.pptx", _slides(body, points), _slides_text(body, points), source)
-    yield Known("chapter.xlsx", _workbook(table), "\n".join(rows), "the table")
+    yield Known("chapter.xlsx", _workbook(table), "\n".join(["Visitors", *rows]), "the table")
 
 
 def _cells(table: Sequence[Sequence[str]], row_tag: str, cell_tag: str) -> str:

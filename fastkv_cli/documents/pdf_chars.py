@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .document import MAX_CHARACTERS
+from .pdf_segments import Char, Segment, Words, space_after
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
@@ -23,64 +23,10 @@ _BRACKET_PIECES = frozenset(range(0xF8E5, 0xF8FF)) - _BRACKETS.keys()
 _SIGNS = {**_BRACKETS, 0xF0B7: "•", 0xF0A7: "▪", 0xF0FE: "[x]", 0xF0FD: "[x]"}
 _LINE_END = re.compile("[\r\n\x02\ufffe]")
 _PLAIN = re.compile("[ -~\u00a0-\u058f\u1e00-\u1fff\u2010-\u2fff\u3000-\ud7ff]*+")
+_WORD = re.compile("[^ ]++")
 _WORD_OR_SPACE = re.compile(" |[^ ]++")
 # A line has even spaces if none can be wide enough to part two columns (half a line's height).
 _MAX_SPACE, _UNEVEN = 0.5, 0.25  # of a line's height: its first space, and what its width is off
-
-
-@dataclass(slots=True)
-class Char:
-    """A character and its place, in points from the lower left corner.
-
-    Attributes:
-        text: One character, the letters of a ligature, or a word in one font and size; in `Words`,
-            which only a line without anything else is, several.
-        left, right: Its advance box.
-        base: Its baseline.
-        size: The height of its font's line, about 1.2 times the font size.
-    """
-
-    text: str
-    left: float
-    right: float
-    base: float
-    size: float
-
-
-@dataclass(slots=True)
-class Words(Char):
-    """Several words in one font and size, evenly spaced: a whole line.
-
-    Attributes:
-        widths: Of its characters, in points.
-        space: Between its words.
-    """
-
-    widths: Mapping[str, float]
-    space: float
-
-    def split(self) -> Iterator[Char]:
-        """The words and the spaces between them."""
-        left = self.left
-        for at, word in enumerate(self.text.split(" ")):
-            if at:
-                yield Char(" ", left, left, self.base, self.size)
-                left += self.space
-            right = left + sum(map(self.widths.__getitem__, word))
-            yield Char(word, left, right, self.base, self.size)
-            left = right
-
-
-Segment = list[Char]
-"""Characters on one line without an end of line that PDFium saw between them."""
-
-
-def split_words(chars: Segment) -> Segment:
-    """The characters with each `Words` in its words."""
-    if not any(isinstance(char, Words) for char in chars):
-        return chars
-    parts = (char.split() if isinstance(char, Words) else (char,) for char in chars)
-    return [char for part in parts for char in part]
 
 
 Turn = Callable[[float, float, float, float], tuple[float, float, float, float]]
@@ -129,10 +75,10 @@ def read_chars(page: PdfPage, hidden_layers: frozenset[str]) -> tuple[list[Segme
 class _CharReader:
     """Reads the characters of one page.
 
-    Each call of PDFium takes 0.4 µs from Python. Where a line is one text object, which has one
-    font and one size, its words stand for their characters, with two calls for each. Where its
-    width is that of its characters and of even spaces besides, the line stands for its words, with
-    eight calls in all. A page of 3,500 characters takes 1, 4 and 12 ms.
+    Each call of PDFium takes 0.4 µs from Python. In a part of a line that is one text object, which
+    has one font and one size, words stand for their characters, with two calls for each. Where its
+    width is that of its characters and of even spaces besides, it stands for its words, with eight
+    calls in all. A page of 3,500 characters takes 1, 4 and 12 ms.
     """
 
     def __init__(self, handle: object, turn: Turn | None, hidden_layers: frozenset[str]) -> None:
@@ -173,14 +119,47 @@ class _CharReader:
         if start >= end:
             return []
         text = self._codes[start:end]
-        if (
-            self._layers is None
-            and self._turn is None
-            and _PLAIN.fullmatch(text) is not None
-            and self._raw.FPDFText_CountRects(self._handle, start, end - start) == 1
-        ):
-            return self._read_even(start, text.rstrip(" ")) or self._read_words(start, text)
-        return _spell_ligatures(list(self._read_chars(start, end)))
+        has_hyphen = ord(text[-1]) in _HYPHENS
+        plain = text[:-1] if has_hyphen else text
+        if self._layers is not None or self._turn is not None or not _PLAIN.fullmatch(plain):
+            return _spell_ligatures(list(self._read_chars(start, end)))
+        segment: Segment = []
+        for first, run, is_whole in self._runs(start, plain):
+            if is_whole:
+                segment += self._read_run(first, run)
+            else:
+                segment += self._read_chars(first, first + len(run))
+        if has_hyphen:
+            segment += self._read_chars(end - 1, end)
+        return segment
+
+    def _runs(self, start: int, text: str) -> Iterator[tuple[int, str, bool]]:
+        """The parts of a line: first index, text, and whether it is of one text object."""
+        if self._raw.FPDFText_CountRects(self._handle, start, len(text)) <= 1:
+            yield start, text, True
+            return
+        spans = [match.span() for match in _WORD.finditer(text)]
+        objects = [self._object(start + begin) for begin, _ in spans]
+        first = 0
+        for at, (begin, end) in enumerate(spans):
+            following = spans[at + 1][0] if at + 1 < len(spans) else len(text)
+            if following < len(text) and objects[at + 1] == objects[at]:
+                continue
+            if self._object(start + end - 1) == objects[at]:
+                yield start + first, text[first:following], True
+            else:
+                if begin > first:
+                    yield start + first, text[first:begin], True
+                yield start + begin, text[begin:following], False
+            first = following
+
+    def _read_run(self, start: int, text: str) -> Segment:
+        bare = text.rstrip(" ")
+        even = self._read_even(start, bare)
+        if even is None:
+            return self._read_words(start, text)
+        last = even[0]
+        return even if bare == text else [last, space_after(last)]
 
     def _read_even(self, start: int, text: str) -> Segment | None:
         """A line as one piece; None if it is one word, or its words are not evenly spaced."""
@@ -202,6 +181,11 @@ class _CharReader:
             return None
         space = (right - left - width) / num_spaces
         return [Words(text, left, right, self._base(start), size, widths, space)]
+
+    def _object(self, index: int) -> int:
+        """Identifies the text object of a character; 0 if it has none."""
+        shown = self._raw.FPDFText_GetTextObject(self._handle, index)
+        return ctypes.addressof(shown.contents) if shown else 0
 
     def _font(self, index: int) -> int:
         shown = self._raw.FPDFText_GetTextObject(self._handle, index)

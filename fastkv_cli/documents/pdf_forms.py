@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from .archive import local_name, parse_xml
 from .omissions import Omission
-from .pdf_chars import Char, Turn
+from .pdf_chars import Turn
 from .pdf_lines import Line, Piece
 from .pdf_rules import Rule
+from .pdf_segments import Char
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .pdf_chars import Segment
 from .pdf_columns import Extent, table_columns
 from .pdf_lines import Line, Piece, build_lines
 from .pdf_rules import Rule
+from .pdf_segments import Segment
 from .pdf_tables import find_tables, render_table
 
 _BOXES = frozenset(("[x]", "[ ]"))

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from .pdf_chars import Char, Segment, split_words
 from .pdf_rules import Rule
+from .pdf_segments import Char, Segment, space_after, split_words
 from .scripts import lower_text, raise_text
 from .spaced_letters import is_spaced, join_spaced, mark_narrow
 
@@ -86,7 +86,7 @@ def build_lines(segments: Sequence[Segment], rules: Sequence[Rule]) -> list[Line
             before = lines[-1]
             gap = chars[0].left - before.chars[-1].right
             if gap > _SPACE * max(before.size, line.size):
-                before.chars.append(_space_after(before.chars[-1]))
+                before.chars.append(space_after(before.chars[-1]))
             before.chars = split_words(_strip([*before.chars, *segment]))
             before.base, before.size = _measure(before.chars)
         else:
@@ -109,10 +109,6 @@ def _strip(chars: Segment) -> Segment:
     while last > first and chars[last - 1].text.isspace():
         last -= 1
     return chars[first:last]
-
-
-def _space_after(char: Char) -> Char:
-    return Char(" ", char.right, char.right, char.base, char.size)
 
 
 def _is_flat(chars: Segment) -> bool:
@@ -257,7 +253,7 @@ def _roles(
     A space is part of a run of struck text, and of no other.
     """
     struck = [_is_struck(char, strikes) for char in chars] if strikes else [False] * len(chars)
-    if sum(len(c.text) for c, is_struck in zip(chars, struck, strict=True) if is_struck) < 2:
+    if sum(len(c.text.strip()) for c, hit in zip(chars, struck, strict=True) if hit) < 2:
         struck = [False] * len(chars)
     for index, char in enumerate(chars):
         role = 0

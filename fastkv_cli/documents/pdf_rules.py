@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .pdf_chars import turned
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfPage
+    from pypdfium2 import PdfObject, PdfPage
 
 _THIN = 2.5  # points: a rectangle no thicker than this is a line
 _MAX_OBJECTS = 20_000  # objects of a page that are searched for lines
@@ -37,7 +37,9 @@ def read_rules(page: PdfPage) -> list[Rule]:
     for number, item in enumerate(page.get_objects(filter=(raw.FPDF_PAGEOBJ_PATH,), max_depth=4)):
         if number > _MAX_OBJECTS:
             break
-        left, bottom, right, top = item.get_bounds()
+        if item.container is not None and not _is_page(item.container, page):
+            continue  # of a figure
+        left, bottom, right, top = _bounds(item)
         if turn is not None:
             left, bottom, right, top = turn(left, bottom, right, top)
         wide, high = right - left, top - bottom
@@ -55,6 +57,26 @@ def read_rules(page: PdfPage) -> list[Rule]:
                 Rule(right, bottom, right, top),
             )
     return rules
+
+
+def _is_page(form: PdfObject, page: PdfPage) -> bool:
+    """Whether a form XObject covers half of the page and more: what is drawn in it is no figure."""
+    while form.container is not None:
+        form = form.container
+    left, bottom, right, top = form.get_bounds()
+    width, height = page.get_size()
+    covered: float = (right - left) * (top - bottom)
+    return covered >= 0.5 * width * height
+
+
+def _bounds(item: PdfObject) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of an object on the page, also of one in form XObjects."""
+    bounds: tuple[float, float, float, float] = item.get_bounds()
+    form = item.container
+    while form is not None:
+        bounds = form.get_matrix().on_rect(*bounds)
+        form = form.container
+    return bounds
 
 
 def _is_rectangle(path: object) -> bool:

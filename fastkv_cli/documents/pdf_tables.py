@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from .pdf_chars import split_words
 from .pdf_columns import (
     CONTINUED_GAP,
     Extent,
@@ -20,6 +19,7 @@ from .pdf_columns import (
 from .pdf_grid import Table, drop_empty, find_grids, is_filled, join_lines
 from .pdf_lines import Piece, split_piece
 from .pdf_rules import Rule
+from .pdf_segments import split_words
 
 _MIN_ROWS = 3
 _MAX_SPANS = 0.25  # of the pieces, across several columns

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
-from .pdf_chars import Segment
+from .pdf_segments import Segment
 from .split_words import NARROW
 
 _MIN_LETTERS = 5

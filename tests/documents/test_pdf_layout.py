@@ -10,6 +10,7 @@ from pypdf import PdfWriter
 from pypdf.annotations import FreeText, Text
 from pypdf.generic import (
     ArrayObject,
+    DecodedStreamObject,
     DictionaryObject,
     FloatObject,
     NameObject,
@@ -90,6 +91,29 @@ def test_struck_text() -> None:
     )
     writer.pages[0][NameObject("/Annots")] = ArrayObject([note])
     assert read_page(written(writer)).text == "now ~~120 crowns~~ each"
+
+
+@pytest.mark.parametrize(
+    ("y", "text"), [(500, "now ~~120 crowns~~ each"), (0, "now 120 crowns each")]
+)
+def test_lines_of_a_form_strike_where_they_are_shown(y: int, text: str) -> None:
+    shown = text_at(50, 500, "now 120 crowns each") + f"q 1 0 0 1 0 {y} cm /X Do Q\n".encode()
+    writer = PdfWriter(clone_from=BytesIO(make_pdf([shown])))
+    form = DecodedStreamObject()
+    form.set_data(rule(76, 3.5, 135, 3.5) + rule(20, -300, 580, -300) + rule(20, 300, 580, 300))
+    form.update(
+        {
+            NameObject("/Type"): NameObject("/XObject"),
+            NameObject("/Subtype"): NameObject("/Form"),
+            NameObject("/BBox"): ArrayObject(map(FloatObject, (0, -500, 600, 600))),
+        }
+    )
+    resources = writer.pages[0]["/Resources"]
+    assert isinstance(resources, DictionaryObject)
+    resources[NameObject("/XObject")] = DictionaryObject(
+        {NameObject("/X"): writer._add_object(form)}
+    )
+    assert read_page(written(writer)).text == text
 
 
 def written(writer: PdfWriter) -> bytes:
