@@ -102,6 +102,7 @@ WORST: dict[str, list[Input]] = {
     "documents.spaced_letters._SPACED": [("", "a ", "1"), ("", "a a a a ", "1"), ("", "a", "")],
     "documents.pdf_chars._LINE_END": [("", "x", ""), ("", "\n", "")],
     "documents.pdf_chars._PLAIN": [("", "x", "\0"), ("", " ", "\0")],
+    "documents.pdf_chars._WORD": [("", "x", ""), ("", "x ", ""), ("", " ", "")],
     "documents.pdf_chars._WORD_OR_SPACE": [("", "x", ""), ("", "x ", ""), ("", " ", "")],
     "documents.pdf_lines._BRACKETS": [("", "(", ""), ("", "x", "")],
     "documents.pdf_lines._LEFTWARDS": [("", "x", "")],
