@@ -51,6 +51,7 @@ PDF_ONLY = frozenset(("pdfplumber", "pypdfium2"))
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 WORD = re.compile(f"[{CJK}]|(?:(?![{CJK}])[^\\W_])+")
 CELL_BORDER = re.compile(r"(?<!\\)\|")
+LONG_PAGES = 10  # of a long document; of shorter ones the time of a document is told, not of a page
 LIMIT_S = 60.0  # for one document
 NO_MODEL = "LocalEntryNotFoundError"  # a reader that needs a download for PDFs is given no more
 
@@ -287,7 +288,8 @@ def summarize(
             if reads_pdfs(result["rows"], documents)
         )
     }
-    pages = sum(num_pages(documents[at].path) for at in read_by_all)
+    pages = {at: num_pages(documents[at].path) for at in read_by_all}
+    long = {at for at in read_by_all if pages[at] >= LONG_PAGES}
     report = {}
     for name, result in results.items():
         rows = result["rows"]
@@ -317,13 +319,23 @@ def summarize(
             "facts_found": sum(facts) if has_pdfs else None,
             "facts": len(facts),
             "pdf_s": None if seconds is None else round(seconds, 2),
-            "ms_a_page": None if seconds is None else round(1000 * seconds / max(pages, 1), 1),
+            "ms_a_page_long": per(rows, long, sum(pages[at] for at in long)) if has_pdfs else None,
+            "ms_short": per(rows, read_by_all - long, len(read_by_all - long))
+            if has_pdfs
+            else None,
             "import_s": result["import_s"],
             "peak_mib": result["peak_mib"],
             "late": sum("no answer within" in row["error"] for row in rows.values()),
         }
         report[name] = figures
-    return {"readers": report, "timed": {"pdfs": len(read_by_all), "pages": pages}}
+    timed = {"pdfs": len(read_by_all), "pages": sum(pages.values()), "long": len(long)}
+    return {"readers": report, "timed": timed}
+
+
+def per(rows: dict[int, dict[str, Any]], chosen: set[int], number: int) -> float | None:
+    """Milliseconds of some documents, divided by a number."""
+    seconds = sum(rows[at]["seconds"] for at in chosen)
+    return round(1000 * seconds / number, 1) if number else None
 
 
 def versions(environments: Path, names: Sequence[str]) -> dict[str, str]:
