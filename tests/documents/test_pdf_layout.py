@@ -153,6 +153,31 @@ def test_a_table_with_rules_and_cells_of_several_lines() -> None:
     )
 
 
+def test_lines_that_are_one_text_object() -> None:
+    rows_of_one = b"".join(
+        f"BT /F1 12 Tf 50 {700 - 20 * at} Td [({name}) {gap} ({first}) -6000 ({second})] TJ ET\n"
+        .encode()
+        for at, (name, first, second, gap) in enumerate(
+            [("Place", "2030", "2031", -9000), ("Mill of the hill", "1,204", "88", -4400),
+             ("Inn at the mill", "31", "(7)", -4800), ("Quay by the sea", "5", "12", -4300)]
+        )
+    )  # fmt: skip
+    assert text_of(rows_of_one) == (
+        "| Place | 2030 | 2031 |\n| --- | --- | --- |\n| Mill of the hill | 1,204 | 88 |\n"
+        "| Inn at the mill | 31 | (7) |\n| Quay by the sea | 5 | 12 |"
+    )
+    words = "The harbour master opens the gate at dawn, and shuts it when the last boat is in."
+    for spacing in (b"0 Tw", b"3 Tw", b"0.8 Tc 2 Tw"):
+        line = b"BT /F1 12 Tf " + spacing + f" 50 700 Td ({words}) Tj ET\n".encode()
+        assert text_of(line) == words
+    mixed = (
+        b"BT /F1 12 Tf 50 700 Td (It takes ten to the power of 10) Tj 5 Ts /F1 8 Tf (6) Tj 0 Ts "
+    )
+    assert text_of(mixed + b"/F1 12 Tf ( litres of the best water.) Tj ET\n") == (
+        "It takes ten to the power of 10⁶ litres of the best water."
+    )
+
+
 def test_a_page_that_is_turned_is_read_as_it_is_shown() -> None:
     turned = b"q 0 1 -1 0 842 0 cm\n" + b"".join(rows(CELLS, [50, 150, 250])) + b"Q"
     writer = PdfWriter(clone_from=BytesIO(make_pdf([turned])))
