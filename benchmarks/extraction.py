@@ -51,6 +51,7 @@ PACKAGES = {"fastkv": "fastkv-cli"}
 PDF_ONLY = frozenset(("pdfplumber", "pypdfium2"))
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 WORD = re.compile(f"[{CJK}]|(?:(?![{CJK}])[^\\W_])+")
+FOLDERS = re.compile(r"/\S*/")
 CELL_BORDER = re.compile(r"(?<!\\)\|")
 LONG_PAGES = 10  # of a long document; of shorter ones the time of a document is told, not of a page
 LIMIT_S = 60.0  # for one document
@@ -231,7 +232,7 @@ def judge(document: Document, answer: Answer) -> dict[str, Any]:
     text = answer.get("text", "")
     row: dict[str, Any] = {
         "seconds": round(answer.get("seconds", 0.0), 3),
-        "error": answer.get("error", ""),
+        "error": FOLDERS.sub("", answer.get("error", "")),
     }
     if document.text is not None:
         row["f1"], row["order"] = text_scores(text, document.text)
