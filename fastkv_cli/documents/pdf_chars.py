@@ -25,8 +25,8 @@ _LINE_END = re.compile("[\r\n\x02\ufffe]")
 _PLAIN = re.compile("[ -~\u00a0-\u058f\u1e00-\u1fff\u2010-\u2fff\u3000-\ud7ff]*+")
 _WORD = re.compile("[^ ]++")
 _WORD_OR_SPACE = re.compile(" |[^ ]++")
-# A line has even spaces if none can be wide enough to part two columns (half a line's height).
-_MAX_SPACE, _UNEVEN = 0.5, 0.25  # of a line's height: its first space, and what its width is off
+# A line has even spaces if none can be wide enough to part two columns, or narrow as in "ob ject".
+_MAX_SPACE, _UNEVEN = 0.5, 0.12  # of a line's height: its first space, and what its width is off
 
 
 Turn = Callable[[float, float, float, float], tuple[float, float, float, float]]
