@@ -65,8 +65,7 @@ def _is_page(form: PdfObject, page: PdfPage) -> bool:
         form = form.container
     left, bottom, right, top = form.get_bounds()
     width, height = page.get_size()
-    covered: float = (right - left) * (top - bottom)
-    return covered >= 0.5 * width * height
+    return bool((right - left) * (top - bottom) >= 0.5 * width * height)
 
 
 def _bounds(item: PdfObject) -> tuple[float, float, float, float]:
