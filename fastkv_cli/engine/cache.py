@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .cache_entries import HeadGroup, RecurrentState, free_slots
+from .cache_entries import HeadGroup, RecurrentState
 
 
 @dataclass(slots=True)
@@ -207,17 +207,8 @@ class CompressedCache:
         window: int | None,
     ) -> HeadGroup:
         """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
-        heads, count = rows.shape
-        free = free_slots(self.room, window)
-        shape = 1, heads, count + free, key.shape[3]
-        stored = HeadGroup(
-            key=key.new_empty(shape),
-            value=key.new_empty(shape),
-            kept_positions=positions[rows],
-            length=count,
-            window=window,
-        )
+        group = HeadGroup.allocate(key, positions[rows], self.room, window)
         for head, source in enumerate(sources):
-            torch.index_select(key[0, source], 0, rows[head], out=stored.key[0, head, :count])
-            torch.index_select(value[0, source], 0, rows[head], out=stored.value[0, head, :count])
-        return stored
+            group.keys[0, head] = key[0, source].index_select(0, rows[head])
+            group.values[0, head] = value[0, source].index_select(0, rows[head])
+        return group

@@ -8,9 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .kernels.lookup import attend_slots, slots_by_channel
+
 # Free slots of a layer with a sliding window: entries that have left the window are dropped once
 # this many have, in one copy.
 _SPARE = 256
+# Free slots for tokens to come in layers whose attention covers them, too.
+_FEW = 128
+_ALIGNED = 64  # entries: products of a multiple of it are faster, and are set up once in as many
 
 
 @dataclass(slots=True)
@@ -18,14 +23,15 @@ class HeadGroup:
     """Heads of a layer with the same number of entries, with free slots at the end.
 
     Attributes:
-        key: (1, heads, allocated, D).
-        value: as key.
+        key: (1, heads, allocated, D); stored as (heads, D, allocated) for `attend`.
+        value: as key, always contiguous.
         kept_positions: (heads, kept), positions in the text of the entries kept by prefill.
         length: number of entries, those kept by prefill and those appended since.
         appended_from: position in the text of the first appended entry.
         window: entries that a query of the layer attends to, including its own; None means all.
         is_consecutive: whether the kept positions have no gaps.
         num_dropped: first entries that were dropped, as they had left the window.
+        by_channel: whether keys are stored for `attend`; else only `keys` and `values` serve.
     """
 
     key: Tensor
@@ -36,6 +42,33 @@ class HeadGroup:
     window: int | None = None
     is_consecutive: bool = False
     num_dropped: int = 0
+    by_channel: bool = False
+
+    @classmethod
+    def allocate(
+        cls, like: Tensor, kept_positions: Tensor, room: int, window: int | None
+    ) -> HeadGroup:
+        """Allocate storage for kept entries, (heads, kept) positions, and `room` tokens to come.
+
+        Args:
+            like: (…, D), of the cache's device and dtype.
+            kept_positions: see above.
+            room: tokens that will probably be appended.
+            window: see above.
+        """
+        heads, count = kept_positions.shape
+        by_channel = window is None and slots_by_channel(like)
+        if window is not None:
+            room = min(room, _SPARE)
+        num_slots = count + room
+        if by_channel and room:
+            num_slots = _round_up(count + min(room, _FEW))
+        key, value = _allocate(like, heads, num_slots, count, by_channel=by_channel)
+        return cls(key, value, kept_positions, count, window=window, by_channel=by_channel)
+
+    def attend(self, query: Tensor, scaling: float) -> Tensor:
+        """Attention of the last T rows, (1, H, T, D), over all entries, where `by_channel`."""
+        return attend_slots(query, self.key, self.value, self.length, scaling)
 
     @property
     def keys(self) -> Tensor:
@@ -85,7 +118,7 @@ class HeadGroup:
             self.appended_from = position
         needed = self.length + count
         if needed > self.key.shape[2] and (count > 1 or not self._drop_outside(position)):
-            self._grow(2 * needed + 16 if self.window is None else needed + _SPARE)
+            self._grow(needed)
         slot = self.length
         self.length += count
         return slot
@@ -103,10 +136,18 @@ class HeadGroup:
         self.num_dropped += outside
         return True
 
-    def _grow(self, count: int) -> None:
-        more = count - self.key.shape[2]
-        self.key = torch.nn.functional.pad(self.key, (0, 0, 0, more))
-        self.value = torch.nn.functional.pad(self.value, (0, 0, 0, more))
+    def _grow(self, needed: int) -> None:
+        """Move the entries to a larger allocation, of more than `needed` slots."""
+        room = needed + 16 if self.window is None else _SPARE
+        if self.by_channel:
+            room = max(_FEW, needed // 8)
+        num_slots = _round_up(needed + room) if self.by_channel else needed + room
+        keys, values = self.keys, self.values
+        self.key, self.value = _allocate(
+            keys, self.num_heads, num_slots, self.length, by_channel=self.by_channel
+        )
+        self.keys.copy_(keys)
+        self.values.copy_(values)
 
 
 class RecurrentState(NamedTuple):
@@ -123,6 +164,20 @@ class RecurrentState(NamedTuple):
     matrix: Tensor | None = None
 
 
-def free_slots(room: int, window: int | None) -> int:
-    """Slots to allocate behind a layer's entries for `room` tokens to come."""
-    return room if window is None else min(room, _SPARE)
+def _allocate(
+    like: Tensor, heads: int, num_slots: int, count: int, *, by_channel: bool
+) -> tuple[Tensor, Tensor]:
+    """Allocate K and V, (1, heads, num_slots, D), for `count` entries; free slots of V are finite.
+
+    Attention that covers free slots gives them weights of 0, and 0 · NaN is NaN.
+    """
+    head_dim = like.shape[-1]
+    value = like.new_empty(1, heads, num_slots, head_dim)
+    if not by_channel:
+        return torch.empty_like(value), value
+    value[:, :, count:] = 0
+    return like.new_empty(1, heads, head_dim, num_slots).transpose(2, 3), value
+
+
+def _round_up(num_slots: int) -> int:
+    return -(-num_slots // _ALIGNED) * _ALIGNED

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .lookup import attend_slots
 from .packed_matrix import Int4Matrix, PackedMatrix
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def fused_step(
     slot: int,
     scaling: float,
     group_size: int,
+    by_channel: bool,
 ) -> Tensor:
     """Decode one token in one layer: write its K and V, attend to all entries, apply the MLP.
 
@@ -88,6 +90,7 @@ def fused_step(
         slot: number of entries in the cache before this token.
         scaling: factor applied to q·k.
         group_size: 32, the weights that share a scale.
+        by_channel: whether keys are stored by channel, for `attend_slots`.
 
     Returns:
         (1, 1, hidden), the layer's output.
@@ -106,12 +109,16 @@ def fused_step(
     rotated = torch.addcmul(rotated * cos, rotated.roll([head_dim // 2], [-1]), sin)
     keys.narrow(2, slot, 1).copy_(rotated[:, num_heads:])
     values.narrow(2, slot, 1).copy_(heads[:, num_rotated:])
-    attended = nn.functional.scaled_dot_product_attention(
-        rotated[:, :num_heads].reshape(1, num_kv_heads, -1, head_dim),  # a group's queries as rows
-        keys.narrow(2, 0, slot + 1),
-        values.narrow(2, 0, slot + 1),
-        scale=scaling,
-    )
+    query = rotated[:, :num_heads]
+    if by_channel:
+        attended = attend_slots(query, keys, values, slot + 1, scaling)
+    else:
+        attended = nn.functional.scaled_dot_product_attention(
+            query.reshape(1, num_kv_heads, -1, head_dim),  # a group's queries as rows
+            keys.narrow(2, 0, slot + 1),
+            values.narrow(2, 0, slot + 1),
+            scale=scaling,
+        )
     hidden = hidden + torch.ops.aten._weight_int4pack_mm_for_cpu(
         attended.reshape(1, -1).to(torch.bfloat16), layer.output, group_size, layer.output_scales
     )

@@ -39,6 +39,46 @@ def attend_cached(
     return attend_folded(query, key, value, visible, scaling, sinks)
 
 
+def attend_slots(
+    query: Tensor, key: Tensor, value: Tensor, length: int, scaling: float
+) -> Tensor:
+    """As `attend_cached`, over all allocated slots, of which the first `length` hold entries.
+
+    Two products for all heads at once. On the CPU they need operands that are contiguous, which a
+    part of an allocation is not: `slots_by_channel` tells where keys are stored for them.
+
+    Args:
+        query: (1, H, T, D).
+        key: (1, heads, S, D), stored as (heads, D, S); H is a multiple of heads.
+        value: (1, heads, S, D), contiguous; must be finite in free slots, too.
+        length: number of entries; the last T are the queries' own.
+        scaling: factor applied to q·k.
+    """
+    num_rows, num_slots = query.size(2), key.size(2)
+    rows = query.reshape(key.size(1), -1, key.size(3)) * scaling  # (heads, group · T, D)
+    scores = torch.bmm(rows, key[0].transpose(1, 2))
+    if length < num_slots:
+        scores.narrow(2, length, num_slots - length).fill_(-float("inf"))
+    if num_rows > 1:
+        own = scores.narrow(2, length - num_rows, num_rows)
+        later = torch.ones(num_rows, num_rows, dtype=torch.bool, device=key.device).triu(1)
+        own.view(key.size(1), -1, num_rows, num_rows).masked_fill_(later, -float("inf"))
+    # softmax accumulates in float32 for any dtype; keeping the dtype saves a pass over scores
+    return torch.bmm(torch.softmax(scores, -1), value[0]).view(query.shape)
+
+
+def slots_by_channel(entries: Tensor) -> bool:
+    """Whether `attend_slots` is fast for a cache's entries, K or V: keys are stored for it.
+
+    In 16 bits the CPU needs instructions for bfloat16; without them a product takes seconds.
+    """
+    if entries.device.type != "cpu":
+        return False
+    if entries.dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return entries.dtype is torch.float32
+
+
 def attend_allocated(
     query: Tensor,
     key: Tensor,

@@ -112,8 +112,10 @@ class PackedLayer:
         slot = group.claim(1, cache.next_position)
         start = group.first_visible(num_rows=1)
         keys, values = group.key[:, :, start:], group.value[:, :, start:]
-        cos, sin, slot = rope.cos, rope.sin, slot - start
-        return fused_step(self.fused, hidden, cos, sin, keys, values, slot, self.scaling, GROUP)
+        return fused_step(
+            *(self.fused, hidden, rope.cos, rope.sin, keys, values, slot - start),
+            *(self.scaling, GROUP, group.by_channel),
+        )
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
         """Output projection, MLP and both residuals, (1, T, hidden)."""
