@@ -129,6 +129,14 @@ class PrefillWeights(StrEnum):
     INT8 = "int8"
 
 
+class KVDtype(StrEnum):
+    """The number format of the KV cache's entries while an answer is decoded."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
 class StoreMode(StrEnum):
     """How document states are stored on disk for further questions."""
 

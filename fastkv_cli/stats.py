@@ -91,6 +91,7 @@ class KVStats:
         global_layers: number of layers that attend to all tokens, to which the budget applies; the
             others hold their sliding window. None if all layers are scored and compressed.
         steps: of token-selective propagation, by layer.
+        dtype: number format of the entries; empty if none were kept.
         attention_ratio: share of the pairs of query and key attended to in layers with block-sparse
             attention; None if prefill attention was dense.
     """
@@ -107,6 +108,7 @@ class KVStats:
     note: str = ""
     global_layers: int | None = None
     steps: tuple[StepStats, ...] = ()
+    dtype: str = ""
     attention_ratio: float | None = None
 
     @classmethod

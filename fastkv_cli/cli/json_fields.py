@@ -83,6 +83,7 @@ ANSWER_FIELDS = {
     "attention attended to; null if prefill attention was dense",
     "kv.full_bytes": "predicted bytes of the full KV cache",
     "kv.kept_bytes": "measured bytes of the keys and values held right after prefill",
+    "kv.dtype": "number format of the entries held; empty if none were",
     "kv.kept_ratio": "kept over full bytes",
     "kv.full_flops": "predicted floating-point operations of a full prefill",
     "kv.prefill_flops": "those of this prefill, without the scoring of tokens",

@@ -152,7 +152,9 @@ def forecast(
         planned = plan_prompts(
             loaded, decoder, reading.prompts, method, tuning, reuse, options.prefill_weights
         )
-        run_forecast = RunForecast(loaded, decoder, planned, options.decode_weights)
+        run_forecast = RunForecast(
+            loaded, decoder, planned, options.decode_weights, options.kv_dtype
+        )
         observer.progress("measuring the machine")
         told = scoring if reading.note else method
         predicted = dry_run.DryRun(

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from .cache_entries import HeadGroup, RecurrentState
+from .huge_pages import HugePages
+from .int8_entries import Int8Group
 
 
 @dataclass(slots=True)
@@ -27,13 +29,17 @@ class CompressedCache:
     Args:
         room: slots to allocate after the prompt's entries, for decoded tokens; grows when full.
         text_length: the most tokens of the text, prompt and answer.
+        dtype: number format of the entries: None is that of the model; with int8, layers with a
+            sliding window keep the model's.
     """
 
     room: int = 0
     text_length: int = 0
+    dtype: torch.dtype | None = None
     next_position: int = 0
     _layers: list[list[HeadGroup]] = field(default_factory=list)
     _states: dict[int, RecurrentState] = field(default_factory=dict)
+    _pages: HugePages = field(default_factory=HugePages)
 
     def store(
         self,
@@ -187,11 +193,7 @@ class CompressedCache:
     @property
     def nbytes(self) -> int:
         """Bytes of the keys and values, without the free slots and recurrent states."""
-        return sum(
-            tensor.numel() * tensor.element_size()
-            for group in self._all_groups()
-            for tensor in (group.keys, group.values)
-        )
+        return sum(group.nbytes for group in self._all_groups())
 
     def _all_groups(self) -> Iterator[HeadGroup]:
         for groups in self._layers:
@@ -207,7 +209,14 @@ class CompressedCache:
         window: int | None,
     ) -> HeadGroup:
         """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
-        group = HeadGroup.allocate(key, positions[rows], self.room, window)
+        kept_positions = positions[rows]
+        if self.dtype is torch.int8 and window is None:
+            every = torch.tensor(sources, device=key.device).unsqueeze(1)
+            key, value = key[:, every, rows], value[:, every, rows]
+            return Int8Group.quantize(key, value, kept_positions, self.room, self._pages)
+        if self.dtype is not None and self.dtype is not torch.int8:
+            key, value = key.to(self.dtype), value.to(self.dtype)
+        group = HeadGroup.allocate(key, kept_positions, self.room, window, self._pages)
         for head, source in enumerate(sources):
             group.keys[0, head] = key[0, source].index_select(0, rows[head])
             group.values[0, head] = value[0, source].index_select(0, rows[head])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .huge_pages import HugePages
 from .kernels.lookup import attend_slots, slots_by_channel
 
 # Free slots of a layer with a sliding window: entries that have left the window are dropped once
@@ -31,7 +32,8 @@ class HeadGroup:
         window: entries that a query of the layer attends to, including its own; None means all.
         is_consecutive: whether the kept positions have no gaps.
         num_dropped: first entries that were dropped, as they had left the window.
-        by_channel: whether keys are stored for `attend`; else only `keys` and `values` serve.
+        by_channel: whether keys are stored by channel.
+        pages: memory of the cache that the group belongs to.
     """
 
     key: Tensor
@@ -43,10 +45,16 @@ class HeadGroup:
     is_consecutive: bool = False
     num_dropped: int = 0
     by_channel: bool = False
+    pages: HugePages = field(default_factory=HugePages)
 
     @classmethod
     def allocate(
-        cls, like: Tensor, kept_positions: Tensor, room: int, window: int | None
+        cls,
+        like: Tensor,
+        kept_positions: Tensor,
+        room: int,
+        window: int | None,
+        pages: HugePages,
     ) -> HeadGroup:
         """Allocate storage for kept entries, (heads, kept) positions, and `room` tokens to come.
 
@@ -55,19 +63,28 @@ class HeadGroup:
             kept_positions: see above.
             room: tokens that will probably be appended.
             window: see above.
+            pages: allocates on the CPU.
         """
         heads, count = kept_positions.shape
-        by_channel = window is None and slots_by_channel(like)
-        if window is not None:
-            room = min(room, _SPARE)
-        num_slots = count + room
-        if by_channel and room:
-            num_slots = _round_up(count + min(room, _FEW))
-        key, value = _allocate(like, heads, num_slots, count, by_channel=by_channel)
-        return cls(key, value, kept_positions, count, window=window, by_channel=by_channel)
+        by_channel = window is None and slots_by_channel(like, heads, count)
+        num_slots = count + (room if window is None else min(room, _SPARE))
+        if by_channel:
+            num_slots = attention_slots(count, room)
+        key, value = _allocate(like, heads, num_slots, count, pages, by_channel=by_channel)
+        return cls(
+            *(key, value, kept_positions, count),
+            window=window,
+            by_channel=by_channel,
+            pages=pages,
+        )
+
+    @property
+    def can_attend(self) -> bool:
+        """Whether `attend` has a kernel for these entries; else use `keys` and `values`."""
+        return self.by_channel
 
     def attend(self, query: Tensor, scaling: float) -> Tensor:
-        """Attention of the last T rows, (1, H, T, D), over all entries, where `by_channel`."""
+        """Attention of the last T rows, (1, H, T, D), over all entries, where `can_attend`."""
         return attend_slots(query, self.key, self.value, self.length, scaling)
 
     @property
@@ -100,6 +117,11 @@ class HeadGroup:
     @property
     def num_heads(self) -> int:
         return self.key.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the entries, without the free slots."""
+        return self.keys.nbytes + self.values.nbytes
 
     def append(self, key: Tensor, value: Tensor, position: int) -> None:
         """Append T tokens' K and V, (1, H, T, D), the first at `position`; grow when full."""
@@ -138,13 +160,13 @@ class HeadGroup:
 
     def _grow(self, needed: int) -> None:
         """Move the entries to a larger allocation, of more than `needed` slots."""
-        room = needed + 16 if self.window is None else _SPARE
+        num_slots = needed + (needed + 16 if self.window is None else _SPARE)
         if self.by_channel:
-            room = max(_FEW, needed // 8)
-        num_slots = _round_up(needed + room) if self.by_channel else needed + room
+            num_slots = attention_slots(needed, needed)
         keys, values = self.keys, self.values
         self.key, self.value = _allocate(
-            keys, self.num_heads, num_slots, self.length, by_channel=self.by_channel
+            *(keys, self.num_heads, num_slots, self.length, self.pages),
+            by_channel=self.by_channel,
         )
         self.keys.copy_(keys)
         self.values.copy_(values)
@@ -165,19 +187,24 @@ class RecurrentState(NamedTuple):
 
 
 def _allocate(
-    like: Tensor, heads: int, num_slots: int, count: int, *, by_channel: bool
+    like: Tensor, heads: int, num_slots: int, count: int, pages: HugePages, *, by_channel: bool
 ) -> tuple[Tensor, Tensor]:
     """Allocate K and V, (1, heads, num_slots, D), for `count` entries; free slots of V are finite.
 
     Attention that covers free slots gives them weights of 0, and 0 · NaN is NaN.
     """
-    head_dim = like.shape[-1]
-    value = like.new_empty(1, heads, num_slots, head_dim)
+    shape = 1, heads, num_slots, like.shape[-1]
+    if like.device.type != "cpu":
+        return like.new_empty(shape), like.new_empty(shape)
+    key, value = pages.empty(shape, like.dtype), pages.empty(shape, like.dtype)
     if not by_channel:
-        return torch.empty_like(value), value
+        return key, value
     value[:, :, count:] = 0
-    return like.new_empty(1, heads, head_dim, num_slots).transpose(2, 3), value
+    return key.view(1, heads, -1, num_slots).transpose(2, 3), value
 
 
-def _round_up(num_slots: int) -> int:
-    return -(-num_slots // _ALIGNED) * _ALIGNED
+def attention_slots(count: int, room: int) -> int:
+    """Slots for `count` entries and `room` to come, where attention covers the free ones, too."""
+    if room == 0:
+        return count
+    return -(-(count + min(room, max(_FEW, count // 8))) // _ALIGNED) * _ALIGNED

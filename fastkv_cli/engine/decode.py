@@ -212,7 +212,7 @@ def _attend(
     layer: DecodingLayer, first: int, query: Tensor, group: HeadGroup, heads: slice
 ) -> Tensor:
     """Attend with the queries of tokens from position `first` on to the entries of a group."""
-    if group.by_channel and layer.sinks is None:
+    if group.can_attend and layer.sinks is None:
         return group.attend(query, layer.scaling)
     start = group.first_visible(query.shape[2])
     masked = _outside_window(group, first, query.shape[2], start)

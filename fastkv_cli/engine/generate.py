@@ -16,6 +16,7 @@ from ..config import (
     Attention,
     DecodeWeights,
     DType,
+    KVDtype,
     MethodSettings,
     PrefillWeights,
     Sampling,
@@ -34,6 +35,7 @@ from .generation import Generation, Piece
 from .growing_answer import GrowingAnswer
 from .kernels.attention import Kernel
 from .kernels.packed import choose_decoding_model
+from .kv_dtype import entry_dtype
 from .measure import explained_out_of_memory, now, peak_memory_bytes, reset_peak_memory
 from .methods import Method, build_method
 from .model.decoder import Decoder
@@ -65,11 +67,13 @@ class Engine:
         decode_weights: DecodeWeights = DecodeWeights.AUTO,
         prefill_weights: PrefillWeights = PrefillWeights.AUTO,
         max_draft: int | None = None,
+        kv_dtype: KVDtype = KVDtype.AUTO,
     ) -> None:
         """Wrap a loaded model; prompt lookup drafts up to `max_draft` tokens (None: "auto")."""
         self.loaded = loaded
         self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
+        self.kv_dtype = entry_dtype(self.decoder, kv_dtype)
         started = time.perf_counter()
         mapped = MappedLayers.of(loaded)
         self.decoding_model, self.decode_weights = choose_decoding_model(
@@ -95,6 +99,7 @@ class Engine:
         decode_weights: DecodeWeights | str = DecodeWeights.AUTO,
         prefill_weights: PrefillWeights | str = PrefillWeights.AUTO,
         prompt_lookup: str | int = "auto",
+        kv_dtype: KVDtype | str = KVDtype.AUTO,
         offline: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Engine:
@@ -112,6 +117,7 @@ class Engine:
                 with weights in 8 bits, on CPUs that gain by it.
             prompt_lookup: "off", or the most tokens that are drafted where the answer copies the
                 prompt, to be verified in one pass; "auto" does so on a CPU.
+            kv_dtype: of the KV cache: "bf16" or "int8" (CPU only), or "auto", the model's.
             offline: open no socket.
             on_progress: called during downloads, conversion and loading.
 
@@ -131,8 +137,9 @@ class Engine:
             on_progress=on_progress,
             unpacked=weights is DecodeWeights.FULL,
         )
-        prefill_choice = choice_of(PrefillWeights, prefill_weights, "prefill_weights")
-        return cls(loaded, weights, prefill_choice, max_draft)
+        prefilling = choice_of(PrefillWeights, prefill_weights, "prefill_weights")
+        kept = choice_of(KVDtype, kv_dtype, "kv_dtype")
+        return cls(loaded, weights, prefilling, max_draft, kept)
 
     @property
     def tokenizer(self) -> Any:
@@ -241,7 +248,10 @@ class Engine:
             decoder = models.choose(method, ids.shape[0])
             with models.open_runner(decoder, ids, plan, shared, reuse, chunk_rows, most) as runner:
                 prefilled = prefill(
-                    decoder, ids, method, runner, plan, room=most, on_progress=on_progress
+                    *(decoder, ids, method, runner, plan),
+                    room=most,
+                    kv_dtype=self.kv_dtype,
+                    on_progress=on_progress,
                 )
             answer.prefilled_at = now(self.decoder.device)
             check_finite(prefilled.logits, self.loaded)

@@ -28,6 +28,7 @@ def forecast_memory(
     wanted: DecodeWeights,
     *,
     keeps_kv: bool = True,
+    kv_dtype: torch.dtype | None = None,
 ) -> MemoryForecast:
     """Forecast the bytes that a prompt takes with a method's plan.
 
@@ -38,6 +39,7 @@ def forecast_memory(
         num_tokens: tokens of prompt and answer together.
         wanted: the weights to decode from.
         keeps_kv: whether the prompt's keys and values are kept; not if it is only scored.
+        kv_dtype: number format of the kept keys and values; None is the model's.
     """
     import torch
 
@@ -55,7 +57,7 @@ def forecast_memory(
     return forecast_from_sizes(
         model_sizes(loaded, decoder),
         num_tokens,
-        kept_kv_bytes(decoder, plan) if keeps_kv else 0,
+        kept_kv_bytes(decoder, plan, kv_dtype) if keeps_kv else 0,
         full_kv_bytes=decoder.kv_bytes(num_tokens),
         bytes_per_weight=decoder.dtype.itemsize,
         packs=packs,
@@ -157,14 +159,25 @@ def _unpacked_weights(model: Any, decoder: Decoder) -> int:
     return sum(buffers.values()) + int(sum(weight.numel() for weight in model.parameters()))
 
 
-def kept_kv_bytes(decoder: Decoder, plan: Plan) -> int:
-    """Bytes of the K and V that this plan keeps after prefill."""
-    entries = 0
+def kept_kv_bytes(decoder: Decoder, plan: Plan, kv_dtype: torch.dtype | None = None) -> int:
+    """Bytes of the K and V that this plan keeps after prefill, in a number format."""
+    import torch
+
+    total = 0
     for layer in decoder.attention_layers:
         capacity = plan.capacities[layer.index]
         heads = [capacity] * layer.num_kv_heads if isinstance(capacity, int) else capacity
-        entries += 2 * layer.head_dim * sum(heads)
-    return entries * decoder.dtype.itemsize
+        if kv_dtype is torch.int8 and layer.sliding_window is None:
+            total += sum(int8_bytes(each, layer.head_dim) for each in heads)
+            continue
+        dtype = decoder.dtype if kv_dtype in (None, torch.int8) else kv_dtype
+        total += 2 * layer.head_dim * sum(heads) * dtype.itemsize
+    return total
+
+
+def int8_bytes(entries: int, head_dim: int) -> int:
+    """Bytes of a head's K and V in 8 bits, with the scales of each entry and of the channels."""
+    return entries * (2 * head_dim + 8) + 4 * head_dim
 
 
 def _working_bytes(

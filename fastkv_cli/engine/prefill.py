@@ -83,6 +83,7 @@ class PrefillResult:
             note=self.plan.note,
             global_layers=decoder.num_global_layers,
             attention_ratio=self.attention_ratio,
+            dtype=str(self.cache.dtype or decoder.dtype).removeprefix("torch."),
             steps=tuple(self._step_stats(step, num_tokens) for step in self.plan.steps),
         )
 
@@ -103,6 +104,7 @@ def prefill(
     plan: Plan,
     *,
     room: int = 0,
+    kv_dtype: torch.dtype | None = None,
     on_progress: Progress | None = None,
 ) -> PrefillResult:
     """Prefill a prompt and compress its KV cache with a method.
@@ -114,6 +116,7 @@ def prefill(
         runner: computes the layers.
         plan: the method's plan for this prompt.
         room: cache entries to allocate for the tokens to be decoded.
+        kv_dtype: number format of the cache's entries; None is the model's.
         on_progress: called with the share of the work that is done, 0 to 1.
     """
     trace, selection = PrefillTrace(plan, on_progress), plan
@@ -122,7 +125,7 @@ def prefill(
         propagated, token_scores = _filter_prompt(decoder, prompt_ids, method, runner, plan, trace)
         prompt_ids, selection = prompt_ids[propagated], replace(plan, steps=())
 
-    cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room)
+    cache = CompressedCache(room, text_length=prompt_ids.shape[0] + room, dtype=kv_dtype)
     scored: list[Tensor] = []
     tokens = runner.embed(decoder, prompt_ids, room)
     for layer in decoder.layers:

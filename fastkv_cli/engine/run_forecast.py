@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..config import DecodeWeights, PrefillWeights
+from ..config import DecodeWeights, KVDtype, PrefillWeights
 from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
 from .kernels.row_blocks import default_chunk_rows
+from .kv_dtype import entry_dtype
 from .layers import LayerRunner
 from .machine_speed import machine_speed
 from .memory_forecast import forecast_memory
@@ -41,6 +42,7 @@ class RunForecast:
     decoder: Decoder
     prompts: Sequence[PlannedPrompt]
     decode_weights: DecodeWeights
+    kv_dtype: KVDtype = KVDtype.AUTO
 
     @property
     def last_plan(self) -> Plan:
@@ -60,6 +62,7 @@ class RunForecast:
             prompt.num_tokens if prompt.is_scored else prompt.num_tokens + max_tokens,
             self.decode_weights,
             keeps_kv=not prompt.is_scored,
+            kv_dtype=entry_dtype(self.decoder, self.kv_dtype),
         )
         weights = self.decoder.num_weights - self.decoder.num_head_weights
         return replace(

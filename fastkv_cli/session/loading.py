@@ -61,6 +61,7 @@ def load_engine(model: str, options: DeviceOptions, observer: Observer) -> Engin
             decode_weights=options.decode_weights,
             prefill_weights=options.prefill_weights,
             prompt_lookup=options.prompt_lookup,
+            kv_dtype=options.kv_dtype,
             offline=options.offline,
             on_progress=lambda step: observer.progress(
                 step.activity, step.done, step.total, step.unit

@@ -19,6 +19,7 @@ from ..config import (
     Budget,
     DecodeWeights,
     DType,
+    KVDtype,
     MethodName,
     MethodSettings,
     OcrMode,
@@ -165,6 +166,12 @@ class DeviceOptions:
         metavar="auto|off|N",
         env="FASTKV_PROMPT_LOOKUP",
     )
+    kv_dtype: KVDtype = option(
+        KVDtype.AUTO,
+        Group.MODEL,
+        "Keep the KV cache in this number format (bf16 and int8: CPU only); auto is the model's.",
+        env="FASTKV_KV_DTYPE",
+    )
     offline: bool = option(
         False,
         Group.MODEL,
@@ -273,6 +280,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "decode_weights": DecodeWeights,
     "prefill_attention": PrefillAttention,
     "prefill_weights": PrefillWeights,
+    "kv_dtype": KVDtype,
     "preset": Preset,
     "method": MethodName,
     "store": StoreMode,

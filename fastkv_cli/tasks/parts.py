@@ -172,6 +172,7 @@ def open_parts(
         "attention": str(work.engine.kernel),
         "decode_weights": [weights.dtype, *weights.bits, weights.head_bits],
         "prefill_weights": str(work.engine.prefill_models.wanted),
+        "kv_dtype": str(work.engine.kv_dtype),
         "method": repr(method),
         "sampling": repr(work.sampling),
         "frame": fingerprint_tokens(frame_ids),

@@ -66,11 +66,12 @@ def read_prompt(
     *,
     question: slice | None = None,
     room: int = 0,
+    kv_dtype: torch.dtype | None = None,
 ) -> PrefillResult:
     ids = torch.as_tensor(ids)
     plan = method.plan(engine.decoder.shape(ids.shape[0], question))
     runner = runner or LayerRunner(Kernel.SDPA)
-    return prefill(engine.decoder, ids, method, runner, plan, room=room)
+    return prefill(engine.decoder, ids, method, runner, plan, room=room, kv_dtype=kv_dtype)
 
 
 def settings_of(name: MethodName) -> dict[str, MethodSettings]:

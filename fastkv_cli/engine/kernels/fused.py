@@ -8,8 +8,6 @@ not available.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from .lookup import attend_slots
 from .packed_matrix import Int4Matrix, PackedMatrix
+from .scripted import scripted
 
 if TYPE_CHECKING:
     from .packed_norm import PackedNorm
@@ -53,19 +52,49 @@ def fuse(
     return FusedLayer._make(attention_norm + weights[:4] + mlp_norm + weights[4:])
 
 
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Compile a function to TorchScript; return it unchanged where that fails."""
-    try:
-        with warnings.catch_warnings():
-            # torch deprecates TorchScript for torch.compile, but that needs a C++ compiler
-            warnings.simplefilter("ignore", DeprecationWarning)
-            compiled: Callable[..., Tensor] = torch.jit.script(function)
-    except (RuntimeError, AttributeError, OSError):  # OSError: the source is not available
-        return function
-    return compiled
+def _project(
+    layer: FusedLayer,
+    hidden: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    num_kv_heads: int,
+    group_size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The layer's input → rotated queries (1, H, 1, D), rotated keys and values (1, H_kv, 1, D)."""
+    hidden, head_dim = hidden.view(1, -1), cos.size(3)
+    length = torch.linalg.vector_norm(hidden, 2, [-1], True)
+    normalized = (hidden * layer.gain).div_(torch.hypot(length, layer.floor))
+    projected = torch.ops.aten._weight_int4pack_mm_for_cpu(
+        normalized.to(torch.bfloat16), layer.qkv, group_size, layer.qkv_scales
+    )
+    heads = projected.to(cos.dtype).view(1, 1, -1, head_dim).transpose(1, 2)
+    num_rotated = heads.size(1) - num_kv_heads
+    num_heads = num_rotated - num_kv_heads
+    rotated = heads[:, :num_rotated]
+    rotated = torch.addcmul(rotated * cos, rotated.roll([head_dim // 2], [-1]), sin)
+    return rotated[:, :num_heads], rotated[:, num_heads:], heads[:, num_rotated:]
 
 
-@_compiled
+def _finish(layer: FusedLayer, hidden: Tensor, attended: Tensor, group_size: int) -> Tensor:
+    """Output projection, MLP and both residuals, (1, 1, hidden)."""
+    hidden = hidden.view(1, -1)
+    hidden = hidden + torch.ops.aten._weight_int4pack_mm_for_cpu(
+        attended.reshape(1, -1).to(torch.bfloat16), layer.output, group_size, layer.output_scales
+    )
+    length = torch.linalg.vector_norm(hidden, 2, [-1], True)
+    normalized = (hidden * layer.mlp_gain).div_(torch.hypot(length, layer.mlp_floor))
+    gate_up = torch.ops.aten._weight_int4pack_mm_for_cpu(
+        normalized.to(torch.bfloat16), layer.gate_up, group_size, layer.gate_up_scales
+    )
+    size = gate_up.size(1) // 2
+    gated = nn.functional.silu(gate_up[:, :size]) * gate_up[:, size:]
+    hidden.add_(
+        torch.ops.aten._weight_int4pack_mm_for_cpu(gated, layer.down, group_size, layer.down_scales)
+    )
+    return hidden.unsqueeze(0)
+
+
+@scripted
 def fused_step(
     layer: FusedLayer,
     hidden: Tensor,
@@ -96,20 +125,9 @@ def fused_step(
         (1, 1, hidden), the layer's output.
     """
     num_kv_heads, head_dim = keys.size(1), keys.size(3)
-    hidden = hidden.view(1, -1)
-    length = torch.linalg.vector_norm(hidden, 2, [-1], True)
-    normalized = (hidden * layer.gain).div_(torch.hypot(length, layer.floor))
-    projected = torch.ops.aten._weight_int4pack_mm_for_cpu(
-        normalized.to(torch.bfloat16), layer.qkv, group_size, layer.qkv_scales
-    )
-    heads = projected.to(cos.dtype).view(1, 1, -1, head_dim).transpose(1, 2)
-    num_rotated = heads.size(1) - num_kv_heads
-    num_heads = num_rotated - num_kv_heads
-    rotated = heads[:, :num_rotated]
-    rotated = torch.addcmul(rotated * cos, rotated.roll([head_dim // 2], [-1]), sin)
-    keys.narrow(2, slot, 1).copy_(rotated[:, num_heads:])
-    values.narrow(2, slot, 1).copy_(heads[:, num_rotated:])
-    query = rotated[:, :num_heads]
+    query, key, value = _project(layer, hidden, cos, sin, num_kv_heads, group_size)
+    keys.narrow(2, slot, 1).copy_(key)
+    values.narrow(2, slot, 1).copy_(value)
     if by_channel:
         attended = attend_slots(query, keys, values, slot + 1, scaling)
     else:
@@ -119,17 +137,9 @@ def fused_step(
             values.narrow(2, 0, slot + 1),
             scale=scaling,
         )
-    hidden = hidden + torch.ops.aten._weight_int4pack_mm_for_cpu(
-        attended.reshape(1, -1).to(torch.bfloat16), layer.output, group_size, layer.output_scales
-    )
-    length = torch.linalg.vector_norm(hidden, 2, [-1], True)
-    normalized = (hidden * layer.mlp_gain).div_(torch.hypot(length, layer.mlp_floor))
-    gate_up = torch.ops.aten._weight_int4pack_mm_for_cpu(
-        normalized.to(torch.bfloat16), layer.gate_up, group_size, layer.gate_up_scales
-    )
-    size = gate_up.size(1) // 2
-    gated = nn.functional.silu(gate_up[:, :size]) * gate_up[:, size:]
-    hidden.add_(
-        torch.ops.aten._weight_int4pack_mm_for_cpu(gated, layer.down, group_size, layer.down_scales)
-    )
-    return hidden.unsqueeze(0)
+    return _finish(layer, hidden, attended, group_size)
+
+
+# The two halves alone, for entries that the fused step has no attention for.
+fused_project = scripted(_project)
+fused_finish = scripted(_finish)

@@ -22,12 +22,13 @@ from ...stats import DecodingWeights
 from ...system.free_memory import available_memory_bytes
 from ..cache import CompressedCache
 from ..decode import DecodingModel
+from ..int8_entries import Int8Group
 from ..model.decoder import Decoder
 from ..model.decoder_layer import DecoderLayer
 from ..model.layer_parts import Matrix, Residual, RMSNorm
 from ..model.recurrent_layer import Layer
 from ..model.rope import RopeTable
-from .fused import FusedLayer, fuse, fused_step
+from .fused import FusedLayer, fuse, fused_finish, fused_project, fused_step
 from .packed_matrix import GROUP, PackedMatrix
 from .packed_mlp import PackedExperts, PackedMLP, Room, pack_mlp
 from .packed_norm import PackedNorm
@@ -106,9 +107,17 @@ class PackedLayer:
             self.fused is None
             or (len(groups), group.num_heads) != (1, self.layer.num_kv_heads)
             or rope.cos.shape[-1] != self.layer.head_dim
+            or (isinstance(group, Int8Group) and not group.can_attend)
             or (window is not None and cache.next_position >= window)
         ):
             return None
+        if isinstance(group, Int8Group):
+            query, key, value = fused_project(
+                *(self.fused, hidden, rope.cos, rope.sin, group.num_heads, GROUP)
+            )
+            group.append(key, value, cache.next_position)
+            attended = group.attend(query, self.scaling)
+            return fused_finish(self.fused, hidden, attended, GROUP)
         slot = group.claim(1, cache.next_position)
         start = group.first_visible(num_rows=1)
         keys, values = group.key[:, :, start:], group.value[:, :, start:]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..huge_pages import HugePages
 from .packed_matrix import GROUP, Int4Matrix, Int8Matrix, Int8RowsMatrix, SingleMatrix
 
 # A matrix is packed in 4 bits when that changes it by no more than rounding to bfloat16 does, which
@@ -19,6 +20,12 @@ _LOSSLESS = 2.0**-8
 # oneDNN takes a copy of 8-bit matrices in its own order. A large one, such as an LM head of 262 MB,
 # is packed in parts, from one buffer: that of the whole would double it meanwhile.
 _PART_BYTES = 2**24
+
+
+@cache
+def _weights_pages() -> HugePages:
+    """Memory of packed weights, which live as long as their model."""
+    return HugePages()
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> SingleMatrix:
@@ -48,7 +55,7 @@ class Int4Builder:
 
     def __init__(self, num_rows: int, num_columns: int) -> None:
         """Allocate the packed matrix, which `fits_int4`."""
-        self._packed = torch.empty(num_rows, num_columns // 2, dtype=torch.uint8)
+        self._packed = _weights_pages().empty((num_rows, num_columns // 2), torch.uint8)
         self._scales = torch.empty(num_columns // GROUP, num_rows, 2, dtype=torch.bfloat16)
         self._filled = 0
 
@@ -218,7 +225,8 @@ def _to_4_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _pack_int4(weight: Tensor, bias: Tensor | None) -> Int4Matrix:
     levels, step, zero = _to_4_bits(weight)
-    packed = _interleave(levels.view_as(weight).to(torch.uint8))
+    interleaved = _interleave(levels.view_as(weight).to(torch.uint8))
+    packed = _weights_pages().empty(tuple(interleaved.shape), torch.uint8).copy_(interleaved)
     scales = torch.cat((step, zero), dim=-1).transpose(0, 1).contiguous()
     return Int4Matrix(packed, scales, bias)
 

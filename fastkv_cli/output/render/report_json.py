@@ -94,6 +94,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
             "attention_ratio": None if kv.attention_ratio is None else round(kv.attention_ratio, 4),
             "full_bytes": kv.full_bytes,
             "kept_bytes": kv.kept_bytes,
+            "dtype": kv.dtype,
             "kept_ratio": round(kv.kept_ratio, 4),
             "full_flops": kv.full_flops,
             "prefill_flops": kv.prefill_flops,

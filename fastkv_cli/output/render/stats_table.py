@@ -156,7 +156,8 @@ def _kv_cache(report: RunReport) -> str:
     full, kept = map(format_bytes, (kv.full_bytes, kv.kept_bytes))
     found = f", {kv.global_layers} of {len(kv.layers)} layers are global"
     windows = "" if kv.global_layers is None else found
-    return f"{full} full → {kept} kept ({kv.kept_ratio:.1%}){windows}"
+    levels = ", in 8 bits" if kv.dtype == "int8" else ""
+    return f"{full} full → {kept} kept ({kv.kept_ratio:.1%}{levels}){windows}"
 
 
 def _method(report: RunReport) -> str:
