@@ -132,6 +132,19 @@ def test_headline_compares_and_goes_on(run_benchmark: RunBenchmark, tmp_path: Pa
     assert len(again["samples"]) == 6
 
 
+def test_decode_steps_measures_both_formats(
+    run_benchmark: RunBenchmark, tiny_models: dict[str, Path]
+) -> None:
+    model = str(tiny_models["llama"])
+    _, report = run_benchmark(
+        "decode_steps.py", "--entries", "20,70", "--rounds", "1", "--model", model
+    )
+    for exact, rounded in (report["rows"][:2], report["rows"][2:]):
+        assert (exact["kv_dtype"], rounded["kv_dtype"]) == ("auto", "int8")
+        assert min(exact["least_ms"], rounded["least_ms"]) > 0
+        assert rounded["kv_bytes"] < exact["kv_bytes"]
+
+
 @pytest.mark.usefixtures("embedded_dir")
 def test_reuse_compares_the_second_question_with_the_first(run_benchmark: RunBenchmark) -> None:
     size = ("--tokens", "700", "--new-tokens", "4", "--repetitions", "1")
