@@ -23,7 +23,7 @@ from ..config import (
     choice_of,
     parse_prompt_lookup,
 )
-from ..errors import ContextError, UsageError
+from ..errors import UsageError
 from ..models import ProgressCallback
 from ..stats import KVStats
 from .answer_stream import AnswerStream
@@ -44,6 +44,7 @@ from .model.loader import LoadedModel, load_model
 from .model.mapped import MappedLayers
 from .prefill import prefill, score_tokens
 from .prefill_models import PrefillModels
+from .prompt_ids import check_prompt
 from .prompt_lookup import PromptLookup, pass_costs
 from .question import last_question
 from .reuse.states import Reuse
@@ -247,12 +248,8 @@ class Engine:
             models = self.prefill_models
             decoder = models.choose(method, ids.shape[0])
             with models.open_runner(decoder, ids, plan, shared, reuse, chunk_rows, most) as runner:
-                prefilled = prefill(
-                    *(decoder, ids, method, runner, plan),
-                    room=most,
-                    kv_dtype=self.kv_dtype,
-                    on_progress=on_progress,
-                )
+                run = partial(prefill, room=most, kv_dtype=self.kv_dtype, on_progress=on_progress)
+                prefilled = run(decoder, ids, method, runner, plan)
             answer.prefilled_at = now(self.decoder.device)
             check_finite(prefilled.logits, self.loaded)
             lengths = prefilled.cache.lengths
@@ -315,14 +312,5 @@ class Engine:
 
     def _tensor(self, prompt_ids: Sequence[int] | str) -> Tensor:
         ids = self.tokenizer(prompt_ids)["input_ids"] if isinstance(prompt_ids, str) else prompt_ids
-        if not ids:
-            raise UsageError("the prompt is empty", "give at least one token")
-        size = self.loaded.model.config.vocab_size
-        if min(ids) < 0 or max(ids) >= size:
-            raise UsageError("the prompt holds a token id out of range", f"ids are 0 to {size - 1}")
-        if len(ids) >= self.decoder.max_context:
-            raise ContextError(
-                f"the prompt of {len(ids):,} tokens does not fit the model's window",
-                f"it holds {self.decoder.max_context:,} tokens, the answer counted in",
-            )
+        check_prompt(ids, self.loaded.model.config.vocab_size, self.decoder.max_context)
         return torch.tensor(ids, device=self.decoder.device)
