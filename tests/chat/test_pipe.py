@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -97,6 +98,8 @@ def test_statistics_where_they_are_asked_for(
         ("/nonsense x\n", "unknown command /nonsense: /help lists all; type // to begin"),
         ("/save\n", "no file given: name one, as in: /save chat.md"),
         ("/save a.md\n", "the conversation is empty: ask a question first"),
+        ("/report\n", "no file given: name one, as in: /report chat.html"),
+        ("When?\n/report b.txt\n", "b.txt exists already: /report! b.txt replaces it"),
         ("/sources\n", "there is no answer yet: ask a question first"),
         ("When?\n/save b.txt\n", "b.txt exists already: /save! b.txt replaces it"),
         ("When?\n/save! no/a.md\n", "cannot write no/a.md: make the folder no first"),
@@ -126,7 +129,16 @@ def test_slashes_ending_and_help(
     code, stdout, stderr = talk([*chat, "--json"], text, capfd, monkeypatch)
     assert code == 0
     assert [json.loads(line)["question"] for line in stdout.splitlines()] == ["/help?"]
-    for name in ("/help", "/stats", "/sources", "/save FILE", "/clear", "/exit", "Ctrl-C"):
+    for name in (
+        "/help",
+        "/stats",
+        "/sources",
+        "/save FILE",
+        "/report FILE",
+        "/clear",
+        "/exit",
+        "Ctrl-C",
+    ):
         assert re.search(rf"^{re.escape(name)}\b.* {{2}}\w", stderr, re.MULTILINE)
 
 
@@ -143,6 +155,21 @@ def test_saving(
     assert saved.startswith("# a.txt\n\n> When?\n\n")
     assert "\n\n> Who?\n\n" in saved
     assert CONTROL.search(saved) is None
+
+
+def test_a_page_of_the_answers(
+    chat: list[str], capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "When <b>did</b> they meet?\n/report r.html\nWho?\n/report! r.html\n"
+    code, stdout, stderr = talk(chat, text, capfd, monkeypatch)
+    assert code == 0
+    assert "1 answer written to r.html" in stderr
+    assert "2 answers written to r.html" in stderr
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert "When &lt;b&gt;did&lt;/b&gt; they meet?" in page
+    assert page.count('<article class="answer') == 2
+    for word in stdout.split()[:3]:
+        assert html.escape(word) in page
 
 
 def test_a_question_that_fails_ends_nothing(

@@ -64,7 +64,7 @@ def run(sources: list[str], options: ChatOptions) -> None:
             writer=writer,
             shows_thinking=options.thinking is Thinking.SHOW,
         ) as running,
-        Session(sources, options, running.observer, command=COMMAND) as session,
+        Session(sources, options, running.observer, command=COMMAND, maps=True) as session,
     ):
         running.bars.close()
         uses_disk = options.store_mode is not StoreMode.OFF

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import OutputError, UsageError
+from ...errors import FastKVError, OutputError, UsageError
 from ...evidence.places import name_places
 from ...output.console import strip_controls
 from ...output.output_file import ExistsError, check_writable, write_file
 from ...output.render.answer_tables import printable
 from ...output.render.stats_table import render_tables
 from ...output.stats_level import StatsLevel
+from ...session.answer import render_answer_page
 from ...session.conversation import Chat
-from .transcript import render_markdown
+from .transcript import INTERRUPTED, render_markdown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,18 +111,20 @@ def _sources(conversation: Chat, _: str) -> Iterator[RenderableType]:
     yield _table(dict(zip(places, snippets, strict=True)))
 
 
-def _save(conversation: Chat, rest: str) -> Iterator[RenderableType]:
-    yield _write(conversation, rest, force=False)
+def _write(
+    render: Callable[[Chat], str], example: str, force: bool, conversation: Chat, name: str
+) -> Iterator[RenderableType]:
+    """Write the conversation to a file.
 
-
-def _save_over(conversation: Chat, rest: str) -> Iterator[RenderableType]:
-    yield _write(conversation, rest, force=True)
-
-
-def _write(conversation: Chat, name: str, *, force: bool) -> str:
-    """Write the conversation to a file; returns the line to print."""
+    Args:
+        render: gives the file's text.
+        example: a use of the command.
+        force: whether to replace an existing file.
+        conversation: to write.
+        name: the file's, as it was typed.
+    """
     if not name:
-        raise UsageError("no file given", "name one, as in: /save chat.md")
+        raise UsageError("no file given", f"name one, as in: {example}")
     if not conversation.exchanges:
         raise UsageError("the conversation is empty", "ask a question first")
     try:
@@ -130,11 +134,27 @@ def _write(conversation: Chat, name: str, *, force: bool) -> str:
     try:
         check_writable(path, force=force)
     except ExistsError:
-        raise OutputError(f"{name} exists already", f"/save! {name} replaces it") from None
-    markdown = render_markdown(conversation.session.document_stats, conversation.exchanges)
-    write_file(path, strip_controls(markdown).encode("utf-8", "replace"))
+        again = f"{example.split(maxsplit=1)[0]}! {name}"
+        raise OutputError(f"{name} exists already", f"{again} replaces it") from None
+    write_file(path, render(conversation).encode("utf-8", "replace"))
     number = len(conversation.exchanges)
-    return f"{number} {'answer' if number == 1 else 'answers'} written to {printable(name)}"
+    answers = f"{number} {'answer' if number == 1 else 'answers'}"
+    yield f"{answers} written to {printable(name)}"
+
+
+def _markdown(conversation: Chat) -> str:
+    stats = conversation.session.document_stats
+    return strip_controls(render_markdown(stats, conversation.exchanges))
+
+
+def _page(conversation: Chat) -> str:
+    """The report page of all answers; an interrupted one stands on it as such."""
+    return render_answer_page(
+        [
+            (each.question, each.answer or FastKVError(INTERRUPTED))
+            for each in conversation.exchanges
+        ]
+    )
 
 
 def _last(conversation: Chat) -> RunReport:
@@ -170,8 +190,26 @@ COMMANDS = {
     "/sources": Command(
         "/sources", "List the sources of the last answer, with quotations.", _sources
     ),
-    "/save": Command("/save FILE", "Write the conversation to a file, as Markdown.", _save),
-    "/save!": Command("/save! FILE", "The same, but replace an existing file.", _save_over),
+    "/save": Command(
+        "/save FILE",
+        "Write the conversation to a file, as Markdown.",
+        partial(_write, _markdown, "/save chat.md", False),
+    ),
+    "/save!": Command(
+        "/save! FILE",
+        "The same, but replace an existing file.",
+        partial(_write, _markdown, "/save chat.md", True),
+    ),
+    "/report": Command(
+        "/report FILE",
+        "Write a page with the answers, their quotes and the text, as HTML.",
+        partial(_write, _page, "/report chat.html", False),
+    ),
+    "/report!": Command(
+        "/report! FILE",
+        "The same, but replace an existing file.",
+        partial(_write, _page, "/report chat.html", True),
+    ),
     "/clear": Command("/clear", "Clear the conversation, but keep the documents loaded.", _clear),
     "/exit": _EXIT,
     "/quit": _EXIT,
