@@ -58,7 +58,7 @@ def _missing_runs(
     answer: str, words: list[Word], known: set[str], index: Index
 ) -> Iterator[list[Word]]:
     """Missing numbers and names; adjacent words of a name are returned as one run."""
-    names = set() if _capitalizes_nouns(index) else set(_find_names(answer, words))
+    names = set() if capitalizes_nouns(index) else set(_find_names(answer, words))
     list_numbers = [match.span() for match in _LIST_NUMBER.finditer(answer)]
     run: list[Word] = []
     for at, word in enumerate(words):
@@ -138,6 +138,6 @@ def _holds_name(index: Index, key: str, known: set[str]) -> bool:
     return longer or any(stem in known or index.holds(stem) for stem in stems)
 
 
-def _capitalizes_nouns(index: Index) -> bool:
+def capitalizes_nouns(index: Index) -> bool:
     """Whether the documents are in German, judged by "und" and "the"."""
     return index.count("und") > index.count("the")

@@ -52,6 +52,7 @@ def test_what_the_text_is_about_may_be_answered(index: SegmentIndex, question: s
         "Which spice is yellow?",
         "Which gas do plants breathe?",
         "In which year did the Berlin Wall fall?",
+        "What is the salt of Mongolia?",  # one of two words, and the other one stands nowhere
     ],
 )
 def test_what_the_text_is_not_about_is_not_found(index: SegmentIndex, question: str) -> None:
@@ -73,7 +74,7 @@ def test_instructions_and_the_like_are_not_judged(index: SegmentIndex, question:
 
 
 def test_words_far_apart_are_not_one_place(index: SegmentIndex) -> None:
-    assert why_not_found("Which argumentative person pocketed salt?", index)
+    assert why_not_found("Which argumentative salt was pocketed?", index)
     assert not why_not_found("Which argumentative person has hair?", index)
 
 
