@@ -1,7 +1,7 @@
 """How well and how fast are scans read, beside Tesseract, and can they be asked about?
 
-    python benchmarks/ocr.py [--dpi 150,200,300] [--kinds clean,skewed,noisy,jpeg] [--questions 20]
-        [--seconds-only]
+    python benchmarks/ocr.py [--dpi 150,200,300] [--kinds clean,skewed,noisy,jpeg] [--pages 0,4,8]
+        [--questions 20] [--seconds-only]
 
 Pages of text PDFs of the repository are drawn in each resolution, clean, turned by 1°, with noise,
 and as JPEG of quality 20. Word F1 compares what OCR reads with the text of the PDF, as bags of
@@ -125,11 +125,11 @@ def tesseract(path: Path) -> str:
 
 
 def read_pages(
-    folder: Path, dpis: list[int], kinds: list[str], *, is_beside: bool
+    folder: Path, dpis: list[int], kinds: list[str], wanted: list[int], *, is_beside: bool
 ) -> list[dict[str, Any]]:
     """Word F1 and seconds a page, for each resolution and kind."""
     rows = []
-    chosen = list(pages(folder))
+    chosen = [page for number, page in enumerate(pages(folder)) if number in wanted or not wanted]
     for dpi in dpis:
         for kind in kinds:
             pictures = [draw(path, page, dpi, kind) for path, page, _ in chosen]
@@ -188,15 +188,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dpi", default="150,200,300")
     parser.add_argument("--kinds", default="clean,skewed,noisy,jpeg")
+    parser.add_argument("--pages", default="", help="of the ten, counted from 0; all of them")
     parser.add_argument("--questions", type=int, default=20)
     parser.add_argument("--seconds-only", action="store_true", help="without Tesseract")
     arguments = parser.parse_args()
     dpis = [int(dpi) for dpi in arguments.dpi.split(",") if dpi]
     kinds = arguments.kinds.split(",")
+    wanted = [int(number) for number in arguments.pages.split(",") if number]
     is_beside = shutil.which("tesseract") is not None and not arguments.seconds_only
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = read_pages(folder, dpis, kinds, is_beside=is_beside)
+        rows = read_pages(folder, dpis, kinds, wanted, is_beside=is_beside)
         asked = ask(folder, arguments.questions) if arguments.questions else None
     print(json.dumps({"pages": rows, "asked": asked}))
 
