@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -20,11 +21,12 @@ LINES = "\n".join(f"On day {{}} the crew of {n} repaired the lighthouse." for n 
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, and the folder in which the test runs."""
+def no_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedded_dir: Path) -> Path:
+    """The folder of kept pages, empty; the test runs in a folder of its own."""
+    assert embedded_dir.is_dir()  # its tokenizer counts
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FASTKV_HOME", str(tmp_path / "home"))
-    return tmp_path
+    shutil.rmtree(OcrPageStore().folder, ignore_errors=True)
+    return OcrPageStore().folder
 
 
 def write_log(number: int) -> Path:
@@ -40,7 +42,7 @@ def kept() -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in OcrPageStore().folder.glob("*.json")}
 
 
-def test_ctrl_c_keeps_what_is_recognized(home: Path, capfd: Capture) -> None:
+def test_ctrl_c_keeps_what_is_recognized(no_pages: Path, capfd: Capture) -> None:
     path = write_log(8)
     with start(["extract", str(path)]) as child:
         deadline = time.monotonic() + 120
@@ -51,7 +53,7 @@ def test_ctrl_c_keeps_what_is_recognized(home: Path, capfd: Capture) -> None:
     assert (child.returncode, stdout) == (ExitCode.INTERRUPTED, ""), stderr
     before = kept()
     assert 1 <= len(before) < 8
-    assert not list((home / "home" / "ocr").glob(".*")), "no half a page"
+    assert not list(no_pages.glob(".*")), "no half a page"
     assert run(["extract", str(path), "--json"]) == ExitCode.OK
     (document,) = json.loads(capfd.readouterr().out)["documents"]
     assert [page["number"] for page in document["pages"]] == list(range(1, 9))
@@ -64,9 +66,8 @@ def test_ctrl_c_keeps_what_is_recognized(home: Path, capfd: Capture) -> None:
     assert kept() == after
 
 
-def test_another_resolution_is_read_anew_and_bad_ones_are_refused(
-    home: Path, capfd: Capture
-) -> None:
+@pytest.mark.usefixtures("no_pages")
+def test_another_resolution_is_read_anew_and_bad_ones_are_refused(capfd: Capture) -> None:
     path = write_log(1)
     assert run(["extract", str(path)]) == ExitCode.OK
     assert run(["extract", str(path), "--ocr-dpi", str(DPI)]) == ExitCode.OK
@@ -80,10 +81,8 @@ def test_another_resolution_is_read_anew_and_bad_ones_are_refused(
 
 
 @pytest.mark.begin
-def test_a_batch_keeps_pages_and_uses_kept_ones(
-    options: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FASTKV_HOME", str(Path("home").absolute()))
+@pytest.mark.usefixtures("no_pages")
+def test_a_batch_keeps_pages_and_uses_kept_ones(options: list[str]) -> None:
     path = write_log(1)
     command = ["batch", str(path), "--ask", "What was repaired?", "--workers", "1", *options]
     assert run([*command, "--out", "one"]) == ExitCode.OK
