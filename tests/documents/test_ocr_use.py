@@ -25,6 +25,7 @@ def no_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedded_dir: Path
     """The folder of kept pages, empty; the test runs in a folder of its own."""
     assert embedded_dir.is_dir()  # its tokenizer counts
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTKV_EXTRACT_TIMEOUT", "600")  # a busy machine takes a minute for a page
     shutil.rmtree(OcrPageStore().folder, ignore_errors=True)
     return OcrPageStore().folder
 
