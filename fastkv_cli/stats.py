@@ -138,6 +138,7 @@ def combine_kv(prompts: Sequence[KVStats]) -> KVStats:
         compressed,
         full_bytes=sum(kv.full_bytes for kv in prompts),
         kept_bytes=sum(kv.kept_bytes for kv in prompts),
+        dtype=next((kv.dtype for kv in prompts if kv.dtype), ""),
         full_flops=sum(kv.full_flops for kv in prompts),
         prefill_flops=sum(kv.prefill_flops for kv in prompts),
         layers=tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from fastkv_cli.engine.kernels.lookup import attend_cached
 from fastkv_cli.engine.kv_dtype import entry_dtype
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.errors import UsageError
+from fastkv_cli.stats import combine_kv
 
 HEADS, KV_HEADS, DIM, SCALING = 6, 2, 16, 0.25
 needs_vnni = pytest.mark.skipif(not multiplies_int8(), reason="8-bit products are not exact here")
@@ -151,6 +153,8 @@ def test_the_statistics_tell_the_bytes_held(tiny_models: dict[str, Path]) -> Non
     head = 20 * (2 * 16 + 8) + 4 * 16  # numbers and two scales of each entry, scales of channels
     assert kv.kept_bytes == 4 * 2 * head
     assert kv.full_bytes == 4 * 2 * 100 * 2 * 16 * 4
+    only_scored = replace(kv, dtype="", kept_bytes=0)
+    assert combine_kv([only_scored, kv]).dtype == "int8"
 
 
 def test_other_formats_are_for_the_cpu() -> None:
