@@ -16,7 +16,12 @@ from fastkv_cli.config import DecodeWeights
 from fastkv_cli.engine.decode import DecodingModel, extend
 from fastkv_cli.engine.kernels import fused, packed, packing
 from fastkv_cli.engine.kernels.packed import PackedDecoder, PackedLayer, choose_decoding_model
-from fastkv_cli.engine.kernels.packed_matrix import Int4Matrix, Int8Matrix, Int8RowsMatrix
+from fastkv_cli.engine.kernels.packed_matrix import (
+    Int4Matrix,
+    Int8LevelsMatrix,
+    Int8Matrix,
+    Int8RowsMatrix,
+)
 from fastkv_cli.engine.kernels.packing import can_pack, pack
 from fastkv_cli.engine.methods import Method
 from fastkv_cli.engine.model.decoder_layer import DecoderLayer
@@ -83,7 +88,7 @@ def test_what_was_in_4_bits_goes_back_into_4(shape: tuple[int, int]) -> None:
 def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
     weight = on_8_bits(torch.randn(shape, generator=torch.Generator().manual_seed(2)))
     matrix = pack(weight)
-    assert isinstance(matrix, (Int8Matrix, Int8RowsMatrix))
+    assert isinstance(matrix, (Int8LevelsMatrix, Int8Matrix, Int8RowsMatrix))
     with Checks() as check:
         for num_tokens in (1, 2, 7):
             with check(f"{num_tokens} tokens"):
@@ -92,18 +97,27 @@ def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
                 assert error(matrix(inputs), expected) < (0.006 if ROUNDS_RESULTS else 1e-4)
 
 
-def test_a_large_matrix_is_packed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_in_8_bits_multiply_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are correct here, oneDNN's with a matrix in one part and in four."""
     weight = on_8_bits(torch.randn(200, 96, generator=torch.Generator().manual_seed(2)))
     inputs, bias = make_inputs(3, 96), torch.randn(200)
-    whole = pack(weight, bias)
-    packing._int8_kernel.cache_clear()
+    expected = inputs @ weight.t() + bias
+    kernels = packing._int8_kernels()
     monkeypatch.setattr(packing, "_PART_BYTES", 64 * 96)
-    in_parts = pack(weight, bias)
-    packing._int8_kernel.cache_clear()
-    assert torch.equal(in_parts(inputs), whole(inputs))
-    if isinstance(in_parts, Int8Matrix):
-        assert len(in_parts.packed) == 4
-        assert in_parts.nbytes == whole.nbytes
+    kernels += packing._int8_kernels()
+    found = []
+    for kernel in filter(packing._is_right_in_8_bits, kernels):
+        builder = packing.Int8Builder(200, 96, kernel)
+        builder.add(weight.clone())
+        matrix = builder.finish(bias)
+        tolerance = 0.006 if isinstance(matrix, Int8RowsMatrix) else 1e-4
+        assert error(matrix(inputs), expected) < tolerance
+        found.append(matrix)
+    for matrix in found:
+        if isinstance(matrix, Int8Matrix):
+            assert len(matrix.packed) in (1, 4)
+            assert matrix.nbytes == 200 * (96 + 8)
+    assert type(found[0]) is type(pack(weight))
 
 
 def test_one_great_input_does_not_drown_the_others() -> None:

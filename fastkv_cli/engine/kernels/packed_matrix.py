@@ -35,13 +35,56 @@ class Int4Matrix:
         return self.packed.nbytes + self.scales.nbytes
 
 
+def _split(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Split float32 rows (T, K) into two rows of 8 bits each, a coarse one and its remainder.
+
+    Returns:
+        (2·T, K) float32, whole numbers from −127 to 127, the remainders in 1/254 of the coarse
+        ones; and the coarse rows' step, (T, 1).
+    """
+    step = inputs.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30).div_(127)
+    scaled = inputs / step
+    coarse = scaled.round()
+    fine = (scaled - coarse).mul_(254).round_()
+    return torch.cat((coarse, fine)), step
+
+
+def _join(products: Tensor, step: Tensor, bias: Tensor | None) -> Tensor:
+    """The product of rows that were split, (2·T, N) float32, overwritten → (T, N)."""
+    count = step.shape[0]
+    total = products[:count].add_(products[count:], alpha=1 / 254).mul_(step)
+    return total if bias is None else total.add_(bias)
+
+
 @dataclass(frozen=True, slots=True)
-class Int8Matrix:
-    """x·Wᵀ + b with W in 8 bits and a scale for each row.
+class Int8LevelsMatrix:
+    """x·Wᵀ + b with W in 8 bits, in plain order, and a scale for each row.
 
     The 8-bit product loads weights from memory several times as fast as those with 16-bit inputs.
     So each input row is split into two rows of 8 bits, a coarse one and its remainder: together 16
     bits, exact enough, for one pass over the weights.
+    """
+
+    levels: Tensor  # (N, K) int8
+    scales: Tensor  # (N,) float32
+    bias: Tensor | None
+    bits = 8
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(T, K) → (T, N) float32."""
+        rows, step = _split(inputs.float())
+        product = torch._int_mm(rows.to(torch.int8), self.levels.t())
+        return _join(product.float().mul_(self.scales), step, self.bias)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.levels.nbytes + self.scales.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Matrix:
+    """As `Int8LevelsMatrix`, for CPUs where only a product with packed weights is fast.
 
     Attributes:
         packed: W in oneDNN's order, in parts of consecutive rows.
@@ -60,12 +103,8 @@ class Int8Matrix:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(T, K) → (T, N) float32."""
-        inputs = inputs.float()
-        step = inputs.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30).div_(127)
-        scaled = inputs / step
-        coarse = scaled.round()
-        fine = (scaled - coarse).mul_(254).round_()
-        rows = torch.cat((coarse, fine)).add_(128).to(torch.uint8)
+        rows, step = _split(inputs.float())
+        rows = rows.add_(128).to(torch.uint8)
         products = [
             torch.ops.onednn.qlinear_pointwise(
                 *(rows, 1.0, 128, part, scales, self.zeros[: len(scales)], None),
@@ -76,9 +115,7 @@ class Int8Matrix:
             )
         ]
         product = products[0] if len(products) == 1 else torch.cat(products, dim=1)
-        count = inputs.shape[0]
-        total: Tensor = product[:count].add_(product[count:], alpha=1 / 254).mul_(step)
-        return total if self.bias is None else total.add_(self.bias)
+        return _join(product, step, self.bias)
 
     @property
     def nbytes(self) -> int:
@@ -119,7 +156,7 @@ class Int8RowsMatrix:
 class JoinedMatrix:
     """Matrices of the same input in different formats, as one."""
 
-    parts: tuple[Int4Matrix | Int8Matrix | Int8RowsMatrix, ...]
+    parts: tuple[SingleMatrix, ...]
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(T, K) → (T, N) float32."""
@@ -136,5 +173,5 @@ class JoinedMatrix:
         return sum(part.nbytes for part in self.parts)
 
 
-SingleMatrix = Int4Matrix | Int8Matrix | Int8RowsMatrix
+SingleMatrix = Int4Matrix | Int8LevelsMatrix | Int8Matrix | Int8RowsMatrix
 PackedMatrix = SingleMatrix | JoinedMatrix
