@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 QUESTION := What is a look-up secret authenticator?
 
-.PHONY: demo test test-ray check format completions reference accuracy gate peers headline reuse large-models large-peers evidence extraction fields summaries ocr long-document gemma fuzz clean
+.PHONY: demo test test-ray check format completions reference accuracy gate peers headline reuse large-models large-peers evidence extraction fields summaries ocr long-document gemma forecast fuzz clean
 
 demo: $(READY)
 	$(BIN)/fastkv summarize examples/siege-of-vicksburg.pdf --length short
@@ -124,10 +124,14 @@ fields: $(READY)
 ocr: $(READY)
 	$(call measure,ocr.py,ocr)
 
-# What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: two to three hours
-# on 2 cores. Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
+# What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: an hour on one core.
+# Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
 gemma: $(READY)
 	$(call measure,gemma.py,gemma)
+
+# Does --dry-run foretell the time and memory of runs? A quarter of an hour on 2 cores.
+forecast: $(READY)
+	$(call measure,forecast.py,forecast)
 
 # 2,000 broken documents, 1,000 model folders, 2,000 GGUF models: half an hour on one core.
 fuzz: $(READY)

@@ -103,10 +103,10 @@ class Worker:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a prompt; adds how busy other processes kept the machine."""
         assert self._process.stdin is not None
-        started, busy_s = time.perf_counter(), _busy_s()
+        started, busy = time.perf_counter(), busy_s()
         print(json.dumps(request), file=self._process.stdin, flush=True)
         reply = self.read()
-        others_s = _busy_s() - busy_s - reply.pop("cpu_s")
+        others_s = busy_s() - busy - reply.pop("cpu_s")
         available_s = CORES * (time.perf_counter() - started)
         return {**reply, "others_cpu_share": max(others_s, 0.0) / available_s}
 
@@ -274,7 +274,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """Seconds that all cores together were busy since the machine started."""
     user, nice, system, _idle, _iowait, irq, softirq, *_ = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]

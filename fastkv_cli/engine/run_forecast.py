@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from ..config import DecodeWeights, KVDtype, PrefillWeights
 from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
 from .kernels.row_blocks import default_chunk_rows
 from .kv_dtype import entry_dtype
 from .layers import LayerRunner
-from .machine_speed import machine_speed
+from .machine_speed import MachineSpeed, cached_speed
 from .memory_forecast import forecast_memory
 from .methods import Full, Method, Plan, build_scoring_method
 from .model.decoder import Decoder
-from .model.int8_decoder import kept_bytes
+from .model.hardware import describe_hardware
+from .model.int8_decoder import SAMPLE, kept_bytes
 from .model.int8_layer import Int8Layer
 from .model.loader import LoadedModel
 from .prefill_models import uses_int8
 from .reuse.state import StateShape
 from .reuse.state_identity import state_spec
 from .reuse.states import Reuse
-from .time_forecast import PlannedPrompt, decode_seconds, prefill_seconds
+from .speed_probe import measure_speed
+from .time_forecast import PlannedPrompt, decode_seconds, prefill_seconds, start_seconds
 from .tuning import Tuning
-
-_MOST_4_BITS = 0.8  # bytes per weight of copies that are mostly in 4 bits, with their scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,42 @@ class RunForecast:
         tokens_found = sum(prompt.num_known for prompt in self.prompts)
         if self.loaded.device.type != "cpu":
             return TimeForecast(None, None, output_tokens, tokens_found)
-        copies, num_weights = self.memory(max_tokens).copies_bytes, self.decoder.num_weights
-        decode_bits = 0 if not copies else 4 if copies < _MOST_4_BITS * num_weights else 8
-        speed = machine_speed(self.loaded.dtype, self.loaded.kernel, decode_bits)
+        speed = self._speed(self.memory(max_tokens).copies_bytes)
         first_s = sum(prefill_seconds(self.decoder, prompt, speed) for prompt in self.prompts)
-        later_tokens = max(output_tokens - 1, 0)
-        weights = copies or self.decoder.num_active_weights * self.decoder.dtype.itemsize
-        token_s = decode_seconds(self.decoder, last, speed, weights)
-        return TimeForecast(first_s, first_s + later_tokens * token_s, output_tokens, tokens_found)
+        first_s += start_seconds(self.decoder, self.prompts, speed)
+        later_s = max(output_tokens - 1, 0) * decode_seconds(self.decoder, last, speed)
+        return TimeForecast(first_s, first_s + later_s, output_tokens, tokens_found)
+
+    def _speed(self, copies_bytes: int) -> MachineSpeed:
+        """The machine's speed with this model, whose packed copies have so many bytes, or none."""
+        decoder, loaded = self.decoder, self.loaded
+        uses_int8 = any(prompt.is_int8 for prompt in self.prompts)
+        keeps_int8 = kept_bytes(decoder.num_weights - decoder.num_head_weights) > 0
+        machine = describe_hardware(loaded.device)
+        key = {
+            "cpu": machine["cpu"],
+            "threads": machine["threads"],
+            "torch": torch.__version__,
+            "dtype": loaded.dtype_name,
+            "kernel": loaded.kernel,
+            "model": str(loaded.stamp_files()),
+            "int8": uses_int8,
+            "packed": copies_bytes > 0,
+            "kv_dtype": self.kv_dtype,
+        }
+        return cached_speed(
+            key,
+            lambda: measure_speed(
+                loaded.model,
+                decoder,
+                loaded.kernel,
+                loaded.tokenizer(SAMPLE)["input_ids"] if uses_int8 else (),
+                decodes_packed=copies_bytes > 0,
+                weights_bytes=copies_bytes or decoder.num_active_weights * decoder.dtype.itemsize,
+                keeps_int8=keeps_int8,
+                kv_dtype=entry_dtype(decoder, self.kv_dtype),
+            ),
+        )
 
 
 def plan_prompts(

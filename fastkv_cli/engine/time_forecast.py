@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from .machine_speed import MachineSpeed
-from .memory_forecast import kept_kv_bytes
+from .kernels.row_blocks import rows_per_block
+from .machine_speed import LayerSpeed, MachineSpeed
 from .methods import Plan, Propagation
 from .model.decoder import Decoder
 from .model.decoder_layer import DecoderLayer
 from .model.recurrent_layer import Layer
-
-# Scores of the observation window are computed in float32, with a softmax, a pool and a sum: what
-# that takes, as a multiple of the same rows' attention.
-_SCORING = 4
+from .sample_layers import LayerKind, kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,17 @@ class PlannedPrompt:
 
 def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:
     """Seconds to prefill a prompt, or to score it."""
-    tsp = prompt.plan.tsp
+    tsp, by_layer = prompt.plan.tsp, _speeds(decoder, speed)
     if tsp is not None and tsp.restart:
-        filtered = _seconds_to_tsp(decoder, prompt, tsp, speed)
-        again = PlannedPrompt(tsp.length, Plan.keep_all(decoder.shape(tsp.length)))
+        filtered = _seconds_to_tsp(decoder, prompt, tsp, by_layer)
+        again = PlannedPrompt(
+            tsp.length, Plan.keep_all(decoder.shape(tsp.length)), is_int8=prompt.is_int8
+        )
         return filtered + prefill_seconds(decoder, again, speed)
     if prompt.is_scored and tsp is not None:
-        return _seconds_to_tsp(decoder, prompt, tsp, speed)
-    seconds, active = 0.0, prompt.num_tokens
-    for layer in decoder.layers:
-        known = prompt.num_known if layer.index < prompt.state_layer else 0
+        return _seconds_to_tsp(decoder, prompt, tsp, by_layer)
+    seconds, active = speed.head_s, prompt.num_tokens
+    for layer, layer_speed in zip(decoder.layers, by_layer, strict=True):
         selected, step = None, prompt.plan.step_at(layer.index)
         if layer.index == decoder.num_layers - 1:
             selected = 1
@@ -61,90 +58,86 @@ def prefill_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed
         is_sparse = selected is None and active == prompt.num_tokens
         sparsity = prompt.plan.sparsity if is_sparse else None
         cost = 1.0 if sparsity is None else sparsity.expected_cost(active)
-        seconds += _layer_seconds(layer, active, selected, known, speed, cost)
-        seconds += _scoring_seconds(layer, active, prompt.plan, speed)
+        seconds += _layer_seconds(layer, active, selected, prompt, layer_speed, cost)
         if step is not None:
             active = min(step.length, active)
-    seconds += _unpacking_seconds(decoder, decoder.num_layers, speed)
-    head = decoder.num_head_weights * decoder.dtype.itemsize
-    return seconds + head / speed.decode_bytes_per_s
+    return seconds
 
 
-def decode_seconds(
-    decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed, weights_bytes: int
-) -> float:
-    """Seconds of each decoded token after a prompt.
+def start_seconds(decoder: Decoder, prompts: Sequence[PlannedPrompt], speed: MachineSpeed) -> float:
+    """Seconds that a process takes once: first products, and weights in 8 bits."""
+    quantize_s = sum(each.quantize_s for each in _speeds(decoder, speed))
+    return speed.start_s + quantize_s * any(prompt.is_int8 for prompt in prompts)
 
-    Args:
-        decoder: the model.
-        prompt: the prompt that is answered.
-        speed: of the machine.
-        weights_bytes: of the matrices that decoding reads.
-    """
-    read = weights_bytes + kept_kv_bytes(decoder, prompt.plan)
-    layers_s = decoder.num_layers * speed.decode_layer_s
-    return speed.decode_token_s + layers_s + read / speed.decode_bytes_per_s
+
+def decode_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:
+    """Seconds of each decoded token after a prompt."""
+    seconds = speed.token_s + speed.head_s
+    for layer, layer_speed in zip(decoder.layers, _speeds(decoder, speed), strict=True):
+        seconds += layer_speed.decode_s
+        if not layer.is_recurrent:
+            capacity = prompt.plan.capacities[layer.index]
+            each = [capacity] if isinstance(capacity, int) else capacity
+            seconds += layer_speed.entry_s * sum(each) / len(each)
+    return seconds
+
+
+def _speeds(decoder: Decoder, speed: MachineSpeed) -> list[LayerSpeed]:
+    """The speed of each layer."""
+    of_kind = dict(zip(kinds(decoder), speed.layers, strict=True))
+    return [of_kind[LayerKind.of(layer)] for layer in decoder.layers]
 
 
 def _seconds_to_tsp(
-    decoder: Decoder, prompt: PlannedPrompt, tsp: Propagation, speed: MachineSpeed
+    decoder: Decoder, prompt: PlannedPrompt, tsp: Propagation, by_layer: Sequence[LayerSpeed]
 ) -> float:
     """Seconds of the layers before the TSP layer, and of that layer's K, V and scores."""
-    seconds = 0.0
-    for layer in decoder.layers[: tsp.layer + 1]:
-        known = prompt.num_known if layer.index < prompt.state_layer else 0
-        selected = 0 if layer.index == tsp.layer else None
-        seconds += _layer_seconds(layer, prompt.num_tokens, selected, known, speed)
-    seconds += _unpacking_seconds(decoder, tsp.layer, speed)
-    return seconds + _scoring_seconds(layer, prompt.num_tokens, prompt.plan, speed)
-
-
-def _unpacking_seconds(decoder: Decoder, num_layers: int, speed: MachineSpeed) -> float:
-    """Seconds to unpack the first layers' matrices, where they are in the blocks of a GGUF file."""
-    if not decoder.is_in_blocks:
-        return 0.0
-    weights = sum(_flops_per_token(layer) // 2 for layer in decoder.layers[:num_layers])
-    return weights / speed.unpack_weights_per_s
-
-
-def _flops_per_token(layer: Layer) -> int:
-    """Operations of a layer's matrices for one token."""
-    if layer.is_recurrent:
-        return layer.flops(1, None) - layer.mixer.flops_per_token
-    return layer.flops(1, None) - 4 * layer.num_heads * layer.head_dim
+    return sum(
+        _layer_seconds(
+            layer, prompt.num_tokens, 0 if layer.index == tsp.layer else None, prompt, layer_speed
+        )
+        for layer, layer_speed in zip(decoder.layers[: tsp.layer + 1], by_layer, strict=False)
+    )
 
 
 def _layer_seconds(
     layer: Layer,
     num_tokens: int,
     selected: int | None,
-    known: int,
-    speed: MachineSpeed,
+    prompt: PlannedPrompt,
+    layer_speed: LayerSpeed,
     attention_cost: float = 1.0,
 ) -> float:
     """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
-    if layer.is_recurrent:
-        selected_rows = None if selected is None else torch.empty(selected)
-        flops = layer.flops(num_tokens, selected_rows, known)
-        return flops / speed.matrix_flops_per_s(layer.hidden_size)
-    token = _flops_per_token(layer)
-    kv = layer.flops(1, torch.empty(0, dtype=torch.long))
+    known = prompt.num_known if layer.index < prompt.state_layer else 0
+    is_int8 = prompt.is_int8 and layer_speed.int8 is not None
+    speed = layer_speed.int8 if is_int8 and layer_speed.int8 else layer_speed.prefill
     new = num_tokens - known
+    if layer.is_recurrent:
+        return speed.ready_s + speed.layer_s + new * speed.row_s
     rows = new if selected is None else selected
-    matrices = kv * new + (token - kv) * rows
     pairs = _num_pairs(layer, num_tokens, known if selected is None else None, rows)
-    attention = 4 * layer.num_heads * layer.head_dim * pairs * attention_cost
-    rate = speed.matrix_flops_per_s(layer.hidden_size)
-    return matrices / rate + attention / speed.attention_flops_per_s
+    return (
+        speed.ready_s
+        + speed.layer_s
+        + new * speed.kv_row_s
+        + rows * speed.row_s
+        + pairs * attention_cost * speed.pair_s
+        + _num_scored(layer, num_tokens, prompt.plan) * speed.score_s
+    )
 
 
 def _num_pairs(layer: DecoderLayer, num_tokens: int, known: int | None, rows: int) -> float:
-    """Pairs of a query and a key that it attends to.
+    """Pairs of a query and a key that are computed.
 
     Rows that were selected (`known` is None) are taken to be spread evenly; a single one is the
-    last.
+    last. A block of rows computes the windows of all its rows.
     """
-    window = min(layer.sliding_window or num_tokens, num_tokens)
+    window = layer.sliding_window
+    if window is not None:
+        group = layer.num_heads // layer.num_kv_heads
+        window += rows_per_block(max(rows, 1), num_tokens, group, "cpu") - 1
+    window = min(window or num_tokens, num_tokens)
     if known is None:
         return rows * (num_tokens if rows == 1 else min(num_tokens / 2, window))
     whole = window * (num_tokens - window) + window * (window + 1) / 2
@@ -152,14 +145,10 @@ def _num_pairs(layer: DecoderLayer, num_tokens: int, known: int | None, rows: in
     return whole - (before * (known - before) + before * (before + 1) / 2)
 
 
-def _scoring_seconds(layer: Layer, num_tokens: int, plan: Plan, speed: MachineSpeed) -> float:
-    """Seconds of the window's scores in a layer that compresses or propagates."""
-    if layer.is_recurrent:
-        return 0.0
+def _num_scored(layer: DecoderLayer, num_tokens: int, plan: Plan) -> int:
+    """Pairs of a scoring query and a key, in a layer that compresses or propagates."""
     capacity = plan.capacities[layer.index]
     compresses = not isinstance(capacity, int) or capacity < layer.entries(num_tokens)
     if not (compresses or plan.propagates_by(layer.index)):
-        return 0.0
-    rows = plan.num_rows or plan.window
-    scores = _SCORING * 4 * layer.num_heads * layer.head_dim * rows * num_tokens
-    return scores / speed.attention_flops_per_s
+        return 0
+    return (plan.num_rows or plan.window) * num_tokens

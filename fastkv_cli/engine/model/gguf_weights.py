@@ -67,7 +67,7 @@ def load_blocks(
     Raises:
         OSError: when the file cannot be read.
     """
-    _fill_buffers(model)  # first: it also gives random values to parameters of these modules
+    fill_buffers(model)  # first: it also gives random values to parameters of these modules
     sources: _Sources = defaultdict(list)
     for tensor in plan:
         sources[tensor.place.parameter].append(tensor)
@@ -202,7 +202,7 @@ def _module(model: Any, parameter: str) -> Any:
     return model.get_submodule(parameter.rpartition(".")[0])
 
 
-def _fill_buffers(model: Any) -> None:
+def fill_buffers(model: Any) -> None:
     """Compute the buffers of transformers' modules, such as RoPE frequencies.
 
     On the meta device they have no values; transformers computes them like this, too.
