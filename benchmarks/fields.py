@@ -1,12 +1,13 @@
 """How many fields of `fastkv ask --schema` are right?
 
-    python benchmarks/fields.py [--samples N] [--seed N] [--model MODEL] [--arms default,full,plain]
+    python benchmarks/fields.py [--samples N] [--seed N] [--model MODEL] [--arms default,full,…]
 
 Makes documents with known fields (see field_documents.py), a fifth of them absent, and asks the
-embedded model, or MODEL, for all fields of each: by default settings, by --method full, and by a
-plain prompt for JSON without constraint. Then the fields of field_questions.jsonl on the bundled
-texts. A field is right if its value is the known one, dates and numbers normalized, or null where
-it is absent. Resumable. The last line is JSON.
+embedded model, or MODEL, for all fields of each: by default settings, with 3 or 6 fields in a
+prompt instead of one (the first GROUPED documents), by --method full, and by a plain prompt for
+JSON without constraint, which sees as much of a text as the model's window holds. Then the fields
+of field_questions.jsonl on the bundled texts. A field is right if its value is the known one, dates
+and numbers normalized, or null where it is absent. Resumable. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ from fastkv_cli.stats import ReadingStats
 from fastkv_cli.store.journal import Journal
 from fastkv_cli.tasks import Outcome, fill
 from fastkv_cli.tasks.corpus import Corpus, join_documents
+from fastkv_cli.tasks.fill_schema import FIELDS_A_PROMPT
 from fastkv_cli.version import __version__
 
-ARMS = ("default", "full", "plain")
+ARMS = ("default", "3 a prompt", "6 a prompt", "full", "plain")
+GROUPED = 24
 MAX_TOKENS = 512
 REAL = Path(__file__).parent / "field_questions.jsonl"
 Row = dict[str, Any]
@@ -68,7 +71,8 @@ def fill_in(engine: Engine, corpus: Corpus, schema: Schema, arm: str) -> tuple[A
             f"Write nothing but the JSON.\n\n{json.dumps(names, ensure_ascii=False)}"
         )
         reading = ReadingStats(1, corpus.num_tokens, corpus.num_tokens)
-        *_, last = work.answer(corpus.token_ids, task, "", reading, ends_at="")
+        token_ids = corpus.token_ids[: work.room(task)]
+        *_, last = work.answer(token_ids, task, "", reading, ends_at="")
         assert isinstance(last, Outcome)
         value = read_json(last.generation.text)
         return value, isinstance(value, dict) and not problems(value, schema)
@@ -77,7 +81,8 @@ def fill_in(engine: Engine, corpus: Corpus, schema: Schema, arm: str) -> tuple[A
     reuse = make_reuse(
         StoreMode.OFF, tell, [each.plan(longest) for each in plans], (), asks_again=True
     )
-    *_, last = fill(replace(work, reuse=reuse), schema)
+    number = int(arm.partition(" a prompt")[0]) if "a prompt" in arm else FIELDS_A_PROMPT
+    *_, last = fill(replace(work, reuse=reuse), schema, fields_a_prompt=number)
     assert isinstance(last, Outcome)
     assert last.filled is not None
     return last.filled.value, not problems(last.filled.value, schema)
@@ -143,7 +148,7 @@ def figures(judged: Sequence[tuple[str, str, Row, Row]]) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=72)
+    parser.add_argument("--samples", type=int, default=60)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--arms", default=",".join(ARMS))
@@ -160,7 +165,11 @@ def main() -> None:
     with Journal("fields", settings) as journal, tempfile.TemporaryDirectory() as folder:
         for name, path, given, expected in read_cases(options.samples, options.seed, Path(folder)):
             schema, corpus = read_schema(given), None
+            numbers = name.rpartition("-")[2]
+            is_first = numbers.isdecimal() and int(numbers) < GROUPED
             for arm in options.arms.split(","):
+                if "a prompt" in arm and not is_first:
+                    continue
                 key = f"{arm} {name}"
                 if key not in journal.results:
                     if time.monotonic() - started > options.seconds:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import StoreMode
 from ..documents import Document, load_document
 from ..errors import DocumentError, FastKVError, OutOfMemoryError, as_failure
 from ..output.render.report_json import describe_weights
@@ -71,6 +71,24 @@ class DocumentWorker:
             "decode_weights": describe_weights(self._engine.decode_weights).partition(" (")[0],
         }
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model is on a GPU."""
+        return self._engine.decoder.device.type != "cpu"
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory that the model has taken so far; None where unknown."""
+        from ..engine.measure import peak_memory_bytes
+
+        return peak_memory_bytes(self._engine.decoder.device)
+
+    def set_threads(self, number: int) -> None:
+        """Compute with so many threads."""
+        from ..engine.model.hardware import set_threads
+
+        self._computing.submit(set_threads, number)
+
     def work(self, job: Job) -> Finished:
         """Read a document and do the tasks; a failure is part of what it returns.
 
@@ -82,18 +100,26 @@ class DocumentWorker:
         except Exception as error:  # noqa: BLE001 (the other documents are still worked on)
             failure = as_failure(error)
             is_expected = isinstance(error, FastKVError)
-            self.is_broken |= not is_expected or isinstance(failure, OutOfMemoryError)
+            is_memory = isinstance(failure, OutOfMemoryError)
+            self.is_broken |= not is_expected or is_memory
+            if is_memory and self._settings.worker_bytes:
+                failure = OutOfMemoryError(failure.message, "allow more with --worker-memory")
             return failed(job, failure)
 
     def _read(self, job: Job) -> Document:
-        options = self._settings.options
-        store = None if options.store_mode is StoreMode.OFF else OcrPageStore()
+        settings, warnings = self._settings, list[str]()
         document = load_document(
-            job.path, options.read, data=job.data, scan_observer=KeptScans(SILENT, store)
+            job.path,
+            settings.options.read,
+            data=job.data,
+            scan_observer=KeptScans(
+                _Clock(settings.document_timeout_s),  # each page has a limit of its own, too
+                OcrPageStore(warnings.append) if settings.keeps_scans else None,
+            ),
         )
         if job.data is None and signature_of(job.path) != job.signature:
             raise DocumentError(f"{job.path} was changed while it was read", "run again")
-        return document
+        return replace(document, warnings=(*document.warnings, *warnings))
 
     def _compute(self, job: Job, document: Document) -> Finished:
         settings = self._settings

@@ -21,6 +21,7 @@ class WorkSettings:
     Attributes:
         tasks: done on each document, in order.
         options: of the sessions.
+        keeps_scans: whether to keep the text of recognized pages on disk, and use kept ones.
         makes_reports: whether to make a page of each document, too.
         document_timeout_s: the most seconds of computing for one document.
         worker_bytes: the most memory that a worker may allocate; 0 for no limit.
@@ -28,6 +29,7 @@ class WorkSettings:
 
     tasks: tuple[BatchTask, ...]
     options: SessionOptions
+    keeps_scans: bool
     makes_reports: bool
     document_timeout_s: float
     worker_bytes: int

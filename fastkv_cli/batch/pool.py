@@ -13,12 +13,24 @@ IN_FLIGHT = 2  # jobs of a worker: one is computed, the next one read
 MAX_DEATHS = 2  # of workers: a document is tried no more, and a pool starts no more of them
 
 
+MORE_MEMORY = "it may need more memory, give fewer --workers and --retry-failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker has loaded the model, described as in `DocumentWorker.model`."""
+    """A worker has loaded the model.
+
+    Attributes:
+        worker: its number.
+        model: as `DocumentWorker.model`.
+        on_gpu: whether the model is on a GPU.
+        peak_bytes: the most memory that the worker has taken so far; None where unknown.
+    """
 
     worker: int
     model: Mapping[str, Any]
+    on_gpu: bool = False
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class Lost:
 
     worker: int
     reason: str
+    hint: str = MORE_MEMORY
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,13 @@ class RayWorker:
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
         self._settings = settings
         self._worker: DocumentWorker | None = None
+        self._leaves = threading.Semaphore()
 
-    def load(self) -> dict[str, Any]:
-        """Load the model; describes it, or the error."""
+    def load(self, started: object) -> dict[str, Any]:  # noqa: ARG002 (makes the call wait)
+        """Load the model, unless it is loaded; describes it, or the error."""
         try:
-            self._worker = DocumentWorker(WorkSettings.from_json(self._settings))
+            if self._worker is None:
+                self._worker = DocumentWorker(WorkSettings.from_json(self._settings))
         except Exception as error:  # noqa: BLE001 (reported by the driver)
             failure = as_failure(error)
             code = int(failure.exit_code)
@@ -52,6 +54,9 @@ class RayWorker:
             )
         finished = self._worker.work(job)
         if self._worker.is_broken:
+            # Only the document that broke it fails: this waits for the end of the process, and the
+            # others are worked on by its successor.
+            self._leaves.acquire()
             threading.Timer(_LEAVE_S, os._exit, [1]).start()
         return finished
 
@@ -59,9 +64,9 @@ class RayWorker:
 class RayPool:
     """Actors with the model loaded, placed by Ray; they end with this process.
 
-    Ray restarts an actor that dies, wherever there is room. It does not repeat what the actor was
-    doing: a repeated call waits for its own actor, whose node may be gone, while the scheduler
-    gives the document to any other.
+    Ray restarts an actor that dies, wherever there is room. It does not repeat the document that
+    the actor was working on: a repeated call waits for its own actor, whose node may be gone, while
+    the scheduler gives the document to any other.
     """
 
     def __init__(
@@ -135,7 +140,11 @@ class RayPool:
         self._ray.shutdown()
 
     def _load(self, worker: int) -> None:
-        self._calls[self._actors[worker].load.remote()] = worker, None
+        # While an actor restarts, calls to it fail every two seconds; the model is loaded once one
+        # has been answered, however long that takes.
+        actor = self._actors[worker]
+        started = actor.__ray_ready__.options(max_task_retries=-1).remote()
+        self._calls[actor.load.remote(started)] = worker, None
 
     def _receive(self, reference: Any) -> None:
         """Turn the end of a call into events."""

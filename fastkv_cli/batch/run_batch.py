@@ -89,11 +89,13 @@ def run_batch(
                 work = WorkSettings(
                     tasks,
                     _choose_store(options, counts.waiting, observer),
+                    options.store_mode is not StoreMode.OFF,
                     batch.report,
                     batch.document_timeout,
                     batch.worker_bytes,
                 )
-                with closing(_open_pool(work, batch, counts.waiting, debug=debug)) as pool:
+                pool = _open_pool(work, batch, counts.waiting, observer, debug=debug)
+                with closing(pool):
                     Scheduler(folder, index, pool, settings, observer).run()
         finally:
             _write_failures(folder, index)
@@ -157,7 +159,14 @@ def _choose_store(
     return replace(options, store=StoreMode.OFF)
 
 
-def _open_pool(work: WorkSettings, batch: BatchOptions, num_documents: int, *, debug: bool) -> Pool:
+def _open_pool(
+    work: WorkSettings,
+    batch: BatchOptions,
+    num_documents: int,
+    observer: BatchObserver,
+    *,
+    debug: bool,
+) -> Pool:
     if batch.ray is not None:
         from .ray_pool import RayPool
 
@@ -170,8 +179,13 @@ def _open_pool(work: WorkSettings, batch: BatchOptions, num_documents: int, *, d
             num_gpus=gpus,
             ships=batch.ship,
         )
-    number = batch.num_workers or choose_workers(num_documents)
-    return LocalPool(work, number, debug=debug)
+    return LocalPool(
+        work,
+        batch.num_workers or choose_workers(num_documents),
+        may_be_fewer=batch.num_workers is None,
+        note=observer.note,
+        debug=debug,
+    )
 
 
 def _write_failures(folder: BatchFolder, index: BatchIndex) -> None:

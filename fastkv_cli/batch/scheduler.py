@@ -74,13 +74,13 @@ class Scheduler:
                 return
             event = self._pool.wait(_POLL_S)
             match event:
-                case Ready(worker, model):
+                case Ready(worker=worker, model=model):
                     settle_model(self._folder, self._settings, model)
                     self._jobs[worker] = []
                 case Done(worker, finished):
                     self._keep(worker, finished)
-                case Lost(worker, reason):
-                    self._lose(worker, reason)
+                case Lost(worker, reason, hint):
+                    self._lose(worker, reason, hint)
                 case Refused(error):
                     raise error
                 case None:
@@ -169,17 +169,14 @@ class Scheduler:
         self._observer.result(result)
         self._show()
 
-    def _lose(self, worker: int, reason: str) -> None:
+    def _lose(self, worker: int, reason: str, hint: str) -> None:
         """A worker died: try its documents again, each alone, or fail them."""
         for job in self._jobs.pop(worker, []):
             deaths = self._deaths[job.key] = self._deaths.get(job.key, 0) + 1
             if deaths < MAX_DEATHS:
                 self._again.append(job)
                 continue
-            message = (
-                f"{label(job.path)} ended its worker {deaths} times ({reason}): it may need more "
-                "memory, give fewer --workers and --retry-failed"
-            )
+            message = f"{label(job.path)} ended its worker {deaths} times ({reason}): {hint}"
             self._index.finish(job.key, State.FAILED, ExitCode.FAILURE, message)
             self._fail([job.path], ExitCode.FAILURE, message)
 

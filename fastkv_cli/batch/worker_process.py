@@ -1,7 +1,8 @@
 """A worker as a process: `local_pool.py` starts it with `main`.
 
-Standard input carries the settings in one line, then jobs; standard output carries messages, one
-JSON object a line. Whatever ends this process, as the kernel when memory is short, ends no other.
+Standard input carries the settings in one line, then jobs, or a new number of threads; standard
+output carries messages, one JSON object a line. Whatever ends this process, as the kernel when
+memory is short, ends no other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .document_worker import DocumentWorker
 from .job import Job, WorkSettings
 from .pool import IN_FLIGHT
 
+BROKEN_EXIT = 3  # this process should be replaced; 1 is the exit code of the time limit
+
 
 def main() -> None:
     """Work on the jobs of standard input until it ends; never returns."""
@@ -35,7 +38,7 @@ def main() -> None:
     settings = WorkSettings.from_json(sys.stdin.buffer.readline().decode())
     try:
         worker = DocumentWorker(settings)
-        send(kind="ready", model=worker.model)
+        send(kind="ready", model=worker.model, on_gpu=worker.on_gpu, peak_bytes=worker.peak_bytes)
     except Exception as error:  # noqa: BLE001 (reported by the parent)
         failure = as_failure(error)
         code = int(failure.exit_code)
@@ -49,12 +52,15 @@ def main() -> None:
         except OSError:  # the parent is gone
             os._exit(1)
         if worker.is_broken:
-            os._exit(1)
+            os._exit(BROKEN_EXIT)
 
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
         for line in sys.stdin.buffer:
-            key, path, size, mtime_ns = json.loads(line)
-            threads.submit(work, Job(key, path, (size, mtime_ns)))
+            match json.loads(line):
+                case int(number):
+                    worker.set_threads(number)
+                case key, path, size, mtime_ns:
+                    threads.submit(work, Job(key, path, (size, mtime_ns)))
     os._exit(0)
 
 

@@ -16,6 +16,7 @@ class KeptScans:
     """Shows the progress of OCR, and keeps recognized pages for the next question."""
 
     def __init__(self, observer: Observer, store: OcrPageStore | None) -> None:
+        """Keep pages in a store; None keeps none."""
         self._observer, self._store = observer, store
 
     def find(self, key: str) -> ScannedPage | None:

@@ -27,7 +27,9 @@ FIELDS_A_PROMPT = 1
 Values = dict[str, FieldValue | list[FieldValue] | list[dict[str, FieldValue]]]
 
 
-def fill(work: Work, schema: Schema) -> Iterator[Piece | Outcome]:
+def fill(
+    work: Work, schema: Schema, *, fields_a_prompt: int = FIELDS_A_PROMPT
+) -> Iterator[Piece | Outcome]:
     """Fill in a schema; the last event is the outcome, whose text is the JSON of the answer.
 
     A field is searched for by its name and description. Where a place names it, its value is taken
@@ -35,12 +37,17 @@ def fill(work: Work, schema: Schema) -> Iterator[Piece | Outcome]:
     field's type in the best passages and "none", with constrained decoding. Lists come from the
     table, the labels or the list items that fit their fields best.
 
+    Args:
+        work: the documents, the model and the limits.
+        schema: the fields.
+        fields_a_prompt: how many fields the model fills in at once.
+
     Raises:
         ContextError: when a field leaves no room for text.
         NotSupportedError: when `work.strict` is set and a value that must be there is unsupported.
     """
     started = time.perf_counter()
-    filler = _Filler(work, schema)
+    filler = _Filler(work, schema, fields_a_prompt)
     filled = filler.fill_rows() if schema.is_multi else filler.fill_one()
     filled = _within(filled, work, schema)
     text = _as_json(filled.value)
@@ -49,8 +56,9 @@ def fill(work: Work, schema: Schema) -> Iterator[Piece | Outcome]:
 
 
 class _Filler:
-    def __init__(self, work: Work, schema: Schema) -> None:
+    def __init__(self, work: Work, schema: Schema, fields_a_prompt: int) -> None:
         self._work, self._root = work, schema.root
+        self._fields_a_prompt = fields_a_prompt
         self._search = FieldSearch(work.corpus, whole=work.whole_below is None)
         self._wanted = wanted_fields(schema)
         self._taken: list[Candidate] = []  # by lists
@@ -90,7 +98,7 @@ class _Filler:
         pools = {each.name: self._candidates(each) for each in left}
         while left:
             left.sort(key=lambda each: _num_free(pools[each.name], taken))
-            group, left = left[:FIELDS_A_PROMPT], left[FIELDS_A_PROMPT:]
+            group, left = left[: self._fields_a_prompt], left[self._fields_a_prompt :]
             for each, found, value in self.chooser.choose(group, taken):
                 if found is None:
                     values[each.name] = FieldValue(each.name, value)

@@ -244,6 +244,7 @@ def test_what_is_wrong_is_said_at_once(options: list[str], capfd: Capture) -> No
         (ExitCode.USAGE, "no folder for the results", ["in", *ask]),
         (ExitCode.USAGE, "nothing is asked for", ["in", *out]),
         (ExitCode.USAGE, "both --summarize and --ask", ["in", *out, *ask, "--summarize"]),
+        (ExitCode.USAGE, "--schema is no JSON", ["in", *out, "--schema", "{"]),
         (ExitCode.USAGE, "the question is empty", ["in", *out, "--ask", " "]),
         (ExitCode.USAGE, "other holds other files", ["in", "--out", "other", *ask]),
         (ExitCode.USAGE, "written by a newer fastkv", ["in", "--out", "newer", *ask]),

@@ -38,6 +38,11 @@ _DEVICE = re.compile(r"cpu|mps|cuda(?::([0-9]{1,4}))?")
 _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16")
 
 
+def set_threads(number: int) -> None:
+    """Compute with so many threads of the CPU, in the thread that calls this."""
+    torch.set_num_threads(number)
+
+
 def choose_device(name: str) -> torch.device:
     """Choose the device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 

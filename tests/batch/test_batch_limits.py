@@ -1,0 +1,121 @@
+"""The limits of a batch: of memory, of time, and of the number of workers."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import odd_worker
+import pytest
+from batches import TASK, results, write_texts
+from processes import Capture
+
+from fastkv_cli.batch import local_pool
+from fastkv_cli.batch.batch_folder import content_key
+from fastkv_cli.batch.batch_task import BatchTask
+from fastkv_cli.batch.find_paths import signature_of
+from fastkv_cli.batch.job import Job, WorkSettings
+from fastkv_cli.batch.local_pool import LocalPool
+from fastkv_cli.batch.pool import Done, Event, Lost, Ready
+from fastkv_cli.cli.app import run
+from fastkv_cli.config import DType, StoreMode
+from fastkv_cli.errors import ExitCode
+from fastkv_cli.session.options import SessionOptions
+from fastkv_cli.system.free_memory import read_kibibytes
+from fastkv_cli.system.isolated import start_module
+
+pytestmark = pytest.mark.begin
+OUT = Path("out")
+GIB = 2**30
+on_linux = pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
+
+
+def settings_for(options: list[str], **changes: Any) -> WorkSettings:
+    """Of a question, with the model that the options of the command line name."""
+    model = options[options.index("--model") + 1]
+    session = SessionOptions(
+        model=model, dtype=DType.FLOAT32, store=StoreMode.OFF, max_tokens=4, check=False
+    )
+    task = BatchTask("ask", {"question": "How often did the committee meet?"})
+    chosen = {"keeps_scans": True, "makes_reports": False, "document_timeout_s": 300.0}
+    return WorkSettings((task,), session, **chosen | {"worker_bytes": 0} | changes)
+
+
+def job_of(path: Path) -> Job:
+    whole = str(path.absolute())
+    return Job(content_key(whole), whole, signature_of(whole))
+
+
+def next_event(pool: LocalPool) -> Event:
+    event = pool.wait(120)
+    assert event is not None
+    return event
+
+
+@pytest.fixture
+def odd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that do what their documents say."""
+    name = odd_worker.__name__
+    monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(name, **more))
+
+
+@on_linux
+def test_a_document_that_needs_too_much_memory(options: list[str], capfd: Capture) -> None:
+    """It fails, and the limit is in the message; the others are done by another worker."""
+    paths = write_texts(Path("in"), 3)
+    with closing(LocalPool(settings_for(options), 1)) as pool:
+        assert isinstance(next_event(pool), Ready)
+        pool.submit(0, job_of(paths[0]))
+        assert isinstance(next_event(pool), Done)
+        needed = read_kibibytes(Path(f"/proc/{pool.pids[0]}/status"), "VmData:")
+        assert needed is not None
+    limit = max(needed + 2**25, 2**28)
+    paths[1].write_bytes(b"In 1998 it met.\n" * (limit // 16))
+    command = ["batch", "in", "--out", "out", *TASK, *options, "--workers", "1"]
+    assert run([*command, "--worker-memory", str(limit)]) == ExitCode.PARTLY
+    assert set(results(OUT)) == {"text-000.txt", "text-002.txt"}
+    stderr = capfd.readouterr().err
+    assert "text-001.txt: memory ran out: allow more with --worker-memory" in stderr
+    assert stderr.count("text-001.txt") == 1
+
+
+@on_linux
+@pytest.mark.usefixtures("odd")
+def test_a_document_that_is_stuck_is_ended(options: list[str], capfd: Capture) -> None:
+    """Also where nothing in the process notices its time limit."""
+    Path("stuck.txt").write_text(odd_worker.STUCK)
+    command = ["batch", "stuck.txt", "--out", "out", *TASK, *options, "--workers", "1"]
+    assert run([*command, "--document-timeout", "0.3"]) == ExitCode.PARTLY
+    words = "ended its worker 2 times (out of time): allow more with --document-timeout"
+    assert words in capfd.readouterr().err
+
+
+@on_linux
+@pytest.mark.usefixtures("odd")
+def test_auto_starts_as_many_workers_as_memory_allows(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single one gets the threads of all."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(local_pool, "num_cores", lambda: 3)
+    Path("leaves.txt").write_text(odd_worker.LEAVES)
+    for available, number in ((int(2.5 * GIB), 3), (GIB // 4, 1)):
+        monkeypatch.setattr(local_pool, "available_memory_bytes", lambda have=available: have)
+        notes: list[str] = []
+        pool = LocalPool(settings_for(options), 3, may_be_fewer=True, note=notes.append)
+        with closing(pool):
+            assert len(pool.pids) == 1
+            first = next_event(pool)
+            assert isinstance(first, Ready)
+            assert first.peak_bytes is not None
+            assert GIB // 20 < first.peak_bytes < GIB
+            assert len(pool.pids) == number
+            if number == 1:
+                assert notes == ["memory is short: 1 of 3 workers are started"]
+                pool.submit(0, job_of(Path("leaves.txt")))
+                lost = next_event(pool)
+                assert isinstance(lost, Lost)
+                assert lost.reason == f"exit code {odd_worker.EXIT + 3}"
+            else:
+                assert notes == []
