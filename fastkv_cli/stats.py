@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from .field_values import FilledSchema
-from .prefill_format import PrefillFormat
 from .propagation import StepStats
 from .thinking_mode import ThinkingStats
+from .weight_formats import DecodingWeights, PrefillFormat
 
 MAX_QUOTES = 3  # of an answer
 
@@ -189,25 +189,6 @@ class StateStats:
             find_s=self.find_s + other.find_s,
             stage_one_s=sum(times) if times else None,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class DecodingWeights:
-    """The weights that decoding reads: packed copies, or the model's own.
-
-    Attributes:
-        dtype: the number format of the model's own weights.
-        bits: widths of the packed matrices in the layers, ascending; empty without copies.
-        head_bits: width of the packed LM head; 0 without copies.
-        copies_bytes: size of the copies.
-        problem: why there are none, if they were wanted.
-    """
-
-    dtype: str
-    bits: tuple[int, ...] = ()
-    head_bits: int = 0
-    copies_bytes: int = 0
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,9 @@ from fastkv_cli.output.render.quotes_table import render_quotes
 from fastkv_cli.output.render.report_json import render_json
 from fastkv_cli.output.render.stats_table import brief_rows, full_rows, render_tables
 from fastkv_cli.output.stats_level import StatsLevel
-from fastkv_cli.prefill_format import PrefillFormat
 from fastkv_cli.propagation import StepStats
 from fastkv_cli.stats import (
     Citation,
-    DecodingWeights,
     DocumentStats,
     Evidence,
     GenerationStats,
@@ -35,6 +33,7 @@ from fastkv_cli.stats import (
     RunReport,
     StateStats,
 )
+from fastkv_cli.weight_formats import DecodingWeights, PrefillFormat
 
 WEIGHTS = DecodingWeights("bfloat16", (4, 8), 8, 2 * 2**20)
 PREFILL = PrefillFormat("bfloat16", 112, 120, 0.0291)

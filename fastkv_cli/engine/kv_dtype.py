@@ -20,7 +20,7 @@ def entry_dtype(decoder: Decoder, wanted: KVDtype) -> torch.dtype | None:
     dtype = torch.int8 if wanted is KVDtype.INT8 else torch.bfloat16
     if dtype is decoder.dtype:
         return None
-    if decoder.device.type != "cpu":
+    if decoder.device.type not in ("cpu", "meta"):  # a forecast needs no weights
         raise UsageError(
             f"--kv-dtype {wanted} is not available: entries in another format than the model's "
             f"are for the CPU, and the device is {decoder.device}",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..config import PrefillWeights
 from ..errors import UsageError
-from ..prefill_format import PrefillFormat
+from ..weight_formats import PrefillFormat
 from .kernels.row_blocks import default_chunk_rows
 from .layers import LayerRunner
 from .methods import Full, Method, Plan

@@ -4,7 +4,8 @@ The tokens that followed when the last ones stood in the text before are a draft
 (Saxena, "Prompt Lookup Decoding", 2023). One pass of the model verifies all of them: each token is
 chosen from the model's own logits, and a draft only decides how many are computed at once, as in
 speculative decoding (Leviathan et al. 2023, arXiv 2211.17192, section 2). So the answer is the same
-as token by token, greedy, sampled or constrained.
+as token by token, greedy, sampled or constrained, up to the rounding of a pass with several tokens:
+in 16 bits, where two tokens are nearly as likely, the other one may win.
 
 How many tokens are drafted follows from how often such drafts were right so far, and from what a
 pass with several tokens costs. Whether a draft would have been right is known without verifying it,
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..stats import DecodingWeights
+from ..weight_formats import DecodingWeights
 
 # The longest run of tokens that is compared.
 _MAX_MATCH = 8

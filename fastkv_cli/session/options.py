@@ -162,7 +162,7 @@ class DeviceOptions:
         "auto",
         Group.MODEL,
         "Decode up to N more tokens in a pass where the answer copies the text; the answer stays "
-        "the same. auto does so on a CPU.",
+        "the same but for rounding. auto does so on a CPU.",
         metavar="auto|off|N",
         env="FASTKV_PROMPT_LOOKUP",
     )

@@ -26,7 +26,7 @@ from fastkv_cli.engine.prefill import prefill
 from fastkv_cli.engine.prompt_lookup import PromptLookup, pass_costs
 from fastkv_cli.engine.sampling import make_plain_sampler
 from fastkv_cli.errors import UsageError
-from fastkv_cli.stats import DecodingWeights
+from fastkv_cli.weight_formats import DecodingWeights
 
 FREE = [1.0] * 9  # a pass with 9 tokens takes as long as one: as many as possible are drafted
 FAMILIES = [

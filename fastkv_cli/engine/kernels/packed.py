@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ...config import DecodeWeights
 from ...errors import UsageError
-from ...stats import DecodingWeights
 from ...system.free_memory import available_memory_bytes
+from ...weight_formats import DecodingWeights
 from ..cache import CompressedCache
 from ..decode import DecodingModel
 from ..int8_entries import Int8Group

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import FastKVError
-from ...prefill_format import PrefillFormat
-from ...stats import DecodingWeights, Evidence, RunReport, StateStats
+from ...stats import Evidence, RunReport, StateStats
+from ...weight_formats import DecodingWeights, PrefillFormat
 from .to_json import to_json
 
 SCHEMA = "fastkv/1"
