@@ -25,26 +25,29 @@ class HugePages:
 
     def __init__(self) -> None:
         """Start without memory."""
-        self._chunk = torch.empty(0, dtype=torch.uint8)
-        self._used = 0
+        self._chunk: mmap.mmap | None = None
+        self._used = self._end = 0  # bytes of the chunk
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An uninitialized, contiguous tensor on the CPU."""
-        num_bytes = math.prod(shape) * dtype.itemsize
+        count = math.prod(shape)
+        num_bytes = count * dtype.itemsize
         if num_bytes < _LEAST_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
             return torch.empty(shape, dtype=dtype)
-        if self._used + num_bytes > self._chunk.numel():
-            self._chunk, self._used = _map(max(num_bytes, _CHUNK_BYTES)), 0
-        taken = self._chunk[self._used : self._used + num_bytes]
+        if self._chunk is None or self._used + num_bytes > self._end:
+            self._chunk, self._used = _map(max(num_bytes, _CHUNK_BYTES))
+            self._end = len(self._chunk)
+        # the tensor keeps the chunk
+        taken = torch.frombuffer(self._chunk, dtype=dtype, count=count, offset=self._used)
         self._used += -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
-        return taken.view(dtype).view(shape)
+        return taken.view(shape)
 
 
-def _map(num_bytes: int) -> Tensor:
-    """Address space in whole huge pages, (bytes,) uint8."""
+def _map(num_bytes: int) -> tuple[mmap.mmap, int]:
+    """Address space for so many bytes, and where in it the first huge page begins."""
     # one page more, as the mapping may start anywhere
     space = mmap.mmap(-1, -(-num_bytes // _PAGE_BYTES) * _PAGE_BYTES + _PAGE_BYTES)
     with suppress(OSError):  # a kernel without huge pages
         space.madvise(mmap.MADV_HUGEPAGE)
-    mapped = torch.frombuffer(space, dtype=torch.uint8)
-    return mapped[-mapped.data_ptr() % _PAGE_BYTES :]
+    address = torch.frombuffer(space, dtype=torch.uint8, count=1).data_ptr()
+    return space, -address % _PAGE_BYTES

@@ -63,7 +63,8 @@ def test_ctrl_c_keeps_what_is_recognized(no_pages: Path, capfd: Capture) -> None
     assert len(after) == 6
     assert before.items() <= after.items()
     assert run(["extract", str(path)]) == ExitCode.OK
-    assert capfd.readouterr().out.count("repaired the lighthouse") == 6 * 4
+    text = capfd.readouterr().out
+    assert all(f"On day {day} the crew" in text for day in range(6))
     assert kept() == after
 
 

@@ -252,7 +252,7 @@ def test_room_for_tokens_to_come_is_no_part_of_the_cache(engine: Engine, method:
     for layer in range(4):
         for spare, tight in zip(with_room.groups(layer), without.groups(layer), strict=True):
             assert torch.equal(spare.keys, tight.keys)
-            assert spare.key.shape[2] == tight.key.shape[2] + 50
+            assert spare.key.shape[2] >= tight.length + 50
 
 
 def test_the_window_of_the_model_ends_the_answer(engine: Engine) -> None:

@@ -30,7 +30,8 @@ def read_random(engine: Engine, method: Method, room: int) -> CompressedCache:
     for layer in range(engine.decoder.num_layers):
         for group in cache.groups(layer):  # what is not written yet may hold anything
             group.key[:, :, group.length :] = float("nan")
-            group.value[:, :, group.length :] = float("nan")
+            # but values that attention covers with a weight of 0, which are allocated finite
+            group.value[:, :, group.length :] = 0 if group.by_channel else float("nan")
     return cache
 
 
@@ -55,7 +56,7 @@ def compare(engine: Engine, method: Method) -> None:
         torch.testing.assert_close(logits, step(token_id), atol=1e-4, rtol=1e-4)
     assert cache.next_position == usual.next_position
     assert cache.lengths == usual.lengths
-    assert cache.num_free == usual.num_free == 0
+    assert cache.num_free == usual.num_free
 
 
 @pytest.mark.parametrize("family", tiny_settings())
