@@ -63,7 +63,7 @@ class BatchIndex:
         self._path, self._run = path, run
         with self._explained():
             self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._begin_wal()
             # A crash of the machine may lose the last rows, never the file: their results are
             # found again, as each is synced before its row is written.
             self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -73,6 +73,18 @@ class BatchIndex:
                 self._connection.execute(
                     "INSERT INTO runs (id, started, updated) VALUES (?, ?, ?)", (run, now, now)
                 )
+
+    def _begin_wal(self) -> None:
+        """Switch to a write-ahead log; SQLite itself does not wait here while another run does."""
+        deadline = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def __enter__(self) -> BatchIndex:
         return self

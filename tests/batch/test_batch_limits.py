@@ -70,7 +70,7 @@ def test_a_document_that_needs_too_much_memory(options: list[str], capfd: Captur
         assert isinstance(next_event(pool), Done)
         needed = read_kibibytes(Path(f"/proc/{pool.pids[0]}/status"), "VmData:")
         assert needed is not None
-    limit = max(needed + 2**25, 2**28)
+    limit = needed + 2**28
     paths[1].write_bytes(b"In 1998 it met.\n" * (limit // 16))
     command = ["batch", "in", "--out", "out", *TASK, *options, "--workers", "1"]
     assert run([*command, "--worker-memory", str(limit)]) == ExitCode.PARTLY
