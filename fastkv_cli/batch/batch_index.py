@@ -80,11 +80,12 @@ class BatchIndex:
         while True:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                return
             except sqlite3.OperationalError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+            else:
+                return
 
     def __enter__(self) -> BatchIndex:
         return self

