@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,8 @@ def test_killed_runs_lose_and_double_nothing(options: list[str]) -> None:
 def test_two_runs_share_the_work(options: list[str]) -> None:
     texts = {path.name for path in write_texts(Path("in"), 30)}
     both = [start_batch([*TASK, *options], "in", "--workers", "1") for _ in range(2)]
-    ends = [finish_batch(child) for child in both]
+    with ThreadPoolExecutor(len(both)) as readers:  # a run whose pipe is full would wait
+        ends = list(readers.map(finish_batch, both))
     assert [code for code, _, _ in ends] == [0, 0], ends
     names = [name for _, worked, _ in ends for name in worked]
     assert sorted(names) == sorted(texts)
