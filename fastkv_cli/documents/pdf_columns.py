@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from .pdf_grid import Table, join_lines
 from .pdf_lines import Piece
@@ -10,6 +11,7 @@ from .pdf_lines import Piece
 ROW_GAP = 2.6  # baselines of neighbouring rows, in heights of a line
 CONTINUED_GAP = 1.35  # of the lines of one cell
 _MAX_ABOVE = 2  # lines above the rest of a table from the page before
+_NUMBER = re.compile(r"\d+")
 
 Extent = tuple[float, float]
 """Left and right of a column."""
@@ -100,7 +102,7 @@ def table_columns(table: Table) -> list[Extent]:
 
 
 def rest_of_table(
-    pieces: Sequence[Piece], used: set[int], columns: Sequence[Extent]
+    pieces: Sequence[Piece], used: set[int], columns: Sequence[Extent], heads: Collection[str]
 ) -> Table | None:
     """Rows at the top of a page, too few to be known as a table, that fit one before the page.
 
@@ -108,11 +110,13 @@ def rest_of_table(
         pieces: Of the page.
         used: Identities of those that are in a table or in columns of text already.
         columns: Of the table before.
+        heads: `find_heads` of the pages before: a running head in two parts is no row.
     """
     taken: list[Piece] = []
     cells: list[list[list[str]]] = []
-    for at, row in enumerate(group_rows([piece for piece in pieces if piece.text.strip()])):
-        places = _places(row, columns) if not any(id(piece) in used for piece in row) else None
+    for at, row in enumerate(_visible_rows(pieces)):
+        is_other = any(id(piece) in used for piece in row) or _mask_numbers(row) in heads
+        places = None if is_other else _places(row, columns)
         gap = taken[-1].base - row[0].base if taken else 0.0
         continues = len(row) == 1 and bool(taken) and gap <= CONTINUED_GAP * row[0].size
         if places is None or not (len(row) > 1 or continues) or gap > ROW_GAP * row[0].size:
@@ -126,6 +130,25 @@ def rest_of_table(
         taken += row
     rows = [[join_lines(cell) for cell in row] for row in cells]
     return Table(rows, taken) if rows else None
+
+
+def find_heads(pieces: Sequence[Piece], used: set[int]) -> list[str]:
+    """The lines at the top of a page that may be running heads, with `#` for numbers.
+
+    Args:
+        pieces: Of the page.
+        used: Identities of those that are in a table.
+    """
+    top = _visible_rows(pieces)[:_MAX_ABOVE]
+    return [_mask_numbers(row) for row in top if not any(id(piece) in used for piece in row)]
+
+
+def _visible_rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    return group_rows([piece for piece in pieces if piece.text.strip()])
+
+
+def _mask_numbers(row: Sequence[Piece]) -> str:
+    return _NUMBER.sub("#", "\t".join(piece.text.strip() for piece in row))
 
 
 def _places(row: Sequence[Piece], columns: Sequence[Extent]) -> list[int] | None:

@@ -6,10 +6,10 @@ across columns. Only a page that was drawn mostly upwards, or in no order, is so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from .pdf_columns import Extent, table_columns
+from .pdf_columns import Extent, find_heads, table_columns
 from .pdf_lines import Line, Piece, build_lines
 from .pdf_rules import Rule
 from .pdf_segments import Segment
@@ -28,10 +28,12 @@ class Layout(NamedTuple):
         text: The text.
         open_columns: Of the table at its end, which the next page may go on with; none if there
             is no table.
+        heads: The lines at its top that may be running heads: see `find_heads`.
     """
 
     text: str
     open_columns: Sequence[Extent]
+    heads: Sequence[str]
 
 
 def lay_out(
@@ -39,6 +41,7 @@ def lay_out(
     rules: Sequence[Rule],
     extra: Sequence[Line] = (),
     open_columns: Sequence[Extent] = (),
+    heads: Collection[str] = (),
 ) -> Layout:
     """Lay out a page.
 
@@ -47,13 +50,14 @@ def lay_out(
         rules: The lines drawn on it.
         extra: Lines that are no part of its content: values of form fields, typed-on notes.
         open_columns: Of the page before.
+        heads: Of the pages before.
     """
     lines = build_lines(segments, rules)
     if _runs_upwards(lines):
         lines.sort(key=lambda line: (not line.is_flat, -line.base, line.pieces[0].left))
     lines = place_lines(lines, extra)
     pieces = [piece for line in lines if line.is_flat for piece in line.pieces]
-    tables, columns = find_tables(pieces, rules, open_columns)
+    tables, columns = find_tables(pieces, rules, open_columns, heads)
     blocks: dict[int, tuple[int, str]] = {}
     for table in tables:
         blocks |= dict.fromkeys(map(id, table.pieces), (id(table), render_table(table)))
@@ -68,7 +72,12 @@ def lay_out(
         if id(piece) in blocks
     }
     last = next((table for table in reversed(tables) if id(table) in at_end), None)
-    return Layout("\n".join(parts), table_columns(last) if last is not None else ())
+    in_tables = {id(piece) for table in tables for piece in table.pieces}
+    return Layout(
+        "\n".join(parts),
+        table_columns(last) if last is not None else (),
+        find_heads(pieces, in_tables),
+    )
 
 
 def _written(lines: Sequence[Line], blocks: dict[int, tuple[int, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -44,7 +44,10 @@ class Columns:
 
 
 def find_tables(
-    pieces: Sequence[Piece], rules: Sequence[Rule], open_columns: Sequence[Extent] = ()
+    pieces: Sequence[Piece],
+    rules: Sequence[Rule],
+    open_columns: Sequence[Extent] = (),
+    heads: Collection[str] = (),
 ) -> tuple[list[Table], list[Columns]]:
     """The tables of a page, and columns of running text that were drawn line by line across.
 
@@ -52,6 +55,7 @@ def find_tables(
         pieces: Of the page, in drawing order.
         rules: The lines on it.
         open_columns: Of a table at the end of the page before.
+        heads: What may be running heads, of the pages before.
     """
     tables = find_grids(pieces, rules)
     used = {id(piece) for table in tables for piece in table.pieces}
@@ -66,7 +70,7 @@ def find_tables(
     taken = [piece for table in tables for piece in table.pieces]
     taken += [piece for column in columns for piece in column.pieces]
     used = set(map(id, taken))
-    rest = rest_of_table(pieces, used, open_columns) if open_columns else None
+    rest = rest_of_table(pieces, used, open_columns, heads) if open_columns else None
     if rest is not None:
         tables.append(rest)
     return tables, columns

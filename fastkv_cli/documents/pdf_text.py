@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class TextReader:
             self._document = None  # it repaired the file in another way: numbers would not agree
         self._hidden_layers = hidden_layers(reader)
         self._open: tuple[int, Sequence[Extent]] = 0, ()
+        self._heads = deque[str](maxlen=4)  # of two pages: left and right ones may differ
 
     def read(self, page: PageObject, number: int) -> tuple[str, dict[str, int]]:
         """The raw text of a page, and what was left out of it (kind → count).
@@ -80,8 +81,10 @@ class TextReader:
             [*read_rules(shown), *strikes],
             lines,
             columns if before == number - 1 else (),
+            self._heads,
         )
         self._open = number, layout.open_columns
+        self._heads += layout.heads
         shown.close()
         return layout.text
 

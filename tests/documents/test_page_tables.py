@@ -94,3 +94,35 @@ def test_text_between_them_parts_two_tables(tmp_path: Path) -> None:
     second = between + drawn([HEADER, *cells(6, 10)], 740)
     text = load(tmp_path, drawn([HEADER, *cells(1, 6)], 700), second).text
     assert text.count("| --- | --- | --- |") == text.count("| Place |") == 2
+
+
+def head(*parts: str) -> bytes:
+    """A running head over the first and the last column."""
+    return b"".join(text_at(x, 810, part) for x, part in zip((50, 350), parts, strict=True))
+
+
+PROSE = text_at(50, 600, "All of them were closed in the following year, by order.")
+
+
+@pytest.mark.parametrize(
+    "second", [cells(8, 9), []], ids=["above a row of the table", "above prose"]
+)
+def test_a_running_head_in_two_parts_is_no_row(tmp_path: Path, second: list[list[str]]) -> None:
+    table = drawn([HEADER, *cells(1, 8)], 740)
+    document = load(
+        tmp_path,
+        head("Yearbook 2031", "11") + table,
+        head("Yearbook 2031", "12") + drawn(second, 740) + PROSE,
+    )
+    assert markdown([HEADER, *cells(1, 8), *second]) in document.text
+    assert document.text.endswith(
+        "\nYearbook 2031 12\nAll of them were closed in the following year, by order."
+    )
+
+
+def test_running_heads_of_left_and_right_pages_are_no_rows(tmp_path: Path) -> None:
+    pages = [PROSE, drawn([HEADER, *cells(1, 8)], 740), PROSE]
+    heads = [head("Yearbook", "11"), head("12", "Yearbook"), head("Yearbook", "13")]
+    text = load(tmp_path, *map(bytes.__add__, heads, pages)).text
+    assert text.count("| --- | --- | --- |") == 1
+    assert "| 7,204 | 7 |\n\nYearbook 13\nAll of them" in text
