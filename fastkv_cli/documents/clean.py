@@ -75,7 +75,7 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     Args:
         pages: by page number.
     """
-    pages = join_tables(drop_running_lines(pages))
+    pages = join_tables(drop_running_lines(pages), pages)
     cutting = {number: page for number, page in pages.items() if _may_cut_words(page)}
     cut = [halves for page in cutting.values() for halves in _cut_words(page)]
     wanted = {join.join(halves).lower() for halves in cut for join in ("", "-")}

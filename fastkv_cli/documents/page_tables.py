@@ -6,7 +6,8 @@ Pages are texts with tables as Markdown (`pdf_tables.render_table`), running lin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,17 +26,20 @@ class _Open:
     figures: tuple[bool, ...]
 
 
-def join_tables(pages: Mapping[int, str]) -> dict[int, str]:
+def join_tables(pages: Mapping[int, str], whole: Mapping[int, str]) -> dict[int, str]:
     """Drop what marks the rest of a table as another one, on the page where it goes on.
 
     A table at the end of a page and one of as many columns at the top of the next are one. The
     header is dropped where it is repeated. So that nothing stands between the parts, a footer
     under the first part is put above it, and a header over the second, which is on the first
-    page too, below it.
+    page too, below it. Any other line between them, such as a caption, parts two tables, unless
+    the second repeats the header.
 
     Args:
         pages: by page number.
+        whole: the same with their running lines, which tell footers.
     """
+    footers = _find_footers(whole)
     lines = {number: page.split("\n") for number, page in pages.items()}
     before: _Open | None = None
     for number, following in pairwise([*lines, -1]):
@@ -43,7 +47,7 @@ def join_tables(pages: Mapping[int, str]) -> dict[int, str]:
         if before is None or following != number + 1:
             before = None
             continue
-        joined = _continue(before, lines[number], lines[following])
+        joined = _continue(before, lines[number], lines[following], footers)
         if joined is None:
             before = None
         else:
@@ -108,7 +112,7 @@ def _share_of_figures(cells: Sequence[str]) -> float:
 
 
 def _continue(
-    table: _Open, lines: Sequence[str], following: Sequence[str]
+    table: _Open, lines: Sequence[str], following: Sequence[str], footers: Collection[str]
 ) -> tuple[list[str], list[str]] | None:
     """Both pages with the table as one; None if the following page does not go on with it."""
     last, first = _last_table(lines)
@@ -132,7 +136,8 @@ def _continue(
         if rest[:1] == second and not any(map(is_number, _cells(rest[0]))):
             rest = rest[1:]  # a header of two rows
     elif has_header:
-        if not _goes_on(table, _cells(rest[0])):
+        is_parted = not all(_mask(line) in footers for line in under)
+        if is_parted or not _goes_on(table, _cells(rest[0])):
             return None
         del rest[1]
     if not rest:
@@ -140,6 +145,19 @@ def _continue(
     page = [*lines[:first], *under, *lines[first : last + 1]]
     behind = [following[at] for at in over]
     return page, [*rest, *behind, *following[end:]]
+
+
+def _find_footers(pages: Mapping[int, str]) -> set[str]:
+    """The lines that stand at the bottom of several pages, with `#` for numbers."""
+    counts: Counter[str] = Counter()
+    for page in pages.values():
+        lines = page.split("\n")
+        counts.update({_mask(lines[at]) for at in _filled(lines)[-_MAX_BESIDE:]})
+    return {line for line, number in counts.items() if number > 1}
+
+
+def _mask(line: str) -> str:
+    return _NUMBER.sub("#", line)
 
 
 def _goes_on(table: _Open, row: Sequence[str]) -> bool:
@@ -154,11 +172,11 @@ def _goes_on(table: _Open, row: Sequence[str]) -> bool:
 
 def _running_lines(lines: Sequence[str], following: Sequence[str]) -> list[int]:
     """The lines above the first row of a page that stand at the top of the page before, too."""
-    top = {_NUMBER.sub("#", lines[at]) for at in _filled(lines)[:_MAX_BESIDE]}
+    top = {_mask(lines[at]) for at in _filled(lines)[:_MAX_BESIDE]}
     over: list[int] = []
     for at in _filled(following)[:_MAX_BESIDE]:
         line = following[at]
-        if _is_row(line) or len(line) > _MAX_LINE or _NUMBER.sub("#", line) not in top:
+        if _is_row(line) or len(line) > _MAX_LINE or _mask(line) not in top:
             break
         over.append(at)
     return over

@@ -126,3 +126,30 @@ def test_running_heads_of_left_and_right_pages_are_no_rows(tmp_path: Path) -> No
     text = load(tmp_path, *map(bytes.__add__, heads, pages)).text
     assert text.count("| --- | --- | --- |") == 1
     assert "| 7,204 | 7 |\n\nYearbook 13\nAll of them" in text
+
+
+WORDS = [["Mill", "Miller", "wheat"], ["Forge", "Smith", "iron"], ["Quay", "Pilot", "wood"]]
+TRADES = [["Place", "Master", "Good"], *WORDS, *[row[::-1] for row in WORDS]]
+OTHERS = [["City", "Street", "Gate"], *[row[::-1] for row in WORDS], *WORDS]
+
+
+@pytest.mark.parametrize("number", ["2", "of the offices"])
+def test_a_caption_between_them_parts_two_tables_without_figures(
+    tmp_path: Path, number: str
+) -> None:
+    caption = f"Table {number}: where they live"
+    first = text_at(50, 760, "Who is who:") + drawn(TRADES, 700) + text_at(50, 540, caption)
+    text = load(tmp_path, first, drawn(OTHERS, 760)).text
+    assert text == f"Who is who:\n{markdown(TRADES)}\n{caption}\n\n{markdown(OTHERS)}"
+
+
+@pytest.mark.parametrize("num_pages", [2, 5])
+def test_a_footer_between_them_does_not(tmp_path: Path, num_pages: int) -> None:
+    above = text_at(50, 760, "Who is who:")
+    bodies = [above + drawn(TRADES, 700), drawn(TRADES[1:], 760) + PROSE]
+    bodies += [text_at(50, 700, word) for word in ("Nothing else.", "So it was.", "The end.")]
+    feet = [text_at(50, 30, f"Printed by the office, page {at}") for at in range(1, 6)]
+    text = load(tmp_path, *map(bytes.__add__, bodies[:num_pages], feet)).text
+    whole = markdown([*TRADES, *TRADES[1:]])
+    assert text.startswith(f"Who is who:\nPrinted by the office, page 1\n{whole}\nAll of them")
+    assert text.count("Printed by") == (2 if num_pages == 2 else 1)
