@@ -133,8 +133,8 @@ def _continue(
     if rest[0] == table.header:
         second = lines[first + 2 : first + 3]
         rest = rest[2:] if has_header else rest[1:]
-        if rest[:1] == second and not any(map(is_number, _cells(rest[0]))):
-            rest = rest[1:]  # a header of two rows
+        if rest[:1] == second and _is_second_header(_cells(rest[0])):
+            rest = rest[1:]
     elif has_header:
         is_parted = not all(_mask(line) in footers for line in under)
         if is_parted or not _goes_on(table, _cells(rest[0])):
@@ -158,6 +158,11 @@ def _find_footers(pages: Mapping[int, str]) -> set[str]:
 
 def _mask(line: str) -> str:
     return _NUMBER.sub("#", line)
+
+
+def _is_second_header(cells: Sequence[str]) -> bool:
+    """Whether a row below the header can belong to it: full ones and figures are content."""
+    return not all(cells) and not any(map(is_number, cells))
 
 
 def _goes_on(table: _Open, row: Sequence[str]) -> bool:

@@ -153,3 +153,15 @@ def test_a_footer_between_them_does_not(tmp_path: Path, num_pages: int) -> None:
     whole = markdown([*TRADES, *TRADES[1:]])
     assert text.startswith(f"Who is who:\nPrinted by the office, page 1\n{whole}\nAll of them")
     assert text.count("Printed by") == (2 if num_pages == 2 else 1)
+
+
+def test_a_second_row_of_the_header_stands_once(tmp_path: Path) -> None:
+    header = [HEADER, ["", "sold", "left"]]
+    pages = [drawn([*header, *cells(1, 5)], 760), drawn([*header, *cells(5, 9)], 760)]
+    assert load(tmp_path, *pages).text == markdown([*header, *cells(1, 9)])
+
+
+def test_a_row_that_both_pages_begin_with_stays(tmp_path: Path) -> None:
+    header, row = ["Day", "Door", "Guard"], ["Monday", "closed", "none"]
+    pages = [drawn([header, row, *WORDS], 760), drawn([header, row, *WORDS[::-1]], 760)]
+    assert load(tmp_path, *pages).text == markdown([header, row, *WORDS, row, *WORDS[::-1]])
