@@ -184,6 +184,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_scripted_model(
         root / "ends", tokenizer, f"</think>\n\n{ANSWER}<|im_end|>\n<think><|im_end|>"
     )
+    tokenizer = scripted_tokenizer(TEMPLATES["plain"], ["<think>", "</think>", "\n\n"])
+    save_scripted_model(root / "plain", tokenizer, SCRIPT)
     words = ["assistant", "analysis", "final"]  # a token each, for the script
     tokenizer = scripted_tokenizer(TEMPLATES["channels"], words, MARKS)
     script = "assistant<|channel|>analysis<|message|> a fox over<|end|><|start|>assistant"
@@ -252,6 +254,15 @@ def test_thinking_that_does_not_end_is_closed(
     report = json.loads(capfd.readouterr().out)
     assert report["answer"] == " a fox over"
     assert report["thinking"]["text"].split("\n")[:2] == ["a fox over", " a fox over"]
+
+
+def test_thinking_that_no_template_announces_is_longer_than_the_answer(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ask(folder, "plain", "--json", "--max-tokens", "14")) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["answer"] == ANSWER
+    assert report["stats"]["output_tokens"] > 14
 
 
 def test_a_base_model_completes_a_prompt(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,8 @@ class Engine:
             OutOfMemoryError: when the weights do not fit.
         """
         weights = choice_of(DecodeWeights, decode_weights, "decode_weights")
+        prefilling = choice_of(PrefillWeights, prefill_weights, "prefill_weights")
+        kept = choice_of(KVDtype, kv_dtype, "kv_dtype")
         max_draft = parse_prompt_lookup(prompt_lookup)
         loaded = load_model(
             model,
@@ -138,8 +140,6 @@ class Engine:
             on_progress=on_progress,
             unpacked=weights is DecodeWeights.FULL,
         )
-        prefilling = choice_of(PrefillWeights, prefill_weights, "prefill_weights")
-        kept = choice_of(KVDtype, kv_dtype, "kv_dtype")
         return cls(loaded, weights, prefilling, max_draft, kept)
 
     @property
@@ -242,7 +242,7 @@ class Engine:
         with explained_out_of_memory(ids.shape[0]):
             answer = GrowingAnswer(text, started_at=now(self.decoder.device))
             plan = method.plan(self.decoder.shape(ids.shape[0], question))
-            # rare where the template says nothing of it: then the cache grows
+            # unexpected thinking is rare, and needs no room in advance: the cache grows
             is_expected = form is not None and form.thoughts and form.thoughts.is_expected
             most = limit + (num_more if is_expected else 0)
             models = self.prefill_models
@@ -255,7 +255,7 @@ class Engine:
             lengths = prefilled.cache.lengths
             lookup = None
             if len(self._pass_costs) > 1 and prefilled.cache.can_drop and not ignore_eos:
-                lookup = PromptLookup(ids.tolist(), most, self._pass_costs)
+                lookup = PromptLookup(ids.tolist(), limit + num_more, self._pass_costs)
             tokens = decode_timed(self.decoding_model, prefilled, sampler, lookup)
             yield from answer.grow(tokens, sampler, (limit, num_more), ends, until)
         yield Generation(
