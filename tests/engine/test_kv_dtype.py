@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -165,6 +166,16 @@ def test_other_formats_are_for_the_cpu() -> None:
         entry_dtype(decoder, KVDtype.INT8)
 
 
+def permissions_at(address: int) -> str:
+    """Permissions of the mapping that an address lies in; the last letter is p if it is private."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        bounds, permissions, *_ = line.split()
+        start, end = (int(bound, 16) for bound in bounds.split("-"))
+        if start <= address < end:
+            return permissions
+    return ""
+
+
 def test_memory_in_huge_pages() -> None:
     pages = HugePages()
     tensors = [pages.empty((300, size), torch.bfloat16) for size in (7, 500, 1000, 60_000, 9)]
@@ -173,6 +184,8 @@ def test_memory_in_huge_pages() -> None:
         assert tensor.data_ptr() % 64 == 0
         tensor.fill_(number)
     assert all((tensor == number).all() for number, tensor in enumerate(tensors))
+    if sys.platform == "linux":
+        assert permissions_at(tensors[3].data_ptr()) == "rw-p", "limits on data count it"
     del pages
     assert (tensors[2] == 2).all(), "memory lives as long as its tensors"
 
