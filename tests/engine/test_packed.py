@@ -244,18 +244,22 @@ def test_every_family(tiny_models: dict[str, Path], family: str) -> None:
                 check_in_one_call(engine, reader, method)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_layer_in_one_call_is_in_the_models_own_16_bits(
-    tiny_models: dict[str, Path], dtype: str
+@pytest.mark.parametrize("kv_dtype", [None, torch.int8, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_a_layer_in_one_call_keeps_the_formats_of_model_and_cache(
+    tiny_models: dict[str, Path], dtype: str, kv_dtype: torch.dtype | None
 ) -> None:
-    """The kernel of 4-bit weights gives bfloat16, and the cache holds what the model has."""
+    """The kernel of 4-bit weights gives bfloat16, and the cache holds what the model has, or not."""
     engine = Engine.load(
         str(tiny_models["llama"]), device="cpu", dtype=dtype, decode_weights="full"
     )
     put_on(engine, 4)
     reader = PackedDecoder.pack(engine.decoder)
     assert attention_layers(reader)[0].fused is not None
-    at_once, by_steps = (read_prompt(engine, make_prompt(120), METHODS[1]).cache for _ in range(2))
+    at_once, by_steps = (
+        read_prompt(engine, make_prompt(120), METHODS[1], kv_dtype=kv_dtype).cache
+        for _ in range(2)
+    )
     for token_id in make_prompt(5, seed=5):
         found = extend(reader, at_once, [token_id])
         expected = extend(reader, by_steps, [token_id], on_layer=lambda *_: None)

@@ -114,7 +114,7 @@ def fused_step(
         hidden: (1, 1, hidden), the layer's input, float32.
         cos: (1, 1, 1, D).
         sin: as cos, the first half negated.
-        keys: (1, H_kv, allocated, D), written at `slot`.
+        keys: (1, H_kv, allocated, D), written at `slot`; in any number format.
         values: as keys.
         slot: number of entries in the cache before this token.
         scaling: factor applied to q·k.
@@ -132,11 +132,12 @@ def fused_step(
         attended = attend_slots(query, keys, values, slot + 1, scaling)
     else:
         attended = nn.functional.scaled_dot_product_attention(
-            query.reshape(1, num_kv_heads, -1, head_dim),  # a group's queries as rows
+            # a group's queries as rows, in the cache's number format
+            query.reshape(1, num_kv_heads, -1, head_dim).to(keys.dtype),
             keys.narrow(2, 0, slot + 1),
             values.narrow(2, 0, slot + 1),
             scale=scaling,
-        )
+        ).to(query.dtype)
     return _finish(layer, hidden, attended, group_size)
 
 
