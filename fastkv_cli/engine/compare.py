@@ -90,7 +90,11 @@ class Comparison:
         if key not in self._runners:
             self._runners[key] = RecordingRunner(self._engine.kernel, sparsity=plan.sparsity)
         runner = self._runners[key]
-        return prefill(decoder, self._ids, method, runner, plan, room=self._max_tokens)
+        return prefill(
+            *(decoder, self._ids, method, runner, plan),
+            room=self._max_tokens,
+            kv_dtype=self._engine.kv_dtype,
+        )
 
     def _compared(self, prefilled: PrefillResult, token_ids: list[int]) -> Compared:
         decoder, num_tokens = self._engine.decoder, self._ids.shape[0]

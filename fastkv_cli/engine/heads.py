@@ -39,13 +39,18 @@ def needle_attention(
     ids = torch.tensor(prompt_ids, device=decoder.device)
     full = Full()
     plan = full.plan(decoder.shape(ids.shape[0]))
-    prefilled = prefill(decoder, ids, full, LayerRunner(engine.kernel), plan, room=max_tokens)
+    prefilled = prefill(
+        *(decoder, ids, full, LayerRunner(engine.kernel), plan),
+        room=max_tokens,
+        kv_dtype=engine.kv_dtype,
+    )
     size = needle.stop - needle.start
     scores = torch.zeros(decoder.num_layers, decoder.attention_layers[0].num_heads)
 
     def add_scores(layer: DecodingLayer, query: Tensor, groups: list[HeadGroup]) -> None:
         (group,) = groups  # with the full cache all heads keep equally many entries
-        products = query_key_products(query, group.keys).float() * layer.scaling
+        keys = group.keys
+        products = query_key_products(query.to(keys.dtype), keys).float() * layer.scaling
         if layer.sinks is None:
             weights = products[0, :, 0].softmax(dim=-1)
         else:

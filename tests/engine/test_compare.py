@@ -123,6 +123,20 @@ def test_short_answers(tiny_models: dict[str, Path], limit: int) -> None:
     assert comparison.compare(method).token_ids == expected
 
 
+@pytest.mark.parametrize("kv_dtype", ["int8", "bf16"])
+def test_methods_are_compared_with_the_engine_s_cache(
+    tiny_models: dict[str, Path], kv_dtype: str
+) -> None:
+    folder, ids = str(tiny_models["llama"]), make_prompt(79)
+    engine = Engine.load(folder, dtype="float32", device="cpu", kv_dtype=kv_dtype)
+    comparison = Comparison(engine, ids, slice(60, 70), TOKENS)
+    for method in (Full(), SnapKV(retention_rate=0.3)):
+        expected, compared = engine.generate(ids, method, TOKENS), comparison.compare(method)
+        assert compared.token_ids == expected.token_ids
+        assert compared.kept_ratio == expected.kv.kept_bytes / expected.kv.full_bytes
+    assert comparison.full().kept_ratio < 0.7
+
+
 def test_an_end_token_ends_both(tiny_models: dict[str, Path]) -> None:
     """Whatever is said first counts as the end, in full; a method that says another goes on."""
     engine, ids = load_tiny(tiny_models["llama"]), make_prompt(200)

@@ -88,6 +88,14 @@ class TestNeedleAttention:
         assert expected.max() > 0
         torch.testing.assert_close(scores, expected, atol=1e-6, rtol=1e-4)
 
+    @pytest.mark.parametrize("kv_dtype", ["int8", "bf16"])
+    def test_the_cache_is_the_engine_s(self, tiny_models: dict[str, Path], kv_dtype: str) -> None:
+        folder, ids = str(tiny_models["llama"]), list(range(3, 140))
+        engine = Engine.load(folder, dtype="float32", device="cpu", kv_dtype=kv_dtype)
+        exact, _ = needle_attention(load(tiny_models["llama"]), ids, slice(40, 52), 4)
+        rounded, _ = needle_attention(engine, ids, slice(40, 52), 4)
+        assert 0 < torch.dist(rounded, exact) < 0.1 * exact.norm()
+
     def test_an_answer_of_one_token_looks_at_nothing(self, tiny_models: dict[str, Path]) -> None:
         engine = load(tiny_models["llama"])
         scores, answer = needle_attention(engine, list(range(3, 40)), slice(5, 9), 1)
