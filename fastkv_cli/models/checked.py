@@ -185,9 +185,6 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
     for key in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
         if not isinstance(config.get(key), bool | None):
             raise _invalid(key, config[key], name)
-    labels = config.get("num_labels")  # transformers makes a string for each
-    if labels is not None and not _is_int(labels, 0, _MAX_LABELS):
-        raise _invalid("num_labels", labels, name)
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if heads and kv_heads and heads % kv_heads:
         raise _invalid("num_key_value_heads", kv_heads, name)
@@ -197,6 +194,17 @@ def check_sizes(config: dict[str, Any], name: str) -> None:
         raise _invalid("num_experts_per_tok", routed, name)
     check_token_ids(config.get("eos_token_id"), "config.json", name)
     check_quantization(config, name)
+
+
+def check_labels(config: dict[str, Any], name: str) -> None:
+    """Raise a ModelError for an implausible num_labels anywhere in a config.json.
+
+    Transformers makes a string for each label, also of a part that is not loaded.
+    """
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        labels = part.get("num_labels")
+        if labels is not None and not _is_int(labels, 0, _MAX_LABELS):
+            raise _invalid("num_labels", labels, name)
 
 
 def check_quantization(config: dict[str, Any], name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config import LOCAL_REVISION, cache_dir
 from ..errors import ModelError
-from .checked import check_files, check_sizes, read_object
+from .checked import check_files, check_labels, check_sizes, read_object
 from .files import ModelFiles, ModelKind, Progress, ProgressCallback, gguf_files
 from .gguf_parts import part_files, read_model
 from .gguf_sizes import check_header
@@ -37,9 +37,11 @@ def check_folder(folder: Path, name: str) -> None:
             f"{name} has no config.json", "give a model folder as transformers saves it"
         )
     check_files(folder, name)
-    settings = text_config(read_object(config, name))
+    stated = read_object(config, name)
+    settings = text_config(stated)
     check_model_type(settings.get("model_type"), name)
     check_sizes(settings, name)
+    check_labels(stated, name)
     missing = next((path.name for path in weight_files(folder, name) if not path.is_file()), None)
     if missing:
         raise ModelError(

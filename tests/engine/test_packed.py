@@ -257,8 +257,7 @@ def test_a_layer_in_one_call_keeps_the_formats_of_model_and_cache(
     reader = PackedDecoder.pack(engine.decoder)
     assert attention_layers(reader)[0].fused is not None
     at_once, by_steps = (
-        read_prompt(engine, make_prompt(120), METHODS[1], kv_dtype=kv_dtype).cache
-        for _ in range(2)
+        read_prompt(engine, make_prompt(120), METHODS[1], kv_dtype=kv_dtype).cache for _ in range(2)
     )
     for token_id in make_prompt(5, seed=5):
         found = extend(reader, at_once, [token_id])

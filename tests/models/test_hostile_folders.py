@@ -214,6 +214,16 @@ HOSTILE: dict[str, tuple[Callable[[], None], str]] = {
         "rotary embeddings that cannot|rope",
     ),
     "labels": (set_keys("config.json", num_labels=10**9), "num_labels"),
+    "labels beside a text part": (
+        set_keys("config.json", model_type="gemma3", text_config={}, num_labels=10**9),
+        "num_labels",
+    ),
+    "labels of images": (
+        set_keys(
+            "config.json", model_type="gemma3", text_config={}, vision_config={"num_labels": -1}
+        ),
+        "num_labels",
+    ),
     "padding": (set_keys("config.json", pad_token_id=10**6), "./model"),
     "model type": (set_keys("config.json", model_type={"a": 1}), "not supported"),
     "long model type": (set_keys("config.json", model_type="x" * 10**6), "not supported"),
