@@ -36,7 +36,7 @@ from fastkv_cli.evaluation.quality.quality_run import MAX_ANSWER_TOKENS
 from fastkv_cli.evaluation.quality.questions import Question
 from fastkv_cli.evaluation.quality.scoring import Interval, contains, mean_interval, ratio_interval
 from fastkv_cli.evaluation.quality.setting_search import mix
-from fastkv_cli.evaluation.quality.suites import Questionnaire, digest
+from fastkv_cli.evaluation.quality.suites import Corpora, Questionnaire, digest
 from fastkv_cli.session.loading import load_engine
 from fastkv_cli.session.observer import SILENT
 from fastkv_cli.session.options import DeviceOptions, MethodOptions, SessionOptions
@@ -122,10 +122,10 @@ def make_settings(texts: Sequence[str], model: str) -> Iterator[Setting]:
 
 def draw_questions(tokenizer: Any) -> list[Question]:
     """All questions, of which every beginning has all suites and lengths as far as it can."""
-    drawn = []
+    drawn, texts = [], Corpora()
     for at, (length, samples) in enumerate(SAMPLES.items()):
         asked = Questionnaire(tuple(Suite), (length,), samples, SEED + at)
-        drawn += asked.questions(tokenizer)
+        drawn += asked.questions(tokenizer, texts)
     return mix(drawn)
 
 

@@ -78,8 +78,9 @@ def test_what_is_reported_of_facts_and_summaries(report_of: Callable[..., dict[s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.wait4")
 def test_what_is_reported_of_memory(report_of: Callable[..., dict[str, Any]]) -> None:
-    report = report_of("--pages", "2", "--facts", "1", "--only", "memory")
+    report = report_of("--pages", "1", "--facts", "1", "--only", "memory")
     assert [(row["pages"], row["command"]) for row in report["memory"]] == [
-        (pages, command) for pages in (1, 2) for command in ("summarize", "ask")
+        (1, "summarize"),
+        (1, "ask"),
     ]
     assert all(row["peak_memory_bytes"] > 2**26 and row["tokens"] > 100 for row in report["memory"])

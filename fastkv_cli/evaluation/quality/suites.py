@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .ruler import ruler_questions
 # The haystack is a novel: nothing in it resembles the hidden sentences.
 HAYSTACK = "time-machine.txt"
 _SUFFIXES = (".txt", ".md", ".pdf")
+Corpora = dict[tuple[Path, ...], Corpus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +45,33 @@ class Questionnaire:
     texts: Path | None = None
     qa: Path | None = None
 
-    def questions(self, tokenizer: Any) -> list[Question]:
+    def questions(self, tokenizer: Any, known: Corpora | None = None) -> list[Question]:
         """Build all questions, suite by suite, short prompts first.
+
+        Args:
+            tokenizer: of the model.
+            known: texts that this tokenizer has tokenized, by their files; new ones are added.
 
         Raises:
             DocumentError: when a text cannot be read or does not contain an answer.
             UsageError: when a folder holds no text.
         """
         drawn: list[Question] = []
+        known = {} if known is None else known
         for suite in dict.fromkeys(self.suites):
-            drawn += self._qa(tokenizer) if suite is Suite.QA else self._hidden(suite, tokenizer)
+            draw = self._qa if suite is Suite.QA else partial(self._hidden, suite)
+            drawn += draw(tokenizer, known)
         return drawn
 
-    def _hidden(self, suite: Suite, tokenizer: Any) -> list[Question]:
+    def _hidden(self, suite: Suite, tokenizer: Any, known: Corpora) -> list[Question]:
         draw = needle_questions if suite is Suite.NEEDLE else ruler_questions
-        haystack = load_haystack(self.texts, tokenizer)
+        haystack = load_haystack(self.texts, tokenizer, known)
         return list(draw(haystack, self.lengths, self.samples, self.seed, tokenizer))
 
-    def _qa(self, tokenizer: Any) -> list[Question]:
+    def _qa(self, tokenizer: Any, known: Corpora) -> list[Question]:
         pairs = read_pairs(self.qa or shipped("qa.jsonl"))
         corpora = {
-            doc: _corpus([self._document(doc)], tokenizer)
+            doc: _corpus([self._document(doc)], tokenizer, known)
             for doc in dict.fromkeys(pair.doc for pair in pairs)
         }
         return list(qa_questions(pairs, corpora, self.lengths, self.samples, self.seed, tokenizer))
@@ -87,20 +95,26 @@ def digest(questions: Sequence[Question]) -> str:
     return hashlib.sha256(repr(questions).encode()).hexdigest()
 
 
-def load_haystack(texts: Path | None, tokenizer: Any) -> Corpus:
+def load_haystack(texts: Path | None, tokenizer: Any, known: Corpora | None = None) -> Corpus:
     """Join the texts of a folder; without a folder, load the bundled novel.
+
+    Args:
+        texts: the folder.
+        tokenizer: of the model.
+        known: as of `Questionnaire.questions`.
 
     Raises:
         UsageError: when the folder holds no text.
         DocumentError: when a text cannot be read.
     """
+    known = {} if known is None else known
     if texts is None:
-        return _corpus([shipped(HAYSTACK)], tokenizer)
+        return _corpus([shipped(HAYSTACK)], tokenizer, known)
     inside = sorted(texts.iterdir()) if texts.is_dir() else []
     found = [path for path in inside if path.suffix.lower() in _SUFFIXES]
     if not found:
         raise UsageError(f"{texts} holds no text", "give a folder of .txt, .md or .pdf files")
-    return _corpus(found, tokenizer)
+    return _corpus(found, tokenizer, known)
 
 
 def shipped(name: str) -> Path:
@@ -108,5 +122,9 @@ def shipped(name: str) -> Path:
     return Path(str(files("fastkv_cli.evaluation") / "data" / name))
 
 
-def _corpus(paths: Sequence[Path], tokenizer: Any) -> Corpus:
-    return join_documents(load_documents([str(path) for path in paths], ReadOptions()), tokenizer)
+def _corpus(paths: Sequence[Path], tokenizer: Any, known: Corpora) -> Corpus:
+    key = tuple(paths)
+    if key not in known:
+        documents = load_documents([str(path) for path in paths], ReadOptions())
+        known[key] = join_documents(documents, tokenizer)
+    return known[key]
