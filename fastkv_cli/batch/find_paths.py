@@ -32,7 +32,7 @@ class Sources:
         lists: files that hold paths, one a line or ended by NUL; "-" is standard input.
         out: the folder of the batch, which is not searched.
         skipped: counts the other files in folders, by suffix.
-        meets_out: whether the folder of the batch lies in one that was searched.
+        meets_out: whether a search or a list led into the folder of the batch.
     """
 
     paths: Sequence[str]
@@ -40,6 +40,7 @@ class Sources:
     out: Path
     skipped: Counter[str] = field(default_factory=Counter)
     meets_out: bool = False
+    _folder: tuple[str, bool] = ("", False)  # the last path's, and whether it is in `out`
 
     def check(self) -> None:
         """Check what was named, before anything else is done.
@@ -79,7 +80,8 @@ class Sources:
                 raise _no_document(path)
         for file in self.lists:
             for path in _read_list(file):
-                yield from self._expand(path)
+                if not self._is_result(os.path.abspath(path)):  # noqa: PTH100
+                    yield from self._expand(path)
 
     def _expand(self, path: str) -> Iterator[Entry]:
         """The documents in a folder, or the file itself."""
@@ -95,11 +97,22 @@ class Sources:
         root = real_path(str(fixed_part(pattern)))
         for match in match_pattern(pattern, _MAX_MATCHES):
             whole = os.path.abspath(match)  # noqa: PTH100
+            if self._is_result(whole):
+                continue
             if os.path.isdir(whole) and not os.path.islink(whole):  # noqa: PTH112, PTH114
                 # `**` matches the contents of the folder by itself
                 yield from iter(()) if "**" in pattern else self._walk(whole, root)
             elif not os.path.isdir(whole):  # noqa: PTH112
                 yield from self._file(whole, root, takes_all=takes_all)
+
+    def _is_result(self, path: str) -> bool:
+        """Whether an absolute path lies in the folder of the batch."""
+        folder = os.path.dirname(path)  # noqa: PTH120 (Path keeps the parts of every path in memory)
+        if folder != self._folder[0]:
+            is_in_out = Path(real_path(folder)).is_relative_to(real_path(str(self.out)))
+            self._folder = folder, is_in_out
+        self.meets_out |= self._folder[1]
+        return self._folder[1]
 
     def _walk(self, folder: str, root: str) -> Iterator[Entry]:
         """The files in a folder and below, without hidden ones and links to folders."""

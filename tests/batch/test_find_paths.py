@@ -70,6 +70,16 @@ def test_the_folder_of_the_results_is_not_searched() -> None:
     sources = Sources(["in"], (), Path("in/out"))
     assert len(list(sources.find())) == 2
     assert sources.meets_out
+    Path("list").write_text("in/out/results\nin/out/results/notes.txt\nin/a.txt\n")
+    for paths, lists, number in (
+        (("in/**/*",), (), 2),
+        (("in/*",), (), 2),
+        (("in/a.txt", "in/*/*"), (), 2),
+        ((), ("list",), 1),
+    ):
+        sources = Sources(paths, lists, Path("in/out"))
+        assert len(list(sources.find())) == number, paths
+        assert sources.meets_out, paths
     with pytest.raises(UsageError, match="is in the folder of the results"):
         found("in/out/results", out=Path("in/out"))
     with pytest.raises(UsageError, match="is in the folder of the results"):
