@@ -46,21 +46,24 @@ def main() -> None:
         os._exit(1)
 
     def work(job: Job) -> None:
-        finished = worker.work(job)
         try:
+            finished = worker.work(job)
             send(kind="finished", **asdict(finished))
-        except OSError:  # the parent is gone
-            os._exit(1)
+        except Exception:  # noqa: BLE001 (kept in the future, it would leave the parent waiting)
+            os._exit(BROKEN_EXIT)
         if worker.is_broken:
             os._exit(BROKEN_EXIT)
 
-    with ThreadPoolExecutor(IN_FLIGHT) as threads:
-        for line in sys.stdin.buffer:
-            match json.loads(line):
-                case int(number):
-                    worker.set_threads(number)
-                case key, path, size, mtime_ns:
-                    threads.submit(work, Job(key, path, (size, mtime_ns)))
+    try:
+        with ThreadPoolExecutor(IN_FLIGHT) as threads:
+            for line in sys.stdin.buffer:
+                match json.loads(line):
+                    case int(number):
+                        worker.set_threads(number)
+                    case key, path, size, mtime_ns:
+                        threads.submit(work, Job(key, path, (size, mtime_ns)))
+    except Exception:  # noqa: BLE001 (no memory for a thread; as a traceback, it would exit with 1)
+        os._exit(BROKEN_EXIT)
     os._exit(0)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import odd_worker
 import pytest
+import toy_worker
 from batches import TASK, results, write_texts
 from processes import Capture
 
@@ -58,6 +59,36 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that do what their documents say."""
     name = odd_worker.__name__
     monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(name, **more))
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers without a model."""
+    name = toy_worker.__name__
+    monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(name, **more))
+
+
+def job_that(does: str) -> Job:
+    path = Path(f"{does[:-1]}.txt")
+    path.write_text(does)
+    return job_of(path)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_worker_that_breaks_down_is_lost(options: list[str]) -> None:
+    """Whatever fails in it; and none is said to be out of time, whose exit code is 1."""
+    with closing(LocalPool(settings_for(options), 1)) as pool:
+        assert isinstance(next_event(pool), Ready)
+        pool.submit(0, job_that(toy_worker.UNSENDABLE))
+        assert next_event(pool) == Lost(0, "exit code 3")
+        assert isinstance(next_event(pool), Ready)
+        pool.submit(0, job_that(toy_worker.NO_THREAD))
+        assert isinstance(next_event(pool), Done)
+        for _ in range(2):  # one on the thread that is there
+            pool.submit(0, job_that(toy_worker.SLOW))
+        while isinstance(event := next_event(pool), Done):
+            pass
+        assert event == Lost(0, "exit code 3")
 
 
 @on_linux
