@@ -52,7 +52,7 @@ class LocalPool:
             num_workers: one or more.
             may_be_fewer: whether the first one loads the model alone, and others are started only
                 if it is not on a GPU, and as far as there is memory for what it took.
-            note: called with a line for the user if there are fewer.
+            note: called with a line for the user when fewer workers are started, or go on.
             debug: whether workers print tracebacks on stderr.
 
         Raises:
@@ -66,7 +66,8 @@ class LocalPool:
         self._num_later = num_workers - 1 if may_be_fewer else 0
         self._events: queue.SimpleQueue[Event | _Ended] = queue.SimpleQueue()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._num_unready = 0  # workers that died without having loaded the model
+        self._num_workers, self._ready = num_workers, set[int]()
+        self._num_unready = 0  # workers that died in a row without having loaded the model
         try:
             for worker in range(num_workers - self._num_later):
                 self._start(worker)
@@ -90,9 +91,11 @@ class LocalPool:
         except queue.Empty:
             return None
         if isinstance(event, Ready):
+            self._ready.add(event.worker)
             self._start_others(event)
         if not isinstance(event, _Ended):
             return event
+        self._ready.discard(event.worker)
         process = self._processes[event.worker]
         process.kill()
         code = process.wait()
@@ -100,14 +103,14 @@ class LocalPool:
         if event.was_ready and code == _TIMED_OUT:
             how, hint = "out of time", "allow more with --document-timeout and --retry-failed"
         self._num_unready = 0 if event.was_ready else self._num_unready + 1
-        if self._num_unready > MAX_DEATHS:
+        if self._num_unready > MAX_DEATHS and not self._ready:
             return Refused(
                 FastKVError(
                     f"workers end while they load the model ({how})",
                     "see why with --debug, or give fewer --workers",
                 )
             )
-        self._start(event.worker)
+        self._restart(event.worker)
         return Lost(event.worker, how, hint)
 
     def close(self) -> None:
@@ -130,7 +133,28 @@ class LocalPool:
             self._environment["OMP_NUM_THREADS"] = str(threads)
             self._send(first.worker, threads)
         for worker in range(1, 1 + number):
-            self._start(worker)
+            try:
+                self._start(worker)
+            except OutOfMemoryError:
+                self._note_fewer()
+                return
+
+    def _restart(self, worker: int) -> None:
+        """Start a worker again, unless that keeps failing while others are at work."""
+        if self._num_unready <= MAX_DEATHS:
+            try:
+                self._start(worker)
+            except OutOfMemoryError:
+                if not self._ready:
+                    raise
+            else:
+                return
+        del self._processes[worker]
+        self._note_fewer()
+
+    def _note_fewer(self) -> None:
+        number = len(self._processes)
+        self._note(f"memory is short: {number} of {self._num_workers} workers go on")
 
     def _start(self, worker: int) -> None:
         try:

@@ -43,7 +43,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker has died with all its jobs; another one of the same number is being started."""
+    """A worker has died with all its jobs; one of the same number is started, or others go on."""
 
     worker: int
     reason: str

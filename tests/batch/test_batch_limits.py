@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fastkv_cli.batch.batch_task import BatchTask
 from fastkv_cli.batch.find_paths import signature_of
 from fastkv_cli.batch.job import Job, WorkSettings
 from fastkv_cli.batch.local_pool import LocalPool
-from fastkv_cli.batch.pool import Done, Event, Lost, Ready
+from fastkv_cli.batch.pool import Done, Event, Lost, Ready, Refused
 from fastkv_cli.cli.app import run
 from fastkv_cli.config import DType, StoreMode
 from fastkv_cli.errors import ExitCode
@@ -89,6 +90,44 @@ def test_a_worker_that_breaks_down_is_lost(options: list[str]) -> None:
         while isinstance(event := next_event(pool), Done):
             pass
         assert event == Lost(0, "exit code 3")
+
+
+@pytest.mark.usefixtures("toys")
+def test_one_worker_that_cannot_start_ends_no_others(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, notes = Path("dead").absolute(), list[str]()
+    dead.mkdir()
+    monkeypatch.setenv(toy_worker.DEAD, str(dead))
+
+    def kill_next() -> int:
+        for at in range(3):
+            (dead / str(at)).touch()
+        return 9 * GIB
+
+    kill_next()
+    with closing(LocalPool(settings_for(options), 1, note=notes.append)) as pool:
+        assert [next_event(pool) for _ in range(2)] == [Lost(0, "exit code 4")] * 2
+        assert isinstance(next_event(pool), Refused)
+        assert notes == []
+
+    # memory is looked at when the first is ready, before the next is started
+    monkeypatch.setattr(local_pool, "available_memory_bytes", kill_next)
+    pool = LocalPool(settings_for(options), 2, may_be_fewer=True, note=notes.append)
+    with closing(pool):
+        assert isinstance(next_event(pool), Ready)
+        assert [next_event(pool) for _ in range(3)] == [Lost(1, "exit code 4")] * 3
+        assert (list(pool.pids), notes) == ([0], ["memory is short: 1 of 2 workers go on"])
+
+    pool = LocalPool(settings_for(options), 2, may_be_fewer=True, note=notes.append)
+    with closing(pool):
+        monkeypatch.setattr(local_pool, "start_module", no_process)
+        assert isinstance(next_event(pool), Ready)
+        assert (list(pool.pids), notes) == ([0], ["memory is short: 1 of 2 workers go on"] * 2)
+
+
+def no_process(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOMEM, "no memory")
 
 
 @on_linux
