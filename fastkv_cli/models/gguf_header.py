@@ -111,6 +111,15 @@ class GGUFHeader:
         )
 
     @property
+    def expert_bytes(self) -> int:
+        """As `packed_bytes`, of all experts."""
+        return sum(
+            math.prod(tensor.shape) * (5 if tensor.kind in FOUR_BIT_KINDS else 8) // 8
+            for name, tensor in self.tensors.items()
+            if len(tensor.shape) > 2 and "_exps." in name
+        )
+
+    @property
     def num_weights(self) -> int:
         """Number of weights in all tensors."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())

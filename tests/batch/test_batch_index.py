@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +82,34 @@ def test_names_need_not_be_utf8(path: Path) -> None:
         index.fail(odd.path, 3, "no")
         (found,) = index.entries(State.FAILED)
         assert (found.path, found.exit_code, found.message) == (odd.path, 3, "no")
+
+
+def test_another_run_that_begins_the_log_is_waited_for(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.executescript("CREATE TABLE held (x); BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.2, other.execute, ["COMMIT"])
+    timer.start()
+    with BatchIndex(path, run="one") as index:
+        assert index.add([A]) == 1
+    timer.join()
+    other.close()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs another user to be")
+def test_a_folder_that_is_read_only_is_said_at_once() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # others may not enter those of pytest
+        Path(folder).chmod(0o755)
+        path = Path(folder, "index.sqlite")
+        with BatchIndex(path, run="one") as index:
+            index.add([A])
+        began = time.monotonic()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(OutputError, match=r"readonly.*check its permissions"):
+                BatchIndex(path)
+        finally:
+            os.seteuid(0)
+        assert time.monotonic() - began < 10
 
 
 def test_a_damaged_index_says_what_to_do(path: Path) -> None:

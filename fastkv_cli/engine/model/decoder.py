@@ -157,7 +157,8 @@ class Decoder:
             return None
         modules = [*(layer.module for layer in self.layers), self._model.lm_head]
         packed = sum(each.packed_bytes for module in modules for each in block_tensors(module))
-        return packed - self.packed_expert_bytes
+        inputs = (layer.mixer.inputs for layer in self.layers if layer.is_recurrent)
+        return packed - self.packed_expert_bytes + sum(each.num_in_memory for each in inputs)
 
     @property
     def packed_expert_bytes(self) -> int:

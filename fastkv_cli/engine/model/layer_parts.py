@@ -83,6 +83,12 @@ class Matrix(NamedTuple):
         biases: list[Tensor] = [each.bias for each in self.modules if each.bias is not None]
         return None if not biases else torch.cat(biases)
 
+    @property
+    def num_in_memory(self) -> int:
+        """Number of weights that are in no file's blocks."""
+        stay = (each for each in self.modules if isinstance(each, nn.Linear))
+        return sum(each.in_features * each.out_features for each in stay)
+
     def linear(self, hidden: Tensor) -> Tensor:
         """(…, K) → (…, N of all)."""
         products: list[Tensor] = [module(hidden) for module in self.modules]
@@ -96,7 +102,7 @@ class Matrix(NamedTuple):
                 tensors.append(module.tensor)
             elif isinstance(module, HeadRows) and isinstance(module.module, BlockLinear):
                 tensors += module.tensors
-            else:  # in memory, as all of them
+            else:  # in memory, as all of them or one: Qwen3-Next's in_proj_qkvz of a GGUF file
                 return pack(self.weight, self.bias)
         return pack_blocks(tensors, self.bias)
 

@@ -99,6 +99,7 @@ def _of_gguf(model: FoundModel) -> ModelFacts:
         num_kv_heads=kv_heads,
         head_dim=head_dim,
         packed_bytes=header.packed_bytes,
+        expert_bytes=header.expert_bytes,
     )
     prefix = f"{architecture}."
     own = {key.removeprefix(prefix): facts[key] for key in facts if key.startswith(prefix)}
@@ -122,7 +123,12 @@ def _of_folder(model: FoundModel) -> ModelFacts:
     stored = {key: shape for file in files for key, shape in read_shapes(file, name).items()}
     stored = with_unpacked_blocks(stored)
     shapes = text_weights(stored) if has_other_parts(stated) else stored
-    in_memory = [shape for shape in shapes.values() if len(shape) == 2]  # but no experts
+    # in 8 bits; experts have a matrix each in one tensor
+    packed, experts = (
+        sum(math.prod(shape) for shape in shapes.values() if len(shape) == dimensions)
+        for dimensions in (2, 3)
+    )
+    in_blocks = is_mxfp4(config)
 
     def size(key: str, default: int) -> int:
         value = config.get(key)
@@ -136,7 +142,8 @@ def _of_folder(model: FoundModel) -> ModelFacts:
         num_heads=heads,
         num_kv_heads=size("num_key_value_heads", heads),
         head_dim=size("head_dim", hidden // heads),
-        packed_bytes=sum(map(math.prod, in_memory)) if is_mxfp4(config) else None,
+        packed_bytes=packed if in_blocks else None,
+        expert_bytes=experts if in_blocks else 0,
     )
     family = label_of(config["model_type"])
     are_sliding = sliding_in_config(config, size("num_hidden_layers", 1))
