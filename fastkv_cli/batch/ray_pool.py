@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from .document_worker import DocumentWorker
 from .job import Finished, Job, WorkSettings, as_error, failed
 from .pool import IN_FLIGHT, MAX_DEATHS, Done, Event, Lost, Ready, Refused
 
+_ROOM_S = 30.0  # after so long without any started actor, a note says what is waited for
+_MORE = "it may need more memory or time: see --document-timeout, then give --retry-failed"
 _LEAVE_S = 0.5  # by then the last result has left a broken actor
 
 
@@ -78,6 +81,7 @@ class RayPool:
         num_cpus: float,
         num_gpus: float,
         ships: bool,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Connect to a cluster and start actors.
 
@@ -88,6 +92,7 @@ class RayPool:
             num_cpus: CPUs of an actor, which computes with as many threads.
             num_gpus: GPUs of an actor.
             ships: whether documents are sent as bytes.
+            note: called with a line for the user where the cluster has no room now.
 
         Raises:
             UsageError: when ray is not installed, or there is no such cluster, or no room in it.
@@ -116,7 +121,11 @@ class RayPool:
         self._actors = {at: actor.remote(settings.to_json(), threads) for at in range(number)}
         self._calls: dict[Any, tuple[int, Job | None]] = {}  # by their references
         self._events: deque[Event] = deque()
-        self._num_unready = 0
+        self._num_unready = 0  # actors that died in a row without having loaded the model
+        self._note = note
+        self._lacks = f"a worker takes {num_cpus:g} CPUs and {num_gpus:g} GPUs: see ray status"
+        self._note_at = time.monotonic() + _ROOM_S
+        self._started: dict[int, Any] = {}  # by worker: a reference that is ready once it runs
         for worker in self._actors:
             self._load(worker)
 
@@ -126,10 +135,13 @@ class RayPool:
 
     def wait(self, timeout_s: float) -> Event | None:
         """The next event; None if there is none in this time."""
-        if not self._events:
+        if not self._events and not self._calls:  # all are idle; ray.wait would not wait
+            time.sleep(timeout_s)
+        elif not self._events:
             ready, _ = self._ray.wait(list(self._calls), timeout=timeout_s)
             for reference in ready:
                 self._receive(reference)
+        self._note_no_room()
         return self._events.popleft() if self._events else None
 
     def close(self) -> None:
@@ -144,7 +156,16 @@ class RayPool:
         # has been answered, however long that takes.
         actor = self._actors[worker]
         started = actor.__ray_ready__.options(max_task_retries=-1).remote()
+        self._started[worker] = started
         self._calls[actor.load.remote(started)] = worker, None
+
+    def _note_no_room(self) -> None:
+        """Say once that all actors wait for a place, which others may take for a long time."""
+        if time.monotonic() < self._note_at:
+            return
+        self._note_at = float("inf")
+        if not self._ray.wait(list(self._started.values()), timeout=0)[0]:
+            self._note(f"waiting for room in the cluster: {self._lacks}")
 
     def _receive(self, reference: Any) -> None:
         """Turn the end of a call into events."""
@@ -154,7 +175,7 @@ class RayPool:
         try:
             value = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            self._lose(worker, error)
+            self._lose(worker, error, was_ready=job is not None)
             return
         if job is not None:
             self._events.append(Done(worker, value))
@@ -164,10 +185,9 @@ class RayPool:
         else:
             self._events.append(Refused(as_error(**value)))
 
-    def _lose(self, worker: int, error: Exception) -> None:
+    def _lose(self, worker: int, error: Exception, *, was_ready: bool) -> None:
         """An actor died: keep what it had finished, and load the model in its successor."""
         others = [call for call, (owner, _) in self._calls.items() if owner == worker]
-        was_ready = bool(others) or self._num_unready == 0
         for call in self._finished(others):
             self._receive(call)
         for call in others:
@@ -180,7 +200,7 @@ class RayPool:
                 Refused(FastKVError(f"actors end while they load the model ({reason})", hint))
             )
             return
-        self._events.append(Lost(worker, type(error).__name__))
+        self._events.append(Lost(worker, type(error).__name__, _MORE))
         self._load(worker)
 
     def _finished(self, calls: list[Any]) -> Iterable[Any]:

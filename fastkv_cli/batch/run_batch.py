@@ -178,6 +178,7 @@ def _open_pool(
             num_cpus=cpus,
             num_gpus=gpus,
             ships=batch.ship,
+            note=observer.note,
         )
     return LocalPool(
         work,

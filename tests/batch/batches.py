@@ -11,6 +11,11 @@ from typing import Any
 
 from processes import start
 
+from fastkv_cli.batch.batch_task import BatchTask
+from fastkv_cli.batch.job import WorkSettings
+from fastkv_cli.config import DType, StoreMode
+from fastkv_cli.session.options import SessionOptions
+
 TASK = ["--ask", "How often did the committee meet?", "--max-tokens", "4", "--store", "off"]
 TIMED = ("stats", "parts_s")
 
@@ -22,6 +27,17 @@ def write_texts(folder: Path, number: int) -> list[Path]:
     for at, path in enumerate(paths):
         path.write_text(f"In {1900 + at} the committee met {at} times, and wrote it down.\n")
     return paths
+
+
+def settings_for(options: list[str], **changes: Any) -> WorkSettings:
+    """Of a question, with the model that the options of the command line name."""
+    model = options[options.index("--model") + 1]
+    session = SessionOptions(
+        model=model, dtype=DType.FLOAT32, store=StoreMode.OFF, max_tokens=4, check=False
+    )
+    task = BatchTask("ask", {"question": "How often did the committee meet?"})
+    chosen = {"keeps_scans": True, "makes_reports": False, "document_timeout_s": 300.0}
+    return WorkSettings((task,), session, **chosen | {"worker_bytes": 0} | changes)
 
 
 def start_batch(options: list[str], *arguments: str, **changes: object) -> subprocess.Popen[str]:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import errno
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import odd_worker
 import pytest
 import toy_worker
-from batches import TASK, results, write_texts
+from batches import TASK, results, settings_for, write_texts
 from processes import Capture
 
 from fastkv_cli.batch import local_pool
 from fastkv_cli.batch.batch_folder import content_key
-from fastkv_cli.batch.batch_task import BatchTask
 from fastkv_cli.batch.find_paths import signature_of
-from fastkv_cli.batch.job import Job, WorkSettings
+from fastkv_cli.batch.job import Job
 from fastkv_cli.batch.local_pool import LocalPool
 from fastkv_cli.batch.pool import Done, Event, Lost, Ready, Refused
 from fastkv_cli.cli.app import run
-from fastkv_cli.config import DType, StoreMode
 from fastkv_cli.errors import ExitCode
-from fastkv_cli.session.options import SessionOptions
 from fastkv_cli.system.free_memory import read_kibibytes
 from fastkv_cli.system.isolated import start_module
 
@@ -31,17 +27,6 @@ pytestmark = pytest.mark.begin
 OUT = Path("out")
 GIB = 2**30
 on_linux = pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
-
-
-def settings_for(options: list[str], **changes: Any) -> WorkSettings:
-    """Of a question, with the model that the options of the command line name."""
-    model = options[options.index("--model") + 1]
-    session = SessionOptions(
-        model=model, dtype=DType.FLOAT32, store=StoreMode.OFF, max_tokens=4, check=False
-    )
-    task = BatchTask("ask", {"question": "How often did the committee meet?"})
-    chosen = {"keeps_scans": True, "makes_reports": False, "document_timeout_s": 300.0}
-    return WorkSettings((task,), session, **chosen | {"worker_bytes": 0} | changes)
 
 
 def job_of(path: Path) -> Job:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from batches import (
     TASK,
     finish_batch,
     results,
+    settings_for,
     start_batch,
     wait_for,
     without_times,
@@ -21,6 +24,9 @@ from batches import (
 )
 from processes import Capture
 
+from fastkv_cli.batch import ray_pool
+from fastkv_cli.batch.pool import MAX_DEATHS, Event, Lost, Refused
+from fastkv_cli.batch.ray_pool import RayPool, RayWorker
 from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 
@@ -86,6 +92,57 @@ def test_the_driver_is_killed_and_started_again(cluster: Any, options: list[str]
     assert set(results(OUT)) == texts
     assert len(second) == len(set(second))
     assert set(first) & set(second) == set()
+
+
+HOLDER = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+@ray.remote(num_cpus=1)
+class Holder: pass
+holder = Holder.remote()
+ray.get(holder.__ray_ready__.remote())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_busy_cluster_and_actors_that_die_while_they_load(
+    cluster: Any, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is said, and waited for; the second ends the run, and not at the first death."""
+
+    class Dying(RayWorker):  # local, so that Ray sends it whole
+        def load(self, started: object) -> dict[str, Any]:
+            os._exit(1)
+
+    monkeypatch.setattr(ray_pool, "RayWorker", Dying)
+    monkeypatch.setattr(ray_pool, "_ROOM_S", 1.0)
+    notes, events = list[str](), list[Event]()
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", HOLDER, cluster.address]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
+        assert holder.stdout is not None
+        assert any(line == "held\n" for line in holder.stdout)
+        pool = RayPool(
+            settings_for(options),
+            cluster.address,
+            num_workers=1,
+            num_cpus=1,
+            num_gpus=0,
+            ships=False,
+            note=notes.append,
+        )
+        with closing(pool):
+            while not notes:
+                assert pool.wait(0.5) is None
+            holder.communicate()  # ends it, and gives its CPU back
+            while not events or isinstance(events[-1], Lost):
+                events += filter(None, [pool.wait(1)])
+    assert notes == [
+        "waiting for room in the cluster: a worker takes 1 CPUs and 0 GPUs: see ray status"
+    ]
+    assert [type(event) for event in events] == [Lost] * MAX_DEATHS + [Refused]
+    assert all("--document-timeout" in event.hint for event in events if isinstance(event, Lost))
 
 
 def test_no_cluster_and_no_room(cluster: Any, options: list[str], capfd: Capture) -> None:
