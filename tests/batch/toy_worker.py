@@ -52,10 +52,10 @@ class ToyWorker:
         return Finished(job.key, result, made)
 
 
-def _no_room(thread: threading.Thread) -> None:
+def _no_room(self: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
 if __name__ == "__main__":
-    worker_process.DocumentWorker = ToyWorker  # type: ignore[assignment, misc]
+    worker_process.DocumentWorker = ToyWorker  # type: ignore[assignment, attr-defined]
     worker_process.main()
