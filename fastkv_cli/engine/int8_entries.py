@@ -20,10 +20,13 @@ _SMALLEST = 1e-30  # a scale of keys that are all 0
 class Int8Group(HeadGroup):
     """A `HeadGroup` without a window, whose `key` and `value` are levels from −127 to 127.
 
-    A key is level · scale of its channel · its own scale. The channels' scales are those of the
-    prompt's kept entries, at their largest; with each key's own scale they are as exact as scales
-    for each channel of every 64 keys, which a product of 8-bit numbers cannot apply. A value is
-    level · its own scale.
+    A key is level · scale of its channel · its own scale. The channels' scales are the prompt's
+    kept entries at their largest; with each key's own scale they are as exact as scales for each
+    channel of every 64 keys, which a product of 8-bit numbers cannot apply. An appended key that is
+    k times larger in one channel is k times coarser in all others, so no channel's scale is below a
+    quarter of the head's median one. (A share of the largest would coarsen all channels beside one
+    outlier: with one of 100 times the others, 1/16 doubles the error.) A value is level · its own
+    scale.
 
     Attributes:
         key: (1, heads, allocated, D) int8, contiguous.
@@ -47,7 +50,9 @@ class Int8Group(HeadGroup):
         heads, count = kept_positions.shape
         num_slots = attention_slots(count, room)
         levels, scales = _allocate(heads, num_slots, key.shape[3], pages)
-        channels = key[0].float().abs().amax(dim=1, keepdim=True).clamp_(min=_SMALLEST)
+        channels = key[0].float().abs().amax(dim=1, keepdim=True)
+        usual = channels.median(dim=-1, keepdim=True).values
+        channels.clamp_(min=usual.div_(4).clamp_(min=_SMALLEST))
         group = cls(
             *levels,
             kept_positions,

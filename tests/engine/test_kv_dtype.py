@@ -114,6 +114,16 @@ def test_entries_in_8_bits_are_near_the_exact_ones(kept: Any) -> None:
         assert ours.nbytes < 0.5 * theirs.nbytes
 
 
+def test_appended_keys_may_be_large_in_a_channel_that_was_empty() -> None:
+    cache, key = CompressedCache(dtype=torch.int8), make(KV_HEADS, 40)
+    key[..., 7] = 0
+    cache.store(key, key, torch.arange(40), None)
+    later = make(KV_HEADS, 20, seed=1)
+    [group] = cache.append(0, later, later)
+    for found, exact in ((group.keys[:, :, :40], key), (group.keys[:, :, 40:], later)):
+        assert torch.dist(found, exact) < 0.03 * exact.norm()
+
+
 def check_rounded(engine: Engine, method: Method, dtype: torch.dtype) -> None:
     """Logits come from the same entries, rounded; other ones would be off by 1.4 times as much."""
     ids = make_prompt(120)
