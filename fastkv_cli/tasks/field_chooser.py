@@ -104,7 +104,10 @@ class FieldChooser:
         stats = replace(
             last.stats,
             output_tokens=sum(each.stats.output_tokens for each in self._generations),
-            decode_passes=sum(each.stats.decode_passes for each in self._generations),
+            # but for the first generation's, a first token counts as a pass: that of its prefill
+            decode_passes=sum(each.stats.decode_passes for each in self._generations)
+            + len(self._generations)
+            - 1,
         )
         generation = replace(last, text=text, stats=stats)
         if len(self._generations) > 1:

@@ -105,6 +105,14 @@ def test_the_model_chooses_what_is_in_the_text(
     assert len(prompts) == (12 if group == 1 else 4)
 
 
+def test_without_drafts_each_pass_gives_a_token(engine: Engine) -> None:
+    text = "Anna Keller met Bruno Costa on 3 May 2024. They paid 17 and 25.50 in Lyon."
+    work = make_work(Engine(engine.loaded, max_draft=0), text, 512)
+    *_, outcome = fill(work, read_schema("mayor, cost float"), fields_a_prompt=1)
+    assert isinstance(outcome, Outcome)
+    assert outcome.generation.stats.tokens_per_pass == 1
+
+
 def test_what_must_be_there_is(engine: Engine) -> None:
     kinds = {"a": "string", "b": "integer", "c": "number", "e": "boolean"}
     properties: dict[str, Any] = {name: {"type": kind} for name, kind in kinds.items()}
