@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from ..config import cache_dir
 
-_SCHEMA = "fastkv-speed/3"
+_SCHEMA = "fastkv-speed/4"
 _MAX_AGE_S = 7 * 24 * 3600.0
 # Where other programs took a part of this thread's time, the speed is soon another one.
 _UNDISTURBED, _MAX_BUSY_AGE_S = 0.85, 600.0

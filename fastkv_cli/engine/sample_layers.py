@@ -35,15 +35,18 @@ class LayerKind:
     Attributes:
         is_recurrent: whether a layer keeps a state in place of keys and values.
         num_weights: of its matrices.
+        window: tokens that a query attends to; None means all.
     """
 
     is_recurrent: bool
     num_weights: int
+    window: int | None
 
     @classmethod
     def of(cls, layer: Layer) -> LayerKind:
         """The kind of a layer."""
-        return cls(layer.is_recurrent, layer.num_weights)
+        window = None if layer.is_recurrent else layer.sliding_window
+        return cls(layer.is_recurrent, layer.num_weights, window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,9 @@ def measure_speed(
         if sample_ids and not kind.is_recurrent:
             first = replace(one, layers=one.layers[:1])
             first_s = _timed(partial(quantize_decoder, first, sample_ids))
-            quantize_s = _timed(partial(quantize_decoder, first, sample_ids))
+            started = time.perf_counter()
             quantized = quantize_decoder(first, sample_ids).decoder
+            quantize_s = time.perf_counter() - started
             int8, int8_start_s = _measure_prefill(quantized, kernel)
             int8_start_s += max(first_s - quantize_s, 0.0)
             if not keeps_int8:
@@ -233,11 +234,12 @@ def _measure_decoding(
     passing = torch.zeros(min(weights_bytes, _MOST_PASSED) // 8, dtype=torch.int64)
     head_s, nothing_s, _, *steps = _interleave(runs, passing.sum)
     layers = []
-    for at, decoder in enumerate(decoders[1:]):
+    for at, (kind, decoder) in enumerate(zip(found, decoders[1:], strict=True)):
         short_s, long_s = steps[2 * at : 2 * at + 2]
         count = decoder.num_layers
         decode_s = max(short_s - nothing_s, 0.0) / count
-        entry_s = max(long_s - short_s, 0.0) / count / (_LONG - _FEW)
+        few, many = (min(kind.window or entries, entries) for entries in (_FEW, _LONG))
+        entry_s = max(long_s - short_s, 0.0) / count / max(many - few, 1)
         layers.append((decode_s, entry_s))
     return _Decoding(layers, head_s, max(nothing_s - head_s, 0.0))
 

@@ -110,8 +110,7 @@ def _layer_seconds(
 ) -> float:
     """Seconds of a layer: K and V of all tokens that are not known, the rest of the selected."""
     known = prompt.num_known if layer.index < prompt.state_layer else 0
-    is_int8 = prompt.is_int8 and layer_speed.int8 is not None
-    speed = layer_speed.int8 if is_int8 and layer_speed.int8 else layer_speed.prefill
+    speed = (layer_speed.int8 if prompt.is_int8 else None) or layer_speed.prefill
     new = num_tokens - known
     if layer.is_recurrent:
         return speed.ready_s + speed.layer_s + new * speed.row_s
