@@ -74,7 +74,7 @@ class Engine:
         self.loaded = loaded
         self.kernel: Kernel = loaded.kernel
         self.decoder: Decoder = open_decoder(loaded.model)
-        self.kv_dtype = entry_dtype(self.decoder, kv_dtype)
+        self.kv_dtype = entry_dtype(self.decoder.dtype, self.decoder.device, kv_dtype)
         started = time.perf_counter()
         mapped = MappedLayers.of(loaded)
         self.decoding_model, self.decode_weights = choose_decoding_model(

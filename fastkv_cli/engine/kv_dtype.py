@@ -6,11 +6,17 @@ import torch
 
 from ..config import KVDtype
 from ..errors import UsageError
-from .model.decoder import Decoder
 
 
-def entry_dtype(decoder: Decoder, wanted: KVDtype) -> torch.dtype | None:
+def entry_dtype(
+    model_dtype: torch.dtype, device: torch.device, wanted: KVDtype
+) -> torch.dtype | None:
     """The number format of a cache's entries; None is the model's.
+
+    Args:
+        model_dtype: that of the model.
+        device: that the model runs on, also where it is opened without weights.
+        wanted: the user's choice.
 
     Raises:
         UsageError: when a format other than the model's is requested on a GPU.
@@ -18,12 +24,12 @@ def entry_dtype(decoder: Decoder, wanted: KVDtype) -> torch.dtype | None:
     if wanted is KVDtype.AUTO:
         return None
     dtype = torch.int8 if wanted is KVDtype.INT8 else torch.bfloat16
-    if dtype is decoder.dtype:
+    if dtype is model_dtype:
         return None
-    if decoder.device.type not in ("cpu", "meta"):  # a forecast needs no weights
+    if device.type != "cpu":
         raise UsageError(
             f"--kv-dtype {wanted} is not available: entries in another format than the model's "
-            f"are for the CPU, and the device is {decoder.device}",
+            f"are for the CPU, and the device is {device}",
             "leave it to auto",
         )
     return dtype

@@ -76,7 +76,7 @@ def explained_out_of_memory(num_tokens: int) -> Iterator[None]:
     """Raise an `OutOfMemoryError` for every kind of out-of-memory error."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:  # OSError: of a mapping
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(

@@ -56,6 +56,11 @@ class RunForecast:
         forecasts = [self._memory_of(prompt, max_tokens) for prompt in _distinct(self.prompts)]
         return max(forecasts, key=lambda each: each.peak_bytes)
 
+    @property
+    def _entry_dtype(self) -> torch.dtype | None:
+        """See `entry_dtype`; the model has no weights, so its decoder is on no device."""
+        return entry_dtype(self.decoder.dtype, self.loaded.device, self.kv_dtype)
+
     def _memory_of(self, prompt: PlannedPrompt, max_tokens: int) -> MemoryForecast:
         forecast = forecast_memory(
             self.loaded,
@@ -64,7 +69,7 @@ class RunForecast:
             prompt.num_tokens if prompt.is_scored else prompt.num_tokens + max_tokens,
             self.decode_weights,
             keeps_kv=not prompt.is_scored,
-            kv_dtype=entry_dtype(self.decoder, self.kv_dtype),
+            kv_dtype=self._entry_dtype,
         )
         weights = self.decoder.num_weights - self.decoder.num_head_weights
         return replace(
@@ -118,7 +123,7 @@ class RunForecast:
                 decodes_packed=copies_bytes > 0,
                 weights_bytes=copies_bytes or decoder.num_active_weights * decoder.dtype.itemsize,
                 keeps_int8=keeps_int8,
-                kv_dtype=entry_dtype(decoder, self.kv_dtype),
+                kv_dtype=self._entry_dtype,
             ),
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from checks import Checks
 from torch import Tensor
 
 from fastkv_cli import Engine, FastKV, SnapKV
-from fastkv_cli.config import KVDtype
+from fastkv_cli.config import DecodeWeights, KVDtype
 from fastkv_cli.engine.cache import CompressedCache
 from fastkv_cli.engine.cache_entries import HeadGroup
 from fastkv_cli.engine.decode import extend
@@ -24,8 +23,13 @@ from fastkv_cli.engine.int8_entries import Int8Group
 from fastkv_cli.engine.kernels.int8_product import multiplies_int8
 from fastkv_cli.engine.kernels.lookup import attend_cached
 from fastkv_cli.engine.kv_dtype import entry_dtype
+from fastkv_cli.engine.measure import explained_out_of_memory
 from fastkv_cli.engine.methods import Method
-from fastkv_cli.errors import UsageError
+from fastkv_cli.engine.model.decoder_opening import open_decoder
+from fastkv_cli.engine.model.loader import load_model
+from fastkv_cli.engine.run_forecast import RunForecast
+from fastkv_cli.engine.time_forecast import PlannedPrompt
+from fastkv_cli.errors import OutOfMemoryError, UsageError
 from fastkv_cli.stats import combine_kv
 
 HEADS, KV_HEADS, DIM, SCALING = 6, 2, 16, 0.25
@@ -168,12 +172,18 @@ def test_the_statistics_tell_the_bytes_held(tiny_models: dict[str, Path]) -> Non
     assert combine_kv([only_scored, kv]).dtype == "int8"
 
 
-def test_other_formats_are_for_the_cpu() -> None:
-    decoder: Any = SimpleNamespace(dtype=torch.bfloat16, device=torch.device("cuda"))
-    assert entry_dtype(decoder, KVDtype.AUTO) is None
-    assert entry_dtype(decoder, KVDtype.BF16) is None
+def test_other_formats_are_for_the_cpu(tiny_models: dict[str, Path]) -> None:
+    """A forecast refuses what the run would."""
+    dtype, cuda = torch.bfloat16, torch.device("cuda")
+    assert entry_dtype(dtype, cuda, KVDtype.AUTO) is None
+    assert entry_dtype(dtype, cuda, KVDtype.BF16) is None
+    loaded = load_model(str(tiny_models["llama"]), device="cpu", with_weights=False)
+    decoder = open_decoder(loaded.model)
+    prompts = [PlannedPrompt(90, SnapKV().plan(decoder.shape(90)))]
+    forecast = RunForecast(loaded, decoder, prompts, DecodeWeights.AUTO, KVDtype.INT8)
+    assert forecast.memory(8).kept_kv_bytes < forecast.memory(8).full_kv_bytes
     with pytest.raises(UsageError, match="--kv-dtype int8 is not available"):
-        entry_dtype(decoder, KVDtype.INT8)
+        replace(forecast, loaded=replace(loaded, device=cuda)).memory(8)
 
 
 def permissions_at(address: int) -> str:
@@ -198,6 +208,11 @@ def test_memory_in_huge_pages() -> None:
         assert permissions_at(tensors[3].data_ptr()) == "rw-p", "limits on data count it"
     del pages
     assert (tensors[2] == 2).all(), "memory lives as long as its tensors"
+
+
+def test_a_lack_of_memory_for_huge_pages_is_explained() -> None:
+    with pytest.raises(OutOfMemoryError, match="--budget"), explained_out_of_memory(5):
+        HugePages().empty((2**50,), torch.int8)
 
 
 def test_groups_of_one_cache_are_apart() -> None:
