@@ -192,6 +192,7 @@ def test_ollamas_files_give_the_tokens_of_transformers(
             facts = read_facts(FoundModel("a", Place.OLLAMA, path, (path,)))
             assert (facts.family, facts.window) == ("gpt-oss", 256)
             assert facts.sizes.kv_per_token == 4 * 2 * 2 * 16
+            assert facts.sizes.expert_bytes == engine.decoder.packed_expert_bytes > 0
 
 
 def test_sizes_that_do_not_fit_are_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
@@ -274,6 +275,7 @@ def test_the_published_folder_is_used_where_it_lies(
             facts = read_facts(FoundModel("a", Place.FOLDER, folder))
             assert facts.sizes.num_weights == sum(each.numel() for each in theirs.parameters())
             assert facts.bits < 32
+            assert facts.sizes.expert_bytes == engine.decoder.packed_expert_bytes > 0
 
 
 def test_damaged_published_folders_are_refused(
@@ -286,7 +288,15 @@ def test_damaged_published_folders_are_refused(
     damaged = {
         "blocks without fitting scales": scales | {key: scales[key][:, :-1].contiguous()},
         "without fitting": {name: each for name, each in scales.items() if name != key},
-        "cannot be read": scales | {"model.norm.weight": torch.zeros(64, dtype=torch.int8)},
+        **{
+            f"as {kind}, which cannot be read": scales
+            | {"model.norm.weight": torch.zeros(64, dtype=dtype)}
+            for kind, dtype in (
+                ("I8", torch.int8),
+                ("I64", torch.int64),
+                ("F8_E4M3", torch.float8_e4m3fn),
+            )
+        },
     }
     for problem, weights in damaged.items():
         save_file(weights, path, {"format": "pt"})
@@ -294,7 +304,12 @@ def test_damaged_published_folders_are_refused(
             load_model(str(folder), device="cpu")
     save_file(scales, path, {"format": "pt"})
     data = path.read_bytes()
-    for wrong in (data[:100], data[:-200], data.replace(b'"U8"', b'"X8"')):
+    is_damaged = r"model-2.safetensors of .* is damaged"
+    for wrong, problem in (
+        (data[:100], is_damaged),
+        (data[:-200], is_damaged),
+        (data.replace(b'"U8"', b'"X8"'), "blocks without fitting scales"),
+    ):
         path.write_bytes(wrong)
-        with pytest.raises(ModelError, match=r"model-2.safetensors of .* is damaged"):
+        with pytest.raises(ModelError, match=problem):
             load_model(str(folder), device="cpu")
