@@ -11,20 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .int8_product import split_levels
+from .lookup import mask_slots
 from .scripted import scripted
-
-
-def split_levels(rows: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Split rows, (heads, R, K), into (coarse + fine / (2 · top)) · step.
-
-    Returns:
-        Coarse and fine levels, (2, heads, R, K) int8, −top to top; and the steps, (heads, R, 1).
-    """
-    steps = rows.abs().amax(-1, keepdim=True).clamp_(min=1e-30).div_(top)
-    scaled = rows / steps
-    coarse = scaled.round()
-    fine = scaled.sub_(coarse).mul_(2 * top).round_()
-    return torch.stack((coarse, fine)).to(torch.int8), steps
 
 
 def _products(matrices: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,12 +73,7 @@ def attend_levels(
     # at most 254 · 127² · D, which 32 bits hold up to D = 524
     scores = torch.add(fine, coarse, alpha=254) * (steps * (scaling / 254))
     scores.mul_(key_scales)
-    if length < num_slots:
-        scores.narrow(2, length, num_slots - length).fill_(-float("inf"))
-    if num_rows > 1:
-        own = scores.narrow(2, length - num_rows, num_rows)
-        later = torch.ones(num_rows, num_rows, dtype=torch.bool, device=key.device).triu(1)
-        own.view(num_heads, -1, num_rows, num_rows).masked_fill_(later, -float("inf"))
+    mask_slots(scores, length, num_rows)
     weights = torch.softmax(scores, -1).mul_(value_scales)
     top = min(127, 16_777_216 // num_slots)  # sums of top · 127 over all slots stay below 2³¹
     levels, steps = split_levels(weights, top)

@@ -122,6 +122,19 @@ class Int8Workspace:
         return found
 
 
+def split_levels(rows: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Split float32 rows, (…, R, K), into (coarse + fine / (2 · top)) · step.
+
+    Returns:
+        Coarse and fine levels, (2, …, R, K) int8, −top to top; and the steps, (…, R, 1).
+    """
+    steps = rows.abs().amax(-1, keepdim=True).clamp_(min=1e-30).div_(top)
+    scaled = rows / steps
+    coarse = scaled.round()
+    fine = scaled.sub_(coarse).mul_(2 * top).round_()
+    return torch.stack((coarse, fine)).to(torch.int8), steps
+
+
 def pieces(num_rows: int) -> Iterator[slice]:
     """Pieces of rows that stay in cache while they pass through products."""
     for start in range(0, num_rows, _PIECE_ROWS):

@@ -56,18 +56,29 @@ def attend_slots(query: Tensor, key: Tensor, value: Tensor, length: int, scaling
         length: number of entries; the last T are the queries' own.
         scaling: factor applied to q·k.
     """
-    num_rows, num_slots = query.size(2), key.size(2)
     rows = query.reshape(key.size(1), -1, key.size(3)) * scaling  # (heads, group · T, D)
     scores = torch.bmm(rows.to(key.dtype), key[0].transpose(1, 2))
+    mask_slots(scores, length, query.size(2))
+    # softmax accumulates in float32 for any dtype; keeping the dtype saves a pass over scores
+    attended = torch.bmm(torch.softmax(scores, -1), value[0])
+    return attended.to(query.dtype).view(query.shape)
+
+
+def mask_slots(scores: Tensor, length: int, num_rows: int) -> None:
+    """Mask the scores of free slots, and those of the last T rows for entries after each row's own.
+
+    Args:
+        scores: (heads, group · T, S), overwritten by −∞ there.
+        length: number of entries; the last T are the rows' own.
+        num_rows: T.
+    """
+    num_heads, num_slots = scores.size(0), scores.size(2)
     if length < num_slots:
         scores.narrow(2, length, num_slots - length).fill_(-float("inf"))
     if num_rows > 1:
         own = scores.narrow(2, length - num_rows, num_rows)
-        later = torch.ones(num_rows, num_rows, dtype=torch.bool, device=key.device).triu(1)
-        own.view(key.size(1), -1, num_rows, num_rows).masked_fill_(later, -float("inf"))
-    # softmax accumulates in float32 for any dtype; keeping the dtype saves a pass over scores
-    attended = torch.bmm(torch.softmax(scores, -1), value[0])
-    return attended.to(query.dtype).view(query.shape)
+        later = torch.ones(num_rows, num_rows, dtype=torch.bool, device=scores.device).triu(1)
+        own.view(num_heads, -1, num_rows, num_rows).masked_fill_(later, -float("inf"))
 
 
 def slots_by_channel(like: Tensor, num_heads: int, count: int) -> bool:

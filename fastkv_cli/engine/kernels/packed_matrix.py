@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .int8_product import split_levels
+
 # Weights that share a scale and a zero point in 4 bits, as in GGUF's Q4_1.
 GROUP = 32
 
@@ -35,22 +37,8 @@ class Int4Matrix:
         return self.packed.nbytes + self.scales.nbytes
 
 
-def _split(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Split float32 rows (T, K) into two rows of 8 bits each, a coarse one and its remainder.
-
-    Returns:
-        (2·T, K) float32, whole numbers from −127 to 127, the remainders in 1/254 of the coarse
-        ones; and the coarse rows' step, (T, 1).
-    """
-    step = inputs.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30).div_(127)
-    scaled = inputs / step
-    coarse = scaled.round()
-    fine = (scaled - coarse).mul_(254).round_()
-    return torch.cat((coarse, fine)), step
-
-
 def _join(products: Tensor, step: Tensor, bias: Tensor | None) -> Tensor:
-    """The product of rows that were split, (2·T, N) float32, overwritten → (T, N)."""
+    """The product of rows split by `split_levels`, (2·T, N) float32, overwritten → (T, N)."""
     count = step.shape[0]
     total = products[:count].add_(products[count:], alpha=1 / 254).mul_(step)
     return total if bias is None else total.add_(bias)
@@ -72,8 +60,8 @@ class Int8LevelsMatrix:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(T, K) → (T, N) float32."""
-        rows, step = _split(inputs.float())
-        product = torch._int_mm(rows.to(torch.int8), self.levels.t())
+        rows, step = split_levels(inputs.float(), 127)
+        product = torch._int_mm(rows.flatten(0, 1), self.levels.t())
         return _join(product.float().mul_(self.scales), step, self.bias)
 
     @property
@@ -103,8 +91,8 @@ class Int8Matrix:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """(T, K) → (T, N) float32."""
-        rows, step = _split(inputs.float())
-        rows = rows.add_(128).to(torch.uint8)
+        levels, step = split_levels(inputs.float(), 127)
+        rows = levels.flatten(0, 1).bitwise_xor(-128).view(torch.uint8)  # each level + 128
         products = [
             torch.ops.onednn.qlinear_pointwise(
                 *(rows, 1.0, 128, part, scales, self.zeros[: len(scales)], None),

@@ -157,8 +157,7 @@ def open_experts(mlp: Any) -> Experts | None:
 
 def gate_halves(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
     """activation(gate) · up, where up follows gate."""
-    size = gate_up.shape[1] // 2
-    return activation(gate_up[:, :size]) * gate_up[:, size:]
+    return _combine(*gate_up.chunk(2, dim=1), activation)
 
 
 def _combine(gate: Tensor, up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
