@@ -27,7 +27,9 @@ class CompressedCache:
     """The kept keys and values of each layer, or its recurrent state.
 
     Args:
-        room: slots to allocate after the prompt's entries, for decoded tokens; grows when full.
+        room: decoded tokens to allocate slots for after the prompt's entries; grows when full.
+            Where attention covers free slots, too, there are at most as many as 128 or an eighth of
+            the entries, whichever is more.
         text_length: the most tokens of the text, prompt and answer.
         dtype: number format of the entries: None is that of the model; with int8, layers with a
             sliding window keep the model's.
@@ -208,15 +210,15 @@ class CompressedCache:
         sources: list[int],
         window: int | None,
     ) -> HeadGroup:
-        """Copy rows (heads, C) of the source heads into storage with `room` free slots."""
+        """Copy rows (heads, C) of the source heads into storage with free slots."""
         kept_positions = positions[rows]
         if self.dtype is torch.int8 and window is None:
             every = torch.tensor(sources, device=key.device).unsqueeze(1)
             key, value = key[:, every, rows], value[:, every, rows]
             return Int8Group.quantize(key, value, kept_positions, self.room, self._pages)
-        if self.dtype is not None and self.dtype is not torch.int8:
-            key, value = key.to(self.dtype), value.to(self.dtype)
-        group = HeadGroup.allocate(key, kept_positions, self.room, window, self._pages)
+        dtype = key.dtype if self.dtype is None or self.dtype is torch.int8 else self.dtype
+        like = key.new_empty((0, key.shape[3]), dtype=dtype)  # only kept rows are converted
+        group = HeadGroup.allocate(like, kept_positions, self.room, window, self._pages)
         for head, source in enumerate(sources):
             group.keys[0, head] = key[0, source].index_select(0, rows[head])
             group.values[0, head] = value[0, source].index_select(0, rows[head])

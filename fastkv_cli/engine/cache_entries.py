@@ -24,7 +24,7 @@ class HeadGroup:
     """Heads of a layer with the same number of entries, with free slots at the end.
 
     Attributes:
-        key: (1, heads, allocated, D); stored as (heads, D, allocated) for `attend`.
+        key: (1, heads, allocated, D); stored as (heads, D, allocated) if `by_channel`.
         value: as key, always contiguous.
         kept_positions: (heads, kept), positions in the text of the entries kept by prefill.
         length: number of entries, those kept by prefill and those appended since.
@@ -32,7 +32,7 @@ class HeadGroup:
         window: entries that a query of the layer attends to, including its own; None means all.
         is_consecutive: whether the kept positions have no gaps.
         num_dropped: first entries that were dropped, as they had left the window.
-        by_channel: whether keys are stored by channel.
+        by_channel: whether keys are stored by channel, for `attend`.
         pages: memory of the cache that the group belongs to.
     """
 

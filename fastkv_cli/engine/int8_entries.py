@@ -11,7 +11,6 @@ from .cache_entries import HeadGroup, attention_slots
 from .huge_pages import HugePages
 from .kernels.int8_attention import attend_levels, write_levels
 from .kernels.int8_product import multiplies_int8
-from .memory_forecast import int8_bytes
 
 _SMALLEST = 1e-30  # a scale of keys that are all 0
 
@@ -96,8 +95,9 @@ class Int8Group(HeadGroup):
     @property
     def nbytes(self) -> int:
         """Bytes of the entries with their scales, without the free slots."""
-        heads, _, head_dim = self.channels.shape
-        return heads * int8_bytes(self.length, head_dim)
+        entries = self.key[:, :, : self.length], self.value[:, :, : self.length]
+        scales = self.key_scales[..., : self.length], self.value_scales[..., : self.length]
+        return sum(each.nbytes for each in (*entries, *scales, self.channels))
 
     def append(self, key: Tensor, value: Tensor, position: int) -> None:
         """Append T tokens' K and V, (1, H, T, D), the first at `position`; grow when full."""
