@@ -19,6 +19,7 @@ from ..errors import OutputError
 from .entry import Claim, Entry, RunRecord, State
 
 _BUSY_S = 60.0  # wait this long for another run's transaction
+_HELD = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}  # primary error codes
 _BATCH = 1000  # rows a transaction, where many are added
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -75,13 +76,16 @@ class BatchIndex:
                 )
 
     def _begin_wal(self) -> None:
-        """Switch to a write-ahead log; SQLite itself does not wait here while another run does."""
+        """Switch to WAL; retry while another run holds the file.
+
+        SQLite's busy timeout does not apply here.
+        """
         deadline = time.monotonic() + _BUSY_S
         while True:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _HELD or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
             else:
