@@ -97,11 +97,8 @@ def slots_by_channel(like: Tensor, num_heads: int, count: int) -> bool:
         return False
     if like.dtype is torch.bfloat16:
         is_long = num_heads * count * like.shape[-1] >= _LEAST_NUMBERS
-        return (
-            is_long
-            and torch.backends.mkldnn.is_available()
-            and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        )
+        has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return is_long and has_onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return like.dtype is torch.float32
 
 

@@ -157,7 +157,8 @@ def open_experts(mlp: Any) -> Experts | None:
 
 def gate_halves(gate_up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
     """activation(gate) · up, where up follows gate."""
-    return _combine(*gate_up.chunk(2, dim=1), activation)
+    gate, up = gate_up.chunk(2, dim=1)
+    return _combine(gate, up, activation)
 
 
 def _combine(gate: Tensor, up: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
