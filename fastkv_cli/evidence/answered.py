@@ -46,6 +46,8 @@ _GENERAL_WORDS = frozenset(
         text time title town two type use used using value way word year"""
     )
 )
+# Common words that may have a capital in any question.
+_CAPITALIZED = frozenset(("i", "may", "us", "will"))
 # Words about the answer itself, in which a small model wraps it.
 _WRAPPING = frozenset(
     keys_of(
@@ -147,9 +149,10 @@ def _weigh_terms(
 
 
 def _names_in(question: str) -> set[str]:
-    """The keys of capitalized words, except the first."""
+    """The keys of capitalized words, except the first; none in capitals or in title case."""
     words = list(find_words(question))[1:]
-    return {word.key for word in words if question[word.start].isupper()}
+    names = {word.key for word in words if question[word.start].isupper()}
+    return names if names.isdisjoint(COMMON - _CAPITALIZED) else set()
 
 
 def _most_in_one_place(

@@ -32,6 +32,8 @@ def index() -> SegmentIndex:
     [
         "How long shall passwords be at least?",
         "What is the shortest password?",
+        "WHAT IS THE SHORTEST PASSWORD?",
+        "What Is the Shortest Password?",
         "Who has red hair?",
         "What did Weena give him?",
         "How many people spoke of Burslem?",
@@ -52,6 +54,7 @@ def test_what_the_text_is_about_may_be_answered(index: SegmentIndex, question: s
         "Which spice is yellow?",
         "Which gas do plants breathe?",
         "In which year did the Berlin Wall fall?",
+        "What will the US salt of Mongolia be in May?",  # not in title case
         "What is the salt of Mongolia?",  # one of two words, and the other one stands nowhere
     ],
 )
