@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 NARROW = "\u200a"  # a hair space: stands for one that is narrow beside others of its line
 _MAX_WORDS, _MAX_PARTS = 200_000, 20_000  # different ones: a document with more is not searched
+_MAX_LINE = 10_000  # characters; words on longer lines are not joined
+_BATCH = 10_000  # words counted at once
 _MAX_LETTERS = 0.3  # share of the words that may be single letters
 _MAX_RUN = 6  # letters that stand alone, one after the other, and may be a word
 _MIN_WHOLE = 2  # times that the whole word stands elsewhere
@@ -53,9 +55,13 @@ def join_split_words(pages: Mapping[int, str]) -> SplitWords:
         pages: by page number; `NARROW` between words is a narrow space.
     """
     counts = _count_words(pages)
-    found = {number: list(_find(page, counts)) for number, page in pages.items()} if counts else {}
+    found: dict[int, list[_Parts]] = {}
+    left = _MAX_PARTS + 1 if counts else 0  # a hostile page holds millions
+    for number, page in pages.items():
+        found[number] = list(islice(_find(page, counts), left))
+        left -= len(found[number])
     every = [parts for on_page in found.values() for parts in on_page]
-    if not every or len(every) > _MAX_PARTS:
+    if not every or not left:
         return SplitWords({n: page.replace(NARROW, " ") for n, page in pages.items()}, {})
     times = Counter(parts.words for parts in every)
     in_parts = Counter(word for parts in every for word in parts.words)
@@ -84,9 +90,11 @@ def _count_words(pages: Mapping[int, str]) -> Counter[str]:
     """How often each word stands; none where they are too many, or mostly letters."""
     counts: Counter[str] = Counter()
     for page in pages.values():
-        counts.update(map(_word, page.split()))
-        if len(counts) > _MAX_WORDS:
-            return Counter()
+        words = (_word(match[0]) for match in _TOKEN.finditer(page))
+        while batch := list(islice(words, _BATCH)):
+            counts.update(batch)
+            if len(counts) > _MAX_WORDS:
+                return Counter()
     num_letters = sum(number for word, number in counts.items() if len(word) == 1)
     return counts if num_letters <= _MAX_LETTERS * counts.total() else Counter()
 
@@ -102,6 +110,8 @@ def _word(token: str) -> str:
 def _find(page: str, counts: Mapping[str, int]) -> Iterator[_Parts]:
     """Tokens that may be one word: the whole is known, or the space between them is narrow."""
     for number, line in enumerate(page.split("\n")):
+        if len(line) > _MAX_LINE:
+            continue
         tokens = line.split()
         words = [_word(token) for token in tokens]
         narrow = _narrow_gaps(line) if NARROW in line else ()

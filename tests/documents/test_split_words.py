@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,15 @@ def test_hostile_pages_take_linear_time(unit: str) -> None:
     started = time.process_time()
     join_split_words({1: unit * (2**18 // len(unit))})
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("unit", ["ab ab ", "ab ab ab ab\n"], ids=["one line", "many lines"])
+def test_hostile_pages_take_little_memory(unit: str) -> None:
+    page = unit * (2**18 // len(unit)) + "\nabab"
+    tracemalloc.start()
+    try:
+        assert join_split_words({1: page}).pages == {1: page}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * len(page), "50 to 70 bytes a character while all halves were held"
