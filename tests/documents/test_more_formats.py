@@ -18,7 +18,9 @@ from pdf_maker import make_pdf
 from fastkv_cli.config import ReadOptions
 from fastkv_cli.documents import Document, load_document
 from fastkv_cli.documents.formats import Format, format_of
+from fastkv_cli.documents.messages import Opened, PageFailed, PageRead, Stopped
 from fastkv_cli.documents.omissions import Omission
+from fastkv_cli.documents.readers.attachment import read_attachment
 from fastkv_cli.errors import DocumentError
 
 ODF = """<?xml version="1.0"?><office:document-content xmlns:office="urn:o" xmlns:text="urn:t"
@@ -379,3 +381,30 @@ def test_nothing_to_read_is_an_error(tmp_path: Path, name: str, content: str, wo
     with pytest.raises(DocumentError, match=words) as caught:
         load(tmp_path, name, content)
     assert caught.value.hint
+
+
+def test_what_a_pdf_in_a_mail_loses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [
+        Opened(4, is_cut_off=True),
+        PageRead(1, "Words.", hidden={"zero-width space": 2}),
+        PageRead(2, ""),
+        PageFailed(3, "a part is missing"),
+        Stopped("stopped at 3 pages", "choose others"),
+    ]
+    monkeypatch.setattr("fastkv_cli.documents.pdf_pages.read_pages", lambda *_: iter(messages))
+    assert read_attachment("a.pdf", b"%PDF-1.7\n", None) == (
+        "Words.",
+        [
+            "the file ends early: pages may be missing",
+            "stopped at 3 pages: those behind them were left out",
+            "page 3 could not be read (a part is missing) and was left out",
+            "page 2 holds no text (blank or a scan)",
+            "hidden characters removed: 2 zero-width spaces",
+        ],
+    )
+    del messages[1:3]
+    with pytest.raises(ValueError, match="page 3 could not be read"):
+        read_attachment("a.pdf", b"%PDF-1.7\n", None)
+    messages[1] = PageRead(3, "")
+    with pytest.raises(ValueError, match="a scan"):
+        read_attachment("a.pdf", b"%PDF-1.7\n", None)
