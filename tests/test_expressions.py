@@ -87,6 +87,7 @@ WORST: dict[str, list[Input]] = {
     "models.on_disk.gguf_folders._PART": [("", "x-00001-of-00001", "x"), ("", "1", "")],
     "models.on_disk.naming._BETWEEN": [("", "-", ""), ("", "x-", "")],
     "models.on_disk.ollama._DIGEST": [("sha256:", "0", ""), ("", "sha256:", "")],
+    "documents.readers.data_text._DECIMAL_COMMA": [("", "1", ""), ("", "1,", ""), ("", ",", "")],
     "documents.readers.markup._RTF_TOKEN": [("\\", "a", ""), ("", "\\a", ""), ("\\a", "1", ""), ("", "{", "")],
     "documents.readers.markup._RAISED": [("", "\x03", ""), ("\x03", "a", "")],
     "documents.readers.markup._LOWERED": [("", "\x05", ""), ("\x05", "a", "")],

@@ -285,6 +285,9 @@ def test_saved_page_and_notebook(tmp_path: Path) -> None:
     [
         ("a.csv", 'name;price\n"A; B";1,5\nC;2\n', "| name | price |\n| --- | --- |\n| A; B | 1,5 |\n| C | 2 |"),
         ("a.csv", "Ort;Preis\nGraz, am Fluss, im Tal;1,5\nLinz, am See;2,25\n", "| Ort | Preis |\n| --- | --- |\n| Graz, am Fluss, im Tal | 1,5 |\n| Linz, am See | 2,25 |"),
+        ("a.csv", "1,5;2,5;3,5\n4,5;5,5;6,5\n", "| 1,5 | 2,5 | 3,5 |\n| --- | --- | --- |\n| 4,5 | 5,5 | 6,5 |"),
+        ("a.csv", "1,2,3\n4,5,6\n", "| 1 | 2 | 3 |\n| --- | --- | --- |\n| 4 | 5 | 6 |"),
+        ("a.csv", 'x,"1; 2"\ny,"3; 4"\n', "| x | 1; 2 |\n| --- | --- |\n| y | 3; 4 |"),
         ("a.tsv", "a\tb\n1\t2\n", "| a | b |\n| --- | --- |\n| 1 | 2 |"),
         ("a.json", '{"n": [1, 2.50, {"a": null, "b": true}], "u": "\\u00e9"}', "n:\n  - 1\n  - 2.50\n  - a: null\n    b: true\nu: é"),
         ("a.jsonl", '{"a": 1}\n{"a": 10000000000000000000000}\n', "a: 1\n\na: 10000000000000000000000"),

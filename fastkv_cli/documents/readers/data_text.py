@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from ..omissions import Note
 from .rows import write_table
 
 _DELIMITERS = ",;\t|"
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _SAMPLE, _MAX_LINES = 2**16, 200  # characters and lines that tell the delimiter
 _MAX_DEPTH = 100
 
@@ -33,17 +35,22 @@ def read_csv(data: bytes, name: str, encoding: str | None = None) -> tuple[str, 
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """The delimiter that gives most rows the same number of cells; of equal ones the finest."""
+    """The delimiter that gives most rows the same number of cells; of equal ones the finest.
 
-    def evenness(delimiter: str) -> tuple[float, int]:
-        try:
-            widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
-        except csv.Error:
-            return 0.0, 0
-        width, number = max(widths.items(), key=lambda each: each[1], default=(0, 0))
-        return (number / widths.total() if width > 1 else 0.0), width
+    A comma between digits counts only where nothing else parts the cells.
+    """
+    whole = [_DECIMAL_COMMA.sub(".", line) for line in lines]
+    return max(_DELIMITERS, key=lambda each: (_evenness(whole, each), _evenness(lines, each)))
 
-    return max(_DELIMITERS, key=evenness)
+
+def _evenness(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
+    """The largest share of rows with the same number of cells, and this number; 0 if it is 1."""
+    try:
+        widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
+    except csv.Error:
+        return 0.0, 0
+    width, number = max(widths.items(), key=lambda each: each[1], default=(0, 0))
+    return (number / widths.total(), width) if width > 1 else (0.0, 0)
 
 
 def read_json(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[Note, ...]]:
