@@ -223,15 +223,17 @@ def close_brackets(text: str) -> str:
 
 def _write(piece: Piece, strikes: Sequence[Rule]) -> str:
     """The text of a piece."""
-    first, chars = piece.chars[0], mark_narrow(piece.chars, piece.size)
+    first, chars = piece.chars[0], piece.chars
+    if is_spaced("".join([char.text for char in chars])):
+        chars = join_spaced(split_words(chars), piece.size)
+    chars = mark_narrow(chars, piece.size)
     is_plain = not strikes and all(
         char.size == first.size and char.base == first.base for char in chars
     )
-    if is_plain and not is_spaced(text := "".join([char.text for char in chars])):
-        return _SPACES.sub(" ", text)
-    chars = join_spaced(split_words(chars), piece.size)
+    if is_plain:
+        return _SPACES.sub(" ", "".join([char.text for char in chars]))
     parts: list[str] = []
-    roles = _roles(chars, piece, strikes)
+    roles = _roles(split_words(chars), piece, strikes)
     for (role, is_struck), group in groupby(roles, key=lambda each: each[0]):
         text = "".join(char.text for _, char in group)
         if role > 0:

@@ -30,8 +30,6 @@ def join_spaced(chars: Segment, size: float) -> Segment:
 
     Wider gaps stay spaces. Letters in the order of the alphabet are a list.
     """
-    if not is_spaced("".join([char.text for char in chars])):
-        return chars
     dropped: set[int] = set()
     start = 0
     while start < len(chars):

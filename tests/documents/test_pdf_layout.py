@@ -125,6 +125,11 @@ def written(writer: PdfWriter) -> bytes:
 def test_letter_spaced_words_are_joined_and_lists_of_letters_are_not() -> None:
     assert text_of(text_at(50, 700, "l i b x s m m is fast")) == "libxsmm is fast"
     assert text_of(text_at(50, 700, "a b c d e f")) == "a b c d e f"
+    letters = " ".join(f"({letter} ) 200" for letter in "libxsmm")
+    behind = "is one of the many that are in use"
+    wide = behind.replace(" ", " ) -160 (")
+    line = f"BT /F1 12 Tf 50 700 Td [(the ) -160 (library ) -160 {letters} -360 ({wide})] TJ ET\n"
+    assert text_of(line.encode()) == f"the library libxsmm {behind}", "narrow beside other spaces"
 
 
 def test_a_visible_soft_hyphen_is_a_hyphen() -> None:
