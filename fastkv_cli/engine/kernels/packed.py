@@ -150,7 +150,7 @@ def _residual(residual: Residual) -> Residual:
 
 @dataclass(frozen=True, slots=True)
 class PackedDecoder:
-    """A `Decoder` for reading on, over packed matrices."""
+    """A decoding model over packed matrices, beside the `Decoder` that prefill computes with."""
 
     layers: tuple[PackedLayer | PackedRecurrentLayer, ...]
     norm: PackedNorm

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..model.block_modules import BlockStack
-from ..model.experts import Experts, gate_halves
+from ..model.experts import Experts, SharedExpert, gate_halves
 from ..model.layer_parts import activation_of, mlp_matrices
 from .packed_matrix import PackedMatrix
 
@@ -47,6 +47,23 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedSharedExpert:
+    """A `SharedExpert` over packed matrices."""
+
+    expert: SharedExpert
+    mlp: PackedMLP
+
+    @classmethod
+    def of(cls, expert: SharedExpert) -> PackedSharedExpert:
+        """Pack copies of its matrices."""
+        return cls(expert, PackedMLP.of(expert.mlp))
+
+    def __call__(self, hidden: Tensor, routed: Tensor) -> Tensor:
+        """(T, hidden) float32, and the same rows in the model's number format → (T, hidden)."""
+        return self.expert.share(routed) * self.mlp(hidden)
+
+
+@dataclass(frozen=True, slots=True)
 class PackedExperts:
     """Experts over packed matrices: each is packed when a token is first routed to it.
 
@@ -56,22 +73,20 @@ class PackedExperts:
 
     experts: Experts
     room: Room
-    shared: PackedMLP | None = None
+    shared: PackedSharedExpert | None
     _packed: dict[int, PackedMLP] = field(default_factory=dict)
 
     @property
     def matrices(self) -> tuple[PackedMatrix, ...]:
         """The matrices packed so far."""
-        mlps = [*self._packed.values(), *([self.shared] if self.shared else [])]
+        mlps = [*self._packed.values(), *([self.shared.mlp] if self.shared else [])]
         return tuple(matrix for mlp in mlps for matrix in mlp.matrices)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(T, hidden) float32 → (T, hidden)."""
         routed = hidden.to(self.experts.dtype)
         mixed = self.experts.mix(routed, hidden, self._compute)
-        if self.shared is None or self.experts.shared is None:
-            return mixed
-        return mixed + self.experts.shared.share(routed) * self.shared(hidden)
+        return mixed if self.shared is None else mixed + self.shared(hidden, routed)
 
     def _compute(self, index: int, rows: Tensor) -> Tensor:
         """The output of an expert, (T, hidden) float32 → (T, hidden)."""
@@ -94,7 +109,7 @@ class PackedExperts:
             stack.pack(index, experts.bias(name, index))
             for stack, name in zip(stacks, ("gate_up_proj", "down_proj"), strict=True)
         )
-        alternates = experts.is_transposed and not stacks[0].has_halves
+        alternates = experts.is_transposed and not stacks[0].packs_gate_first
         return PackedMLP(gate_up, down, partial(experts.gate, alternates=alternates))
 
 
@@ -102,5 +117,5 @@ def pack_mlp(mlp: Any, experts: Experts | None, room: Room) -> PackedMLP | Packe
     """Pack a layer's MLP; of experts, the one that all tokens share, and the others when used."""
     if experts is None:
         return PackedMLP.of(mlp)
-    shared = None if experts.shared is None else PackedMLP.of(experts.shared.mlp)
+    shared = None if experts.shared is None else PackedSharedExpert.of(experts.shared)
     return PackedExperts(experts, room, shared)

@@ -1,4 +1,4 @@
-"""Modules whose weights stay in a GGUF file's blocks, in the places of a model's own modules.
+"""Modules whose weights stay in the blocks of a file, in the places of a model's own modules.
 
 Prefill computes a layer for many rows at once, from matrices unpacked into a buffer that the next
 layer overwrites. So memory holds the unpacked matrices of one layer, whatever the model's size.
@@ -186,8 +186,8 @@ class BlockStack(nn.Module):
         return buffer.t() if self._transposed else buffer
 
     @property
-    def has_halves(self) -> bool:
-        """Whether `pack` puts the rows of two tensors one behind the other."""
+    def packs_gate_first(self) -> bool:
+        """Whether `pack` puts the rows of gate before those of up: they are two tensors."""
         return len(self.tensors) > 1
 
     def pack(self, expert: int, bias: Tensor | None) -> PackedMatrix:

@@ -1,4 +1,7 @@
-"""Tensors of a GGUF file that stay in the file: their rows are read and unpacked on demand."""
+"""Tensors that stay in a model's file: their rows are read and unpacked on demand.
+
+The file is GGUF, or safetensors with experts in MXFP4 (gpt-oss).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _PACKED_ROWS = 64  # of the 4-bit kernel; only the last rows of a matrix may be 
 
 
 class BlockFile:
-    """An open GGUF file, or one of several that it is split into."""
+    """An open file of weights, or one of several that a model is split into."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -55,7 +58,7 @@ class BlockFile:
 
 @dataclass(frozen=True)
 class BlockTensor:
-    """A matrix in a GGUF file.
+    """A matrix in a file of weights.
 
     Attributes:
         file: the file that holds it.
@@ -121,7 +124,7 @@ class BlockTensor:
 
         A chunk is overwritten by the next one.
         """
-        if self.order is not None:  # Q and K of a Llama: the smallest matrices
+        if self.order is not None:  # Q and K of a Llama, Qwen3.5's in_proj_qkv: small matrices
             raw = torch.empty(self.num_rows, self.row_bytes, dtype=torch.uint8)
             self._read_rows(0, raw)
             yield slice(0, self.num_rows), raw[self.order]

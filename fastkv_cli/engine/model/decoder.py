@@ -168,7 +168,7 @@ class Decoder:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether matrices stay in the blocks of a GGUF file."""
+        """Whether matrices stay in the blocks of a file: GGUF, or safetensors in MXFP4."""
         return isinstance(self._model.lm_head, BlockHead)
 
     @property

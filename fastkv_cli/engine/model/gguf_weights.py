@@ -1,4 +1,4 @@
-"""Gives a model its weights from a GGUF file: matrices stay in the file, the rest is unpacked."""
+"""Gives a model its weights from a file in blocks, where matrices stay; the rest is unpacked."""
 
 from __future__ import annotations
 

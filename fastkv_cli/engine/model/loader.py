@@ -111,8 +111,8 @@ def load_model(
         offline: if True, no socket is opened.
         on_progress: called during downloads and loading.
         with_weights: if False, the model's tensors have shapes but no values.
-        unpacked: unpack the matrices of a GGUF file into memory. They always are on a GPU, and in
-            float32 if that was asked for; else they stay in the file.
+        unpacked: unpack the matrices of a GGUF file, or of a folder in MXFP4, into memory. They
+            always are on a GPU, and in float32 if that was asked for; else they stay in the file.
 
     Raises:
         UsageError: when the device or attention kernel is not available.
