@@ -17,7 +17,7 @@ from .words import COMMON, find_words, is_number, key_of, keys_of
 # 135 on other subjects 128, of 126 on the documents' own subject that they do not answer 41.
 _MIN_ABOUT, _WEIGHT = 0.68, 0.3
 # Weights of a word that stands nowhere, and of such a name, relative to one that is only rare. A
-# question of two words, one of which stands nowhere, may be answered if the other one is rare.
+# question of two words, one of which stands nowhere, may be answered if the other is in one block.
 _ABSENT, _ABSENT_NAME = 1.5, 3.0
 _MIN_RARITY = 0.4  # of the rarest term's: what stands everywhere is what the document is about
 _PLACE_TERMS = 80  # terms of adjacent segments that count as one place
