@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -66,7 +66,7 @@ class BatchFolder:
         """Whether there is a result: it appears under its name in one step, complete."""
         return self.result_path(key).is_file()
 
-    def write(self, path: Path, data: bytes) -> None:
+    def write(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Write a file of the batch, so that it is complete and on the disk, or not there.
 
         Raises:
@@ -77,7 +77,7 @@ class BatchFolder:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with beside.open("wb") as file:
-                    file.write(data)
+                    file.writelines(chunks)
                     file.flush()
                     os.fsync(file.fileno())
                 beside.replace(path)
@@ -98,6 +98,19 @@ class BatchFolder:
         except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
+
+    def remove(self, path: Path) -> None:
+        """Remove a file of the batch, if it is there.
+
+        Raises:
+            OutputError: when it cannot be removed.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot remove {path} ({error.strerror})", "check the permissions, then run again"
+            ) from error
 
     def remove_parts(self) -> None:
         """Remove the files that killed runs did not complete."""

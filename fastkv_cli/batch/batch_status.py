@@ -23,7 +23,7 @@ class BatchStatus:
         num_running: runs that are at work now.
         documents_per_hour: their pace, or that of the last run; None where nothing was measured.
         left_s: seconds left at this pace; None where no run is at work, or none has a pace yet.
-        model: its name.
+        model: its name; empty before it is loaded.
         tasks: what is asked of each document, in words.
     """
 
@@ -65,7 +65,7 @@ def read_status(path: Path) -> BatchStatus:
         num_running=len(at_work),
         documents_per_hour=None if per_second is None else per_second * _HOUR_S,
         left_s=left_s,
-        model=str(manifest["model"]["name"]),
+        model=str(manifest["model"]["name"]) if manifest["model"] else "",
         tasks=tuple(
             str(task["options"].get("question") or task["options"].get("schema") or task["kind"])
             for task in manifest["tasks"]

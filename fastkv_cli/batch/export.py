@@ -47,7 +47,7 @@ def export(path: Path, form: ExportForm) -> Iterator[str]:
     names = _field_names(manifest["tasks"][0])
     render: Callable[[dict[str, Any]], str] = _RENDERERS[form]
     if form is ExportForm.CSV:
-        yield _csv_line(("path", "state", *names, "error") if names else _COLUMNS)
+        yield csv_line(("path", "state", *names, "error") if names else _COLUMNS)
         render = partial(_render_fields, names) if names else _render_csv
     with BatchIndex(folder.index_path) as index:
         for entry in index.entries():
@@ -67,11 +67,11 @@ def _render_fields(names: Sequence[str], result: dict[str, Any]) -> str:
     """A line for each object; a list in a field is JSON."""
     path = _printable(result["path"])
     if "error" in result:
-        return _csv_line((path, State.FAILED, *[""] * len(names), result["error"]))
+        return csv_line((path, State.FAILED, *[""] * len(names), result["error"]))
     found = result["results"][0]["object"]
     objects = found if isinstance(found, list) else [found]
     rows = (tuple(_value(each, name.split(".")) for name in names) for each in objects)
-    return "".join(_csv_line((path, State.DONE, *row, "")) for row in rows)
+    return "".join(csv_line((path, State.DONE, *row, "")) for row in rows)
 
 
 def _value(value: Any, path: Sequence[str]) -> object:
@@ -108,8 +108,8 @@ def _render_jsonl(result: dict[str, Any]) -> str:
 def _render_csv(result: dict[str, Any]) -> str:
     path = _printable(result["path"])
     if "error" in result:
-        return _csv_line((path, State.FAILED, *[""] * 6, result["error"]))
-    return "".join(_csv_line((path, State.DONE, *_cells(each), "")) for each in result["results"])
+        return csv_line((path, State.FAILED, *[""] * 6, result["error"]))
+    return "".join(csv_line((path, State.DONE, *_cells(each), "")) for each in result["results"])
 
 
 def _cells(result: dict[str, Any]) -> tuple[object, ...]:
@@ -120,7 +120,8 @@ def _cells(result: dict[str, Any]) -> tuple[object, ...]:
     return (*answer, quote.get("page"), quote.get("line"), text)
 
 
-def _csv_line(cells: tuple[object, ...]) -> str:
+def csv_line(cells: tuple[object, ...]) -> str:
+    """A row of a CSV file, with its line break."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()

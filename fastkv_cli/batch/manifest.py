@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from ..config import StoreMode
 from ..errors import OutputError, UsageError
@@ -39,7 +41,7 @@ def describe_settings(tasks: Sequence[BatchTask], options: SessionOptions) -> di
 
 
 def check_manifest(folder: BatchFolder, settings: Mapping[str, Any]) -> None:
-    """Check that a folder's results have these settings, before a model is loaded.
+    """Check that a folder's results have these settings, before anything is written.
 
     Raises:
         UsageError: when they have others; the message says which.
@@ -52,41 +54,77 @@ def check_manifest(folder: BatchFolder, settings: Mapping[str, Any]) -> None:
                 f"{folder.path} holds results, but no manifest.json that says of which settings",
                 "give another --out",
             )
-        return
-    for what, there, here in _differences(found, settings):
-        raise UsageError(
-            f"{folder.path} holds results of another run: {what} is {there} there, {here} here",
-            _ANOTHER,
-        )
+    elif found["model"] is not None:
+        _compare(folder, found, settings)
+
+
+def begin_manifest(
+    folder: BatchFolder, settings: Mapping[str, Any], runs: Iterable[str] = ()
+) -> None:
+    """Write the settings before documents are added, or compare them with what is there.
+
+    The model is null until one is loaded. Such a manifest has no results yet: it counts only for as
+    long as another run is at work.
+
+    Args:
+        folder: of the batch.
+        settings: as of `describe_settings`.
+        runs: the identifiers of all runs that the index knows.
+
+    Raises:
+        UsageError: when the folder is one of other settings.
+        OutputError: when the manifest cannot be read or written.
+    """
+    with _locked(folder):
+        found = read_manifest(folder)
+        is_alone = not any(run != folder.run and folder.is_alive(run) for run in runs)
+        if found is None or (found["model"] is None and is_alone):
+            _write(folder, settings, None)
+        else:
+            _compare(folder, found, settings)
 
 
 def settle_model(
     folder: BatchFolder, settings: Mapping[str, Any], model: Mapping[str, Any]
 ) -> None:
-    """Write the manifest with the loaded model, or compare the model with what is there.
+    """Write the loaded model into the manifest, or compare it with what is there.
 
     Raises:
         UsageError: when the results there are of another model.
-        OutputError: when it cannot be read or written.
+        OutputError: when the manifest cannot be read or written.
     """
-    found = read_manifest(folder)
-    if found is None:
-        data = {"format": FORMAT, "kind": _NAME, **settings, "model": dict(model)}
-        text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
-        beside = folder.manifest_path.with_name(f".manifest.{folder.run}.part")
-        folder.write(beside, text.encode())
-        try:
-            os.link(beside, folder.manifest_path)  # fails where another run was first
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            folder.write(folder.manifest_path, text.encode())
-        beside.unlink(missing_ok=True)
+    with _locked(folder):
         found = read_manifest(folder)
-    wanted = {**settings, "model": dict(model)}
-    for what, there, here in _differences(found or wanted, wanted):
+        if found is None or found["model"] is None:
+            _write(folder, settings, model)
+        else:
+            _compare(folder, found, {**settings, "model": dict(model)})
+
+
+@contextmanager
+def _locked(folder: BatchFolder) -> Iterator[None]:
+    """Hold the manifest of a folder, for as long as it takes to write it."""
+    try:
+        with FileLock(folder.path / "runs" / "manifest"):
+            yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot lock {folder.manifest_path} ({error.strerror})", "name another folder"
+        ) from error
+
+
+def _write(
+    folder: BatchFolder, settings: Mapping[str, Any], model: Mapping[str, Any] | None
+) -> None:
+    data = {"format": FORMAT, "kind": _NAME, **settings, "model": model and dict(model)}
+    text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    folder.write(folder.manifest_path, [text.encode()])
+
+
+def _compare(folder: BatchFolder, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    for what, found, wanted in _differences(there, here):
         raise UsageError(
-            f"{folder.path} holds results of another run: {what} is {there} there, {here} here",
+            f"{folder.path} is the folder of another run: {what} is {found} there, {wanted} here",
             _ANOTHER,
         )
 
@@ -112,7 +150,20 @@ def read_manifest(folder: BatchFolder) -> dict[str, Any] | None:
             f"{path} was written by a newer fastkv (format {number}; this one reads {FORMAT})",
             "update fastkv, or give another folder",
         )
+    if not _is_whole(found):
+        raise OutputError(f"{path} cannot be read (it lacks settings)", "give another folder")
     return dict(found)
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Whether a manifest holds the settings that are read from it, each of its type."""
+    tasks, model = found.get("tasks"), found.get("model", "")
+    return (
+        isinstance(tasks, list)
+        and all(isinstance(task, dict) and {"kind", "options"} <= set(task) for task in tasks)
+        and all(isinstance(task["options"], dict) for task in tasks)
+        and (model is None or (isinstance(model, dict) and {"name", "content"} <= set(model)))
+    )
 
 
 def open_existing(path: Path) -> tuple[BatchFolder, dict[str, Any]]:

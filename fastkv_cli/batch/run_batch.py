@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from ..config import StoreMode
@@ -21,10 +20,11 @@ from .batch_observer import SILENT_BATCH, BatchObserver
 from .batch_options import BatchOptions
 from .batch_task import BatchTask
 from .entry import Entry, State
+from .export import csv_line
 from .find_paths import Sources
 from .job import WorkSettings
 from .local_pool import LocalPool, choose_workers
-from .manifest import check_manifest, describe_settings
+from .manifest import begin_manifest, check_manifest, describe_settings
 from .pool import Pool
 from .scheduler import Scheduler
 
@@ -43,7 +43,7 @@ class BatchCounts:
 
     @property
     def total(self) -> int:
-        """All that are no longer, or not yet, worked on, without the skipped ones."""
+        """All documents but the skipped ones."""
         return self.done + self.failed + self.waiting
 
 
@@ -80,11 +80,12 @@ def run_batch(
     settings = describe_settings(tasks, options)
     check_manifest(BatchFolder(out), settings)
     with open_to_run(out) as folder, BatchIndex(folder.index_path, run=folder.run) as index:
+        begin_manifest(folder, settings, [each.run for each in index.runs()])
         _prepare(folder, index, sources, observer, retries=batch.retry_failed)
         counts = count(index)
         if not counts.total:
             raise DocumentError("there is no document", "name files, folders or patterns")
-        try:
+        with _listing_failures(folder, index):
             if counts.waiting:
                 work = WorkSettings(
                     tasks,
@@ -97,8 +98,6 @@ def run_batch(
                 pool = _open_pool(work, batch, counts.waiting, observer, debug=debug)
                 with closing(pool):
                     Scheduler(folder, index, pool, settings, observer).run()
-        finally:
-            _write_failures(folder, index)
         return count(index)
 
 
@@ -189,17 +188,25 @@ def _open_pool(
     )
 
 
+@contextmanager
+def _listing_failures(folder: BatchFolder, index: BatchIndex) -> Iterator[None]:
+    """List what failed once a `with` block has ended, whose own error comes first."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OutputError):
+            _write_failures(folder, index)
+        raise
+    _write_failures(folder, index)
+
+
 def _write_failures(folder: BatchFolder, index: BatchIndex) -> None:
     """List what failed, or remove the list of an earlier run."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "exit_code", "message"])
-    has_failures = False
-    for entry in index.entries(State.FAILED):
-        has_failures = True
-        path = entry.path.encode("utf-8", "replace").decode()
-        writer.writerow([path, entry.exit_code, entry.message])
-    if has_failures:
-        folder.write(folder.failures_path, text.getvalue().encode("utf-8", "replace"))
-    else:
-        folder.failures_path.unlink(missing_ok=True)
+    entries = index.entries(State.FAILED)
+    first = next(entries, None)
+    if first is None:
+        folder.remove(folder.failures_path)
+        return
+    rows = ((entry.path, entry.exit_code, entry.message) for entry in chain([first], entries))
+    lines = map(csv_line, chain([("path", "exit_code", "message")], rows))
+    folder.write(folder.failures_path, (line.encode("utf-8", "replace") for line in lines))

@@ -160,9 +160,9 @@ class Scheduler:
             self._fail([job.path], finished.exit_code, finished.message)
             return
         if finished.report:
-            self._folder.write(self._folder.report_path(job.key), finished.report.encode())
+            self._folder.write(self._folder.report_path(job.key), [finished.report.encode()])
         result = f"{finished.result}\n"
-        self._folder.write(self._folder.result_path(job.key), result.encode())
+        self._folder.write(self._folder.result_path(job.key), [result.encode()])
         number = self._index.finish(job.key, State.DONE, pages=finished.pages)
         self._num_settled += number
         self._num_pages += (finished.pages or 0) * number

@@ -27,7 +27,7 @@ def show_status(folder: Path, *, json: bool) -> None:
 
 def _lines(status: BatchStatus) -> Iterator[tuple[str, str]]:
     yield "Tasks", "; ".join(" ".join(task.split()) for task in status.tasks)
-    yield "Model", status.model
+    yield "Model", status.model or "–"
     pages = f", {status.pages:,} pages" if status.pages else ""
     yield "Done", f"{status.done:,} documents{pages}"
     yield "Failed", f"{status.failed:,}"
