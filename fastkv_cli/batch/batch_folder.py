@@ -36,11 +36,13 @@ class BatchFolder:
     Attributes:
         path: the folder.
         run: the identifier of this run; empty for a reader.
+        has_reports: whether a page belongs to each result.
     """
 
-    def __init__(self, path: Path, run: str = "") -> None:
+    def __init__(self, path: Path, run: str = "", *, has_reports: bool = False) -> None:
         self.path = path
         self.run = run
+        self.has_reports = has_reports
 
     @property
     def manifest_path(self) -> Path:
@@ -63,8 +65,9 @@ class BatchFolder:
         return self.path / "reports" / key[:2] / f"{key}.html"
 
     def has_result(self, key: str) -> bool:
-        """Whether there is a result: it appears under its name in one step, complete."""
-        return self.result_path(key).is_file()
+        """Whether there is a result: it appears under its name in one step, after its page."""
+        has_page = not self.has_reports or self.report_path(key).is_file()
+        return has_page and self.result_path(key).is_file()
 
     def write(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Write a file of the batch, so that it is complete and on the disk, or not there.
@@ -146,13 +149,13 @@ class BatchFolder:
 
 
 @contextmanager
-def open_to_run(path: Path) -> Iterator[BatchFolder]:
+def open_to_run(path: Path, *, has_reports: bool = False) -> Iterator[BatchFolder]:
     """Open a folder for a run, and make it where it is missing.
 
     Raises:
         OutputError: when files cannot be written there.
     """
-    folder = BatchFolder(path, uuid.uuid4().hex[:12])
+    folder = BatchFolder(path, uuid.uuid4().hex[:12], has_reports=has_reports)
     lock = FileLock(folder.lock_path(folder.run), timeout=0)
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)

@@ -179,19 +179,22 @@ class BatchIndex:
         *,
         is_alive: Callable[[str], bool],
         has_result: Callable[[str], bool],
-    ) -> Claim:
+    ) -> tuple[Claim, int]:
         """Claim a document for this run, so that no other run works on the same content.
 
         Args:
             entry: with its key and the present signature.
             is_alive: whether a run is still at work, by its identifier.
             has_result: whether there is a result of a key.
+
+        Returns:
+            What came of it, and the number of documents that are settled by that.
         """
         with self._transaction() as connection:
             path = os.fsencode(entry.path)
             row = connection.execute("SELECT state FROM documents WHERE path = ?", (path,))
             if row.fetchone() != (State.WAITING,):
-                return Claim.SETTLED
+                return Claim.SETTLED, 1  # by another run
             connection.execute(
                 "UPDATE documents SET key = ?, size = ?, mtime_ns = ? WHERE path = ?",
                 (entry.key, *entry.signature, path),
@@ -199,22 +202,23 @@ class BatchIndex:
             holder = connection.execute("SELECT run FROM claims WHERE key = ?", (entry.key,))
             held = holder.fetchone()
             if held is not None and (held[0] == self._run or is_alive(held[0])):
-                return Claim.HELD
+                return Claim.HELD, 0
             # A holder writes the result before it ends its claim, so this sees it.
             if has_result(entry.key):
-                self._settle(connection, entry.key, State.DONE, None, "", None)
-                return Claim.SETTLED
+                number = self._settle(connection, entry.key, State.DONE, None, "", None)
+                return Claim.SETTLED, number
             failed = connection.execute(
                 "SELECT exit_code, message FROM documents WHERE key = ? AND state = 'failed'",
                 (entry.key,),
             ).fetchone()
             if failed is not None:
-                self._settle(connection, entry.key, State.FAILED, failed[0], failed[1], None)
-                return Claim.SETTLED
+                code, message = failed
+                number = self._settle(connection, entry.key, State.FAILED, code, message, None)
+                return Claim.SETTLED, number
             connection.execute(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?)", (entry.key, self._run)
             )
-            return Claim.OURS
+            return Claim.OURS, 0
 
     def finish(
         self,

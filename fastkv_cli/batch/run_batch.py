@@ -79,7 +79,10 @@ def run_batch(
     _check_folder(out)
     settings = describe_settings(tasks, options)
     check_manifest(BatchFolder(out), settings)
-    with open_to_run(out) as folder, BatchIndex(folder.index_path, run=folder.run) as index:
+    with (
+        open_to_run(out, has_reports=batch.report) as folder,
+        BatchIndex(folder.index_path, run=folder.run) as index,
+    ):
         begin_manifest(folder, settings, [each.run for each in index.runs()])
         _prepare(folder, index, sources, observer, retries=batch.retry_failed)
         counts = count(index)
@@ -117,7 +120,8 @@ def _prepare(
     """Bring the index up to date: with the files, and with the results that are there."""
     folder.remove_parts()
     if lost := index.forget_results(folder.has_result):
-        observer.note(f"{lost:,} results are no longer there: they are computed again")
+        what = "results have no page, or are" if folder.has_reports else "results are"
+        observer.note(f"{lost:,} {what} no longer there: they are computed again")
     if retries:
         index.retry_failed()
 

@@ -137,10 +137,10 @@ class Scheduler:
             key = entry.key if is_known else content_key(entry.path, data)
         except DocumentError as error:
             self._index.fail(entry.path, int(error.exit_code), str(error))
-            self._fail([entry.path], error.exit_code, str(error))
+            self._fail(entry.path, error.exit_code, str(error))
             return None
         claimed = replace(entry, key=key, size=signature[0], mtime_ns=signature[1])
-        what = self._index.claim(
+        what, number = self._index.claim(
             claimed, is_alive=self._folder.is_alive, has_result=self._folder.has_result
         )
         if what is Claim.OURS:
@@ -148,7 +148,7 @@ class Scheduler:
         if what is Claim.HELD:
             self._num_held += 1
         else:
-            self._num_settled += 1
+            self._settle(number)
             self._show()
         return None
 
@@ -156,15 +156,14 @@ class Scheduler:
         """Write what came back, then note it in the index."""
         job = self._take(worker, finished.key)
         if finished.exit_code:
-            self._index.finish(job.key, State.FAILED, finished.exit_code, finished.message)
-            self._fail([job.path], finished.exit_code, finished.message)
+            self._fail_job(job, finished.exit_code, finished.message)
             return
         if finished.report:
             self._folder.write(self._folder.report_path(job.key), [finished.report.encode()])
         result = f"{finished.result}\n"
         self._folder.write(self._folder.result_path(job.key), [result.encode()])
         number = self._index.finish(job.key, State.DONE, pages=finished.pages)
-        self._num_settled += number
+        self._settle(number)
         self._num_pages += (finished.pages or 0) * number
         self._observer.result(result)
         self._show()
@@ -177,8 +176,7 @@ class Scheduler:
                 self._again.append(job)
                 continue
             message = f"{label(job.path)} ended its worker {deaths} times ({reason}): {hint}"
-            self._index.finish(job.key, State.FAILED, ExitCode.FAILURE, message)
-            self._fail([job.path], ExitCode.FAILURE, message)
+            self._fail_job(job, ExitCode.FAILURE, message)
 
     def _take(self, worker: int, key: str) -> Job:
         jobs = self._jobs[worker]
@@ -187,12 +185,21 @@ class Scheduler:
         self._deaths.pop(key, None)
         return job
 
-    def _fail(self, paths: list[str], exit_code: int, message: str) -> None:
-        self._num_settled += len(paths)
-        self._num_failed += len(paths)
-        for path in paths:
-            self._observer.failed(path, exit_code, message)
+    def _fail_job(self, job: Job, exit_code: int, message: str) -> None:
+        number = self._index.finish(job.key, State.FAILED, exit_code, message)
+        self._fail(job.path, exit_code, message, number)
+
+    def _fail(self, path: str, exit_code: int, message: str, number: int = 1) -> None:
+        """Report a document that failed, and count all that have its content."""
+        self._settle(number)
+        self._num_failed += number
+        self._observer.failed(path, exit_code, message)
         self._show()
+
+    def _settle(self, number: int) -> None:
+        self._num_settled += number
+        if number > 1:  # copies may be on the page; those that are left are looked up again
+            self._page.clear()
 
     def _show(self) -> None:
         done = min(self._num_settled, self._total)

@@ -29,7 +29,7 @@ def claim(index: BatchIndex, entry: Entry, key: str, *alive: str, results: bool 
         replace(entry, key=key),
         is_alive=lambda run: run in alive,
         has_result=lambda _: results,
-    )
+    )[0]
 
 
 def test_documents_are_added_once_and_anew_where_they_changed(path: Path) -> None:
