@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,14 @@ def endless_options(options: list[str], tiny_models: dict[str, Path], tmp_path: 
     return [*options, "--model", str(folder), "--max-tokens", "1900", "--temperature", "1"]
 
 
-def start(arguments: list[str], **changes: object) -> subprocess.Popen[str]:
+FASTKV = ("-m", "fastkv_cli")
+
+
+def start(
+    arguments: list[str], *, program: Sequence[str] = FASTKV, **changes: object
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "fastkv_cli", *arguments],
+        [sys.executable, *program, *arguments],
         env=environment(**changes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -84,12 +90,12 @@ class Terminal:
 
 
 def start_in_terminal(
-    arguments: list[str], **changes: object
+    arguments: list[str], *, program: Sequence[str] = FASTKV, **changes: object
 ) -> tuple[subprocess.Popen[bytes], Terminal]:
     """A process whose stderr is a terminal, and whose stdout is a pipe."""
     terminal = Terminal()
     child = subprocess.Popen(
-        [sys.executable, "-m", "fastkv_cli", *arguments],
+        [sys.executable, *program, *arguments],
         env=environment(TERM="xterm-256color", COLUMNS="80", **changes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

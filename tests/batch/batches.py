@@ -9,15 +9,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from processes import start
+from toy_worker import PACE
 
+from fastkv_cli.batch import local_pool
 from fastkv_cli.batch.batch_task import BatchTask
 from fastkv_cli.batch.job import WorkSettings
 from fastkv_cli.config import DType, StoreMode
 from fastkv_cli.session.options import SessionOptions
+from fastkv_cli.system.isolated import start_module
 
 TASK = ["--ask", "How often did the committee meet?", "--max-tokens", "4", "--store", "off"]
-TIMED = ("stats", "parts_s")
+TOYS = (str(Path(__file__).with_name("toy_batch.py")),)
 
 
 def write_texts(folder: Path, number: int) -> list[Path]:
@@ -40,9 +44,19 @@ def settings_for(options: list[str], **changes: Any) -> WorkSettings:
     return WorkSettings((task,), session, **chosen | {"worker_bytes": 0} | changes)
 
 
-def start_batch(options: list[str], *arguments: str, **changes: object) -> subprocess.Popen[str]:
+def use_workers(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Start another module as a worker."""
+    monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(module, **more))
+
+
+def start_batch(options: list[str], *arguments: str, **changes: Any) -> subprocess.Popen[str]:
     """`fastkv batch` with a line of JSON for each result on stdout."""
     return start(["batch", *arguments, "--out", "out", "--jsonl", "-", *options], **changes)
+
+
+def start_toys(options: list[str], *arguments: str) -> subprocess.Popen[str]:
+    """As `start_batch`, with workers that have no model, and take 50 ms for a document."""
+    return start_batch([*TASK, *options], *arguments, program=TOYS, **{PACE: 0.05})
 
 
 def finish_batch(child: subprocess.Popen[str]) -> tuple[int, list[str], str]:

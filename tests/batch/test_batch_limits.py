@@ -9,7 +9,7 @@ from pathlib import Path
 import odd_worker
 import pytest
 import toy_worker
-from batches import TASK, results, settings_for, write_texts
+from batches import TASK, results, settings_for, use_workers, write_texts
 from processes import Capture
 
 from fastkv_cli.batch import local_pool
@@ -21,7 +21,6 @@ from fastkv_cli.batch.pool import Done, Event, Lost, Ready, Refused
 from fastkv_cli.cli.app import run
 from fastkv_cli.errors import ExitCode
 from fastkv_cli.system.free_memory import read_kibibytes
-from fastkv_cli.system.isolated import start_module
 
 pytestmark = pytest.mark.begin
 OUT = Path("out")
@@ -43,15 +42,13 @@ def next_event(pool: LocalPool) -> Event:
 @pytest.fixture
 def odd(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that do what their documents say."""
-    name = odd_worker.__name__
-    monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(name, **more))
+    use_workers(monkeypatch, odd_worker.__name__)
 
 
 @pytest.fixture
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers without a model."""
-    name = toy_worker.__name__
-    monkeypatch.setattr(local_pool, "start_module", lambda _, **more: start_module(name, **more))
+    use_workers(monkeypatch, toy_worker.__name__)
 
 
 def job_that(does: str) -> Job:
@@ -136,42 +133,39 @@ def test_a_document_that_needs_too_much_memory(options: list[str], capfd: Captur
     assert stderr.count("text-001.txt") == 1
 
 
-@on_linux
-@pytest.mark.usefixtures("odd")
-def test_a_document_that_is_stuck_is_ended(options: list[str], capfd: Capture) -> None:
-    """Also where nothing in the process notices its time limit."""
-    Path("stuck.txt").write_text(odd_worker.STUCK)
-    command = ["batch", "stuck.txt", "--out", "out", *TASK, *options, "--workers", "1"]
-    assert run([*command, "--document-timeout", "0.3"]) == ExitCode.PARTLY
-    words = "ended its worker 2 times (out of time): allow more with --document-timeout"
-    assert words in capfd.readouterr().err
+@pytest.mark.usefixtures("toys")
+def test_auto_starts_a_worker_a_core(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_pool, "num_cores", lambda: 3)
+    monkeypatch.setattr(local_pool, "available_memory_bytes", lambda: int(2.5 * GIB))
+    notes: list[str] = []
+    pool = LocalPool(settings_for(options), 3, may_be_fewer=True, note=notes.append)
+    with closing(pool):
+        assert len(pool.pids) == 1
+        assert isinstance(next_event(pool), Ready)
+        assert (len(pool.pids), notes) == (3, [])
 
 
 @on_linux
 @pytest.mark.usefixtures("odd")
-def test_auto_starts_as_many_workers_as_memory_allows(
+def test_one_worker_where_memory_is_short_and_a_document_that_is_stuck(
     options: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A single one gets the threads of all."""
+    """It gets the threads of all; and is ended at the limit, though nothing in it notices that."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(local_pool, "num_cores", lambda: 3)
-    Path("leaves.txt").write_text(odd_worker.LEAVES)
-    for available, number in ((int(2.5 * GIB), 3), (GIB // 4, 1)):
-        monkeypatch.setattr(local_pool, "available_memory_bytes", lambda have=available: have)
-        notes: list[str] = []
-        pool = LocalPool(settings_for(options), 3, may_be_fewer=True, note=notes.append)
-        with closing(pool):
-            assert len(pool.pids) == 1
-            first = next_event(pool)
-            assert isinstance(first, Ready)
-            assert first.peak_bytes is not None
-            assert GIB // 20 < first.peak_bytes < GIB
-            assert len(pool.pids) == number
-            if number == 1:
-                assert notes == ["memory is short: 1 of 3 workers are started"]
-                pool.submit(0, job_of(Path("leaves.txt")))
-                lost = next_event(pool)
-                assert isinstance(lost, Lost)
-                assert lost.reason == f"exit code {odd_worker.EXIT + 3}"
-            else:
-                assert notes == []
+    monkeypatch.setattr(local_pool, "available_memory_bytes", lambda: GIB // 4)
+    notes: list[str] = []
+    settings = settings_for(options, document_timeout_s=0.3)
+    with closing(LocalPool(settings, 3, may_be_fewer=True, note=notes.append)) as pool:
+        first = next_event(pool)
+        assert isinstance(first, Ready)
+        assert first.peak_bytes is not None
+        assert GIB // 20 < first.peak_bytes < GIB
+        assert len(pool.pids) == 1
+        assert notes == ["memory is short: 1 of 3 workers are started"]
+        pool.submit(0, job_that(odd_worker.LEAVES))
+        assert next_event(pool) == Lost(0, f"exit code {odd_worker.EXIT + 3}")
+        assert isinstance(next_event(pool), Ready)
+        pool.submit(0, job_that(odd_worker.STUCK))
+        hint = "allow more with --document-timeout and --retry-failed"
+        assert next_event(pool) == Lost(0, "out of time", hint)

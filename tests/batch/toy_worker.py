@@ -19,6 +19,8 @@ UNSENDABLE = "Give what is no JSON."
 NO_THREAD = "Leave no room for the next thread."
 FAILS = "Fail."
 SLOW = "Take half a second."
+PACE = "TOY_S"  # variable: seconds for each document
+REPORT = "<p>" * 10_000  # 30 kB
 DEAD = "DEAD_TOYS"  # variable: a folder; the first workers, one a file in it, die while loading
 
 
@@ -39,6 +41,7 @@ class ToyWorker:
 
     def work(self, job: Job) -> Finished:
         text = Path(job.path).read_text()
+        time.sleep(float(os.environ.get(PACE, "0")))
         if KILLS in text:
             os.kill(os.getpid(), signal.SIGKILL)
         if FAILS in text:
@@ -48,7 +51,7 @@ class ToyWorker:
         if SLOW in text:
             time.sleep(0.5)
         result = to_json(render_result(job, []), indent=None)
-        made: Any = {1} if UNSENDABLE in text else "<p>" if self._reports else ""
+        made: Any = {1} if UNSENDABLE in text else REPORT if self._reports else ""
         return Finished(job.key, result, made)
 
 
