@@ -106,14 +106,14 @@ def children_of(pid: int) -> list[int]:
 
 
 def workers_of(pid: int) -> list[int]:
-    """The workers of a batch, by their module."""
+    """The workers of a batch, by their modules."""
     found = []
     for child in children_of(pid):
         try:
             command = Path(f"/proc/{child}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"worker_process" in command:
+        if b"worker_process" in command or b"toy_worker" in command:
             found.append(child)
     return found
 
