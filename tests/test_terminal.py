@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import finish, start, start_in_terminal
@@ -25,7 +26,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @pytest.mark.parametrize("no_color", [False, True])
 def test_under_a_terminal(options: list[str], no_color: bool) -> None:
     """Loading takes more than a second: the bar shows, on stderr alone, and then the table."""
-    changes: dict[str, object] = {"NO_COLOR": "1"} if no_color else {}
+    changes: dict[str, Any] = {"NO_COLOR": "1"} if no_color else {}
     child, terminal = start_in_terminal(["summarize", "a.txt", *options], **changes)
     shown = terminal.read_until()
     code, stdout = finish(child)
