@@ -106,9 +106,9 @@ def test_progress_counts_copies_and_many_documents_store_no_states(
     """Also those that are settled together, because their contents are known to be the same."""
     monkeypatch.setattr(run_batch, "STORE_BELOW", 3)
     monkeypatch.delenv("FASTKV_STORE", raising=False)
-    write_texts(Path("in"), 1)
+    write_texts(Path("in"), 3)
     for at in range(3):
-        Path(f"in/copy-{at}.txt").write_bytes(Path("in/text-000.txt").read_bytes())
+        Path(f"in/text-copy-{at}.txt").write_bytes(Path("in/text-000.txt").read_bytes())
         Path(f"in/bad-{at}.txt").write_text(toy_worker.FAILS)
     session = SessionOptions(model=options[options.index("--model") + 1])
     batch = BatchOptions(out=OUT, workers="1", retry_failed=True)
@@ -116,8 +116,8 @@ def test_progress_counts_copies_and_many_documents_store_no_states(
     for _ in range(2):
         log = Log()
         counts = run_batch.run_batch(["in"], tasks, session, batch, log)
-        assert (counts.done, counts.failed) == (4, 3)
-        assert log.shown[-1] == (7, 7, 3, 0)
+        assert (counts.done, counts.failed) == (6, 3)
+        assert log.shown[-1] == (9, 9, 3, 0)
         assert [done for done, *_ in log.shown] == sorted({done for done, *_ in log.shown})
         assert log.notes[-1] == (
             "no document states are stored for more than 3 documents: see --store"

@@ -154,3 +154,10 @@ def test_what_is_wrong_is_said_at_once(options: list[str], capfd: Capture) -> No
         stderr = capfd.readouterr().err
         assert words in stderr
         assert stderr.count("\n") == 1, stderr
+    # its settings were written before the model was loaded, and bind no later run
+    assert run(["batch", "status", "new"]) == 0
+    assert "\nModel      –\n" in capfd.readouterr().out
+    assert json.loads(Path("new/manifest.json").read_text())["model"] is None
+    again = ["batch", *options, "in", "-m", "./gone", "--out", "new", "--ask", "When?"]
+    assert run(again) == ExitCode.MODEL
+    assert "When?" in Path("new/manifest.json").read_text()
