@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import threading
 from contextlib import suppress
 
 import torch
@@ -26,14 +25,13 @@ _ALIGNMENT = 64
 class HugePages:
     """Allocates tensors one behind the other; a chunk is freed with the last tensor in it.
 
-    Threads may share it.
+    Only one thread may use it.
     """
 
     def __init__(self) -> None:
         """Start without memory."""
         self._chunk: mmap.mmap | None = None
         self._used = self._end = 0  # bytes of the chunk
-        self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An uninitialized, contiguous tensor on the CPU."""
@@ -41,13 +39,12 @@ class HugePages:
         num_bytes = count * dtype.itemsize
         if num_bytes < _LEAST_BYTES or not hasattr(mmap, "MADV_HUGEPAGE"):
             return torch.empty(shape, dtype=dtype)
-        with self._lock:
-            if self._chunk is None or self._used + num_bytes > self._end:
-                self._chunk, self._used = _map(max(num_bytes, _CHUNK_BYTES))
-                self._end = len(self._chunk)
-            # the tensor keeps the chunk
-            taken = torch.frombuffer(self._chunk, dtype=dtype, count=count, offset=self._used)
-            self._used += -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
+        if self._chunk is None or self._used + num_bytes > self._end:
+            self._chunk, self._used = _map(max(num_bytes, _CHUNK_BYTES))
+            self._end = len(self._chunk)
+        # the tensor keeps the chunk
+        taken = torch.frombuffer(self._chunk, dtype=dtype, count=count, offset=self._used)
+        self._used += -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
         return taken.view(shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -31,10 +32,15 @@ _LOSSLESS = 2.0**-8
 _PART_BYTES = 2**24
 
 
-@cache
+_of_thread = threading.local()
+
+
 def _weights_pages() -> HugePages:
-    """Memory of packed weights, which live as long as their model."""
-    return HugePages()
+    """Memory of packed weights, which live as long as their model; each thread has its own."""
+    if not hasattr(_of_thread, "pages"):
+        _of_thread.pages = HugePages()
+    pages: HugePages = _of_thread.pages
+    return pages
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> SingleMatrix:
