@@ -96,14 +96,13 @@ def test_ctrl_c_ends_the_answer_and_not_the_chat(endless: list[str], home: Path)
     assert answer.endswith("\n")
 
 
-@pytest.mark.parametrize("new_line", [CTRL_J, ALT_ENTER, "\\" + ENTER])
-def test_questions_of_several_lines(options: list[str], home: Path, new_line: str) -> None:
+def test_questions_of_several_lines(options: list[str], home: Path) -> None:
     chat = Chat([*ASKED, *options], home)
-    chat.say(f"Who met?{new_line}And when?")
+    chat.say(f"Who met?{CTRL_J}And when?{ALT_ENTER}How often?\\{ENTER}And where?")
     chat.say("/sa" + TAB + " talk.md")  # the slash commands are completed
     chat.leave()
     saved = Path("talk.md").read_text(encoding="utf-8")
-    assert "\n\n> Who met?\n> And when?\n\n" in saved
+    assert "\n\n> Who met?\n> And when?\n> How often?\n> And where?\n\n" in saved
 
 
 def test_what_was_typed_is_there_in_the_next_conversation(options: list[str], home: Path) -> None:

@@ -378,13 +378,13 @@ def test_the_embedded_model_was_in_4_bits(embedded_dir: Path) -> None:
     assert engine.decoding_model.head.bits == 8
     ids = engine.tokenizer("The siege of Vicksburg was a campaign of the American Civil War. " * 9)
     prompt = torch.tensor(ids["input_ids"])
-    rest = prompt[-40:].tolist()
+    rest = prompt[-16:].tolist()
     logits = []
     for reader in (engine.decoder, engine.decoding_model):
-        cache = read_prompt(engine, prompt[:-40].tolist(), SnapKV(retention_rate=0.5)).cache
+        cache = read_prompt(engine, prompt[:-16].tolist(), SnapKV(retention_rate=0.5)).cache
         logits.append(torch.cat([extend(reader, cache, [token_id]) for token_id in rest]))
     own, ours = (each.log_softmax(dim=-1) for each in logits)
     divergences = (own.exp() * (own - ours)).sum(dim=-1)
     same = int((own.argmax(dim=-1) == ours.argmax(dim=-1)).sum())
     assert divergences.mean() < 0.01
-    assert same >= 38
+    assert same >= 15
