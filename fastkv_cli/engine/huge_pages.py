@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import threading
 from contextlib import suppress
 
 import torch
@@ -46,6 +47,19 @@ class HugePages:
         taken = torch.frombuffer(self._chunk, dtype=dtype, count=count, offset=self._used)
         self._used += -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
         return taken.view(shape)
+
+
+class _PagesOfThread(threading.local):
+    def __init__(self) -> None:
+        self.pages = HugePages()
+
+
+_own = _PagesOfThread()
+
+
+def pages_of_thread() -> HugePages:
+    """Memory of this thread, for packed weights: many small tensors that live equally long."""
+    return _own.pages
 
 
 def _map(num_bytes: int) -> tuple[mmap.mmap, int]:

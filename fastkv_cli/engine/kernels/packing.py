@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..huge_pages import HugePages
+from ..huge_pages import pages_of_thread
 from .int8_product import multiplies_int8
 from .packed_matrix import (
     GROUP,
@@ -30,17 +29,6 @@ _LOSSLESS = 2.0**-8
 # large one, such as an LM head of 262 MB, is packed in parts, from one buffer: that of the whole
 # would double it meanwhile.
 _PART_BYTES = 2**24
-
-
-_of_thread = threading.local()
-
-
-def _weights_pages() -> HugePages:
-    """Memory of packed weights, which live as long as their model; each thread has its own."""
-    if not hasattr(_of_thread, "pages"):
-        _of_thread.pages = HugePages()
-    pages: HugePages = _of_thread.pages
-    return pages
 
 
 def pack(weight: Tensor, bias: Tensor | None = None) -> SingleMatrix:
@@ -70,7 +58,7 @@ class Int4Builder:
 
     def __init__(self, num_rows: int, num_columns: int) -> None:
         """Allocate the packed matrix, which `fits_int4`."""
-        self._packed = _weights_pages().empty((num_rows, num_columns // 2), torch.uint8)
+        self._packed = pages_of_thread().empty((num_rows, num_columns // 2), torch.uint8)
         self._scales = torch.empty(num_columns // GROUP, num_rows, 2, dtype=torch.bfloat16)
         self._filled = 0
 
@@ -108,7 +96,7 @@ class Int8Builder:
         part_rows = max(kernel.part_bytes // num_columns // 64 * 64, 64)
         shape = min(num_rows, part_rows), num_columns
         if kernel.keeps_order:
-            self._part = _weights_pages().empty(shape, torch.int8)
+            self._part = pages_of_thread().empty(shape, torch.int8)
         else:
             self._part = torch.empty(shape, dtype=torch.int8)
         self._packed: list[Tensor] = []
@@ -260,7 +248,7 @@ def _to_4_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _pack_int4(weight: Tensor, bias: Tensor | None) -> Int4Matrix:
     levels, step, zero = _to_4_bits(weight)
     interleaved = _interleave(levels.view_as(weight).to(torch.uint8))
-    packed = _weights_pages().empty(tuple(interleaved.shape), torch.uint8).copy_(interleaved)
+    packed = pages_of_thread().empty(tuple(interleaved.shape), torch.uint8).copy_(interleaved)
     scales = torch.cat((step, zero), dim=-1).transpose(0, 1).contiguous()
     return Int4Matrix(packed, scales, bias)
 
