@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -118,5 +117,18 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-def is_alive(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")  # noqa: PTH110
+def wait_for_end(pids: list[int], timeout_s: float = 60) -> None:
+    """Wait until none of the processes runs (Linux)."""
+    deadline = time.monotonic() + timeout_s
+    while any(map(_is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended may wait for long to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

@@ -14,12 +14,12 @@ from batches import (
     TASK,
     TOYS,
     finish_batch,
-    is_alive,
     names_in,
     results,
     start_toys,
     use_workers,
     wait_for,
+    wait_for_end,
     workers_of,
     write_texts,
 )
@@ -183,7 +183,7 @@ def test_killed_runs_lose_and_double_nothing(options: list[str]) -> None:
 
     child = start_toys(options, "in", "--workers", "2")
     wait_for(OUT, 15)
-    assert not any(map(is_alive, workers))
+    wait_for_end(workers)
     os.kill(workers_of(child.pid)[0], signal.SIGKILL)
     code, second, stderr = finish_batch(child)
     assert (code, stderr) == (0, "40 documents done: out\n")
