@@ -109,8 +109,6 @@ WORST: dict[str, list[Input]] = {
     "documents.pdf_lines._LEFTWARDS": [("", "x", "")],
     "documents.pdf_lines._SPACES": [("", " ", ""), ("", " x", "")],
     "documents.pdf_tables._LEADERS": [("", "...x", ""), ("", ". ", "x"), ("", ". . . x", "")],
-    "documents.pdf_columns._NUMBER": [("", "1", ""), ("", "1a", "")],
-    "documents.page_tables._NUMBER": [("", "1", ""), ("", "1a", "")],
     "documents.pdf_tables._MARKER": [("", "1.", "x"), ("[", "a", ""), ("", "1", "")],
     "documents.misread._NUMERAL": [("", "i", "x"), ("", "ix", "")],
     "documents.misread._WORD": [("", "a", ""), ("", "a ", "")],

@@ -5,17 +5,16 @@ Pages are texts with tables as Markdown (`pdf_tables.render_table`), running lin
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from .pdf_tables import is_number
+from .running import mask_numbers
 
 _MAX_BESIDE = 2  # lines between a table and the edge of its page: headers and footers left there
 _MAX_LINE = 250
-_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def _continue(
         if rest[:1] == second and _is_second_header(_cells(rest[0])):
             rest = rest[1:]
     elif has_header:
-        is_parted = not all(_mask(line) in footers for line in under)
+        is_parted = not all(mask_numbers(line) in footers for line in under)
         if is_parted or not _goes_on(table, _cells(rest[0])):
             return None
         del rest[1]
@@ -152,12 +151,8 @@ def _find_footers(pages: Mapping[int, str]) -> set[str]:
     counts: Counter[str] = Counter()
     for page in pages.values():
         lines = page.split("\n")
-        counts.update({_mask(lines[at]) for at in _filled(lines)[-_MAX_BESIDE:]})
+        counts.update({mask_numbers(lines[at]) for at in _filled(lines)[-_MAX_BESIDE:]})
     return {line for line, number in counts.items() if number > 1}
-
-
-def _mask(line: str) -> str:
-    return _NUMBER.sub("#", line)
 
 
 def _is_second_header(cells: Sequence[str]) -> bool:
@@ -177,11 +172,11 @@ def _goes_on(table: _Open, row: Sequence[str]) -> bool:
 
 def _running_lines(lines: Sequence[str], following: Sequence[str]) -> list[int]:
     """The lines above the first row of a page that stand at the top of the page before, too."""
-    top = {_mask(lines[at]) for at in _filled(lines)[:_MAX_BESIDE]}
+    top = {mask_numbers(lines[at]) for at in _filled(lines)[:_MAX_BESIDE]}
     over: list[int] = []
     for at in _filled(following)[:_MAX_BESIDE]:
         line = following[at]
-        if _is_row(line) or len(line) > _MAX_LINE or _mask(line) not in top:
+        if _is_row(line) or len(line) > _MAX_LINE or mask_numbers(line) not in top:
             break
         over.append(at)
     return over

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 from .pdf_grid import Table, join_lines
 from .pdf_lines import Piece
+from .running import mask_numbers
 
 ROW_GAP = 2.6  # baselines of neighbouring rows, in heights of a line
 CONTINUED_GAP = 1.35  # of the lines of one cell
 _MAX_ABOVE = 2  # lines above the rest of a table from the page before
-_NUMBER = re.compile(r"\d+")
 
 Extent = tuple[float, float]
 """Left and right of a column."""
@@ -115,7 +114,7 @@ def rest_of_table(
     taken: list[Piece] = []
     cells: list[list[list[str]]] = []
     for at, row in enumerate(_visible_rows(pieces)):
-        is_other = any(id(piece) in used for piece in row) or _mask_numbers(row) in heads
+        is_other = any(id(piece) in used for piece in row) or _masked_text(row) in heads
         places = None if is_other else _places(row, columns)
         gap = taken[-1].base - row[0].base if taken else 0.0
         continues = len(row) == 1 and bool(taken) and gap <= CONTINUED_GAP * row[0].size
@@ -140,15 +139,15 @@ def find_heads(pieces: Sequence[Piece], used: set[int]) -> list[str]:
         used: Identities of those that are in a table.
     """
     top = _visible_rows(pieces)[:_MAX_ABOVE]
-    return [_mask_numbers(row) for row in top if not any(id(piece) in used for piece in row)]
+    return [_masked_text(row) for row in top if not any(id(piece) in used for piece in row)]
 
 
 def _visible_rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return group_rows([piece for piece in pieces if piece.text.strip()])
 
 
-def _mask_numbers(row: Sequence[Piece]) -> str:
-    return _NUMBER.sub("#", "\t".join(piece.text.strip() for piece in row))
+def _masked_text(row: Sequence[Piece]) -> str:
+    return mask_numbers("\t".join(piece.text.strip() for piece in row))
 
 
 def _places(row: Sequence[Piece], columns: Sequence[Extent]) -> list[int] | None:

@@ -51,6 +51,11 @@ class _EdgeLine:
     is_misread: bool = False
 
 
+def mask_numbers(line: str) -> str:
+    """A line with `#` for each number, as a running line's differ from page to page."""
+    return _NUMBER.sub("#", line)
+
+
 def drop_running_lines(pages: Mapping[int, str]) -> dict[int, str]:
     """Drop lines that repeat at the same edge of more than half of the pages (at least four).
 
@@ -118,7 +123,7 @@ def _edge_line(page: int, index: int, line: str) -> _EdgeLine:
     return _EdgeLine(
         page,
         index,
-        words=" ".join(_NUMBER.sub("#", line).split()).strip("# ").casefold(),
+        words=" ".join(mask_numbers(line).split()).strip("# ").casefold(),
         has_own_number=_OWN_NUMBER.search(line) is not None and not _ends_in_page_word(line),
         numbers=tuple(int(number[:18]) for number in _NUMBER.findall(line)),
         offsets=frozenset(int(number) - page for number in _PAGE_NUMBER.findall(line)),
