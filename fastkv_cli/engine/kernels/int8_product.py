@@ -1,10 +1,10 @@
 """Products in 8 bits for prefill: weights by row, activations by row, dynamically.
 
 torch has no single call that quantizes rows. The calls here take 40% of the time of those that one
-would write first: magnitudes are compared as integers, and buffers are used again, because new
-memory costs more than the arithmetic. Weights keep their plain order, in which torch's 8-bit
-product is as fast as oneDNN's packed one; packing them took 3 ns a weight, more than the prefill of
-2,000 tokens gains.
+would write first: magnitudes in bfloat16 are compared as integers, and buffers are used again,
+because new memory costs more than the arithmetic. Weights keep their plain order, in which torch's
+8-bit product is as fast as oneDNN's packed one; packing them took 3 ns a weight, more than the
+prefill of 2,000 tokens gains.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class QuantizedRows(NamedTuple):
 
     Attributes:
         levels: (T, K) int8, −127 to 127; overwritten when the next rows of this size are quantized.
-        steps: (T, 1) bfloat16, exact: the levels were rounded with this step.
+        steps: (T, 1) in the rows' format, exact: the levels were rounded with this step.
     """
 
     levels: Tensor
@@ -41,7 +41,7 @@ class Int8Weights(NamedTuple):
 
     Attributes:
         levels: (N, K) int8, −127 to 127.
-        scales: (N,) bfloat16, exact, as steps are.
+        scales: (N,) in the matrix's format, exact, as steps are.
     """
 
     levels: Tensor
@@ -52,22 +52,19 @@ class Int8Weights(NamedTuple):
         """Quantize a matrix (N, K), by each row's largest weight / 127.
 
         Args:
-            weight: in any number format.
+            weight: in bfloat16 or float32, as the rows that it is multiplied with.
             columns: (K,) float32, multiplies its columns first.
         """
         levels = torch.empty(weight.shape, dtype=torch.int8)
-        scales = torch.empty(weight.shape[0], 1, dtype=torch.bfloat16)
+        scales = torch.empty(weight.shape[0], 1, dtype=weight.dtype)
         num_rows = max(_CHUNK_WEIGHTS // weight.shape[1], 1)
         for start in range(0, weight.shape[0], num_rows):
             rows = slice(start, start + num_rows)
             floats = weight[rows].to(torch.float32, copy=True)
             if columns is not None:
                 floats.mul_(columns)
-            largest = torch.maximum(
-                floats.amax(1, keepdim=True), floats.amin(1, keepdim=True).neg_()
-            )
-            scales[rows] = largest.clamp_(min=1e-30).div_(127)
-            levels[rows] = floats.mul_(scales[rows].float().reciprocal_()).round_()
+            scales[rows] = _largest(floats).clamp_(min=1e-30).div_(127)
+            levels[rows] = floats.mul_(scales[rows].float().reciprocal()).round_()
         return cls(levels, scales[:, 0])
 
     @property
@@ -83,34 +80,41 @@ class Int8Weights(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Int8Workspace:
-    """Quantizes and multiplies rows, in buffers that are used again; of one thread at a time."""
+    """Quantizes and multiplies rows, in buffers that are used again; of one thread at a time.
+
+    All rows and matrices are in the same number format, bfloat16 or float32.
+    """
 
     _buffers: dict[tuple[str, int, int], Tensor] = field(default_factory=dict)
 
     def quantize(self, rows: Tensor) -> QuantizedRows:
-        """Quantize rows (T, K), contiguous bfloat16, each by its largest magnitude / 127."""
-        # without its sign bit, a bfloat16 number is ordered as an integer is
-        bits = torch.bitwise_and(
-            rows.view(torch.int16), 0x7FFF, out=self._buffer("bits", rows.shape, torch.int16)
-        )
-        largest = bits.amax(dim=1, keepdim=True).view(torch.bfloat16)
-        steps = largest.float().clamp_(min=1e-30).div_(127).bfloat16()
-        floats = self._buffer("floats", rows.shape, torch.float32).copy_(rows)
-        floats.mul_(steps.float().reciprocal_()).round_()
-        return QuantizedRows(self._buffer("levels", rows.shape, torch.int8).copy_(floats), steps)
+        """Quantize rows (T, K), contiguous, each by its largest magnitude / 127."""
+        floats = self._buffer("floats", rows.shape, torch.float32)
+        if rows.dtype is torch.float32:
+            steps = _largest(rows).clamp_(min=1e-30).div_(127)
+            torch.mul(rows, steps.reciprocal(), out=floats)
+        else:
+            # without its sign bit, a bfloat16 number is ordered as an integer is
+            bits = torch.bitwise_and(
+                rows.view(torch.int16), 0x7FFF, out=self._buffer("bits", rows.shape, torch.int16)
+            )
+            largest = bits.amax(dim=1, keepdim=True).view(torch.bfloat16)
+            steps = largest.float().clamp_(min=1e-30).div_(127).bfloat16()
+            floats.copy_(rows).mul_(steps.float().reciprocal_())
+        levels = self._buffer("levels", rows.shape, torch.int8).copy_(floats.round_())
+        return QuantizedRows(levels, steps)
 
     def multiply(self, rows: QuantizedRows, weights: Int8Weights, name: str = "") -> Tensor:
         """Multiply rows (T, K) with a matrix (N, K), all but the rows' steps.
 
         Returns:
-            (T, N) bfloat16; overwritten by the next product of this size and name.
+            (T, N) in the matrix's format; overwritten by the next product of this size and name.
         """
         shape = torch.Size((rows.levels.shape[0], weights.num_rows))
         sums = self._buffer("sums", shape, torch.int32)
         torch._int_mm(rows.levels, weights.levels.t(), out=sums)
-        return (
-            self._buffer(f"product{name}", shape, torch.bfloat16).copy_(sums).mul_(weights.scales)
-        )
+        product = self._buffer(f"product{name}", shape, weights.scales.dtype)
+        return product.copy_(sums).mul_(weights.scales)
 
     def _buffer(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         key = name, shape[0], shape[1]
@@ -120,6 +124,11 @@ class Int8Workspace:
                 self._buffers.clear()
             found = self._buffers[key] = torch.empty(shape, dtype=dtype)
         return found
+
+
+def _largest(floats: Tensor) -> Tensor:
+    """The largest magnitude of each row, (T, K) → (T, 1), float32."""
+    return torch.maximum(floats.amax(1, keepdim=True), floats.amin(1, keepdim=True).neg_())
 
 
 def split_levels(rows: Tensor, top: int) -> tuple[Tensor, Tensor]:
