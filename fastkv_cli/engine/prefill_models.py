@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from ..config import PrefillWeights
@@ -21,8 +22,9 @@ from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 
 # Quantizing the embedded model takes 0.37 s once, and a prompt gains 0.09 s at 1,000 tokens and
-# 0.3 s at 4,000. A long text is read in parts of some 2,000 tokens, each of which gains.
-_INT8_FROM = 1536  # tokens
+# 0.3 s at 4,000. A long text is read in parts of some 2,000 tokens, each of which gains. In float32
+# quantizing takes 1.5 times as long, and a prompt of 1,000 tokens already gains as much.
+_INT8_FROM = {torch.bfloat16: 1536, torch.float32: 1024}  # tokens
 
 
 class PrefillModels:
@@ -46,19 +48,19 @@ class PrefillModels:
         Raises:
             UsageError: when 8 bits are requested by name and are not available.
         """
-        if wanted is PrefillWeights.INT8 and not can_quantize(decoder):
+        if wanted is PrefillWeights.INT8 and not can_quantize(decoder, loaded.device):
             raise UsageError(
                 "--prefill-weights int8 is not available: it needs a CPU with AVX-512 VNNI, "
-                "bfloat16, and a model without experts or recurrent layers",
+                "bfloat16 or float32, and a model without experts or recurrent layers",
                 "leave it to auto",
             )
         self._loaded, self._decoder, self._on_done = loaded, decoder, on_done
-        self.wanted = wanted
+        self.wanted = requested_weights(loaded, wanted)
         self._int8: Int8Decoder | None = None
 
     def choose(self, method: Method, num_tokens: int) -> Decoder:
         """The decoder to prefill a prompt with; the first in 8 bits is made now."""
-        if not uses_int8(self._decoder, self.wanted, method, num_tokens):
+        if not uses_int8(self._loaded, self._decoder, self.wanted, method, num_tokens):
             return self._decoder
         if self._int8 is None:
             self._int8 = quantize_decoder(
@@ -103,12 +105,22 @@ class PrefillModels:
         return PrefillFormat(dtype, len(errors), self._int8.num_products, max(errors, default=0.0))
 
 
-def uses_int8(decoder: Decoder, wanted: PrefillWeights, method: Method, num_tokens: int) -> bool:
+def requested_weights(loaded: LoadedModel, wanted: PrefillWeights) -> PrefillWeights:
+    """`wanted`, but the model's own in place of auto where float32 was requested by name."""
+    is_exact = wanted is PrefillWeights.AUTO and loaded.is_exact
+    return PrefillWeights.BF16 if is_exact else wanted
+
+
+def uses_int8(
+    loaded: LoadedModel, decoder: Decoder, wanted: PrefillWeights, method: Method, num_tokens: int
+) -> bool:
     """Whether a prompt is prefilled in 8 bits.
 
     It does not depend on the prompts before it, so that a question has the same answer in any run.
     """
+    wanted = requested_weights(loaded, wanted)
     if wanted is not PrefillWeights.AUTO:
         return wanted is PrefillWeights.INT8
-    is_exact = isinstance(method, Full) or num_tokens < _INT8_FROM
-    return not is_exact and can_quantize(decoder)
+    if isinstance(method, Full) or not can_quantize(decoder, loaded.device):
+        return False
+    return num_tokens >= _INT8_FROM[decoder.dtype]

@@ -157,7 +157,7 @@ def plan_prompts(
         }
         num_tokens, num_shared = prompt.num_tokens, len(prompt.shared_ids)
         plan = methods[prompt.use].plan(decoder.shape(num_tokens, prompt.question))
-        is_int8 = uses_int8(decoder, prefill_weights, methods[prompt.use], num_tokens)
+        is_int8 = uses_int8(loaded, decoder, prefill_weights, methods[prompt.use], num_tokens)
         is_scored = prompt.use is PromptUse.SCORED
         found = PlannedPrompt(num_tokens, plan, is_scored=is_scored, is_int8=is_int8)
         if reuse is not None and reuse.applies(plan, num_shared, num_tokens):

@@ -71,7 +71,7 @@ def test_layers_of_a_model_without_weights_are_timed(
     loaded = load_model(str(path), dtype=dtype, device="cpu", with_weights=False)
     decoder = open_decoder(loaded.model)
     packs = not (decoder.has_recurrent_layers or decoder.has_experts) and can_pack()
-    uses_int8 = can_quantize(decoder)
+    uses_int8 = can_quantize(decoder, loaded.device)
     started = time.perf_counter()
     found = measure_speed(
         loaded.model,

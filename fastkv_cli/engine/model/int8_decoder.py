@@ -1,11 +1,11 @@
-"""A decoder whose layers multiply in 8 bits, made of one in bfloat16 and a short text.
+"""A decoder whose layers multiply in 8 bits, made of one in 16 or 32 bits and a short text.
 
 Few columns of the activations are 20 times as large as all others, in every token; a row's step
 then leaves 3 bits for the rest, and a product is off by 3 to 9% in place of 1 to 2%. So a short
 text passes through the layers first. Columns that are large there are divided by a power of two
 before the product, and the matrix's columns are multiplied by it (SmoothQuant, arXiv 2211.10438).
 This costs nothing later: the norm before the product takes the division, or the rows of `up`.
-Where 8 bits are still too far off, the product stays in bfloat16.
+Where 8 bits are still too far off, the product stays in the decoder's number format.
 """
 
 from __future__ import annotations
@@ -59,11 +59,16 @@ class Int8Decoder:
     num_products: int
 
 
-def can_quantize(decoder: Decoder) -> bool:
-    """Whether the layers of a decoder can be multiplied in 8 bits, and gain by it here."""
+def can_quantize(decoder: Decoder, device: torch.device) -> bool:
+    """Whether the layers of a decoder can be multiplied in 8 bits, and gain by it here.
+
+    Args:
+        decoder: with or without weights.
+        device: the one to compute on; a decoder without weights is on none.
+    """
     return (
-        decoder.device.type == "cpu"
-        and decoder.dtype is torch.bfloat16
+        device.type == "cpu"
+        and decoder.dtype in (torch.bfloat16, torch.float32)
         and not (decoder.has_recurrent_layers or decoder.has_experts)
         and multiplies_int8()
     )

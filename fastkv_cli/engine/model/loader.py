@@ -49,6 +49,7 @@ class LoadedModel:
     """A loaded model with its tokenizer.
 
     `model` is a transformers ForCausalLM, or a `PlainLlama`, in eval mode, without gradients.
+    `is_exact`: float32 was requested by name, so nothing is rounded without being requested, too.
     `kernel` computes attention. `max_context` is the window in tokens. `load_s` is the time for
     tokenizer and weights in seconds, without imports and downloads. `files` are those it was loaded
     from.
@@ -60,6 +61,7 @@ class LoadedModel:
     revision: str
     device: torch.device
     dtype: torch.dtype
+    is_exact: bool
     kernel: Kernel
     max_context: int
     eos_ids: frozenset[int]
@@ -123,7 +125,8 @@ def load_model(
     number_format = choose_dtype(dtype, target)
     kernel = choose_kernel(attention, target, number_format)
     files = resolve_model(name, offline=offline, on_progress=on_progress)
-    unpacked = unpacked or dtype is DType.FLOAT32 or target.type != "cpu" or not can_pack()
+    is_exact = dtype is DType.FLOAT32
+    unpacked = unpacked or is_exact or target.type != "cpu" or not can_pack()
     header = None if files.gguf is None else read_model(files.gguf, name)
     if header is not None and with_weights:
         whole = header.num_weights * number_format.itemsize
@@ -146,6 +149,7 @@ def load_model(
         revision=files.revision,
         device=target,
         dtype=number_format,
+        is_exact=is_exact,
         kernel=kernel,
         max_context=int(model.config.max_position_embeddings),
         eos_ids=eos_ids,
