@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..config import cache_dir
+from ..system.kept_text import keep_text
 
 _SCHEMA = "fastkv-speed/4"
 _MAX_AGE_S = 7 * 24 * 3600.0
@@ -145,7 +144,6 @@ def _read(path: Path, key: Mapping[str, object]) -> MachineSpeed | None:
 
 
 def _write(path: Path, key: Mapping[str, object], speed: MachineSpeed, *, is_busy: bool) -> None:
-    """Cache a speed in one step; a folder that cannot be written costs a second next time."""
     cached = {
         "schema": _SCHEMA,
         "key": key,
@@ -153,8 +151,4 @@ def _write(path: Path, key: Mapping[str, object], speed: MachineSpeed, *, is_bus
         "is_busy": is_busy,
         "speed": asdict(speed),
     }
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(cached, indent=1), encoding="utf-8")
-        fresh.replace(path)
+    keep_text(path, json.dumps(cached, indent=1))

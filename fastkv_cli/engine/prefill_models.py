@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 
 from ..config import PrefillWeights
 from ..errors import UsageError
 from ..weight_formats import PrefillFormat
+from .int8_plans import open_int8
 from .kernels.row_blocks import default_chunk_rows
 from .layers import LayerRunner
 from .methods import Full, Method, Plan
 from .model.decoder import Decoder
-from .model.int8_decoder import SAMPLE, Int8Decoder, can_quantize, quantize_decoder
+from .model.int8_decoder import Int8Decoder, can_quantize
 from .model.loader import LoadedModel
 from .model.recurrent_layer import Layer
 from .reuse.document_runner import DocumentRunner
 from .reuse.states import Reuse
 
-# Quantizing the embedded model takes 0.37 s once, and a prompt gains 0.09 s at 1,000 tokens and
-# 0.3 s at 4,000. A long text is read in parts of some 2,000 tokens, each of which gains. In float32
-# quantizing takes 1.5 times as long, and a prompt of 1,000 tokens already gains as much.
-_INT8_FROM = {torch.bfloat16: 1536, torch.float32: 1024}  # tokens
+# To make the matrices takes as long as 8 bits save on 100 to 300 tokens. Shorter prompts are not
+# compressed by default either.
+_INT8_FROM = 512  # tokens
 
 
 class PrefillModels:
@@ -63,9 +62,7 @@ class PrefillModels:
         if not uses_int8(self._loaded, self._decoder, self.wanted, method, num_tokens):
             return self._decoder
         if self._int8 is None:
-            self._int8 = quantize_decoder(
-                self._decoder, self._loaded.tokenizer(SAMPLE)["input_ids"]
-            )
+            self._int8 = open_int8(self._loaded, self._decoder)
         return self._int8.decoder
 
     @contextmanager
@@ -101,7 +98,7 @@ class PrefillModels:
         dtype = str(self._decoder.dtype).removeprefix("torch.")
         if self._int8 is None:
             return PrefillFormat(dtype)
-        errors = self._int8.errors
+        errors = self._int8.plans.errors
         return PrefillFormat(dtype, len(errors), self._int8.num_products, max(errors, default=0.0))
 
 
@@ -123,4 +120,4 @@ def uses_int8(
         return wanted is PrefillWeights.INT8
     if isinstance(method, Full) or not can_quantize(decoder, loaded.device):
         return False
-    return num_tokens >= _INT8_FROM[decoder.dtype]
+    return num_tokens >= _INT8_FROM

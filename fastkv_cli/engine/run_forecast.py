@@ -9,6 +9,7 @@ import torch
 
 from ..config import DecodeWeights, KVDtype, PrefillWeights
 from ..forecasts import MemoryForecast, PromptForecast, PromptUse, TimeForecast
+from .int8_plans import load_plans
 from .kernels.row_blocks import default_chunk_rows
 from .kv_dtype import entry_dtype
 from .layers import LayerRunner
@@ -101,6 +102,7 @@ class RunForecast:
         decoder, loaded = self.decoder, self.loaded
         uses_int8 = any(prompt.is_int8 for prompt in self.prompts)
         keeps_int8 = kept_bytes(decoder.num_weights - decoder.num_head_weights) > 0
+        is_planned = uses_int8 and load_plans(loaded, decoder) is not None
         machine = describe_hardware(loaded.device)
         key = {
             "cpu": machine["cpu"],
@@ -110,6 +112,7 @@ class RunForecast:
             "kernel": loaded.kernel,
             "model": str(loaded.stamp_files()),
             "int8": uses_int8,
+            "planned": is_planned,
             "packed": copies_bytes > 0,
             "kv_dtype": self.kv_dtype,
         }
@@ -123,6 +126,7 @@ class RunForecast:
                 decodes_packed=copies_bytes > 0,
                 weights_bytes=copies_bytes or decoder.num_active_weights * decoder.dtype.itemsize,
                 keeps_int8=keeps_int8,
+                is_planned=is_planned,
                 kv_dtype=self._entry_dtype,
             ),
         )

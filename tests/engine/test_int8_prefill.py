@@ -106,8 +106,8 @@ def test_every_product_is_off_by_little(
     """Or stays in the model's format; and so the logits are near those of the model."""
     engine = load(tiny_models[family], dtype, weights="int8")
     quantized = quantize_decoder(engine.decoder, SAMPLE_IDS)
-    assert len(quantized.errors) > 0
-    assert max(quantized.errors) <= MOST_ERROR
+    assert len(quantized.plans.errors) > 0
+    assert max(quantized.plans.errors) <= MOST_ERROR
     prompt = make_prompt(150)
     near, exact = (
         engine_of.generate(prompt, Full(), 1).first_logits
@@ -159,10 +159,10 @@ def test_larger_models_keep_one_layer_at_a_time(engine: Engine) -> None:
 
 def test_auto_takes_8_bits_for_compressed_prompts_alone(engine: Engine) -> None:
     auto, can = PrefillWeights.AUTO, can_quantize(engine.decoder, engine.loaded.device)
-    assert uses_int8(engine.loaded, engine.decoder, auto, METHOD, 1536) == can
-    assert not uses_int8(engine.loaded, engine.decoder, auto, Full(), 1536)
-    assert not uses_int8(engine.loaded, engine.decoder, auto, METHOD, 1535)
-    assert not uses_int8(engine.loaded, engine.decoder, PrefillWeights.BF16, METHOD, 1536)
+    assert uses_int8(engine.loaded, engine.decoder, auto, METHOD, 512) == can
+    assert not uses_int8(engine.loaded, engine.decoder, auto, Full(), 512)
+    assert not uses_int8(engine.loaded, engine.decoder, auto, METHOD, 511)
+    assert not uses_int8(engine.loaded, engine.decoder, PrefillWeights.BF16, METHOD, 512)
 
 
 @needs_vnni
@@ -190,9 +190,9 @@ def test_float32_by_auto_may_be_in_8_bits(
     monkeypatch.setattr(hardware, "_cpu_multiplies_bfloat16", lambda: False)
     engine = load(tiny_models["llama"], dtype="auto")
     assert engine.decoder.dtype is torch.float32
-    assert engine.prefill_models.choose(METHOD, 1023) is engine.decoder
+    assert engine.prefill_models.choose(METHOD, 511) is engine.decoder
     assert engine.prefill_models.choose(Full(), 5000) is engine.decoder
-    assert engine.prefill_models.choose(METHOD, 1024).weights_format == "int8"
+    assert engine.prefill_models.choose(METHOD, 512).weights_format == "int8"
     exact = load(tiny_models["llama"], dtype="float32")
     prompt = make_prompt(150)
     assert torch.equal(
@@ -215,7 +215,7 @@ def test_a_forecast_knows_which_prompts_are_in_8_bits(
     loaded = load_model(
         str(tiny_models["llama"]), dtype=DType(dtype), device="cpu", with_weights=False
     )
-    decoder, prompts = open_decoder(loaded.model), [PromptForecast(PromptUse.ANSWERED, 1024)]
+    decoder, prompts = open_decoder(loaded.model), [PromptForecast(PromptUse.ANSWERED, 512)]
     planned = plan_prompts(
         loaded, decoder, prompts, METHOD, tuning_of(loaded), None, PrefillWeights.AUTO
     )

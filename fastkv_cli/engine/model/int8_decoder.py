@@ -23,7 +23,7 @@ from ..kernels.attention import Causality, Kernel, attend
 from ..kernels.int8_product import Int8Weights, Int8Workspace, multiplies_int8
 from .decoder import Decoder
 from .decoder_layer import DecoderLayer
-from .int8_layer import Int8Layer, Int8Plan, Int8Products, LayerWeights, ProductStore
+from .int8_layer import Int8Layer, Int8Plan, Int8Plans, Int8Products, LayerWeights, ProductStore
 from .layer_parts import RMSNorm
 from .rope import RopeTable
 
@@ -50,13 +50,16 @@ class Int8Decoder:
 
     Attributes:
         decoder: with an `Int8Layer` in the place of each layer.
-        errors: the relative errors of the products in 8 bits on the sample.
-        num_products: all products, four a layer: QKV, output, gate with up, down.
+        plans: of its layers.
     """
 
     decoder: Decoder
-    errors: tuple[float, ...]
-    num_products: int
+    plans: Int8Plans
+
+    @property
+    def num_products(self) -> int:
+        """All products, four a layer: QKV, output, gate with up, down."""
+        return 4 * len(self.plans.layers)
 
 
 def can_quantize(decoder: Decoder, device: torch.device) -> bool:
@@ -89,7 +92,7 @@ def quantize_decoder(decoder: Decoder, sample_ids: Sequence[int]) -> Int8Decoder
     """
     ropes = decoder.ropes(torch.arange(len(sample_ids)), len(sample_ids))
     hidden = decoder.embed(torch.tensor(sample_ids))
-    store = ProductStore(kept_bytes(decoder.num_weights - decoder.num_head_weights) > 0)
+    store = _open_store(decoder)
     layers: list[Int8Layer] = []
     errors: list[float] = []
     for layer in decoder.attention_layers:
@@ -98,7 +101,30 @@ def quantize_decoder(decoder: Decoder, sample_ids: Sequence[int]) -> Int8Decoder
         layers.append(quantized)
         errors += found
         hidden = activations.after
-    return Int8Decoder(replace(decoder, layers=tuple(layers)), tuple(errors), 4 * len(layers))
+    plans = Int8Plans(tuple(layer.plan for layer in layers), tuple(errors))
+    return Int8Decoder(replace(decoder, layers=tuple(layers)), plans)
+
+
+@torch.inference_mode()
+def planned_decoder(decoder: Decoder, plans: Int8Plans) -> Int8Decoder:
+    """The decoder that `quantize_decoder` made these plans for; its matrices are made when used."""
+    store = _open_store(decoder)
+    layers = tuple(
+        _with_plan(layer, plan, store)
+        for layer, plan in zip(decoder.attention_layers, plans.layers, strict=True)
+    )
+    return Int8Decoder(replace(decoder, layers=layers), plans)
+
+
+def _open_store(decoder: Decoder) -> ProductStore:
+    return ProductStore(kept_bytes(decoder.num_weights - decoder.num_head_weights) > 0)
+
+
+def _with_plan(layer: DecoderLayer, plan: Int8Plan, store: ProductStore) -> Int8Layer:
+    own: dict[str, Any] = {each.name: getattr(layer, each.name) for each in fields(DecoderLayer)}
+    own["input_norm"] = _divide(layer.input_norm, plan.input_scales)
+    own["mlp_norm"] = _divide(layer.mlp_norm, plan.mlp_scales)
+    return Int8Layer(**own, plan=plan, store=store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +192,7 @@ def _quantize_layer(
             inner_scales=plan.inner_scales if down_holds else None,
         )
         products = Int8Products.of(weights, plan)
-    own: dict[str, Any] = {each.name: getattr(layer, each.name) for each in fields(DecoderLayer)}
-    own["input_norm"] = _divide(layer.input_norm, plan.input_scales)
-    own["mlp_norm"] = _divide(layer.mlp_norm, plan.mlp_scales)
-    quantized = Int8Layer(**own, plan=plan, store=store)
+    quantized = _with_plan(layer, plan, store)
     store.keep(quantized, products)
     return quantized, [each for each, is_chosen in zip(errors, holds, strict=True) if is_chosen]
 

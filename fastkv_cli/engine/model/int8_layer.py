@@ -41,6 +41,18 @@ class Int8Plan(NamedTuple):
     inner_scales: Tensor | None = None
 
 
+class Int8Plans(NamedTuple):
+    """The plans of a model's layers.
+
+    Attributes:
+        layers: one of each.
+        errors: the relative errors of the products in 8 bits on the sample, by layer.
+    """
+
+    layers: tuple[Int8Plan, ...]
+    errors: tuple[float, ...]
+
+
 class LayerWeights(NamedTuple):
     """The matrices of a layer in its own format, (N, K) each; of a GGUF file, unpacked for now.
 
