@@ -81,7 +81,7 @@ class DecoderLayer:
         """Size of a token's activations inside the MLP."""
         if self.experts is not None:
             return self.experts.intermediate_size
-        return int(self.module.mlp.down_proj.weight.shape[1])
+        return int(self.module.mlp.down_proj.in_features)
 
     @property
     def num_weights(self) -> int:

@@ -136,6 +136,7 @@ class PlainLinear(nn.Module):
 
     def __init__(self, num_inputs: int, num_outputs: int, *, has_bias: bool = False) -> None:
         super().__init__()
+        self.in_features, self.out_features = num_inputs, num_outputs
         self.weight = _weight(num_outputs, num_inputs)
         self.register_parameter("bias", _weight(num_outputs) if has_bias else None)
 
