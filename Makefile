@@ -132,7 +132,7 @@ batch: $(READY)
 ocr: $(READY)
 	$(call measure,ocr.py,ocr)
 
-# What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: an hour on one core.
+# What FastKV does to answers of Gemma 3 270M, a base model with sliding windows: 40 minutes on one core.
 # Fetches 238 MB into build/gemma; Gemma's terms apply: https://ai.google.dev/gemma/terms
 gemma: $(READY)
 	$(call measure,gemma.py,gemma)

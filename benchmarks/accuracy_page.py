@@ -46,6 +46,7 @@ def main() -> None:
         *(suite(name, rows) for name, rows in rivals["suites"].items()),
         selection_part(selection),
         calibration_part(calibration),
+        gemma_part(json.loads((RESULTS / "gemma.json").read_text(encoding="utf-8"))),
     ]
     (DOCS / "accuracy.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -217,6 +218,49 @@ def calibration_part(calibration: dict[str, Any]) -> str:
             *("| " + " | ".join(line) + " |" for line in lines),
         ]
     )
+
+
+def gemma_part(gemma: dict[str, Any]) -> str:
+    """Accuracy against compute on a model with sliding windows, by length."""
+    lengths = gemma["lengths"]
+    counts = ", ".join(f"{count}" for count in gemma["samples"])
+    layers = ", ".join(str(layer) for layer in gemma["global_layers"])
+    presets = gemma["calibration"]["presets"]
+    chosen = "; ".join(
+        f"`{name}` TSP layer {preset['tsp_layer']} at rate {preset['tsp_rate']:.0%}, "
+        f"{preset['of_full']:.0%} of full's answers for {preset['compute_ratio']:.0%} of its "
+        f"compute"
+        for name, preset in presets.items()
+    )
+    rows = [
+        "| method, budget 20% | "
+        + " | ".join(f"{each['length']:,}: answers · compute · kept · KL" for each in lengths)
+        + " |",
+        "| --- |" + " --- |" * len(lengths),
+    ]
+    for number, method in enumerate(lengths[0]["methods"]):
+        cells = [_gemma_cell(each["methods"][number]) for each in lengths]
+        rows.append(f"| {method['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(
+        [
+            "## A model with sliding windows",
+            "",
+            f"`make gemma`: Gemma 3 270M, a base model, as Q4_K_M. Only layers {layers} attend to "
+            "all tokens; TSP layers are among them, and only their caches are compressed. Needle "
+            f"and qa questions in prompts that end with `Answer:`, {counts} of each suite by "
+            "length, so single answers decide; KL is the mean of both suites.",
+            "",
+            *rows,
+            "",
+            f"`fastkv calibrate`, {gemma['calibration']['questions']} questions: {chosen}.",
+        ]
+    )
+
+
+def _gemma_cell(row: dict[str, Any]) -> str:
+    found = row["accuracy"]["value"] * row["count"]
+    shares = f"{row['compute_ratio']:.0%} · {row['kept_ratio']:.0%} · {row['kl']:.3f}"
+    return f"{found:.0f} of {row['count']} · {shares}"
 
 
 def rows_of(figures: list[dict[str, Any]]) -> list[Row]:
