@@ -75,8 +75,8 @@ class LayerRunner:
     """Computes layers, `chunk_rows` tokens at a time.
 
     `on_done` is called with each finished layer; for `boundary` see `ActiveTokens`. With a
-    `sparsity`, attention is block-sparse while all tokens of a text are active, where the kernel is
-    BLOCKED; the pairs of query and key that it leaves out are counted by layer.
+    `sparsity`, attention is block-sparse while all tokens of a text are active; the pairs of query
+    and key that it leaves out are counted by layer. Kernels other than BLOCKED drop it.
     """
 
     kernel: Kernel
@@ -89,6 +89,8 @@ class LayerRunner:
     def __post_init__(self) -> None:
         if self.chunk_rows < 1:
             raise UsageError(f"chunk_rows {self.chunk_rows} is out of range", "it is 1 or more")
+        if self.kernel is not Kernel.BLOCKED:
+            self.sparsity = None
 
     def embed(self, decoder: Decoder, token_ids: Tensor, room: int = 0) -> ActiveTokens:
         """Embed token ids (T,) at positions 0 to T − 1; up to `room` tokens may follow them."""
@@ -184,7 +186,6 @@ class LayerRunner:
         """Whether attention of these rows is block-sparse, all or some."""
         return (
             self.sparsity is not None
-            and self.kernel is Kernel.BLOCKED
             and tokens.is_whole
             and isinstance(rows, slice)
             and rows.start < dense_from

@@ -161,11 +161,15 @@ def plan_prompts(
         }
         num_tokens, num_shared = prompt.num_tokens, len(prompt.shared_ids)
         plan = methods[prompt.use].plan(decoder.shape(num_tokens, prompt.question))
+        runner = LayerRunner(
+            loaded.kernel, default_chunk_rows(loaded.device.type), sparsity=plan.sparsity
+        )
+        plan = replace(plan, sparsity=runner.sparsity)
         is_int8 = uses_int8(loaded, decoder, prefill_weights, methods[prompt.use], num_tokens)
         is_scored = prompt.use is PromptUse.SCORED
         found = PlannedPrompt(num_tokens, plan, is_scored=is_scored, is_int8=is_int8)
         if reuse is not None and reuse.applies(plan, num_shared, num_tokens):
-            state_bytes = _stored_bytes(loaded, decoder, prompt, reuse, is_int8)
+            state_bytes = _stored_bytes(loaded, decoder, prompt, reuse, runner, is_int8)
             found = replace(
                 found,
                 num_known=num_shared if state_bytes else 0,
@@ -177,10 +181,14 @@ def plan_prompts(
 
 
 def _stored_bytes(
-    loaded: LoadedModel, decoder: Decoder, prompt: PromptForecast, reuse: Reuse, is_int8: bool
+    loaded: LoadedModel,
+    decoder: Decoder,
+    prompt: PromptForecast,
+    reuse: Reuse,
+    runner: LayerRunner,
+    is_int8: bool,
 ) -> int:
     """Bytes of the prefix state of a prompt's text, if it is stored; it is not read."""
-    runner = LayerRunner(loaded.kernel, default_chunk_rows(loaded.device.type))
     shape = StateShape.of(decoder, len(prompt.shared_ids), reuse.layer, int8=reuse.is_int8)
     rope = decoder.rope_variant(prompt.num_tokens)
     weights = Int8Layer.weights_format if is_int8 else ""

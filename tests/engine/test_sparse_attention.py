@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,8 @@ def test_comparisons_share_only_what_is_computed_alike(engine: Engine) -> None:
 
 def test_a_state_is_the_same_behind_any_question(tiny_models: dict[str, Path]) -> None:
     """The document's blocks do not depend on the question, and states know what they are of."""
-    engine = load_tiny(tiny_models["llama"])
-    engine.kernel = Kernel.BLOCKED
+    loaded = load_tiny(tiny_models["llama"]).loaded
+    engine = Engine(replace(loaded, kernel=Kernel.BLOCKED))
     document, method = make_prompt(LENGTH), FastKVProbe(**METHOD, sparsity=THIN)
     states = MemoryStates()
 
@@ -181,8 +182,6 @@ class TestSettings:
         assert self.build("fastkv-probe", "sparse").sparsity == BlockSparsity()
         assert self.build("fastkv", "sparse").sparsity == BlockSparsity()
         presets = Tuning().presets
-        from dataclasses import replace
-
         tuning = Tuning(
             presets={preset: replace(presets[preset], is_sparse=True) for preset in Preset}
         )
