@@ -251,7 +251,7 @@ class MethodOptions:
     prefill_attention: PrefillAttention = option(
         PrefillAttention.AUTO,
         Group.METHOD,
-        "Compute attention over all keys, or sparse over blocks of them (16 bits on a CPU), in the "
+        "Compute attention over all keys, or sparse over blocks of them (on a CPU), in the "
         "layers that process every token; auto is sparse where the preset was calibrated with it.",
     )
 

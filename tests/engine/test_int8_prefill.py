@@ -195,9 +195,11 @@ def test_float32_by_auto_may_be_in_8_bits(
     assert engine.prefill_models.choose(METHOD, 512).weights_format == "int8"
     exact = load(tiny_models["llama"], dtype="float32")
     prompt = make_prompt(150)
-    assert torch.equal(
+    torch.testing.assert_close(  # blocks of rows round differently from torch's attention
         engine.generate(prompt, Full(), 1).first_logits,
         exact.generate(prompt, Full(), 1).first_logits,
+        atol=1e-4,
+        rtol=1e-4,
     )
 
 

@@ -225,7 +225,9 @@ def test_dtype_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_attention_auto_and_by_name() -> None:
     gpu = torch.device("cuda", 0)
     assert choose_kernel(Attention.AUTO, CPU, torch.bfloat16) is Kernel.BLOCKED
-    assert choose_kernel(Attention.AUTO, CPU, torch.float32) is Kernel.SDPA
+    assert choose_kernel(Attention.AUTO, CPU, torch.float32) is Kernel.BLOCKED
+    assert choose_kernel(Attention.AUTO, CPU, torch.float32, is_exact=True) is Kernel.SDPA
+    assert choose_kernel(Attention.SDPA, CPU, torch.float32) is Kernel.SDPA
     assert choose_kernel(Attention.SDPA, CPU, torch.bfloat16) is Kernel.SDPA
     assert choose_kernel(Attention.AUTO, gpu, torch.float32) is Kernel.SDPA
     with pytest.raises(UsageError, match=r"CUDA.*pip install 'fastkv-cli\[flash\]'"):

@@ -11,30 +11,42 @@ import torch
 from cases import load_tiny, make_prompt, read_prompt, shared_tiny
 
 from fastkv_cli import Engine, FastKV, FastKVProbe, Full
-from fastkv_cli.config import MethodName, MethodSettings, PrefillAttention, Preset
+from fastkv_cli.config import (
+    MethodName,
+    MethodSettings,
+    PrefillAttention,
+    PrefillWeights,
+    Preset,
+)
 from fastkv_cli.engine.kernels import sparse_attention
 from fastkv_cli.engine.kernels.attention import Causality, Kernel, attend
 from fastkv_cli.engine.kernels.row_blocks import round_up
 from fastkv_cli.engine.kernels.sparse_attention import BlockSparsity, attend_sparsely
 from fastkv_cli.engine.layers import LayerRunner
 from fastkv_cli.engine.methods import build_method
+from fastkv_cli.engine.model import hardware
 from fastkv_cli.engine.recording_runner import RecordingRunner
 from fastkv_cli.engine.reuse.document_runner import DocumentRunner
 from fastkv_cli.engine.reuse.states import MemoryStates, Reuse
-from fastkv_cli.engine.tuning import Tuning
+from fastkv_cli.engine.run_forecast import plan_prompts
+from fastkv_cli.engine.time_forecast import PlannedPrompt
+from fastkv_cli.engine.tuning import Tuning, tuning_of
 from fastkv_cli.errors import UsageError
+from fastkv_cli.forecasts import PromptForecast, PromptUse
 
 LENGTH, ROWS = 1500, 1024
 EVERYTHING = BlockSparsity(coverage=1.0, least=100, most=100)
 
 
-def make_heads(scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def make_heads(
+    scale: float = 1.0, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Queries (1, 4, T, 16), and keys and values of 2 KV heads, padded with zeros."""
     torch.manual_seed(0)
     query = scale * torch.randn(1, 4, LENGTH, 16)
     key, value = (torch.zeros(1, 2, round_up(LENGTH), 16) for _ in range(2))
     key[:, :, :LENGTH], value[:, :, :LENGTH] = torch.randn(2, 1, 2, LENGTH, 16)
-    return query, key, value
+    return query.to(dtype), key.to(dtype), value.to(dtype)
 
 
 def dense(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -56,12 +68,17 @@ def sparse(
     )
 
 
-@pytest.mark.parametrize("scale", [1.0, 300.0], ids=["usual", "scores beyond an exponent's range"])
-def test_with_all_blocks_it_is_dense(scale: float) -> None:
-    heads = make_heads(scale)
+@pytest.mark.parametrize(
+    ("scale", "dtype", "tolerance"),
+    [(1.0, torch.float32, 2e-3), (300.0, torch.float32, 2e-3), (1.0, torch.bfloat16, 2e-2)],
+    ids=["float32", "scores beyond an exponent's range", "bfloat16"],
+)
+def test_with_all_blocks_it_is_dense(scale: float, dtype: torch.dtype, tolerance: float) -> None:
+    heads = make_heads(scale, dtype)
     attended, skipped = sparse(heads, EVERYTHING)
     assert skipped == 0
-    torch.testing.assert_close(attended, dense(*heads), atol=2e-3, rtol=2e-3)
+    assert attended.dtype is dtype
+    torch.testing.assert_close(attended, dense(*heads), atol=tolerance, rtol=tolerance)
 
 
 def test_what_it_leaves_out_holds_little_attention() -> None:
@@ -133,6 +150,46 @@ def test_other_kernels_and_short_prompts_stay_dense(engine: Engine) -> None:
         assert found.attention_ratio is None
         same = read_prompt(engine, make_prompt(length), FastKVProbe(**METHOD), LayerRunner(kernel))
         assert torch.equal(found.logits, same.logits)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attention", "is_sparse"),
+    [("auto", "auto", True), ("auto", "sdpa", False), ("float32", "auto", False)],
+)
+def test_float32_is_sparse_if_auto_chose_it(
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    attention: str,
+    is_sparse: bool,
+) -> None:
+    """As on a CPU that does not multiply bfloat16; a forecast knows, and finds the state."""
+    monkeypatch.setattr(hardware, "_cpu_multiplies_bfloat16", lambda: False)
+    engine = Engine.load(
+        str(tiny_models["llama"]),
+        dtype=dtype,
+        attention=attention,
+        device="cpu",
+        prefill_weights="bf16",
+    )
+    assert engine.decoder.dtype is torch.float32
+    method = FastKVProbe(**METHOD, sparsity=THIN)
+    ids, reuse = make_prompt(LENGTH + 20), Reuse(MemoryStates(), 2)
+
+    def forecast() -> PlannedPrompt:
+        prompt = PromptForecast(
+            PromptUse.ANSWERED, len(ids), question=question, shared_ids=ids[:LENGTH]
+        )
+        of = engine.loaded, engine.decoder, [prompt], method, tuning_of(engine.loaded), reuse
+        return plan_prompts(*of, PrefillWeights.BF16)[0]
+
+    question = slice(LENGTH + 2, LENGTH + 18)
+    planned = forecast()
+    assert (planned.plan.sparsity is not None) is is_sparse
+    assert planned.num_known == 0
+    done = engine.generate(ids, method, 1, question=question, shared=LENGTH, reuse=reuse)
+    assert (done.kv.attention_ratio is not None) is is_sparse
+    assert forecast().num_known == LENGTH
 
 
 def test_comparisons_share_only_what_is_computed_alike(engine: Engine) -> None:

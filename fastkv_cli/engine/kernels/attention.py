@@ -27,8 +27,8 @@ class Kernel(StrEnum):
     """The implementation of attention.
 
     BLOCKED multiplies, masks and multiplies again over blocks of query rows, the group folded into
-    the rows: the fastest on CPUs with 16-bit matrix units. SDPA is torch's; FLASH is the flash-attn
-    package's, on CUDA.
+    the rows: the fastest on CPUs with 16-bit matrix units, and as fast as torch's in float32; it
+    may be block-sparse. SDPA is torch's; FLASH is the flash-attn package's, on CUDA.
     """
 
     BLOCKED = "blocked"

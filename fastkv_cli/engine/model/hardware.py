@@ -79,11 +79,18 @@ def choose_dtype(dtype: DType, device: torch.device) -> torch.dtype:
     return torch.float16
 
 
-def choose_kernel(wanted: Attention, device: torch.device, dtype: torch.dtype) -> Kernel:
+def choose_kernel(
+    wanted: Attention, device: torch.device, dtype: torch.dtype, *, is_exact: bool = False
+) -> Kernel:
     """Choose the attention kernel for prefill.
 
-    AUTO is flash where it is installed, on CUDA, in 16 bits; blocked on a CPU in 16 bits; else
-    torch's SDPA.
+    AUTO is flash where it is installed, on CUDA, in 16 bits; blocked on a CPU; else torch's SDPA.
+
+    Args:
+        wanted: AUTO, or a kernel by name.
+        device: the one to compute on.
+        dtype: the number format of queries, keys and values.
+        is_exact: float32 was requested by name: AUTO is SDPA then, as blocked may be sparse.
 
     Raises:
         UsageError: when flash is requested by name and cannot be used.
@@ -93,8 +100,8 @@ def choose_kernel(wanted: Attention, device: torch.device, dtype: torch.dtype) -
         raise UsageError(f"--attention flash {problem}", _WITHOUT_FLASH)
     if wanted is not Attention.SDPA and problem is None:
         return Kernel.FLASH
-    on_cpu = device.type == "cpu" and dtype is not torch.float32
-    return Kernel.BLOCKED if on_cpu and wanted is Attention.AUTO else Kernel.SDPA
+    is_blocked = wanted is Attention.AUTO and device.type == "cpu" and not is_exact
+    return Kernel.BLOCKED if is_blocked else Kernel.SDPA
 
 
 def _flash_problem(device: torch.device, dtype: torch.dtype) -> str | None:

@@ -108,8 +108,8 @@ def load_model(
         name: a name that `models.resolve_model` accepts.
         dtype: AUTO is bfloat16 where the hardware multiplies it, else float32 or float16.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        attention: AUTO is flash on CUDA where flash-attn is installed, else blocked on a CPU in 16
-            bits, else sdpa.
+        attention: AUTO is flash on CUDA where flash-attn is installed, else blocked on a CPU, but
+            sdpa with FLOAT32.
         offline: if True, no socket is opened.
         on_progress: called during downloads and loading.
         with_weights: if False, the model's tensors have shapes but no values.
@@ -123,9 +123,9 @@ def load_model(
     """
     target = choose_device(device)
     number_format = choose_dtype(dtype, target)
-    kernel = choose_kernel(attention, target, number_format)
-    files = resolve_model(name, offline=offline, on_progress=on_progress)
     is_exact = dtype is DType.FLOAT32
+    kernel = choose_kernel(attention, target, number_format, is_exact=is_exact)
+    files = resolve_model(name, offline=offline, on_progress=on_progress)
     unpacked = unpacked or is_exact or target.type != "cpu" or not can_pack()
     header = None if files.gguf is None else read_model(files.gguf, name)
     if header is not None and with_weights:
