@@ -381,6 +381,14 @@ def without_ocr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extra, "is_installed", lambda: False)
 
 
+@pytest.fixture
+def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for the embedded model as where its package, which benchmarks install, is not there."""
+    from fastkv_cli.models import embedded
+
+    monkeypatch.setattr(embedded, "_installed_gguf", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def tiny_gguf(tiny_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny Llama as a GGUF file, in float32."""

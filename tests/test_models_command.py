@@ -16,7 +16,7 @@ from fastkv_cli.models.embedded import GGUF_NAME
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_package: None) -> Path:
     """A home with a model of Ollama, one of the hub, one that is not supported, and our cache."""
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))

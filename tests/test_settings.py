@@ -29,7 +29,7 @@ Parse = Callable[..., RunOptions]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_package: None) -> Path:
     """The current folder, a repository, with two models in Ollama's store; no file of settings."""
     project = tmp_path / "project"
     (project / ".git").mkdir(parents=True)

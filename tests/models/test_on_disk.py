@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def stores(home: Path) -> Path:
+def stores(home: Path, without_package: None) -> Path:
     """One home with models in the stores of all programs, whole and broken."""
     gguf = small_gguf(home / "a.gguf")
     ollama = home / ".ollama" / "models"
