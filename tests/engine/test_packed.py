@@ -98,12 +98,13 @@ def test_other_weights_go_into_8_bits(shape: tuple[int, int]) -> None:
 
 
 def test_kernels_in_8_bits_multiply_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are correct here, oneDNN's with a matrix in one part and in four."""
+    """Those that are correct here, also with AMX, and oneDNN's with a matrix in four parts."""
     weight = on_8_bits(torch.randn(200, 96, generator=torch.Generator().manual_seed(2)))
     inputs, bias = make_inputs(3, 96), torch.randn(200)
     expected = inputs @ weight.t() + bias
     kernels = packing._int8_kernels()
     monkeypatch.setattr(packing, "_PART_BYTES", 64 * 96)
+    monkeypatch.setattr(packing, "_has_matrix_unit", lambda: True)
     kernels += packing._int8_kernels()
     found = []
     for kernel in filter(packing._is_right_in_8_bits, kernels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -207,11 +207,18 @@ def _int8_kernels() -> list[_Int8Kernel]:
         _Int8Kernel(_pack_int8, _join_int8, torch.float32, _PART_BYTES),
         _Int8Kernel(lambda levels: levels, _join_rows, torch.bfloat16, sys.maxsize),
     ]
-    if multiplies_int8():
-        # 55 ps a weight for one token, as with oneDNN's order, which takes 2.4 ns a weight to make
+    if multiplies_int8() and _has_matrix_unit():
+        # 55 ps a weight for one token, as with oneDNN's order, which takes 2.4 ns a weight to make.
+        # Without such a unit (Zen 4) 85 to 190 ps, and 45 to 65 in oneDNN's order.
         plain = _Int8Kernel(lambda levels: levels, _join_levels, torch.float32, sys.maxsize)
         kernels.insert(0, plain)
     return kernels
+
+
+def _has_matrix_unit() -> bool:
+    """Whether the CPU has AMX, in which products of few rows are as fast in any order."""
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_int8", False))
 
 
 def _is_right_in_8_bits(kernel: _Int8Kernel) -> bool:
