@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..weight_formats import DecodingWeights
+from .kernels.packing import repeats_8_bits
 
 # The longest run of tokens that is compared.
 _MAX_MATCH = 8
@@ -46,6 +47,7 @@ _COSTS = _between({1: 1.0, 2: 1.1, 16: 1.8})
 def pass_costs(weights: DecodingWeights) -> tuple[float, ...]:
     """Time of a pass with 1, 2, … tokens from these weights, by that of one."""
     is_steep = 4 in weights.bits or weights.dtype == "float32"
+    is_steep = is_steep or (8 in weights.bits and repeats_8_bits())
     return _COSTS_4_BITS if is_steep else _COSTS
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fastkv_cli import AdaKV, Engine, Full
 from fastkv_cli.config import EMBEDDED_MODEL, Sampling, parse_prompt_lookup
-from fastkv_cli.engine import generate
+from fastkv_cli.engine import generate, prompt_lookup
 from fastkv_cli.engine.cache import CompressedCache
 from fastkv_cli.engine.decode import decode, decode_by_lookup
 from fastkv_cli.engine.generation import Generation
@@ -123,9 +123,12 @@ def test_nothing_is_drafted_where_drafts_were_wrong() -> None:
     assert set(counts[8:]) == {0}
 
 
-def test_costs_follow_the_kernel() -> None:
+def test_costs_follow_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_lookup, "repeats_8_bits", lambda: True)
+    costly = pass_costs(DecodingWeights("bfloat16", (8,)))
+    monkeypatch.setattr(prompt_lookup, "repeats_8_bits", lambda: False)
     steep, flat = (pass_costs(DecodingWeights("bfloat16", (bits,))) for bits in (4, 8))
-    assert pass_costs(DecodingWeights("float32")) == steep
+    assert pass_costs(DecodingWeights("float32")) == costly == steep
     assert pass_costs(DecodingWeights("bfloat16")) == flat
     assert len(steep) == len(flat) == 16
     assert steep[0] == flat[0] == 1

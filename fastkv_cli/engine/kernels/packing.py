@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -25,9 +25,11 @@ from .packed_matrix import (
 # holds for matrices that were in 4 bits before, such as those of a GGUF file. Relative error of the
 # Frobenius norm.
 _LOSSLESS = 2.0**-8
-# Where 8-bit products with weights in plain order are slow, oneDNN takes a copy in its own order. A
-# large one, such as an LM head of 262 MB, is packed in parts, from one buffer: that of the whole
-# would double it meanwhile.
+# Without AMX, matrices with so many columns are multiplied with two rows in bfloat16: the fastest
+# for a token, in plain order. It rounds its products, so LM heads, with so many rows, are not.
+_WIDE, _HEAD_ROWS = 1024, 2**14
+# oneDNN takes a copy in its own order (2.4 ns a weight), of an LM head of 262 MB in parts, from one
+# buffer: that of the whole would double it meanwhile.
 _PART_BYTES = 2**24
 
 
@@ -82,14 +84,12 @@ class Int4Builder:
 
 
 class Int8Builder:
-    """Packs a matrix (N, K) in 8 bits with a scale for each row, some rows at a time.
-
-    A weight changes by at most 1/127 of the largest in its row.
-    """
+    """Packs a matrix (N, K) in 8 bits: weights change by at most 1/127 of their row's largest."""
 
     def __init__(self, num_rows: int, num_columns: int, kernel: _Int8Kernel | None = None) -> None:
         """Allocate the levels; `kernel` is the fastest one that is correct here by default."""
-        kernel = kernel or _int8_kernel()
+        is_wide = num_columns >= _WIDE and num_rows < _HEAD_ROWS
+        kernel = kernel or _int8_kernel(is_wide=is_wide)
         if kernel is None:
             raise RuntimeError("this build of torch has no kernels for matrices in 8 bits")
         self._kernel = kernel
@@ -165,7 +165,7 @@ def can_pack() -> bool:
         is_right = _is_right(_pack_int4(weight, None), inputs, expected)
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
-    return is_right and _int8_kernel() is not None
+    return is_right and _int8_kernel(is_wide=False) is not None
 
 
 def _sample() -> tuple[Tensor, Tensor, Tensor]:
@@ -201,24 +201,25 @@ class _Int8Kernel(NamedTuple):
         return self.part_bytes == sys.maxsize
 
 
-def _int8_kernels() -> list[_Int8Kernel]:
+def _int8_kernels(*, is_wide: bool) -> list[_Int8Kernel]:
     """Kernels for matrices in 8 bits, the best first; not all are correct here."""
-    kernels = [
-        _Int8Kernel(_pack_int8, _join_int8, torch.float32, _PART_BYTES),
-        _Int8Kernel(lambda levels: levels, _join_rows, torch.bfloat16, sys.maxsize),
-    ]
+    ordered = _Int8Kernel(_pack_int8, _join_int8, torch.float32, _PART_BYTES)
+    by_rows = _Int8Kernel(lambda levels: levels, _join_rows, torch.bfloat16, sys.maxsize)
     if multiplies_int8() and _has_matrix_unit():
-        # 55 ps a weight for one token, as with oneDNN's order, which takes 2.4 ns a weight to make.
-        # Without such a unit (Zen 4) 85 to 190 ps, and 45 to 65 in oneDNN's order.
         plain = _Int8Kernel(lambda levels: levels, _join_levels, torch.float32, sys.maxsize)
-        kernels.insert(0, plain)
-    return kernels
+        return [plain, ordered, by_rows]
+    return [by_rows, ordered] if is_wide else [ordered, by_rows]
+
+
+def repeats_8_bits() -> bool:
+    """Whether wide matrices in 8 bits are read anew for every few rows of a product."""
+    kernel = _int8_kernel(is_wide=True)
+    return kernel is not None and kernel.join is _join_rows
 
 
 def _has_matrix_unit() -> bool:
     """Whether the CPU has AMX, in which products of few rows are as fast in any order."""
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("amx_int8", False))
+    return bool(dict(getattr(torch.cpu, "get_capabilities", dict)()).get("amx_int8"))
 
 
 def _is_right_in_8_bits(kernel: _Int8Kernel) -> bool:
@@ -232,9 +233,9 @@ def _is_right_in_8_bits(kernel: _Int8Kernel) -> bool:
 
 
 @cache
-def _int8_kernel() -> _Int8Kernel | None:
-    """The fastest kernel for matrices in 8 bits whose products are correct here."""
-    return next(filter(_is_right_in_8_bits, _int8_kernels()), None)
+def _int8_kernel(*, is_wide: bool) -> _Int8Kernel | None:
+    """The best kernel for matrices in 8 bits whose products are correct here."""
+    return next(filter(_is_right_in_8_bits, _int8_kernels(is_wide=is_wide)), None)
 
 
 def _fits_4_bits(weight: Tensor) -> bool:
