@@ -199,7 +199,9 @@ def test_hybrids_decode_from_packed_blocks(
     packed = engine.decoding_model
     assert isinstance(packed, PackedDecoder)
     # 4 or 8 bytes beside each row of 64 weights or fewer
-    assert engine.decode_weights.copies_bytes == pytest.approx(engine.decoder.packed_bytes, rel=0.15)
+    assert engine.decode_weights.copies_bytes == pytest.approx(
+        engine.decoder.packed_bytes, rel=0.15
+    )
     cache = read_prompt(engine, ids, Full()).cache
     found = torch.cat([extend(packed, cache, group) for group in ([7], [8, 9], [10])])
     expected = model(torch.tensor([[*ids, 7, 8, 9, 10]])).logits[0, -4:]
