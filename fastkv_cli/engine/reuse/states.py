@@ -254,13 +254,13 @@ def make_reuse(
         mode: how states are kept; when off, or with a limit of 0, in memory for this run only.
         warn: called with one line for each state that is damaged or cannot be kept.
         plans: plans for long prompts, of all methods that prefill the documents: one state serves
-            all of them, so it ends before the first TSP layer.
+            all that have a TSP layer, so it ends before the first of these.
         documents: the documents' names.
         asks_again: whether the run may prefill the documents again, which makes states in memory
             useful without a store.
     """
     layers = [plan.tsp.layer for plan in plans if plan.tsp is not None and not plan.tsp.restart]
-    if len(layers) < len(plans) or not min(layers):
+    if not layers or not min(layers):
         return None
     limit = 0 if mode is StoreMode.OFF else store_limit_bytes()
     if limit:
