@@ -150,14 +150,19 @@ def pieces(num_rows: int) -> Iterator[slice]:
         yield slice(start, min(start + _PIECE_ROWS, num_rows))
 
 
+def cpu_capabilities() -> Mapping[str, object]:
+    """The CPU's instruction sets by torch's names; empty where torch does not tell."""
+    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return found
+
+
 @cache
 def multiplies_int8() -> bool:
     """Whether products in 8 bits are correct here, and faster than in bfloat16.
 
     They are where the CPU adds four of them in 32 bits (VNNI, which CPUs with AMX have, too).
     """
-    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    if not capabilities.get("avx512_vnni", False):
+    if not cpu_capabilities().get("avx512_vnni", False):
         return False
     # all at their maximum: overflows on CPUs that add two products in 16 bits
     levels = torch.full((64, 64), 127, dtype=torch.int8)

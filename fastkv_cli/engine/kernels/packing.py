@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..huge_pages import pages_of_thread
-from .int8_product import multiplies_int8
+from .int8_product import cpu_capabilities, multiplies_int8
 from .packed_matrix import (
     GROUP,
     Int4Matrix,
@@ -219,7 +219,7 @@ def repeats_8_bits() -> bool:
 
 def _has_matrix_unit() -> bool:
     """Whether the CPU has AMX, in which products of few rows are as fast in any order."""
-    return bool(dict(getattr(torch.cpu, "get_capabilities", dict)()).get("amx_int8"))
+    return bool(cpu_capabilities().get("amx_int8", False))
 
 
 def _is_right_in_8_bits(kernel: _Int8Kernel) -> bool:

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from ...config import Attention, DType
 from ...errors import UsageError
 from ..kernels.attention import Kernel
+from ..kernels.int8_product import cpu_capabilities
 
 _DTYPES = {
     DType.BFLOAT16: torch.bfloat16,
@@ -123,7 +123,7 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
     Args:
         device: the device that the model runs on; named if it is a GPU.
     """
-    capabilities = _cpu_capabilities()
+    capabilities = cpu_capabilities()
     return {
         "cpu": _cpu_name(),
         "architecture": platform.machine(),
@@ -147,7 +147,7 @@ def _cpu_name() -> str | None:
             return subprocess.check_output(command, text=True, timeout=5).strip()
     except (OSError, subprocess.SubprocessError):
         pass
-    return str(_cpu_capabilities().get("cpu_name") or platform.processor()) or None
+    return str(cpu_capabilities().get("cpu_name") or platform.processor()) or None
 
 
 def _memory_bytes() -> int | None:
@@ -158,10 +158,5 @@ def _memory_bytes() -> int | None:
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    capabilities = _cpu_capabilities()
+    capabilities = cpu_capabilities()
     return any(capabilities.get(feature, False) for feature in _CPU_BFLOAT16)
-
-
-def _cpu_capabilities() -> Mapping[str, object]:
-    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return found
