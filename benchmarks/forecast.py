@@ -2,9 +2,10 @@
 
     python benchmarks/forecast.py [--cases NAME,…] [--rounds 3] [--model NAME] [--tokens 1000,4000]
 
-For each case and round the machine is measured afresh, `--dry-run` is asked, and the run follows at
-once, each in a process of its own, as the speed of a busy machine changes. Forecast ÷ measured:
-time to first token, seconds of a decoded token, and peak memory. A round in which other processes
+For each case and round the machine is measured afresh: after the run `--dry-run` is asked at once,
+for as many tokens as the answer has, each in a process of its own, as the speed of a busy machine
+changes. Forecast ÷ measured: time to first token, seconds of a decoded token, what the first ones
+take longer included, and peak memory. A round in which other processes
 took more than a tenth of the cores is repeated, up to three times as often as rounds are wanted.
 Medians, with all ratios beside them, and the largest share of the cores that others took; the last
 line is JSON. Linux only.
@@ -31,6 +32,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from fastkv_process import CLONE, run_fastkv
 from peers import CORES, busy_s
 
@@ -39,7 +41,7 @@ from fastkv_cli.engine.model.loader import load_model
 
 NOVEL = CLONE / "fastkv_cli" / "evaluation" / "data" / "time-machine.txt"
 CHARACTERS_PER_TOKEN = 4.1
-MAX_TOKENS = "24"
+MAX_TOKENS = 24
 QUESTIONS = ["What did the traveller build?", "Who came to dinner?"]
 CASES: dict[str, list[str]] = {
     "whole": ["ask", "--preset", "balanced"],
@@ -67,20 +69,21 @@ def make_home(folder: Path) -> Path:
 def measure(case: str, text: Path, options: list[str], home: Path) -> dict[str, float]:
     """Forecast ÷ measured of one run."""
     command, *own = CASES[case]
-    options = [*options, *own, "--max-tokens", MAX_TOKENS]
+    options = [*options, *own]
     shutil.rmtree(home / "states", ignore_errors=True)
 
-    def arguments(question: str) -> list[str]:
+    def arguments(question: str, max_tokens: int = MAX_TOKENS) -> list[str]:
         asked = [question, "--no-check"] if command == "ask" else []
         store = [] if case == "stored" else ["--no-store"]
-        return [command, str(text), *asked, *options, *store]
+        return [command, str(text), *asked, *options, *store, "--max-tokens", str(max_tokens)]
 
     if case == "stored":
         run_fastkv(arguments(QUESTIONS[1]), home)
     started, busy, own_s = time.perf_counter(), busy_s(), _children_s()
     shutil.rmtree(home / "speed", ignore_errors=True)
-    told = json.loads(run_fastkv([*arguments(QUESTIONS[0]), "--dry-run"], home))
     happened = json.loads(run_fastkv(arguments(QUESTIONS[0]), home))
+    num_tokens = max(happened["stats"]["output_tokens"], 1)
+    told = json.loads(run_fastkv([*arguments(QUESTIONS[0], num_tokens), "--dry-run"], home))
     others_s = max(busy_s() - busy - (_children_s() - own_s), 0.0)
     clock, stats = told["time"], happened["stats"]
     found = {
@@ -119,12 +122,19 @@ def _children_s() -> float:
 
 
 def save_bfloat16(model: str, folder: Path) -> Path:
-    """Save a copy of a model with its weights in bfloat16, as Hugging Face's folders hold them."""
+    """Save a copy of a model with its weights in bfloat16, as Hugging Face's folders hold them.
+
+    They are changed by 1% at random: those of a file in 4 bits would be decoded in 4 bits.
+    """
     from safetensors.torch import save_file
 
     loaded = load_model(model, dtype=DType.BFLOAT16, device="cpu", unpacked=True)
     shutil.copytree(loaded.folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    weights = {name: each.contiguous() for name, each in loaded.model.named_parameters()}
+    generator = torch.Generator().manual_seed(1)
+    weights = {
+        name: each * (1 + 0.01 * torch.randn(each.shape, generator=generator)).to(each.dtype)
+        for name, each in loaded.model.named_parameters()
+    }
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(settings | {"dtype": "bfloat16"}))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from math import isfinite
 from typing import Any
 
 import torch
@@ -88,7 +87,7 @@ def _of_json(measured: Mapping[str, Any], decoder: Decoder) -> Int8Plans:
         plans.append(Int8Plan(query_key_value, output, gate_up, down, *scales))
     errors = tuple(float(error) for error in measured["errors"])
     num_chosen = sum(getattr(plan, name) for plan in plans for name in _PRODUCTS)
-    if len(errors) != num_chosen or not all(map(isfinite, errors)) or max(errors) > MOST_ERROR:
+    if len(errors) != num_chosen or not all(0 <= error <= MOST_ERROR for error in errors):
         raise ValueError("the errors are not those of the products")
     return Int8Plans(tuple(plans), errors)
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from ..config import cache_dir
 from ..system.kept_text import keep_text
 
-_SCHEMA = "fastkv-speed/4"
+_SCHEMA = "fastkv-speed/5"
 _MAX_AGE_S = 7 * 24 * 3600.0
 # Where other programs took a part of this thread's time, the speed is soon another one.
 _UNDISTURBED, _MAX_BUSY_AGE_S = 0.85, 600.0
@@ -71,12 +71,14 @@ class MachineSpeed:
         head_s: the LM head, for one token.
         token_s: a decoded token outside the layers and the LM head.
         start_s: once in a process: the first prompt's products take longer.
+        decode_start_s: the same of the first decoded tokens.
     """
 
     layers: tuple[LayerSpeed, ...]
     head_s: float
     token_s: float
     start_s: float
+    decode_start_s: float
 
     def __post_init__(self) -> None:
         figures = _figures(asdict(self))

@@ -26,7 +26,7 @@ from .reuse.state import StateShape
 from .reuse.state_identity import state_spec
 from .reuse.states import Reuse
 from .speed_probe import measure_speed
-from .time_forecast import PlannedPrompt, decode_seconds, prefill_seconds, start_seconds
+from .time_forecast import PlannedPrompt, answer_seconds, prefill_seconds, start_seconds
 from .tuning import Tuning
 
 
@@ -94,7 +94,7 @@ class RunForecast:
         speed = self._speed(self.memory(max_tokens).copies_bytes)
         first_s = sum(prefill_seconds(self.decoder, prompt, speed) for prompt in self.prompts)
         first_s += start_seconds(self.decoder, self.prompts, speed)
-        later_s = max(output_tokens - 1, 0) * decode_seconds(self.decoder, last, speed)
+        later_s = answer_seconds(self.decoder, last, speed, output_tokens)
         return TimeForecast(first_s, first_s + later_s, output_tokens, tokens_found)
 
     def _speed(self, copies_bytes: int) -> MachineSpeed:

@@ -100,7 +100,7 @@ def measure_speed(
     sampler = make_plain_sampler(GREEDY, guards_loops=True)
     logits = torch.rand(decoder.num_head_weights // decoder.hidden_size)
     token_s = decoding.token_s + _seconds(lambda: sampler.choose(logits))
-    return MachineSpeed(tuple(layers), head_s, token_s, start_s)
+    return MachineSpeed(tuple(layers), head_s, token_s, start_s, decoding.start_s)
 
 
 def _make_int8_seconds(decoder: Decoder, quantized: Decoder) -> float:
@@ -212,11 +212,15 @@ def _attention(
 
 @dataclass(frozen=True, slots=True)
 class _Decoding:
-    """Seconds of a decoded token: of a layer and of an entry of its cache by kind, and the rest."""
+    """Seconds of a decoded token: of a layer and of an entry of its cache by kind, and the rest.
+
+    And how much longer the first steps of a process take.
+    """
 
     layers: list[tuple[float, float]]
     head_s: float
     token_s: float
+    start_s: float
 
 
 def _measure_decoding(
@@ -237,7 +241,8 @@ def _measure_decoding(
     for model, decoder in zip(models, decoders, strict=True):
         runs += [_decode_step(model, decoder, entries, kv_dtype) for entries in (_FEW, _LONG)]
     passing = torch.zeros(min(weights_bytes, _MOST_PASSED) // 8, dtype=torch.int64)
-    head_s, nothing_s, _, *steps = _interleave(runs, passing.sum)
+    first_s = sum(_timed(run) for run in runs)
+    medians = head_s, nothing_s, _, *steps = _interleave(runs, passing.sum)
     layers = []
     for at, (kind, decoder) in enumerate(zip(found, decoders[1:], strict=True)):
         short_s, long_s = steps[2 * at : 2 * at + 2]
@@ -246,7 +251,8 @@ def _measure_decoding(
         few, many = (min(kind.window or entries, entries) for entries in (_FEW, _LONG))
         entry_s = max(long_s - short_s, 0.0) / count / max(many - few, 1)
         layers.append((decode_s, entry_s))
-    return _Decoding(layers, head_s, max(nothing_s - head_s, 0.0))
+    start_s = max(first_s - sum(medians), 0.0)
+    return _Decoding(layers, head_s, max(nothing_s - head_s, 0.0), start_s)
 
 
 def _decode_step(

@@ -70,6 +70,15 @@ def start_seconds(decoder: Decoder, prompts: Sequence[PlannedPrompt], speed: Mac
     return speed.start_s + quantize_s * any(prompt.is_int8 for prompt in prompts)
 
 
+def answer_seconds(
+    decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed, num_tokens: int
+) -> float:
+    """Seconds of an answer's tokens behind the first one."""
+    if num_tokens < 2:
+        return 0.0
+    return speed.decode_start_s + (num_tokens - 1) * decode_seconds(decoder, prompt, speed)
+
+
 def decode_seconds(decoder: Decoder, prompt: PlannedPrompt, speed: MachineSpeed) -> float:
     """Seconds of each decoded token after a prompt."""
     seconds = speed.token_s + speed.head_s

@@ -14,6 +14,7 @@ from fastkv_cli.config import EMBEDDED_MODEL
 from fastkv_cli.engine import int8_plans
 from fastkv_cli.engine.int8_plans import load_plans, open_int8
 from fastkv_cli.engine.kernels.int8_product import multiplies_int8
+from fastkv_cli.engine.model import int8_decoder
 from fastkv_cli.engine.model.decoder_opening import open_decoder
 from fastkv_cli.engine.model.int8_layer import Int8Layer
 from fastkv_cli.engine.model.loader import load_model
@@ -60,6 +61,18 @@ def test_plans_from_their_file_make_the_same_matrices(engine: Engine) -> None:
                 assert torch.equal(matrix.levels, again.levels)
                 assert torch.equal(matrix.scales, again.scales)
     assert has_scales
+
+
+@needs_vnni
+def test_plans_of_nothing_in_8_bits_are_kept_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8_decoder, "MOST_ERROR", 0.0)
+    assert open_int8(engine.loaded, engine.decoder).plans.errors == ()
+    read = load_plans(engine.loaded, engine.decoder)
+    assert read is not None
+    assert read.errors == ()
+    assert not any(any(plan[:4]) for plan in read.layers)
 
 
 @needs_vnni

@@ -25,6 +25,7 @@ from fastkv_cli.engine.sample_layers import kinds
 from fastkv_cli.engine.speed_probe import measure_speed
 from fastkv_cli.engine.time_forecast import (
     PlannedPrompt,
+    answer_seconds,
     decode_seconds,
     prefill_seconds,
     start_seconds,
@@ -37,7 +38,7 @@ KEY: dict[str, object] = {"cpu": "one", "threads": 2}
 def speed_of(decode_s: float = 0.0, entry_s: float = 0.0, **prefill_s: float) -> MachineSpeed:
     """A machine on which only these take time."""
     layer = LayerSpeed(replace(NOTHING, **prefill_s), None, 0.0, decode_s, entry_s)
-    return MachineSpeed((layer,), 0.0, 0.0, 0.0)
+    return MachineSpeed((layer,), 0.0, 0.0, 0.0, 0.0)
 
 
 SPEED = speed_of(
@@ -229,7 +230,7 @@ class TestTime:
     def test_weights_in_8_bits_are_made_once(self, engine: Engine) -> None:
         decoder = engine.decoder
         slow, fast = replace(NOTHING, row_s=1.0), replace(NOTHING, row_s=0.5)
-        speed = MachineSpeed((LayerSpeed(slow, fast, 3.0, 0.0, 0.0),), 0.0, 0.0, 2.0)
+        speed = MachineSpeed((LayerSpeed(slow, fast, 3.0, 0.0, 0.0),), 0.0, 0.0, 2.0, 0.0)
         short = PlannedPrompt(700, Full().plan(decoder.shape(700)))
         long = replace(short, is_int8=True)
         assert prefill_seconds(decoder, long, speed) == prefill_seconds(decoder, short, speed) / 2
@@ -245,3 +246,12 @@ class TestTime:
         assert decode_seconds(decoder, full, speed_of(entry_s=1.0)) == 1500 * decoder.num_layers
         assert decode_seconds(decoder, full, speed_of(decode_s=1.0)) == decoder.num_layers
         assert decode_seconds(decoder, kept, SPEED) < decode_seconds(decoder, full, SPEED)
+
+    def test_the_first_decoded_tokens_of_a_process_take_longer(self, engine: Engine) -> None:
+        decoder = engine.decoder
+        prompt = PlannedPrompt(700, Full().plan(decoder.shape(700)))
+        speed = replace(SPEED, decode_start_s=0.5)
+        one_s = decode_seconds(decoder, prompt, speed)
+        assert answer_seconds(decoder, prompt, speed, 0) == 0
+        assert answer_seconds(decoder, prompt, speed, 1) == 0
+        assert answer_seconds(decoder, prompt, speed, 21) == pytest.approx(0.5 + 20 * one_s)
