@@ -165,7 +165,8 @@ def compare(notebook: Notebook) -> dict[str, Any]:
 
 def _ratio(above: list[Sample], below: list[Sample], key: str) -> dict[str, float]:
     tops, bottoms = ([getattr(each, key) for each in samples] for samples in (above, below))
-    rounds = [top / bottom for top, bottom in zip(tops, bottoms, strict=True)]
+    # a run that was stopped in a round has one sample more of the first methods
+    rounds = [top / bottom for top, bottom in zip(tops, bottoms, strict=False)]
     return {"median": median(tops) / median(bottoms), "least": min(rounds), "most": max(rounds)}
 
 
