@@ -36,9 +36,9 @@ from fastkv_cli.fields.read_schema import read_schema
 from fastkv_cli.fields.validation import problems
 from fastkv_cli.stats import ReadingStats
 from fastkv_cli.store.journal import Journal
-from fastkv_cli.tasks import Outcome, fill
+from fastkv_cli.tasks import Outcome
 from fastkv_cli.tasks.corpus import Corpus, join_documents
-from fastkv_cli.tasks.fill_schema import FIELDS_A_PROMPT
+from fastkv_cli.tasks.fill_schema import FIELDS_A_PROMPT, fill
 from fastkv_cli.version import __version__
 
 ARMS = ("default", "3 a prompt", "6 a prompt", "full", "plain")

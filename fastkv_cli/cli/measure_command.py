@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import OutputError, UsageError
 from ..output.output_file import check_writable, write_file
 from .option_sets import MeasureOptions
-from .run import Run
 
 if TYPE_CHECKING:
     from ..evaluation.measure_context import MeasureContext
@@ -94,6 +93,8 @@ def measuring(
         OutputError: when the result cannot be written; the results so far are kept.
         InterruptedRunError: at Ctrl-C.
     """
+    from .run import Run
+
     with Run(
         quiet=options.quiet,
         debug=options.debug,

@@ -14,12 +14,10 @@ from ..engine.generation import Piece
 from ..engine.tuning import tuning_of
 from ..errors import FastKVError, UsageError
 from ..evidence.places import cite_mark
-from ..fields.field import Schema
-from ..fields.read_schema import OBJECT_TOKENS, as_schema
 from ..prompts.prompt import Turn
 from ..stats import DocumentStats
 from ..system.trust import cache_warning
-from ..tasks import Outcome, PartStore, Work, ask, extract, fill, summarize
+from ..tasks import Outcome, PartStore, Work, ask, extract, summarize
 from ..tasks.reading_map import MapRecorder
 from ..thinking_mode import Thinking
 from .answer import Answer
@@ -35,6 +33,7 @@ from .summary_options import SummaryOptions
 if TYPE_CHECKING:
     from ..documents import Document
     from ..engine.generate import Engine
+    from ..fields.field import Schema
     from .conversation import Chat
 
 Task = Callable[[Work], Iterator[Piece | Outcome]]
@@ -139,6 +138,9 @@ class Session:
 
     def stream_fields(self, schema: Schema | str) -> Iterator[str]:
         """Stream the JSON of a filled schema; takes and raises the same as `fill`."""
+        from ..fields.read_schema import OBJECT_TOKENS, as_schema
+        from ..tasks.fill_schema import fill
+
         return self._stream("ask", partial(fill, schema=as_schema(schema)), OBJECT_TOKENS)
 
     def summarize(self, length: Length | str = Length.MEDIUM, **others: str | None) -> Answer:

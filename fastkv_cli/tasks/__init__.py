@@ -6,7 +6,6 @@ No imports of torch: the engine is passed in.
 from .answer_question import ask
 from .attended import gather_evidence
 from .extractive import extract
-from .fill_schema import fill
 from .parts import NOTHING_TO_RESUME, PartStore
 from .reading_forecast import forecast_ask, forecast_summary
 from .summary import summarize
@@ -19,7 +18,6 @@ __all__ = [
     "Work",
     "ask",
     "extract",
-    "fill",
     "forecast_ask",
     "forecast_summary",
     "gather_evidence",

@@ -17,8 +17,9 @@ from fastkv_cli.errors import NotSupportedError
 from fastkv_cli.field_values import FilledSchema
 from fastkv_cli.fields.read_schema import read_schema
 from fastkv_cli.fields.validation import problems
-from fastkv_cli.tasks import Outcome, Work, fill, fill_schema
+from fastkv_cli.tasks import Outcome, Work, fill_schema
 from fastkv_cli.tasks.corpus import join_documents
+from fastkv_cli.tasks.fill_schema import fill
 
 INVOICE = """INVOICE
 
