@@ -68,15 +68,13 @@ class Session:
         """Read the documents, load the model and tokenize the text.
 
         Args:
-            sources: files, folders and patterns, "-" for standard input; or documents that were
-                read already.
+            sources: files, folders, patterns, "-" for standard input; or documents read already.
             options: how to read, compress and answer.
             observer: receives progress, warnings and pieces of answers.
             engine: of the model in `options`, shared with other sessions; None loads one.
             command: the command's name in reports; empty for the task's own.
             resume: continue an interrupted run from its finished parts.
-            asks_again: whether another question may follow, so that without a store the document
-                states have to be held in memory.
+            asks_again: whether more questions may follow; without a store, states stay in memory.
             maps: record what becomes of each sentence, for `Answer.to_html`.
 
         Raises:
