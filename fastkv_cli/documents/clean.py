@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, pairwise
 
 from .document import LineGaps
+from .page_tables import join_tables
 from .running import drop_running_lines
 
 # Not NFKC for everything: it turns m² into m2, ½ into 1⁄2, … into ... and ™ into TM, which
@@ -74,8 +75,6 @@ def join_pages(pages: Mapping[int, str]) -> dict[int, str]:
     Args:
         pages: by page number.
     """
-    from .page_tables import join_tables  # 40 ms that texts need not wait for
-
     pages = join_tables(drop_running_lines(pages), pages)
     cutting = {number: page for number, page in pages.items() if _may_cut_words(page)}
     cut = [halves for page in cutting.values() for halves in _cut_words(page)]

@@ -19,6 +19,7 @@ from .ocr.extra import check_readable
 from .ocr.images import image_format
 from .ocr.scans import NO_OBSERVER, ScanObserver
 from .omissions import split_notes
+from .pdf import read_pdf
 from .process import read_in_process, read_member
 from .source import (
     STDIN,
@@ -167,8 +168,6 @@ def _load(
         paged = "PDF" if _is_pdf(opened.head) else image_format(opened.head)
         if paged is not None:
             check_readable(paged, options, name)
-            from .pdf import read_pdf  # finds tables, too: 40 ms that a text does not need
-
             return read_pdf(
                 clock.restart_after(opened.chunks()),
                 source,

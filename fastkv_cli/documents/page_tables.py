@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .pdf_tables import is_number
+from .cell_numbers import is_number
 from .running import mask_numbers
 
 _MAX_BESIDE = 2  # lines between a table and the edge of its page: headers and footers left there

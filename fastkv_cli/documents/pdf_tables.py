@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from .cell_numbers import is_number
 from .pdf_columns import (
     CONTINUED_GAP,
     Extent,
@@ -28,9 +29,6 @@ _MIN_GUTTER = 0.5  # width of the gap at which a piece across two columns is cut
 _MAX_COLUMNS = 40
 _MIN_FILLED = 0.4  # of the cells; fewer are a drawing's labels
 _MIN_FILLED_UNRULED = 0.6  # without rules; fewer are formulas or code
-_AROUND = " ()[]%*†‡+-−–—±≤≥<>~$€£¥"  # what may stand around a number
-_IN_NUMBER = frozenset("0123456789.,'’ ")
-_DASHES = frozenset("-–—")
 _MARKER = re.compile(r"[•◦▪■○●·*–—-]|[\[(]?\w{1,5}[.)\]]|\d+(?:\.\d+)*\.?|\[\w{1,9}\]")
 _LEADERS = re.compile(r"\.{4}|(?:\. ){4}|……")
 _MAX_MARKER = 12  # characters
@@ -276,14 +274,6 @@ def _is_prose(cells: Sequence[Sequence[Piece]]) -> bool:
         if words < 2 or lower < 0.35:
             return False
     return True
-
-
-def is_number(text: str) -> bool:
-    """Whether a cell holds a number, or a dash in place of one."""
-    bare = text.strip(_AROUND)
-    return text in _DASHES or (
-        any(map(str.isdigit, bare)) and all(character in _IN_NUMBER for character in bare)
-    )
 
 
 def _is_marker(text: str) -> bool:
